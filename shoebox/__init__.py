@@ -1,0 +1,1 @@
+"""Shoebox: image storage for photo shops. The domain, its ports to AWS, and the command line."""

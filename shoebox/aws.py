@@ -1,0 +1,75 @@
+"""AWS clients for asyncio: one session and one configuration for the whole project."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Self
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession, get_session
+
+from shoebox.config import AwsSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Access keys of a user or an assumed role; never logged, so never shown."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.access_key_id[:4]}…)"
+
+
+def client_config(*, connections: int = 50) -> AioConfig:
+    """Short time-outs, standard retries, path-style S3, checksums only where asked.
+
+    Parameter validation is off: our own models have checked what we send, and it costs CPU on every call.
+    """
+    return AioConfig(
+        connect_timeout=3,
+        read_timeout=25,
+        max_pool_connections=connections,
+        retries={"mode": "standard", "total_max_attempts": 4},
+        parameter_validation=False,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": "path"},
+    )
+
+
+class Clients:
+    """Opens AWS clients and closes them all at the end of its `async with`.
+
+    Without `credentials` they come from AWS's own environment variables, as on Lambda.
+    """
+
+    def __init__(self, settings: AwsSettings, credentials: Credentials | None = None, *, connections: int = 50) -> None:
+        self._settings = settings
+        self._credentials = credentials
+        self._config = client_config(connections=connections)
+        self._session: AioSession = get_session()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._stack.aclose()
+
+    async def open(self, service: str) -> Any:
+        """An aiobotocore client for `service` ("s3", "sqs", "dynamodb", …), closed with this object."""
+        keys = self._credentials
+        client = self._session.create_client(
+            service,
+            region_name=self._settings.region,
+            endpoint_url=self._settings.endpoint_url,
+            aws_access_key_id=keys.access_key_id if keys else None,
+            aws_secret_access_key=keys.secret_access_key if keys else None,
+            aws_session_token=keys.session_token if keys else None,
+            config=self._config,
+        )
+        return await self._stack.enter_async_context(client)

@@ -1,0 +1,76 @@
+"""Settings: read from the environment once, at a program's entry, into frozen models.
+
+Nothing else in the project reads `os.environ`. A wrong or missing variable is reported with all the others, by name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class ConfigError(ValueError):
+    """Settings are missing or wrong; the message lists every variable with what it needs."""
+
+
+class Settings(BaseModel):
+    """Base of the settings models; each field's alias is its environment variable."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read the model from environment variables.
+
+        Raises:
+            ConfigError: with a line for each variable that is missing or malformed.
+        """
+        values = os.environ if environ is None else environ
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            lines = [f"  {e['loc'][0]}: {e['msg']}" for e in error.errors()]
+            raise ConfigError("These settings are missing or wrong:\n" + "\n".join(lines)) from error
+
+
+class AwsSettings(Settings):
+    """Where AWS is; credentials come from the environment in AWS's own variables."""
+
+    region: str = Field(default="us-east-1", alias="AWS_REGION")
+    endpoint_url: str | None = Field(default=None, alias="AWS_ENDPOINT_URL")
+
+
+class Limits(Settings):
+    """What a picture may be. Compared with others in docs/reference/limits.md."""
+
+    max_bytes: int = Field(default=100 * 1024 * 1024, alias="SHOEBOX_MAX_BYTES", gt=0)
+    max_pixels: int = Field(default=100_000_000, alias="SHOEBOX_MAX_PIXELS", gt=0)
+    max_side: int = Field(default=30_000, alias="SHOEBOX_MAX_SIDE", gt=0)
+    max_batch: int = Field(default=100, alias="SHOEBOX_MAX_BATCH", ge=1, le=100)
+    multipart_from: int = Field(default=16 * 1024 * 1024, alias="SHOEBOX_MULTIPART_FROM", ge=5 * 1024 * 1024)
+    part_bytes: int = Field(default=8 * 1024 * 1024, alias="SHOEBOX_PART_BYTES", ge=5 * 1024 * 1024)
+
+
+class FunctionSettings(Settings):
+    """What the functions that work on files need; stack.yaml sets it."""
+
+    files_table: str = Field(alias="SHOEBOX_FILES_TABLE")
+    personal_bucket: str = Field(alias="SHOEBOX_PERSONAL_BUCKET")
+    deletions_queue_url: str = Field(alias="SHOEBOX_DELETIONS_QUEUE_URL")
+    file_events_topic_arn: str = Field(alias="SHOEBOX_FILE_EVENTS_TOPIC_ARN")
+    s3_public_url: str = Field(alias="SHOEBOX_S3_PUBLIC_URL")
+    upload_seconds: int = Field(default=3600, alias="SHOEBOX_UPLOAD_SECONDS", ge=60, le=43_200)
+    download_seconds: int = Field(default=3600, alias="SHOEBOX_DOWNLOAD_SECONDS", ge=60, le=43_200)
+    registration_seconds: int = Field(default=86_400, alias="SHOEBOX_REGISTRATION_SECONDS", ge=60)
+    pictures_at_once: int = Field(default=4, alias="SHOEBOX_PICTURES_AT_ONCE", ge=1)
+    megapixels_at_once: float = Field(default=100.0, alias="SHOEBOX_MEGAPIXELS_AT_ONCE", gt=0)
+
+
+class AuthorizerSettings(Settings):
+    """Where the authorizer finds the tenants' public keys: `{keys_url}/{tenant}.json`, a JWKS (RFC 7517)."""
+
+    keys_url: str = Field(alias="SHOEBOX_KEYS_URL", pattern=r"^https?://")
+    keys_ttl: int = Field(default=300, alias="SHOEBOX_KEYS_TTL", ge=0)

@@ -1,0 +1,70 @@
+"""The words of a permission in stack.yaml, and the IAM actions behind each.
+
+A function gets a role with exactly these; least privilege is what the words are for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+_ACTIONS: dict[str, dict[str, tuple[str, ...]]] = {
+    "table": {
+        "read": ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"),
+        "write": (
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+            "dynamodb:DeleteItem",
+            "dynamodb:ConditionCheckItem",
+        ),
+    },
+    "bucket": {
+        "get": ("s3:GetObject",),
+        "put": ("s3:PutObject",),
+        "delete": ("s3:DeleteObject",),
+        "multipart": ("s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"),
+    },
+    "queue": {
+        "send": ("sqs:SendMessage",),
+        "consume": (
+            "sqs:ReceiveMessage",
+            "sqs:DeleteMessage",
+            "sqs:ChangeMessageVisibility",
+            "sqs:GetQueueAttributes",
+        ),
+    },
+    "topic": {"publish": ("sns:Publish",)},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Some actions on one resource; `keys` narrows a bucket to a key pattern such as `originals/*`.
+
+    Raises:
+        ValueError: an action is not a word of this kind of resource, or a bucket lacks its key pattern.
+    """
+
+    kind: str
+    arn: str
+    keys: str
+    actions: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        words = _ACTIONS.get(self.kind, {})
+        unknown = [action for action in self.actions if action not in words]
+        if unknown:
+            raise ValueError(f"{self.kind} has no permission {', '.join(unknown)}; it has {', '.join(words)}")
+        if (self.kind == "bucket") != bool(self.keys):
+            raise ValueError(
+                "a bucket's permission needs a key pattern, such as bucket/personal/originals/*; others have none"
+            )
+
+
+def statements(grant: Grant) -> list[dict[str, Any]]:
+    """IAM policy statements for a grant; a table's cover its indexes too."""
+    actions = [action for word in grant.actions for action in _ACTIONS[grant.kind][word]]
+    resources = [f"{grant.arn}/{grant.keys}"] if grant.kind == "bucket" else [grant.arn]
+    if grant.kind == "table":
+        resources.append(f"{grant.arn}/index/*")
+    return [{"Effect": "Allow", "Action": actions, "Resource": resources}]
