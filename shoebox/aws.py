@@ -63,7 +63,8 @@ class Clients:
     async def open(self, service: str) -> Any:
         """An aiobotocore client for `service` ("s3", "sqs", "dynamodb", …), closed with this object."""
         keys = self._credentials
-        client = self._session.create_client(
+        create: Any = self._session.create_client
+        client = create(
             service,
             region_name=self._settings.region,
             endpoint_url=self._settings.endpoint_url,

@@ -88,7 +88,7 @@ class FileKey:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What a client promises to upload. `sha256` is 64 hex digits, `size` bytes, `media_type` one of MEDIA_TYPES' values."""
+    """What a client promises to upload: `sha256` as 64 hex digits, `size` in bytes, `media_type` a value of MEDIA_TYPES."""
 
     name: str
     size: int
