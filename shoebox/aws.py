@@ -9,7 +9,7 @@ from typing import Any, Self
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
 
-from shoebox.config import AwsSettings
+from shoebox.config import AwsSettings, ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +74,17 @@ class Clients:
             config=self._config,
         )
         return await self._stack.enter_async_context(client)
+
+    async def credentials(self) -> Credentials:
+        """The credentials in use, for signing URLs.
+
+        Raises:
+            ConfigError: AWS's environment variables name none.
+        """
+        if self._credentials:
+            return self._credentials
+        found = await self._session.get_credentials()
+        if found is None:
+            raise ConfigError("No AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
+        frozen = await found.get_frozen_credentials()
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)

@@ -1,0 +1,49 @@
+"""The queue `deletions`: files that nobody holds any more, to be taken out of S3 and the table."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+from shoebox.files import FILE_ID, TENANT, USER, FileKey, Owner
+
+
+class Deletions:
+    """Sends deletion orders. `client` is an aiobotocore SQS client."""
+
+    def __init__(self, client: Any, queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+
+    async def order(self, key: FileKey) -> None:
+        """Order a file's deletion; ordering twice does no harm."""
+        await self._client.send_message(QueueUrl=self._queue_url, MessageBody=order_text(key))
+
+
+def order_text(key: FileKey) -> str:
+    """The body of a deletion order."""
+    return orjson.dumps({"tenant": key.owner.tenant, "user": key.owner.user, "file_id": key.file_id}).decode()
+
+
+def read_order(text: str) -> FileKey:
+    """The file that a deletion order names.
+
+    Raises:
+        ValueError: the text is no deletion order.
+    """
+    try:
+        order = orjson.loads(text)
+        tenant, user, file_id = order["tenant"], order["user"], order["file_id"]
+    except (KeyError, TypeError, orjson.JSONDecodeError) as error:
+        raise ValueError("not a deletion order") from error
+    _check(TENANT, tenant)
+    _check(USER, user)
+    _check(FILE_ID, file_id)
+    return FileKey(Owner(tenant, user), file_id)
+
+
+def _check(pattern: re.Pattern[str], value: object) -> None:
+    if not isinstance(value, str) or not pattern.match(value):
+        raise ValueError("not a deletion order")

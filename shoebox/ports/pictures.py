@@ -1,0 +1,127 @@
+"""The personal bucket: originals as they were uploaded, and their renditions."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from shoebox.files import RENDITIONS, FileKey
+
+_GONE = {"NoSuchKey", "404", "NotFound"}
+_NO_UPLOAD = {"NoSuchUpload", "404"}
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """An original's bytes and the time S3 stored them; `data` is None where `size` exceeds what was allowed."""
+
+    data: bytes | None
+    size: int
+    stored_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part that S3 holds; `sha256` in hex, size in bytes."""
+
+    number: int
+    size: int
+    etag: str
+    sha256: str | None
+
+
+class Pictures:
+    """Reads and writes the personal bucket. `client` is an aiobotocore S3 client."""
+
+    def __init__(self, client: Any, bucket: str) -> None:
+        self._client = client
+        self.bucket = bucket
+
+    async def fetch(self, key: FileKey, *, max_bytes: int) -> Original | None:
+        """The original, not read when larger than `max_bytes`; None if there is none."""
+        try:
+            answer = await self._client.get_object(Bucket=self.bucket, Key=key.original)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _GONE:
+                return None
+            raise
+        size = int(answer["ContentLength"])
+        async with answer["Body"] as body:
+            data = await body.read() if size <= max_bytes else None
+        return Original(data=data, size=size, stored_at=answer["LastModified"])
+
+    async def put_rendition(self, key: FileKey, name: str, jpeg: bytes) -> None:
+        """Store a rendition; the same bytes again do no harm."""
+        await self._client.put_object(
+            Bucket=self.bucket,
+            Key=key.rendition(name),
+            Body=jpeg,
+            ContentType="image/jpeg",
+            CacheControl="private, max-age=31536000, immutable",
+        )
+
+    async def delete_all(self, key: FileKey) -> None:
+        """Delete the original and every rendition; what is gone already is no error."""
+        for name in (key.original, *(key.rendition(rendition) for rendition in RENDITIONS)):
+            await self._client.delete_object(Bucket=self.bucket, Key=name)
+
+    async def create_multipart(self, key: FileKey, media_type: str) -> str:
+        """Open a multipart upload whose parts carry SHA-256 checksums; returns its upload id."""
+        answer = await self._client.create_multipart_upload(
+            Bucket=self.bucket, Key=key.original, ContentType=media_type, ChecksumAlgorithm="SHA256"
+        )
+        return str(answer["UploadId"])
+
+    async def parts(self, key: FileKey, upload_id: str) -> list[Part] | None:
+        """The parts that S3 holds, in order; None if there is no such upload."""
+        parts: list[Part] = []
+        marker = 0
+        while True:
+            try:
+                answer = await self._client.list_parts(
+                    Bucket=self.bucket, Key=key.original, UploadId=upload_id, PartNumberMarker=marker
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] in _NO_UPLOAD:
+                    return None
+                raise
+            parts += [_part(entry) for entry in answer.get("Parts", [])]
+            if not answer.get("IsTruncated"):
+                return parts
+            marker = int(answer["NextPartNumberMarker"])
+
+    async def complete_multipart(self, key: FileKey, upload_id: str, parts: list[Part]) -> None:
+        """Join the parts into the original; S3 then sends the same event as for a single PUT."""
+        entries = [_completed(part) for part in parts]
+        await self._client.complete_multipart_upload(
+            Bucket=self.bucket, Key=key.original, UploadId=upload_id, MultipartUpload={"Parts": entries}
+        )
+
+    async def abort_multipart(self, key: FileKey, upload_id: str) -> None:
+        """Give up an upload and free its parts; one that is gone is no error."""
+        try:
+            await self._client.abort_multipart_upload(Bucket=self.bucket, Key=key.original, UploadId=upload_id)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _NO_UPLOAD:
+                raise
+
+
+def _part(entry: dict[str, Any]) -> Part:
+    checksum = entry.get("ChecksumSHA256")
+    return Part(
+        number=int(entry["PartNumber"]),
+        size=int(entry["Size"]),
+        etag=str(entry["ETag"]),
+        sha256=base64.b64decode(checksum).hex() if checksum else None,
+    )
+
+
+def _completed(part: Part) -> dict[str, Any]:
+    entry: dict[str, Any] = {"PartNumber": part.number, "ETag": part.etag}
+    if part.sha256:
+        entry["ChecksumSHA256"] = base64.b64encode(bytes.fromhex(part.sha256)).decode()
+    return entry
