@@ -87,4 +87,4 @@ class Clients:
         if found is None:
             raise ConfigError("No AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
         frozen = await found.get_frozen_credentials()
-        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+        return Credentials(str(frozen.access_key), str(frozen.secret_key), frozen.token)
