@@ -7,7 +7,9 @@ from typing import Any
 
 import orjson
 
-from shoebox.files import FILE_ID, TENANT, USER, FileKey, Owner
+from shoebox.files import FILE_ID, TENANT, USER, File, FileKey, Owner, State
+
+_INGEST_SECONDS = 65  # the timeout of the function `ingest` in stack.yaml, and a little
 
 
 class Deletions:
@@ -17,9 +19,14 @@ class Deletions:
         self._client = client
         self._queue_url = queue_url
 
-    async def order(self, key: FileKey) -> None:
-        """Order a file's deletion; ordering twice does no harm."""
-        await self._client.send_message(QueueUrl=self._queue_url, MessageBody=order_text(key))
+    async def order(self, file: File) -> None:
+        """Order the deletion of `file`, as it stood before; ordering twice does no harm.
+
+        A file that was still REGISTERED may be in a worker's hands: its order waits until that worker must be done,
+        so that no rendition appears after the deletion.
+        """
+        delay = _INGEST_SECONDS if file.state is State.REGISTERED else 0
+        await self._client.send_message(QueueUrl=self._queue_url, MessageBody=order_text(file.key), DelaySeconds=delay)
 
 
 def order_text(key: FileKey) -> str:

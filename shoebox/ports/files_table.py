@@ -108,15 +108,23 @@ class FilesTable:
         values = {":reason": {"S": reason}, ":detail": {"S": detail[:500]}}
         return await self._finish(key, State.REJECTED, "reason = :reason, detail = :detail", values, stages)
 
-    async def start_deletion(self, key: FileKey) -> bool:
-        """Any state → DELETING, also again; False if there is no such file."""
-        return await self._update(
-            key,
-            UpdateExpression="SET #state = :deleting REMOVE expires_at",
-            ConditionExpression="attribute_exists(pk)",
-            ExpressionAttributeNames={"#state": "state"},
-            ExpressionAttributeValues={":deleting": {"S": State.DELETING}},
-        )
+    async def start_deletion(self, key: FileKey) -> File | None:
+        """Any state → DELETING, also again; the file as it stood before, or None if there is none."""
+        try:
+            answer = await self._client.update_item(
+                TableName=self._table,
+                Key={"pk": {"S": key.pk}},
+                UpdateExpression="SET #state = :deleting REMOVE expires_at",
+                ConditionExpression="attribute_exists(pk)",
+                ExpressionAttributeNames={"#state": "state"},
+                ExpressionAttributeValues={":deleting": {"S": State.DELETING}},
+                ReturnValues="ALL_OLD",
+            )
+        except ClientError as error:
+            if _condition_failed(error):
+                return None
+            raise
+        return to_file(answer["Attributes"])
 
     async def remove(self, key: FileKey) -> None:
         """Delete the item of a file that is being deleted; nothing happens if it is gone or no longer DELETING."""

@@ -1,0 +1,19 @@
+"""Metrics of the domain, for Prometheus. Names and meaning: docs/reference/metrics.md.
+
+Where PROMETHEUS_MULTIPROC_DIR is set, every process writes there and the fleet's /metrics shows their sum.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Histogram
+
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300)
+
+PHOTOS = Counter("shoebox_photos", "Photos that reached a final state.", ["state", "reason"])
+STAGE_SECONDS = Histogram(
+    "shoebox_stage_seconds", "Time a photo took from registration to each later stage.", ["stage"], buckets=_SECONDS
+)
+RENDER_SECONDS = Histogram(
+    "shoebox_render_seconds", "Time to make all renditions of a photo.", buckets=(0.005, 0.01, 0.025, *_SECONDS[:7])
+)
+BATCH_MESSAGES = Counter("shoebox_batch_messages", "Messages of a batch by their fate.", ["function", "fate"])

@@ -1,0 +1,42 @@
+"""Logs: structlog JSON lines with stable keys, one a fact. Keys: docs/reference/logs.md.
+
+Whoever runs a request or a message binds `request_id`, `tenant`, `file_id` or `trace_id` with `log_context`;
+every line below then carries them. Tokens, URLs with signatures, and file names are never logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import orjson
+import structlog
+
+log_context = structlog.contextvars.bound_contextvars
+
+
+def configure_logging(*, level: int = logging.INFO) -> None:
+    """Write JSON lines to stdout from now on; call it once, at a program's entry."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=_dumps),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        cache_logger_on_first_use=True,
+    )
+
+
+def get_logger(**values: Any) -> structlog.typing.FilteringBoundLogger:
+    """A logger that adds `values` to each of its lines."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(**values)
+    return logger
+
+
+def _dumps(values: Any, **_: Any) -> bytes:
+    return orjson.dumps(values, default=str)

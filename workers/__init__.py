@@ -1,0 +1,1 @@
+"""Functions that consume queues, and what runs any function."""

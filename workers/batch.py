@@ -1,0 +1,164 @@
+"""One SQS batch as one bounded run: so many messages at once, until the time budget is spent; only failed ids go back.
+
+The rules of the answer: AWS Lambda, "Implementing partial batch responses". A message is done only when its work
+returned; whatever failed, was cut off or never started is reported, and SQS shows it again after its visibility
+timeout. asyncio-pool bounds the run. Its `async with` waits for its tasks even when cancelled, so `run_batch` never
+uses that and cancels the pool itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from asyncio_pool import AioPool
+
+from shoebox.metrics import BATCH_MESSAGES
+from shoebox.telemetry import get_logger, log_context
+
+_log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A record of an SQS event; `receive_count` is 1 at the first delivery."""
+
+    id: str
+    body: str
+    receive_count: int
+    sent_at: datetime
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Message:
+        """The message of a record, as Lambda's event source mapping makes it."""
+        attributes = record.get("attributes", {})
+        return cls(
+            id=record["messageId"],
+            body=record["body"],
+            receive_count=int(attributes.get("ApproximateReceiveCount", 1)),
+            sent_at=datetime.fromtimestamp(int(attributes.get("SentTimestamp", 0)) / 1000, UTC),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TimeBudget:
+    """How long a batch may take, in seconds by `clock`: nothing starts after `start_until`, all ends at `end_at`."""
+
+    start_until: float
+    end_at: float
+    clock: Callable[[], float] = time.monotonic
+
+    @classmethod
+    def of_remaining(
+        cls, seconds: float, *, to_start: float = 10.0, to_end: float = 2.0, clock: Callable[[], float] = time.monotonic
+    ) -> TimeBudget:
+        """The budget of an invocation with `seconds` left.
+
+        A message needs `to_start` seconds to be worth starting, the answer `to_end` seconds to get home; of a short
+        invocation they take a third and a tenth at most.
+        """
+        now = clock()
+        return cls(
+            start_until=now + seconds - min(to_start, seconds / 3),
+            end_at=now + seconds - min(to_end, seconds / 10),
+            clock=clock,
+        )
+
+    def may_start(self) -> bool:
+        """Whether there is time to start another message."""
+        return self.clock() < self.start_until
+
+    def left(self) -> float:
+        """Seconds until everything must have ended; never negative."""
+        return max(0.0, self.end_at - self.clock())
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStatistics:
+    """How a batch went: message counts and seconds."""
+
+    done: int
+    failed: int
+    cut_off: int
+    not_started: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """Ids of the messages that go back to the queue, in the batch's order, and the statistics."""
+
+    returned: tuple[str, ...]
+    statistics: BatchStatistics
+
+    def response(self) -> dict[str, Any]:
+        """The handler's answer: a partial batch response."""
+        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in self.returned]}
+
+
+class _NotStarted(Exception):
+    """The time budget ran out before this message's turn."""
+
+
+async def run_batch(
+    messages: Sequence[Message],
+    work: Callable[[Message], Awaitable[None]],
+    *,
+    at_once: int,
+    budget: TimeBudget,
+    function: str,
+) -> BatchResult:
+    """Run `work` on each message, at most `at_once` together; `function` names the worker in logs and metrics.
+
+    `work` returns when its message is done for good and raises when it should come again.
+    """
+    began = budget.clock()
+    pool = AioPool(size=at_once)
+
+    async def one(message: Message) -> None:
+        if not budget.may_start():
+            raise _NotStarted
+        with log_context(message_id=message.id, receive_count=message.receive_count):
+            await work(message)
+
+    futures = {message.id: pool.spawn_n(one(message)) for message in messages}
+    try:
+        if futures:
+            await asyncio.wait(futures.values(), timeout=budget.left())
+    finally:
+        await pool.cancel()
+    fates = {message_id: _fate(message_id, future) for message_id, future in futures.items()}
+    for fate in fates.values():
+        BATCH_MESSAGES.labels(function, fate).inc()
+    return BatchResult(
+        returned=tuple(message_id for message_id, fate in fates.items() if fate != "done"),
+        statistics=_statistics(list(fates.values()), budget.clock() - began),
+    )
+
+
+def _fate(message_id: str, future: asyncio.Future[None]) -> str:
+    error = asyncio.CancelledError() if future.cancelled() else future.exception()
+    match error:
+        case None:
+            return "done"
+        case _NotStarted():
+            return "not_started"
+        case asyncio.CancelledError():
+            _log.warning("message_cut_off", message_id=message_id)
+            return "cut_off"
+    _log.error("message_failed", message_id=message_id, error=type(error).__name__, exc_info=error)
+    return "failed"
+
+
+def _statistics(fates: list[str], seconds: float) -> BatchStatistics:
+    return BatchStatistics(
+        done=fates.count("done"),
+        failed=fates.count("failed"),
+        cut_off=fates.count("cut_off"),
+        not_started=fates.count("not_started"),
+        seconds=seconds,
+    )

@@ -1,0 +1,70 @@
+"""Cleanup: takes the files that nobody holds out of S3 and then out of the table.
+
+The item goes last: as long as it says DELETING, an order that comes again finishes what an earlier one began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from shoebox.aws import Clients
+from shoebox.config import AwsSettings, FunctionSettings
+from shoebox.files import State
+from shoebox.ports.deletions import read_order
+from shoebox.ports.files_table import FilesTable
+from shoebox.ports.pictures import Pictures
+from shoebox.telemetry import configure_logging, get_logger, log_context
+from workers.batch import Message, TimeBudget, run_batch
+from workers.runtime.context import Context
+from workers.runtime.lifespan import with_lifespan
+
+_AT_ONCE = 10
+_log = get_logger()
+
+
+class Cleanup:
+    """Deletes files that are DELETING."""
+
+    def __init__(self, files: FilesTable, pictures: Pictures) -> None:
+        self._files = files
+        self._pictures = pictures
+
+    async def delete(self, message: Message) -> None:
+        """Carry out one order; a file that is gone, or not being deleted, is left alone.
+
+        Raises:
+            ValueError: the message is no deletion order.
+        """
+        key = read_order(message.body)
+        file = (await self._files.states([key])).get(key)
+        if file is None or file.state is not State.DELETING:
+            return
+        if file.upload_id:
+            await self._pictures.abort_multipart(key, file.upload_id)
+        await self._pictures.delete_all(key)
+        await self._files.remove(key)
+        _log.info("file_deleted", tenant=key.owner.tenant, file_id=key.file_id)
+
+
+@asynccontextmanager
+async def open_cleanup() -> AsyncIterator[Cleanup]:
+    """Everything cleanup needs, opened once a process."""
+    configure_logging()
+    settings = FunctionSettings.from_environment()
+    async with Clients(AwsSettings.from_environment()) as clients:
+        yield Cleanup(
+            FilesTable(await clients.open("dynamodb"), settings.files_table),
+            Pictures(await clients.open("s3"), settings.personal_bucket),
+        )
+
+
+@with_lifespan(open_cleanup)
+async def handler(event: Mapping[str, Any], context: Context, cleanup: Cleanup) -> dict[str, Any]:
+    """Lambda handler: an SQS event of deletion orders; the answer is a partial batch response."""
+    with log_context(request_id=context.aws_request_id):
+        messages = [Message.of_record(record) for record in event["Records"]]
+        budget = TimeBudget.of_remaining(context.get_remaining_time_in_millis() / 1000)
+        result = await run_batch(messages, cleanup.delete, at_once=_AT_ONCE, budget=budget, function="cleanup")
+        return result.response()

@@ -1,0 +1,164 @@
+"""Ingest: every uploaded photo is fetched, verified and prepared, and ends READY or REJECTED.
+
+A batch reads its files' states in one call; then each photo goes its own way: bytes from S3, size and SHA-256 against
+the registration, header within the limits, renditions, conditional update. Whatever happens twice does no harm: the
+same bytes give the same renditions, and only REGISTERED files change state. Permanent faults reject the photo at
+once; passing ones raise, and the message comes again. Events are published before any message counts as done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from shoebox.aws import Clients
+from shoebox.config import AwsSettings, FunctionSettings, Limits
+from shoebox.files import File, Picture, RenditionInfo, State
+from shoebox.metrics import PHOTOS, STAGE_SECONDS
+from shoebox.ports.events import FileEvent, FileEvents
+from shoebox.ports.files_table import FilesTable, Stages
+from shoebox.ports.pictures import Pictures
+from shoebox.telemetry import configure_logging, get_logger, log_context
+from workers.batch import BatchResult, Message, TimeBudget, run_batch
+from workers.darkroom import Darkroom
+from workers.imaging import PictureRejected, Prepared
+from workers.runtime.context import Context
+from workers.runtime.lifespan import with_lifespan
+from workers.uploads import MalformedEventError, Upload, read_uploads
+
+_log = get_logger()
+
+
+class Ingest:
+    """Takes photos from REGISTERED to READY or REJECTED."""
+
+    def __init__(
+        self, files: FilesTable, pictures: Pictures, events: FileEvents, darkroom: Darkroom, *, max_bytes: int
+    ) -> None:
+        self._files = files
+        self._pictures = pictures
+        self._events = events
+        self._darkroom = darkroom
+        self._max_bytes = max_bytes
+
+    async def run(self, messages: Sequence[Message], budget: TimeBudget, *, at_once: int) -> BatchResult:
+        """Handle a batch: at most `at_once` photos together, within `budget`."""
+        received_at = datetime.now(UTC)
+        uploads = {message.id: _readable(message) for message in messages}
+        states = await self._files.states({u.key for found in uploads.values() for u in found or ()})
+
+        events: list[FileEvent] = []
+
+        async def work(message: Message) -> None:
+            found = uploads[message.id]
+            if found is None:
+                raise MalformedEventError("not an S3 event")
+            for upload in found:
+                event = await self._handle(upload, states.get(upload.key), message, received_at)
+                events.extend([event] if event else [])
+
+        result = await run_batch(messages, work, at_once=at_once, budget=budget, function="ingest")
+        await self._events.publish(events)  # if this fails the whole batch comes again, and publishes again
+        return result
+
+    async def _handle(
+        self, upload: Upload, file: File | None, message: Message, received_at: datetime
+    ) -> FileEvent | None:
+        """One photo; the event to publish, if any."""
+        owner = upload.key.owner
+        with log_context(tenant=owner.tenant, file_id=upload.key.file_id):
+            if file is None:
+                _log.warning("upload_without_registration")
+                return None
+            if file.state is not State.REGISTERED:
+                return _event_again(file) if message.receive_count > 1 else None
+            return await self._prepare(file, Stages(upload.at, received_at))
+
+    async def _prepare(self, file: File, stages: Stages) -> FileEvent | None:
+        original = await self._pictures.fetch(file.key, max_bytes=self._max_bytes)
+        if original is None:
+            _log.warning("original_is_gone")
+            return None
+        try:
+            prepared = await self._darkroom.prepare(file.registration, original)
+        except PictureRejected as rejected:
+            return await self._reject(file, rejected, stages)
+        for rendition in prepared.renditions:
+            await self._pictures.put_rendition(file.key, rendition.name, rendition.jpeg)
+        if not await self._files.mark_ready(file.key, _picture(prepared), stages):
+            _log.info("someone_was_first")
+            return None
+        return _finished(file, State.READY, None, stages)
+
+    async def _reject(self, file: File, rejected: PictureRejected, stages: Stages) -> FileEvent | None:
+        if not await self._files.mark_rejected(file.key, rejected.reason, rejected.detail, stages):
+            _log.info("someone_was_first")
+            return None
+        return _finished(file, State.REJECTED, rejected.reason, stages)
+
+
+def _readable(message: Message) -> Sequence[Upload] | None:
+    try:
+        return read_uploads(message.body)
+    except MalformedEventError as error:
+        _log.error("malformed_event", message_id=message.id, detail=str(error))
+        return None
+
+
+def _event_again(file: File) -> FileEvent | None:
+    """The event of a file that an earlier delivery finished, perhaps without living to publish it."""
+    if file.finished_at is None or file.state is State.DELETING:
+        return None
+    return FileEvent(file.key, file.state, file.finished_at, file.reason)
+
+
+def _finished(file: File, state: State, reason: str | None, stages: Stages) -> FileEvent:
+    now = datetime.now(UTC)
+    PHOTOS.labels(state, reason or "").inc()
+    for stage, at in (("uploaded", stages.uploaded_at), ("received", stages.received_at), ("finished", now)):
+        STAGE_SECONDS.labels(stage).observe(max(0.0, (at - file.registered_at).total_seconds()))
+    _log.info("photo_finished", state=state, reason=reason)
+    return FileEvent(file.key, state, now, reason)
+
+
+def _picture(prepared: Prepared) -> Picture:
+    return Picture(
+        width=prepared.width,
+        height=prepared.height,
+        placeholder=prepared.placeholder,
+        renditions=tuple(RenditionInfo(r.name, r.width, r.height, len(r.jpeg)) for r in prepared.renditions),
+        metadata=dict(prepared.metadata),
+    )
+
+
+@asynccontextmanager
+async def open_ingest() -> AsyncIterator[tuple[Ingest, FunctionSettings]]:
+    """Everything ingest needs, opened once a process."""
+    configure_logging()
+    settings, limits = FunctionSettings.from_environment(), Limits.from_environment()
+    async with Clients(AwsSettings.from_environment()) as clients:
+        with Darkroom(limits, megapixels_at_once=settings.megapixels_at_once) as darkroom:
+            ingest = Ingest(
+                FilesTable(await clients.open("dynamodb"), settings.files_table),
+                Pictures(await clients.open("s3"), settings.personal_bucket),
+                FileEvents(await clients.open("sns"), settings.file_events_topic_arn),
+                darkroom,
+                max_bytes=limits.max_bytes,
+            )
+            yield ingest, settings
+
+
+@with_lifespan(open_ingest)
+async def handler(
+    event: Mapping[str, Any], context: Context, resources: tuple[Ingest, FunctionSettings]
+) -> dict[str, Any]:
+    """Lambda handler: an SQS event of S3 notifications; the answer is a partial batch response."""
+    ingest, settings = resources
+    with log_context(request_id=context.aws_request_id):
+        messages = [Message.of_record(record) for record in event["Records"]]
+        budget = TimeBudget.of_remaining(context.get_remaining_time_in_millis() / 1000)
+        result = await ingest.run(messages, budget, at_once=settings.pictures_at_once)
+        _log.info("batch_finished", **{k: getattr(result.statistics, k) for k in result.statistics.__slots__})
+        return result.response()

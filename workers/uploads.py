@@ -1,0 +1,49 @@
+"""What an upload message says: S3's event notification, as it lies in the queue.
+
+Structure: Amazon S3, "Event message structure". Keys come URL-encoded; S3 sends `s3:TestEvent` when a notification is
+set up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote_plus
+
+import orjson
+
+from shoebox.files import FileKey
+
+
+class MalformedEventError(ValueError):
+    """The message is no S3 event; it goes back and, in the end, to the dead-letter queue, where a person sees it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An object was created: whose file it is, and when S3 stored it."""
+
+    key: FileKey
+    at: datetime
+
+
+def read_uploads(body: str) -> Sequence[Upload]:
+    """The uploads that a message tells of; none for a test event or keys that are no originals.
+
+    Raises:
+        MalformedEventError: the text is no S3 event.
+    """
+    try:
+        document = orjson.loads(body)
+        if document.get("Event") == "s3:TestEvent":
+            return []
+        return [upload for record in document["Records"] if (upload := _upload(record))]
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise MalformedEventError(f"not an S3 event: {type(error).__name__}") from error
+
+
+def _upload(record: dict[str, Any]) -> Upload | None:
+    key = FileKey.of_original(unquote_plus(record["s3"]["object"]["key"]))
+    return Upload(key, datetime.fromisoformat(record["eventTime"])) if key else None
