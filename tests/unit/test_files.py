@@ -1,0 +1,77 @@
+"""A file's identity and keys."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shoebox.files import FILE_ID, File, FileKey, Owner, Registration, State, checksum_header
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+SHA = hashlib.sha256(b"photo").hexdigest()
+
+
+def test_the_same_bytes_of_the_same_owner_are_the_same_file() -> None:
+    """Ids come from owner and content: equal for a retry, different for anybody else."""
+    ids = {Owner(tenant, user).file_id(SHA) for tenant, user in [("demo", "a"), ("demo", "b"), ("other", "a")]}
+
+    assert len(ids) == 3
+    assert Owner("demo", "a").file_id(SHA) in ids
+    assert all(FILE_ID.match(file_id) for file_id in ids)
+
+
+def test_owner_and_user_cannot_be_confused() -> None:
+    """Where the tenant ends is part of the id, so ab+c and a+bc are different owners."""
+    assert Owner("ab", "c").file_id(SHA) != Owner("a", "bc").file_id(SHA)
+
+
+@given(st.from_regex(r"\A[0-9a-f]{64}\Z"))
+def test_an_original_key_leads_back_to_its_file(sha256: str) -> None:
+    """What S3 tells in an event names exactly one file."""
+    owner = Owner("demo", "anna_1")
+    key = FileKey(owner, owner.file_id(sha256))
+
+    assert FileKey.of_original(key.original) == key
+    assert FileKey.of_original(key.rendition("320")) is None
+
+
+def test_an_owner_is_spread_over_shards() -> None:
+    """A busy owner's files do not meet in one partition of the index."""
+    owner = Owner("demo", "anna")
+    used = {FileKey(owner, owner.file_id(f"{n:064x}")).owner_shard for n in range(200)}
+
+    assert used == set(owner.shard_keys())
+
+
+@pytest.mark.parametrize(
+    ("state", "expires_in", "expired"),
+    [
+        (State.REGISTERED, -1, True),
+        (State.REGISTERED, 0, True),
+        (State.REGISTERED, 1, False),
+        (State.READY, -1, False),
+        (State.REGISTERED, None, False),
+    ],
+)
+def test_only_registrations_expire(state: State, expires_in: int | None, expired: bool) -> None:
+    """DynamoDB's TTL is a hint, so reads decide; a READY photo never expires by it."""
+    expires_at = None if expires_in is None else int((NOW + timedelta(seconds=expires_in)).timestamp())
+    owner = Owner("demo", "a")
+    file = File(
+        key=FileKey(owner, owner.file_id(SHA)),
+        registration=Registration("a.jpg", 5, "image/jpeg", SHA),
+        state=state,
+        registered_at=NOW,
+        expires_at=expires_at,
+    )
+
+    assert file.expired(NOW) is expired
+
+
+def test_the_checksum_header_is_the_raw_digest_in_base64() -> None:
+    """S3 wants base64 of the 32 bytes, not of the hex text."""
+    assert checksum_header(hashlib.sha256(b"").hexdigest()) == "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
