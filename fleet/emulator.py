@@ -1,0 +1,203 @@
+"""The embedded AWS emulator: ministack with IAM on, as a subprocess on 127.0.0.1. Why this one: ADR 0002.
+
+EmulatorError
+├── EmulatorFailed       it did not start
+└── EmulatorDied         it ended while it was needed
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, NoReturn, Self
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fleet.ports import listen
+from shoebox.aws import Clients, Credentials
+from shoebox.config import AwsSettings
+from shoebox.telemetry import get_logger
+
+ACCOUNT = "000000000000"
+# ministack takes "test", and any twelve digits, as root and never checks root's signature; so it is no secret, and
+# only provisioning uses it. What runs as a function has a role.
+ROOT = Credentials("test", "test")
+START_SECONDS = 30
+STOP_SECONDS = 20  # it writes all its state to disk on SIGTERM
+_LOG_LINES = 15
+_LOG_BYTES = 8192
+
+log = get_logger(part="emulator")
+
+
+class EmulatorError(RuntimeError):
+    """The emulator cannot be used; the message holds the end of its log."""
+
+
+class EmulatorFailed(EmulatorError):
+    """It did not start."""
+
+
+class EmulatorDied(EmulatorError):
+    """It ended while it was needed."""
+
+
+class Emulator:
+    """Starts the emulator, waits until it answers, and stops it at the end of its `async with`.
+
+    With `data_dir` everything is loaded from there and saved there when it stops; a kill -9 loses what came after the
+    last start (all but the bodies of S3 objects). Without, it lives in memory. `port` 0 takes any free port.
+
+    Raises:
+        PortTaken: another program has the port.
+        EmulatorFailed: it ended or stayed silent instead of starting.
+    """
+
+    def __init__(self, data_dir: Path | None = None, port: int = 0, *, region: str = "us-east-1") -> None:
+        self._data_dir = data_dir
+        self._wanted_port = port
+        self._region = region
+        self._process: asyncio.subprocess.Process | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._log: BinaryIO | None = None
+        self.port = 0
+        self.died = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        """Address of all its services."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def aws(self) -> AwsSettings:
+        """Settings for clients of it."""
+        return AwsSettings(region=self._region, endpoint_url=self.url)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, while it runs."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    async def __aenter__(self) -> Self:
+        listener = listen(self._wanted_port, "the emulator")
+        self.port = listener.getsockname()[1]
+        self._log = self._open_log()
+        self._process = await self._spawn(listener)
+        self._watcher = asyncio.create_task(self._watch(self._process))
+        try:
+            await self._until_ready()
+        except BaseException:
+            await self.stop()
+            raise
+        log.info("emulator.ready", url=self.url, pid=self.pid)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.stop()
+
+    async def _spawn(self, listener: socket.socket) -> asyncio.subprocess.Process:
+        with listener:  # the child has its own copy; ours would keep connections waiting after its death
+            listener.set_inheritable(True)
+            return await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", str(Path(__file__).with_name("emulator_process.py")), str(listener.fileno())),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=self._log,
+                stderr=self._log,
+                env=self._environment(),
+                pass_fds=[listener.fileno()],
+                start_new_session=True,  # Ctrl-C is ours to hear; it must outlive what uses it
+            )
+
+    def _environment(self) -> dict[str, str]:
+        """All that ministack sees: nothing of the user's own AWS, LocalStack or Docker settings."""
+        settings = {
+            "AUTH": "true",
+            "AWS_ACCESS_KEY_ID": ROOT.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": ROOT.secret_access_key,
+            "BIND_HOST": "127.0.0.1",
+            "DOCKER_HOST": "unix:///nonexistent/docker.sock",  # at start it would remove other ministacks' containers
+            "GATEWAY_PORT": str(self.port),
+            "IOT_MTLS_ENABLED": "0",
+            "LOG_LEVEL": "WARNING",
+            "MINISTACK_ACCOUNT_ID": ACCOUNT,
+            "MINISTACK_REGION": self._region,
+            "PYTHONUNBUFFERED": "1",
+            "SFTP_ENABLED": "0",
+        }
+        if self._data_dir is None:
+            return settings
+        folders = {"STATE_DIR": str(self._data_dir / "state"), "S3_DATA_DIR": str(self._data_dir / "s3")}
+        return settings | folders | {"PERSIST_STATE": "1", "S3_PERSIST": "1"}
+
+    def _open_log(self) -> BinaryIO:
+        if self._data_dir is None:
+            return tempfile.TemporaryFile()
+        self._data_dir.mkdir(parents=True, exist_ok=True)
+        return (self._data_dir / "emulator.log").open("w+b")
+
+    async def _until_ready(self) -> None:
+        """One real call: it waits in the socket's backlog until the server is up."""
+        answered = asyncio.create_task(self._call())
+        died = asyncio.create_task(self.died.wait())
+        try:
+            await asyncio.wait([answered, died], timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not answered.done():
+                reason = "ended" if self.died.is_set() else f"gave no answer in {START_SECONDS} s"
+                raise EmulatorFailed(f"The emulator {reason} instead of starting.\n{self.last_log_lines()}")
+            answered.result()
+        except (BotoCoreError, ClientError) as error:
+            raise EmulatorFailed(f"The emulator does not work: {error}\n{self.last_log_lines()}") from error
+        finally:
+            answered.cancel()
+            died.cancel()
+
+    async def _call(self) -> None:
+        async with Clients(self.aws, ROOT) as clients:
+            await (await clients.open("sts")).get_caller_identity()
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        status = await process.wait()
+        log.error("emulator.died", status=status, lines=self.last_log_lines())
+        self.died.set()
+
+    async def watch(self) -> NoReturn:
+        """Wait for the emulator's death, which should not come.
+
+        Raises:
+            EmulatorDied: it came; the message holds the end of its log.
+        """
+        await self.died.wait()
+        status = self._process.returncode if self._process else None
+        raise EmulatorDied(f"The emulator ended by itself (status {status}).\n{self.last_log_lines()}")
+
+    def last_log_lines(self) -> str:
+        """The end of what it has written, for messages."""
+        if self._log is None or self._log.closed:
+            return ""
+        start = max(0, os.fstat(self._log.fileno()).st_size - _LOG_BYTES)
+        end = os.pread(self._log.fileno(), _LOG_BYTES, start)  # leaves the offset, which the child shares, alone
+        return "\n".join(end.decode(errors="replace").splitlines()[-_LOG_LINES:])
+
+    async def stop(self) -> None:
+        """Ask it to stop, give it time to save its data, then insist; stopping twice is no fault."""
+        process, watcher, self._watcher = self._process, self._watcher, None
+        if process is None or watcher is None:
+            return
+        watcher.cancel()
+        if process.returncode is None:
+            process.terminate()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            log.error("emulator.killed", seconds=STOP_SECONDS, lines=self.last_log_lines())
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        if self._log:
+            self._log.close()

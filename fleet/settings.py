@@ -1,0 +1,56 @@
+"""How a fleet runs: addresses, folders, the environments' command and their times."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeCommand:
+    """The program of an execution environment; `{handler}` in an argument is filled in.
+
+    With `own_port` the Runtime API is served to each environment on a port of its own: AWS's Python client reports
+    errors of the init phase through `http.client`, which takes `host:port` and no path.
+    """
+
+    arguments: tuple[str, ...]
+    own_port: bool = False
+
+    def for_handler(self, handler: str) -> list[str]:
+        """The command line for one handler."""
+        return [argument.replace("{handler}", handler) for argument in self.arguments]
+
+
+SHOEBOX_RUNTIME = RuntimeCommand((sys.executable, "-m", "workers.runtime"))
+AWSLAMBDARIC = RuntimeCommand((sys.executable, "-m", "awslambdaric", "{handler}"), own_port=True)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """Settings of a fleet; times in seconds. Port 0 takes any free port.
+
+    `task_root` is where the functions' code is imported from (LAMBDA_TASK_ROOT). `environment` is added to the
+    environment variables of every function. `concurrency` is the account's, as on AWS.
+    """
+
+    log_folder: Path
+    metrics_dir: Path
+    task_root: Path
+    host: str = "127.0.0.1"
+    gateway_port: int = 0
+    control_port: int = 0
+    command: RuntimeCommand = SHOEBOX_RUNTIME
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stage: str = "local"
+    concurrency: int = 1000
+    environments_at_most: int = 8  # of one function: what a laptop can carry
+    idle_seconds: float = 300.0
+    init_seconds: float = 10.0
+    stop_seconds: float = 2.0
+    wait_seconds: float = 30.0  # for a free slot
+    poll_seconds: int = 20
+    drain_seconds: float = 20.0
+    log_bytes: int = 20_000_000
