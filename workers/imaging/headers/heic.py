@@ -1,0 +1,75 @@
+"""HEIC's header, read by libheif, which decodes nothing until the pixels are asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pillow_heif
+
+from workers.imaging.errors import PictureRejected
+from workers.imaging.headers.cursor import Cursor
+from workers.imaging.headers.header import Header
+
+# One photo is one thread: whoever runs several photos at once decides how many cores they take.
+pillow_heif.options.DECODE_THREADS = 1
+# libheif's own limits on boxes, items and memory stay; 1.19 and later know how many items new iPhones write.
+pillow_heif.options.DISABLE_SECURITY_LIMITS = False
+# Nothing but the picture itself is read.
+pillow_heif.options.THUMBNAILS = False
+pillow_heif.options.DEPTH_IMAGES = False
+pillow_heif.options.AUX_IMAGES = False
+
+HEIF_ERRORS = (ValueError, SyntaxError, EOFError, RuntimeError, OSError, IndexError)
+NEEDED_BOXES = frozenset({b"ftyp", b"meta", b"mdat", b"moov", b"idat"})
+EXTENDED_SIZE, TO_THE_END = 1, 0
+
+
+def read_heic(data: bytes) -> Header:
+    """Check that no box is cut, then ask libheif. Width and height are those after the file's rotation."""
+    _check_boxes(data)
+    image = primary_image(data)
+    width, height = image.size
+    info: dict[str, Any] = image.info
+    return Header(
+        width,
+        height,
+        channels=4 if image.has_alpha else 3,
+        exif=info.get("exif") or b"",
+        icc=info.get("icc_profile") or b"",
+    )
+
+
+def primary_image(data: bytes) -> pillow_heif.HeifImage:
+    """The picture a viewer would show, not yet decoded."""
+    try:
+        heif = pillow_heif.open_heif(data, convert_hdr_to_8bit=True)
+        return heif[heif.primary_index]
+    except HEIF_ERRORS as error:
+        raise heif_fault(error) from error
+
+
+def heif_fault(error: BaseException) -> PictureRejected:
+    """What libheif's words mean for the picture."""
+    text = str(error) or "no picture inside"
+    if "Security limit" in text:
+        return PictureRejected("too_many_pixels", text)
+    if isinstance(error, EOFError) or "end of file" in text.lower() or "outside of file" in text.lower():
+        return PictureRejected("truncated", text)
+    if isinstance(error, SyntaxError):
+        return PictureRejected("unsupported_type", text)
+    return PictureRejected("corrupt", text)
+
+
+def _check_boxes(data: bytes) -> None:
+    """Raise if a box that the picture needs is cut (ISO/IEC 14496-12, 4.2)."""
+    cursor = Cursor(data)
+    while len(data) - cursor.position >= 8:
+        start = cursor.position
+        size, kind = int.from_bytes(cursor.take(4), "big"), cursor.take(4)
+        if size == TO_THE_END:
+            return
+        if size == EXTENDED_SIZE:
+            size = int.from_bytes(cursor.take(8), "big")
+        if size < cursor.position - start or (kind not in NEEDED_BOXES and start + size > len(data)):
+            return  # what phones append after the picture need not be boxes
+        cursor.skip(start + size - cursor.position)

@@ -1,0 +1,102 @@
+"""JPEG's header (ITU-T T.81 annex B), and whether the file has an end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from workers.imaging.errors import PictureRejected
+from workers.imaging.headers.cursor import Cursor
+from workers.imaging.headers.header import Header
+
+SOS, EOI = 0xDA, 0xD9
+APP1, APP2 = 0xE1, 0xE2
+FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+# Baseline, extended and progressive, by Huffman or arithmetic code. The others are lossless or hierarchical.
+DECODABLE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
+PROGRESSIVE = frozenset({0xC2, 0xCA})
+STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+EXIF_TAG = b"Exif\x00\x00"
+ICC_TAG = b"ICC_PROFILE\x00"
+# Each scan of a progressive JPEG is a pass over the whole picture; encoders write about ten.
+MAX_SCANS = 100
+
+
+def read_jpeg(data: bytes) -> Header:
+    """Read up to the first scan and look for the end behind it.
+
+    Bytes after the end are fine: phones keep depth maps and films there.
+    """
+    exif, icc, frame = b"", {}, None
+    cursor = Cursor(data, 2)
+    for marker, payload in _segments(cursor):
+        if marker in FRAMES:
+            frame = _Frame(marker, payload)
+        elif marker == APP1 and payload.startswith(EXIF_TAG):
+            exif = exif or payload
+        elif marker == APP2 and payload.startswith(ICC_TAG) and len(payload) > 14:
+            icc[payload[12]] = payload
+    if frame is None:
+        raise PictureRejected("corrupt", "the first scan comes before the frame's header")
+    progressive = frame.marker in PROGRESSIVE
+    _check_scans(data, cursor.position, progressive=progressive)
+    return Header(
+        frame.width,
+        frame.height,
+        channels=frame.channels,
+        exif=exif,
+        icc=_join_icc(icc),
+        buffered=progressive,
+    )
+
+
+class _Frame:
+    __slots__ = ("channels", "height", "marker", "width")
+
+    def __init__(self, marker: int, payload: bytes) -> None:
+        if len(payload) < 6:
+            raise PictureRejected("corrupt", "the frame's header is too short")
+        self.marker = marker
+        self.height = int.from_bytes(payload[1:3], "big")
+        self.width = int.from_bytes(payload[3:5], "big")
+        self.channels = payload[5]
+        if marker not in DECODABLE or payload[0] != 8 or self.channels not in (1, 3, 4):
+            kind = f"process {marker & 15}, {payload[0]} bits, {self.channels} channels"
+            raise PictureRejected("unsupported_type", f"no photo's JPEG: {kind}")
+
+
+def _segments(cursor: Cursor) -> Iterator[tuple[int, bytes]]:
+    """Every segment before the first scan, as marker and payload."""
+    while True:
+        if cursor.byte() != 0xFF:
+            raise PictureRejected("corrupt", f"no marker at byte {cursor.position - 1}")
+        marker = cursor.byte()
+        while marker == 0xFF:  # fill bytes
+            marker = cursor.byte()
+        if marker in STANDALONE:
+            continue
+        if marker == EOI:
+            raise PictureRejected("corrupt", "the file ends before its first scan")
+        length = int.from_bytes(cursor.take(2), "big")
+        if length < 2:
+            raise PictureRejected("corrupt", f"a segment has a length of {length}")
+        payload = cursor.take(length - 2)
+        if marker == SOS:
+            return
+        yield marker, payload
+
+
+def _check_scans(data: bytes, start: int, *, progressive: bool) -> None:
+    """Look for an end. Whether it is the picture's own, and not a film's behind it, the decoder tells."""
+    if data.rfind(b"\xff\xd9", start) < 0:
+        raise PictureRejected("truncated", "the file has no end-of-image marker")
+    # Within a scan 0xFF is always followed by 0x00, so the first end found is the picture's own.
+    if progressive and data.count(b"\xff\xda", start, data.find(b"\xff\xd9", start)) >= MAX_SCANS:
+        raise PictureRejected("corrupt", f"the picture has more than {MAX_SCANS} scans")
+
+
+def _join_icc(parts: dict[int, bytes]) -> bytes:
+    """The profile from its numbered parts (ICC.1:2022 annex B.4), or nothing if one is missing."""
+    count = next(iter(parts.values()))[13] if parts else 0
+    if sorted(parts) != list(range(1, count + 1)):
+        return b""
+    return b"".join(parts[number][14:] for number in range(1, count + 1))

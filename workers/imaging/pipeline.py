@@ -1,0 +1,177 @@
+"""The way of a picture: from unknown bytes to three renditions.
+
+In two stages, so that a caller can weigh a picture before it takes memory: `inspect` reads the header in well
+under a millisecond, `render` does the work. Both are synchronous and safe to call from several threads; the codecs
+release the interpreter's lock, so threads use all cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from PIL import Image
+
+from workers.imaging.colour import to_srgb
+from workers.imaging.decode import decode
+from workers.imaging.decode_jpeg import choose_eighths
+from workers.imaging.encode import to_jpeg
+from workers.imaging.flatten import eight_bit, flatten
+from workers.imaging.headers import Header
+from workers.imaging.limits import ImageLimits
+from workers.imaging.metadata import Metadata, read_metadata
+from workers.imaging.orient import pending_orientation, upright, upright_size
+from workers.imaging.placeholder import placeholder
+from workers.imaging.probe import probe
+from workers.imaging.resize import shrink
+from workers.imaging.sniff import confirm
+
+PREVIEW = 2048
+LONG_SIDES = (PREVIEW, 1024, 320)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A picture that may be rendered. `width` and `height` are upright; `megapixels` those of one frame."""
+
+    data: bytes = field(repr=False)
+    media_type: str
+    header: Header = field(repr=False)
+    width: int
+    height: int
+    orientation: int
+    milliseconds: float
+
+    @property
+    def megapixels(self) -> float:
+        """What rendering weighs."""
+        return self.width * self.height / 1e6
+
+    @property
+    def peak_bytes(self) -> int:
+        """About how much memory `render` takes beside the file itself, at its peak."""
+        return _peak_bytes(self.media_type, self.header)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """One size of a picture. `name` is the long side it stands for: 2048, 1024 or 320."""
+
+    name: str
+    width: int
+    height: int
+    jpeg: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that Shoebox keeps of a picture beside its original. `timings` are milliseconds by step."""
+
+    width: int
+    height: int
+    megapixels: float
+    media_type: str
+    renditions: tuple[Rendition, ...]
+    placeholder: str
+    metadata: Metadata
+    timings: Mapping[str, float] = field(repr=False, compare=False)
+
+
+def prepare(data: bytes, declared_type: str, limits: ImageLimits) -> Prepared:
+    """`inspect`, then `render`."""
+    return render(inspect(data, declared_type, limits))
+
+
+def inspect(data: bytes, declared_type: str, limits: ImageLimits) -> Inspection:
+    """Check size, type, completeness and dimensions without decoding.
+
+    Raises `PictureRejected` with any reason of the contract.
+    """
+    started = perf_counter()
+    limits.check_bytes(len(data))
+    media_type = confirm(data, declared_type)
+    header = probe(data, media_type, limits)
+    orientation = pending_orientation(media_type, header)
+    width, height = upright_size(header.width, header.height, orientation)
+    milliseconds = (perf_counter() - started) * 1e3
+    return Inspection(data, media_type, header, width, height, orientation, milliseconds)
+
+
+def render(inspection: Inspection) -> Prepared:
+    """Decode once and derive everything. Raises `PictureRejected` (`truncated`, `corrupt`, `unsupported_type`)."""
+    watch = _Stopwatch(inspect=inspection.milliseconds)
+    preview = _preview(inspection, watch)
+    images = [preview]
+    with watch.step("resize"):
+        images += [shrink(preview, LONG_SIDES[1])]
+        images += [shrink(images[-1], LONG_SIDES[2])]
+    with watch.step("encode"):
+        renditions = _renditions(images)
+    with watch.step("placeholder"):
+        hashed = placeholder(images[-1])
+    with watch.step("metadata"):
+        metadata = read_metadata(inspection.header)
+    return Prepared(
+        width=inspection.width,
+        height=inspection.height,
+        megapixels=inspection.megapixels,
+        media_type=inspection.media_type,
+        renditions=renditions,
+        placeholder=hashed,
+        metadata=metadata,
+        timings=watch.milliseconds,
+    )
+
+
+def _preview(inspection: Inspection, watch: _Stopwatch) -> Image.Image:
+    """The largest rendition's pixels. It shrinks first: all later steps then cost the same for any photo."""
+    header = inspection.header
+    with watch.step("decode"):
+        image = decode(inspection.data, inspection.media_type, header, PREVIEW)
+    with watch.step("resize"):
+        image = shrink(eight_bit(image), PREVIEW)
+    with watch.step("flatten"):
+        image = flatten(image)
+    with watch.step("colour"):
+        image = to_srgb(image, header.icc)
+    with watch.step("orient"):
+        return upright(image, inspection.orientation)
+
+
+def _renditions(images: list[Image.Image]) -> tuple[Rendition, ...]:
+    """A picture too small for a size comes again under that size's name, encoded only once."""
+    encoded: dict[int, bytes] = {}
+    for image in images:
+        if id(image) not in encoded:
+            encoded[id(image)] = to_jpeg(image)
+    return tuple(
+        Rendition(str(long_side), image.width, image.height, encoded[id(image)])
+        for long_side, image in zip(LONG_SIDES, images, strict=True)
+    )
+
+
+def _peak_bytes(media_type: str, header: Header) -> int:
+    pixels = header.width * header.height
+    preview = PREVIEW * PREVIEW * 12
+    if media_type != "image/jpeg":
+        return pixels * 12 + preview
+    eighths = choose_eighths(max(header.width, header.height), PREVIEW)
+    scaled = pixels * eighths * eighths // 64 * 4
+    # A progressive JPEG's coefficients, two bytes each, are all held until the last scan.
+    return scaled + preview + (pixels * header.channels * 2 if header.buffered else 0)
+
+
+class _Stopwatch:
+    def __init__(self, **milliseconds: float) -> None:
+        self.milliseconds = dict(milliseconds)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            taken = (perf_counter() - started) * 1e3
+            self.milliseconds[name] = self.milliseconds.get(name, 0.0) + taken
