@@ -1,4 +1,4 @@
-"""Metrics of the domain, for Prometheus. Names and meaning: docs/reference/metrics.md.
+"""Metrics of the domain, for Prometheus. Names and meaning: docs/reference/telemetry.md.
 
 Where PROMETHEUS_MULTIPROC_DIR is set, every process writes there and the fleet's /metrics shows their sum.
 """

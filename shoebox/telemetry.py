@@ -1,4 +1,4 @@
-"""Logs: structlog JSON lines with stable keys, one a fact. Keys: docs/reference/logs.md.
+"""Logs: structlog JSON lines with stable keys, one a fact. Keys: docs/reference/telemetry.md.
 
 Whoever runs a request or a message binds `request_id`, `tenant`, `file_id` or `trace_id` with `log_context`;
 every line below then carries them. Tokens, URLs with signatures, and file names are never logged.
