@@ -14,7 +14,9 @@ class PortTaken(RuntimeError):
 
     def __init__(self, port: int, purpose: str, holder: str | None) -> None:
         by = f" by {holder}" if holder else ""
-        message = f"Port {port} for {purpose} is taken{by}. Stop that program, or choose another port (0: any free one)."
+        message = (
+            f"Port {port} for {purpose} is taken{by}. Stop that program, or choose another port (0: any free one)."
+        )
         super().__init__(message)
         self.port = port
         self.holder = holder

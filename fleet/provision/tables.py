@@ -12,8 +12,8 @@ from fleet.provision.tasks import together
 from shoebox.place import BoundStack
 from shoebox.stack import Key, Table
 
-_ACTIVE_SECONDS = 300  # AWS takes seconds for a table, minutes for an index over many items
-_PAUSE = 0.2
+_PAUSE = 0.5
+_ACTIVE_LOOKS = 600  # AWS takes seconds for a table, minutes for an index over many items
 
 
 async def ensure_tables(bound: BoundStack, dynamodb: Any) -> list[Outcome]:
@@ -67,12 +67,11 @@ async def _update(dynamodb: Any, name: str, table: Table, found: dict[str, Any])
 
 
 async def _until_active(dynamodb: Any, name: str) -> None:
-    try:
-        async with asyncio.timeout(_ACTIVE_SECONDS):
-            while not _is_active((await dynamodb.describe_table(TableName=name))["Table"]):
-                await asyncio.sleep(_PAUSE)
-    except TimeoutError:
-        raise Problem(f"table {name}", f"it or an index is not active after {_ACTIVE_SECONDS} s") from None
+    for _ in range(_ACTIVE_LOOKS):
+        if _is_active((await dynamodb.describe_table(TableName=name))["Table"]):
+            return
+        await asyncio.sleep(_PAUSE)
+    raise Problem(f"table {name}", f"it or an index is not active after {_ACTIVE_LOOKS * _PAUSE:.0f} s")
 
 
 def _is_active(table: dict[str, Any]) -> bool:

@@ -32,9 +32,7 @@ async def _subscribe(bound: BoundStack, sns: Any, name: str) -> tuple[str, ...]:
     wanted = {bound.arn_of("queue", queue) for queue in bound.stack.topics[name].queues}
     present = {e: s for e, s in (await _subscriptions(sns, arn)).items() if e in ours}
     for endpoint in wanted - present.keys():
-        await sns.subscribe(
-            TopicArn=arn, Protocol="sqs", Endpoint=endpoint, Attributes={"RawMessageDelivery": "true"}
-        )
+        await sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=endpoint, Attributes={"RawMessageDelivery": "true"})
     for endpoint in present.keys() - wanted:
         await sns.unsubscribe(SubscriptionArn=present[endpoint])
     return tuple(sorted(f"queue {ours[endpoint]}" for endpoint in wanted ^ present.keys()))
