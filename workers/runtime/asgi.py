@@ -1,0 +1,174 @@
+"""Web applications behind API Gateway: ASGI 3 in, proxy events of both versions out.
+
+    handler = asgi_handler(app)
+
+The application's lifespan runs once a process. The response is sent when the application has returned, so that its
+background tasks, too, end before Lambda may freeze the process. The deadline cancels the application; a response
+that is whole by then is sent all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from workers.runtime.context import Context
+from workers.runtime.errors import LifespanFailed
+from workers.runtime.gateway import GatewayRequest, GatewayResponse
+from workers.runtime.lifespan import LifespanHandler
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_ASGI = {"version": "3.0", "spec_version": "2.4"}
+_log = logging.getLogger("runtime.asgi")
+
+
+def asgi_handler(app: Application, *, base_path: str = "") -> AsgiHandler:
+    """A Lambda handler for `app`.
+
+    `base_path`, such as `/prod`, is a stage or base path mapping that the application should know as its
+    `root_path`. The scope holds the event as `aws.event` and the context as `aws.context`.
+    """
+    return AsgiHandler(app, base_path=base_path)
+
+
+class AsgiHandler(LifespanHandler):
+    """Turns proxy events into ASGI requests. Without an open lifespan it runs the application without one."""
+
+    def __init__(self, app: Application, *, base_path: str = "") -> None:
+        self._app = app
+        self._base_path = base_path.rstrip("/")
+        self._state: dict[str, Any] = {}
+
+    async def __call__(self, event: Any, context: Context) -> dict[str, Any]:
+        """Handle one request. Raises what the application raises before its response is whole."""
+        request = GatewayRequest.of(event)
+        exchange = Exchange(request.body)
+        scope = self._scope(request) | {"aws.event": event, "aws.context": context}
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        except (Exception, asyncio.CancelledError):
+            if not exchange.complete:
+                raise
+            _log.exception("the application failed after its response")
+        return exchange.response().answer(request)
+
+    def lifespan(self) -> AbstractAsyncContextManager[None]:
+        """The application's own lifespan. Raises LifespanFailed."""
+        return run_lifespan(self._app, self._state)
+
+    def _scope(self, request: GatewayRequest) -> dict[str, Any]:
+        has_prefix = f"{request.path}/".startswith(f"{self._base_path}/")
+        prefix = "" if has_prefix else self._base_path
+        return {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": "1.1",
+            "method": request.method,
+            "scheme": request.scheme,
+            "path": prefix + request.path,
+            "raw_path": prefix.encode() + request.raw_path,
+            "query_string": request.query,
+            "root_path": self._base_path,
+            "headers": request.headers,
+            "client": (request.source_ip, 0) if request.source_ip else None,
+            "server": request.server,
+            "state": self._state.copy(),
+        }
+
+
+class Exchange:
+    """One request's `receive` and `send`."""
+
+    def __init__(self, body: bytes) -> None:
+        self.complete = False
+        self._request: bytes | None = body
+        self._finished = asyncio.Event()
+        self._start: Message | None = None
+        self._body = bytearray()
+
+    async def receive(self) -> Message:
+        """The body once; then, when the response is whole, the disconnect."""
+        if self._request is not None:
+            body, self._request = self._request, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        await self._finished.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        """Take a part of the response. Raises RuntimeError if ASGI forbids it here."""
+        kind = message["type"]
+        if kind == "http.response.start" and self._start is None:
+            self._start = message
+        elif kind == "http.response.body" and self._start is not None and not self.complete:
+            self._body += message.get("body", b"")
+            if not message.get("more_body", False):
+                self.complete = True
+                self._finished.set()
+        else:
+            raise RuntimeError(f"unexpected ASGI message {kind!r}")
+
+    def response(self) -> GatewayResponse:
+        """The whole response. Raises RuntimeError if the application ended before it."""
+        if self._start is None or not self.complete:
+            raise RuntimeError("the ASGI application returned without a whole response")
+        headers = [(bytes(name), bytes(value)) for name, value in self._start.get("headers", ())]
+        return GatewayResponse(self._start["status"], headers, bytes(self._body))
+
+
+@asynccontextmanager
+async def run_lifespan(app: Application, state: dict[str, Any]) -> AsyncIterator[None]:
+    """Start the application up, and shut it down at the end; one without lifespan support is left alone.
+
+    The application fills `state`, of which every request gets a copy. Raises LifespanFailed.
+    """
+    lifespan = _Lifespan()
+    scope: Scope = {"type": "lifespan", "asgi": _ASGI, "state": state}
+    task = asyncio.create_task(lifespan.run(app, scope))
+    try:
+        await lifespan.ask("startup")
+        yield
+        await lifespan.ask("shutdown")
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+class _Lifespan:
+    """The two questions of a lifespan, and the answers to them."""
+
+    def __init__(self) -> None:
+        self._questions: asyncio.Queue[str] = asyncio.Queue()
+        self._answers: asyncio.Queue[str | None] = asyncio.Queue()
+        self._supported = True
+
+    async def run(self, app: Application, scope: Scope) -> None:
+        try:
+            await app(scope, self._receive, self._send)
+        except Exception as error:  # noqa: BLE001  # ASGI: who raises here has no lifespan
+            _log.info("the application has no lifespan: %r", error)
+        finally:
+            self._supported = False
+            self._answers.put_nowait(None)
+
+    async def ask(self, phase: str) -> None:
+        if not self._supported:
+            return
+        self._questions.put_nowait(f"lifespan.{phase}")
+        failure = await self._answers.get()
+        if failure:
+            raise LifespanFailed(f"the application's {phase} failed: {failure}")
+
+    async def _receive(self) -> Message:
+        return {"type": await self._questions.get()}
+
+    async def _send(self, message: Message) -> None:
+        failed = message["type"].endswith(".failed")
+        self._answers.put_nowait((message.get("message") or "no reason given") if failed else None)

@@ -1,0 +1,111 @@
+"""JSON in and out: orjson where it is installed, else the standard library, with the same results.
+
+As AWS's Python runtime client: any JSON value, tuples, Decimal as a number, non-string keys; nothing else.
+Differences: UUIDs and enums are written by value; NaN and infinities, which JSON does not have, as null; and without
+orjson a Decimal fraction keeps 17 digits.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+import uuid
+from decimal import Decimal
+from typing import Any
+
+from workers.runtime.errors import MarshalError, UnmarshalError
+
+try:
+    import orjson
+except ImportError:
+    orjson = None  # type: ignore[assignment,unused-ignore]
+
+JSON = "application/json"
+UNKNOWN = "application/unknown"
+
+
+def loads(body: bytes) -> Any:
+    """A JSON value from its bytes. Raises UnmarshalError."""
+    if orjson is not None:
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError:
+            pass  # NaN and the like, which AWS's client takes; or truly not JSON
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UnmarshalError(f"Unable to unmarshal input: {error}") from error
+
+
+def unmarshal(body: bytes, content_type: str) -> Any:
+    """The event: a JSON value, or the bytes as they are if the content type is another. Raises UnmarshalError."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    return loads(body) if media_type in (JSON, "") else body
+
+
+def marshal(answer: Any) -> tuple[bytes, str]:
+    """The handler's answer as bytes, and their content type; bytes stay as they are. Raises MarshalError."""
+    if isinstance(answer, bytes):
+        return answer, UNKNOWN
+    return dumps(answer), JSON
+
+
+def dumps(value: Any) -> bytes:
+    """A JSON value as bytes. Raises MarshalError."""
+    if orjson is not None:
+        try:
+            return orjson.dumps(value, _default_orjson, _ORJSON_OPTIONS)
+        except TypeError:
+            pass  # integers beyond 64 bits, which the standard library can write; or truly no JSON
+    try:
+        return _encode(value).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise MarshalError(f"Unable to marshal response: {error}") from error
+
+
+def dumps_ascii(value: Any) -> bytes:
+    """`value` as ASCII without line ends, fit for a header; what is no JSON is written with `str`."""
+    return json.dumps(value, default=str).encode("ascii")
+
+
+_ORJSON_OPTIONS = 0
+if orjson is not None:
+    _ORJSON_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+
+
+def _default_orjson(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value)) if value.is_finite() else None
+    raise TypeError
+
+
+def _encode(value: Any) -> str:
+    try:
+        return json.dumps(value, default=_default, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        return json.dumps(_without_nan(value), default=_default, ensure_ascii=False, separators=(",", ":"))
+
+
+def _default(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return _number(value) if value.is_finite() else None
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+def _number(value: Decimal) -> int | float:
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return value

@@ -1,0 +1,119 @@
+"""A process's life: load the handler, open its resources, run the slots, drain, close, exit.
+
+Exit codes: 0 drained; 1 the function could not start (init/error was posted), or the Runtime API went away, or
+resources failed to close; a handler that exits gives its own code, and 1 for 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import asdict
+
+from workers.runtime.callers import caller_for
+from workers.runtime.client import RuntimeClient
+from workers.runtime.drain import Drain, end_process_after, on_signals
+from workers.runtime.errors import SettingsError
+from workers.runtime.failure import Failure
+from workers.runtime.lifespan import LifespanHandler
+from workers.runtime.loader import Handler, load_handler
+from workers.runtime.logs import configure_logging
+from workers.runtime.protocol import Endpoint
+from workers.runtime.settings import Settings, read_settings
+from workers.runtime.slots import Slots
+
+CLOSING_S = 2.0
+"""Seconds that posting, closing resources and ending threads may take after the drain."""
+
+_log = logging.getLogger("runtime")
+
+
+def main() -> int:
+    """Run the function that the environment's variables name; return the exit code."""
+    try:
+        settings = read_settings()
+    except SettingsError as error:
+        sys.stderr.write(f"workers.runtime: {error}\n")
+        return 1
+    configure_logging(settings.log_level)
+    with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as runner:
+        try:
+            # Before the loop runs: a module may call asyncio.run while it is imported.
+            handler = load_handler(settings.handler, settings.task_root)
+        except BaseException as error:  # noqa: BLE001  # whatever a module raises, Lambda is to know
+            return runner.run(report_init_failure(settings.slots.endpoint, error))
+        try:
+            return runner.run(serve(settings, handler))
+        except (SystemExit, KeyboardInterrupt) as error:  # from a task that a handler started
+            failure = Failure.of(error)
+            _log.critical("the process exits", extra=failure.fields())
+            return failure.exit_code or 1
+
+
+def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, or None for the standard one. Raises ImportError if uvloop is demanded and missing."""
+    if name == "asyncio":
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        if name == "uvloop":
+            raise
+        return None
+    return uvloop.new_event_loop
+
+
+async def serve(settings: Settings, handler: Handler) -> int:
+    """Open the handler's resources, run its slots until drained, close; return the exit code."""
+    drain = Drain()
+    lifespan = handler.lifespan() if isinstance(handler, LifespanHandler) else nullcontext()
+    with on_signals(drain.request):
+        try:
+            await _open(lifespan, drain)
+        except BaseException as error:  # noqa: BLE001  # whatever the resources raise, Lambda is to know
+            if drain.requested:
+                return drain.exit_code
+            return await report_init_failure(settings.slots.endpoint, error)
+        async with _closing(lifespan, drain):
+            await _run_slots(settings, handler, drain)
+    return drain.exit_code
+
+
+async def _run_slots(settings: Settings, handler: Handler, drain: Drain) -> None:
+    slots = Slots(settings.slots, settings.function, caller_for(handler), drain)
+    with drain.calling(lambda: end_process_after(settings.slots.drain + CLOSING_S, drain)):
+        await slots.run()
+    end_process_after(CLOSING_S, drain)
+    _log.info("drained", extra=asdict(slots.statistics))
+
+
+async def report_init_failure(endpoint: Endpoint, error: BaseException) -> int:
+    """Post init/error; return the exit code."""
+    failure = Failure.of(error)
+    _log.critical("the function cannot start", extra=failure.fields())
+    client = RuntimeClient(endpoint)
+    await client.fail_init(failure)
+    client.close()
+    return failure.exit_code or 1
+
+
+async def _open(lifespan: AbstractAsyncContextManager[None], drain: Drain) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    with drain.calling(task.cancel):
+        await lifespan.__aenter__()
+
+
+@asynccontextmanager
+async def _closing(lifespan: AbstractAsyncContextManager[None], drain: Drain) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        try:
+            await lifespan.__aexit__(None, None, None)
+        except Exception:  # noqa: BLE001  # it is the handler's code, and the process ends anyway
+            _log.exception("resources failed to close")
+            drain.exit_code = drain.exit_code or 1

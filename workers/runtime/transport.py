@@ -1,0 +1,157 @@
+"""One HTTP/1.1 connection to the Runtime API, kept between requests and made again when it is gone.
+
+A BufferedProtocol reads into one buffer that all connections of a loop share, for a plain Protocol has the event loop
+allocate and shrink a fresh 256 KiB for every read, which costs more than everything else here together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+from typing import cast
+
+from workers.runtime.errors import ConnectionLost, MalformedResponse, PollAbandoned
+from workers.runtime.http1 import Response, ResponseParser
+
+RECEIVE_BUFFER_BYTES = 256 * 1024
+CONNECT_TIMEOUT_S = 5
+
+
+class Connection:
+    """Sends one request at a time and waits for its response.
+
+    `receive_buffer` may be shared by all connections of one loop: whatever arrives is taken out of it before anyone
+    else can read. Nothing here waits with a limit, since `next` may rightly take hours; TCP keep-alive notices a
+    peer that vanished.
+    """
+
+    def __init__(self, host: str, port: int, receive_buffer: bytearray | None = None) -> None:
+        self._host = host
+        self._port = port
+        self._buffer = memoryview(bytearray(RECEIVE_BUFFER_BYTES) if receive_buffer is None else receive_buffer)
+        self._wire: _Wire | None = None
+        self._abandoned = False
+
+    async def open(self) -> None:
+        """Connect unless connected. Raises ConnectionLost."""
+        if self._wire is None or not self._wire.usable:
+            self.close()
+            self._wire = await self._connect()
+
+    async def request(self, data: bytes) -> Response:
+        """Send `data`, a whole request; return its response. Raises ConnectionLost, MalformedResponse."""
+        await self.open()
+        return await self._opened.exchange(data)
+
+    async def poll(self, data: bytes) -> Response:
+        """As `request`, but `abandon` ends the wait, now and ever after, with PollAbandoned."""
+        await self.open()
+        if self._abandoned:
+            raise PollAbandoned("no more polls")
+        wire = self._opened
+        wire.polling = True
+        try:
+            return await wire.exchange(data)
+        finally:
+            wire.polling = False
+
+    def abandon(self) -> None:
+        """End a poll that waits, and refuse later ones; a response already received still counts."""
+        self._abandoned = True
+        if self._wire is not None and self._wire.polling:
+            self._wire.fail(PollAbandoned("no more polls"))
+
+    def close(self) -> None:
+        """Close the connection, if any; `open` or `request` make a new one."""
+        if self._wire is not None:
+            self._wire.close()
+
+    @property
+    def _opened(self) -> _Wire:
+        assert self._wire is not None
+        return self._wire
+
+    async def _connect(self) -> _Wire:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                transport, wire = await loop.create_connection(lambda: _Wire(self._buffer), self._host, self._port)
+        except OSError as error:  # TimeoutError is one
+            reason = str(error) or f"no answer in {CONNECT_TIMEOUT_S} s"
+            raise ConnectionLost(f"cannot connect to {self._host}:{self._port}: {reason}") from error
+        _keep_alive(transport.get_extra_info("socket"))
+        return wire
+
+
+class _Wire(asyncio.BufferedProtocol):
+    """What lasts as long as one TCP connection."""
+
+    def __init__(self, buffer: memoryview) -> None:
+        self.polling = False
+        self._buffer = buffer
+        self._parser = ResponseParser()
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[Response] | None = None
+
+    @property
+    def usable(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    async def exchange(self, data: bytes) -> Response:
+        assert self._transport is not None
+        assert self._waiter is None, "one request at a time"
+        self._waiter = asyncio.get_running_loop().create_future()
+        self._transport.write(data)
+        try:
+            return await self._waiter
+        finally:
+            if self._waiter.cancelled():  # its response would be taken for the next request's
+                self.close()
+            self._waiter = None
+
+    def fail(self, error: Exception) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error)
+        self.close()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        try:
+            for response in self._parser.feed(self._buffer[:nbytes]):
+                self._deliver(response)
+        except MalformedResponse as error:
+            self.fail(error)
+
+    def eof_received(self) -> None:
+        with suppress(MalformedResponse):  # the waiter learns of it in connection_lost
+            response = self._parser.end()
+            if response is not None:
+                self._deliver(response)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.fail(ConnectionLost(f"the Runtime API closed the connection: {exc or 'end of stream'}"))
+
+    def _deliver(self, response: Response) -> None:
+        if self._waiter is None or self._waiter.done():
+            self.fail(MalformedResponse("a response that nothing asked for"))
+            return
+        self._waiter.set_result(response)
+        if not response.keep_alive:
+            self.close()
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
