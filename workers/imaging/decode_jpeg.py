@@ -14,6 +14,7 @@ from workers.imaging.headers import Header
 
 # A preview within 6 % of its nominal size needs no second resampling: 4032 and 8064 (phones) come to 2016.
 CLOSE_ENOUGH = 15 / 16
+START = b"\xff\xd8"
 EIGHTHS = range(1, 9)
 QUICK_EIGHTHS = (1, 2, 4, 8)  # the inverse transforms that libjpeg-turbo has in SIMD
 
@@ -42,7 +43,7 @@ def decode_jpeg(data: bytes, header: Header, long_side: int) -> Image.Image:
         pixels = _turbo(data, colorspace, size)
     except ValueError as error:
         if UNUSUAL_LAYOUT in str(error):
-            return _decode_unusual(data, size)
+            return _decode_unusual(data, header, size)
         raise _fault(error) from error
     if pixels.shape[:2] != (size[1], size[0]):
         raise PictureRejected("corrupt", f"wanted {size}, decoded {pixels.shape[1::-1]}")
@@ -74,9 +75,12 @@ def _turbo(data: bytes, colorspace: str, size: tuple[int, int]) -> Any:
     return simplejpeg.decode_jpeg(data, colorspace, min_width=size[0], min_height=size[1], strict=False)
 
 
-def _decode_unusual(data: bytes, size: tuple[int, int]) -> Image.Image:
+def _decode_unusual(data: bytes, header: Header, size: tuple[int, int]) -> Image.Image:
+    """By Pillow, which is slower. It gets no EXIF: a malformed one would make it warn."""
+    view = memoryview(data)
+    bare = b"".join([START, *(view[start:end] for start, end in header.spans)])
     try:
-        image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+        image = JpegImagePlugin.JpegImageFile(io.BytesIO(bare))
         image.draft(image.mode, size)
         image.load()
     except (ValueError, OSError, SyntaxError) as error:

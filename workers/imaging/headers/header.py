@@ -10,8 +10,9 @@ class Header:
     """Facts read without decoding.
 
     `width` and `height` are as stored (HEIC: after the file's own rotation, which its decoder applies).
-    `exif` and `icc` are raw blocks, empty if there are none. `spans` are the byte ranges that hold the pixels,
-    empty if the whole file does. `buffered` tells that the decoder holds the whole picture at full size.
+    `exif` and `icc` are raw blocks, empty if there are none. `buffered` tells that the decoder holds the whole
+    picture at full size. `spans` are the byte ranges behind the signature that the pixels depend on; only JPEG and
+    PNG say.
     """
 
     width: int

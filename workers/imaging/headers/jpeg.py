@@ -10,6 +10,7 @@ from workers.imaging.headers.header import Header
 
 SOS, EOI = 0xDA, 0xD9
 APP1, APP2 = 0xE1, 0xE2
+NOTES = frozenset({APP1, APP2})  # no pixel depends on them
 FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 # Baseline, extended and progressive, by Huffman or arithmetic code. The others are lossless or hierarchical.
 DECODABLE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
@@ -27,8 +28,11 @@ def read_jpeg(data: bytes) -> Header:
     Bytes after the end are fine: phones keep depth maps and films there.
     """
     exif, icc, frame = b"", {}, None
+    spans: list[tuple[int, int]] = []
     cursor = Cursor(data, 2)
-    for marker, payload in _segments(cursor):
+    for marker, start, payload in _segments(cursor):
+        if marker not in NOTES:
+            spans.append((start, cursor.position))
         if marker in FRAMES:
             frame = _Frame(marker, payload)
         elif marker == APP1 and payload.startswith(EXIF_TAG):
@@ -46,6 +50,7 @@ def read_jpeg(data: bytes) -> Header:
         exif=exif,
         icc=_join_icc(icc),
         buffered=progressive,
+        spans=(*spans, (cursor.position, len(data))),
     )
 
 
@@ -64,11 +69,12 @@ class _Frame:
             raise PictureRejected("unsupported_type", f"no photo's JPEG: {kind}")
 
 
-def _segments(cursor: Cursor) -> Iterator[tuple[int, bytes]]:
-    """Every segment before the first scan, as marker and payload."""
+def _segments(cursor: Cursor) -> Iterator[tuple[int, int, bytes]]:
+    """Every segment before the first scan: marker, where it starts, payload. The cursor ends before the scan."""
     while True:
+        start = cursor.position
         if cursor.byte() != 0xFF:
-            raise PictureRejected("corrupt", f"no marker at byte {cursor.position - 1}")
+            raise PictureRejected("corrupt", f"no marker at byte {start}")
         marker = cursor.byte()
         while marker == 0xFF:  # fill bytes
             marker = cursor.byte()
@@ -76,13 +82,13 @@ def _segments(cursor: Cursor) -> Iterator[tuple[int, bytes]]:
             continue
         if marker == EOI:
             raise PictureRejected("corrupt", "the file ends before its first scan")
+        if marker == SOS:
+            cursor.position = start
+            return
         length = int.from_bytes(cursor.take(2), "big")
         if length < 2:
             raise PictureRejected("corrupt", f"a segment has a length of {length}")
-        payload = cursor.take(length - 2)
-        if marker == SOS:
-            return
-        yield marker, payload
+        yield marker, start, cursor.take(length - 2)
 
 
 def _check_scans(data: bytes, start: int, *, progressive: bool) -> None:

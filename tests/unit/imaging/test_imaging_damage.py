@@ -1,0 +1,130 @@
+"""Damaged files: only `PictureRejected` may leave the pipeline, and a cut file is never READY."""
+
+import random
+import zlib
+
+import pytest
+from picture_builders import TYPES, chunk, save
+
+from shoebox.samples import display_p3_profile, exif_block, scene
+from workers.imaging import ImageLimits, PictureRejected, prepare
+
+LIMITS = ImageLimits(max_pixels=2_000_000)  # a flipped bit may claim more, and decoding that would only take time
+SMALL = scene(160, 120)
+NOTES = {"exif": exif_block(gps=True), "icc_profile": display_p3_profile()}
+FILES = {
+    "baseline": (TYPES["JPEG"], save(SMALL, "JPEG", **NOTES)),
+    "progressive": (TYPES["JPEG"], save(SMALL, "JPEG", progressive=True)),
+    "restarts": (TYPES["JPEG"], save(SMALL, "JPEG", restart_marker_blocks=4)),
+    "cmyk": (TYPES["JPEG"], save(SMALL.convert("CMYK"), "JPEG")),
+    "png": (TYPES["PNG"], save(SMALL, "PNG", **NOTES)),
+    "palette": (TYPES["PNG"], save(SMALL.quantize(), "PNG", transparency=3)),
+    "webp": (TYPES["WEBP"], save(SMALL, "WEBP", **NOTES)),
+    "webp-lossless": (TYPES["WEBP"], save(SMALL, "WEBP", lossless=True)),
+    "gif": (TYPES["GIF"], save(SMALL, "GIF", save_all=True, append_images=[SMALL.rotate(90)])),
+    "heic": (TYPES["HEIC"], save(SMALL, "HEIC", exif=exif_block(gps=True))),
+}
+EACH_FILE = pytest.mark.parametrize("name", FILES)
+
+
+def outcome(data: bytes, media_type: str) -> str:
+    """READY or the reason; anything but a rejection fails the test by itself."""
+    try:
+        prepared = prepare(data, media_type, LIMITS)
+    except PictureRejected as rejection:
+        return rejection.reason
+    assert [rendition.jpeg[:2] for rendition in prepared.renditions] == [b"\xff\xd8"] * 3
+    return "READY"
+
+
+@EACH_FILE
+def test_the_whole_file_is_ready(name: str) -> None:
+    """The damage below is the only thing wrong with these files."""
+    media_type, data = FILES[name]
+    assert outcome(data, media_type) == "READY"
+
+
+@EACH_FILE
+def test_a_cut_file_is_truncated(name: str) -> None:
+    """Cut anywhere behind the signature, near the start, the end and between, a file is called truncated."""
+    media_type, data = FILES[name]
+    chosen = random.Random(name).sample(range(600, len(data) - 64), 100)
+    offsets = [*range(64, 600, 7), *chosen, *range(len(data) - 64, len(data))]
+    outcomes = {offset: outcome(data[:offset], media_type) for offset in offsets}
+    assert {offset: seen for offset, seen in outcomes.items() if seen != "truncated"} == {}
+
+
+@EACH_FILE
+def test_a_file_cut_in_its_first_bytes_is_rejected(name: str) -> None:
+    """So little may not even tell the type, but it is never a picture."""
+    media_type, data = FILES[name]
+    seen = {outcome(data[:offset], media_type) for offset in range(64)}
+    assert seen <= {"empty", "wrong_type", "truncated", "corrupt"}
+
+
+@EACH_FILE
+def test_flipped_bits_only_ever_reject(name: str) -> None:
+    """Random damage ends in READY or in a rejection, and in time."""
+    media_type, data = FILES[name]
+    source = random.Random(f"flip {name}")
+    seen = set()
+    for number in range(250):
+        damaged = bytearray(data)
+        reach = len(data) if number % 2 else 600  # every other time the header alone
+        for _ in range(source.choice((1, 2, 16))):
+            damaged[source.randrange(reach)] ^= 1 << source.randrange(8)
+        seen.add(outcome(bytes(damaged), media_type))
+    assert seen & {"corrupt", "truncated"}
+
+
+@pytest.mark.parametrize(
+    ("media_type", "start"),
+    [
+        ("image/jpeg", b"\xff\xd8\xff"),
+        ("image/jpeg", b"\xff\xd8\xff\xc0\x00\x11\x08\x00\x40\x00\x40\x03"),
+        ("image/png", b"\x89PNG\r\n\x1a\n"),
+        ("image/gif", b"GIF89a"),
+        ("image/webp", b"RIFF\x00\x02\x00\x00WEBPVP8X"),
+        ("image/heic", b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"),
+    ],
+)
+def test_random_bytes_behind_a_signature_are_rejected(media_type: str, start: bytes) -> None:
+    """A right beginning makes no picture."""
+    source = random.Random(start)
+    seen = {outcome(start + source.randbytes(source.randrange(2000)), media_type) for _ in range(200)}
+    assert "READY" not in seen
+
+
+@pytest.mark.parametrize("name", ["png", "palette"])
+def test_every_flipped_bit_in_a_pngs_pixels_is_noticed(name: str) -> None:
+    """PNG has checksums, and they are compared."""
+    media_type, data = FILES[name]
+    start = data.index(b"IDAT") + 4
+    for offset in random.Random(name).sample(range(start, len(data) - 12), 50):
+        damaged = bytearray(data)
+        damaged[offset] ^= 0x10
+        assert outcome(bytes(damaged), media_type) != "READY", offset
+
+
+def test_a_png_that_unpacks_to_less_than_it_claims_is_truncated() -> None:
+    """Right checksums around too few pixels do not help."""
+    _, data = FILES["png"]
+    ihdr = data[data.index(b"IHDR") + 4 :][:13]
+    pixels = zlib.compress(bytes(161 * 3))
+    built = data[:8] + chunk(b"IHDR", ihdr) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    assert outcome(built, "image/png") == "truncated"
+
+
+def test_text_that_unpacks_to_gigabytes_is_never_unpacked() -> None:
+    """Only a PNG's pixels reach the decoder; its compressed notes do not."""
+    _, data = FILES["png"]
+    bomb = b"iTXt", b"note\x00\x01\x00\x00\x00" + zlib.compress(bytes(50_000_000))
+    end = data.index(b"IEND") - 4
+    assert outcome(data[:end] + chunk(*bomb) + data[end:], "image/png") == "READY"
+
+
+def test_scans_without_end_are_refused() -> None:
+    """A progressive JPEG may not have the codec pass over the picture a thousand times."""
+    _, data = FILES["progressive"]
+    last = data.rindex(b"\xff\xda")
+    assert outcome(data[:last] + data[last:-2] * 100 + data[-2:], "image/jpeg") == "corrupt"

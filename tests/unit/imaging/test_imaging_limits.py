@@ -1,0 +1,99 @@
+import pickle
+import struct
+import time
+
+import pytest
+from picture_builders import gif_of, png_claiming, save
+
+from shoebox.samples import scene
+from workers.imaging import ImageLimits, PictureRejected, inspect
+from workers.imaging.headers.cursor import MAX_STEPS
+
+LIMITS = ImageLimits()
+
+
+def reason_of(data: bytes, declared: str, limits: ImageLimits = LIMITS) -> str:
+    """Why `inspect`, which has no decoder at hand, refuses `data`."""
+    with pytest.raises(PictureRejected) as caught:
+        inspect(data, declared, limits)
+    return caught.value.reason
+
+
+def animated_webp(frames: int, side: int) -> bytes:
+    """A WebP whose frames are empty chunks on a square canvas."""
+    size = (side - 1).to_bytes(3, "little")
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + b"\x02\0\0\0" + size + size
+    body += (b"ANMF" + struct.pack("<I", 16) + bytes(16)) * frames
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+@pytest.mark.parametrize(
+    ("data", "declared"),
+    [
+        (png_claiming(30_000, 30_000), "image/png"),
+        (png_claiming(30_001, 1), "image/png"),
+        (png_claiming(10_001, 10_000), "image/png"),
+        (gif_of(frames=1, width=65_535, height=65_535), "image/gif"),
+        (gif_of(frames=101, width=1000, height=1000), "image/gif"),
+        (animated_webp(frames=101, side=1000), "image/webp"),
+    ],
+)
+def test_bombs_are_refused_by_their_header(data: bytes, declared: str) -> None:
+    """A small file that claims a huge picture never meets a decoder."""
+    assert reason_of(data, declared) == "too_many_pixels"
+
+
+def test_a_picture_at_the_limit_is_accepted() -> None:
+    """The limit itself is allowed: 100 megapixels, or 100 frames of one."""
+    assert inspect(png_claiming(10_000, 10_000), "image/png", LIMITS).megapixels == 100
+    assert inspect(gif_of(frames=100, width=1000, height=1000), "image/gif", LIMITS).header.frames == 100
+
+
+def test_a_first_frame_larger_than_its_screen_counts() -> None:
+    """A GIF's decoder grows the screen to its first frame, and so do the limits."""
+    frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 20_000, 20_000, 0) + b"\x02\x01\x44\x00\x00"
+    data = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, 0) + frame + b"\x3b"
+    assert reason_of(data, "image/gif") == "too_many_pixels"
+
+
+def test_counting_frames_stops_at_the_limit() -> None:
+    """A GIF of a million frames costs no more than its first hundred."""
+    data = gif_of(frames=1_000_000, width=1000, height=1000)
+    started = time.process_time()
+    assert reason_of(data, "image/gif") == "too_many_pixels"
+    assert time.process_time() - started < 0.1
+
+
+def test_a_file_made_of_nothing_but_parts_is_given_up() -> None:
+    """A walk that would take minutes ends after a bounded number of steps."""
+    data = b"\x89PNG\r\n\x1a\n" + (bytes(4) + b"tEXt" + bytes(4)) * MAX_STEPS
+    started = time.process_time()
+    assert reason_of(data, "image/png") == "corrupt"
+    assert time.process_time() - started < 3
+
+
+def test_no_bytes_and_too_many_bytes() -> None:
+    """Both ends of the size have a reason of their own, whatever the bytes are."""
+    assert reason_of(b"", "image/jpeg") == "empty"
+    assert reason_of(bytes(11), "image/jpeg", ImageLimits(max_bytes=10)) == "too_large"
+
+
+def test_a_picture_without_width_is_corrupt() -> None:
+    """Zero pixels are no small picture."""
+    assert reason_of(png_claiming(0, 10), "image/png") == "corrupt"
+
+
+def test_weights_grow_with_what_decoding_holds() -> None:
+    """A progressive JPEG needs more memory than a baseline one, a PNG more than either."""
+    image = scene(4032, 3024)
+    baseline = inspect(save(image, "JPEG"), "image/jpeg", LIMITS)
+    progressive = inspect(save(image, "JPEG", progressive=True), "image/jpeg", LIMITS)
+    png = inspect(png_claiming(4032, 3024), "image/png", LIMITS)
+    assert baseline.megapixels == progressive.megapixels == png.megapixels == pytest.approx(12.19, abs=0.01)
+    assert baseline.peak_bytes < progressive.peak_bytes < png.peak_bytes
+
+
+def test_a_rejection_survives_the_way_between_processes() -> None:
+    """Reason and detail are still there after pickling."""
+    copy = pickle.loads(pickle.dumps(PictureRejected("corrupt", "why")))
+    assert (copy.reason, copy.detail) == ("corrupt", "why")
