@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import stat
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,9 +75,7 @@ class KeyPair:
         return {**_public_members(self.private_key), "kid": self.key_id, "alg": self.algorithm, "use": "sig"}
 
     def save(self, directory: Path) -> Path:
-        """Write `{key_id}.pem` (PKCS #8), readable by its owner only, and return its path.
-
-        A file that is there already stays as it is: its name says that it holds this key.
+        """Write `{key_id}.pem` (PKCS #8), at once or not at all, readable by its owner only; returns its path.
 
         Raises:
             KeyFileError: it cannot be written.
@@ -86,13 +84,11 @@ class KeyPair:
         pem = self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            with tempfile.NamedTemporaryFile(dir=directory, delete=False) as file:  # these have mode 0600
                 file.write(pem)
-        except FileExistsError:
-            return path
+            return Path(file.name).replace(path)
         except OSError as error:
             raise KeyFileError(f"cannot write {path}: {error.strerror}") from error
-        return path
 
     @classmethod
     def load(cls, path: Path) -> Self:

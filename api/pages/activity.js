@@ -1,0 +1,72 @@
+// The uploads as a whole: how many, how fast, how long yet.
+
+import { isActive, isUnsent } from "./queue.js";
+import { count, duration, size } from "./words.js";
+
+const EVERY = 250; // ms between two updates
+const MEMORY = 8000; // ms over which the speed is measured
+
+export class Activity {
+  #round = new Set(); // the uploads since nothing was under way
+  #samples = [];
+  #timer = null;
+  #parts;
+
+  /** `parts`: the elements {panel, text, bar, cancelAll, retryFailed}. */
+  constructor(parts) {
+    this.#parts = parts;
+  }
+
+  /** Note that an upload changed; the panel follows soon. */
+  note(upload) {
+    if (isActive(upload)) this.#round.add(upload);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      this.#draw();
+    }, EVERY);
+  }
+
+  forget(upload) {
+    this.#round.delete(upload);
+    this.note(upload);
+  }
+
+  get failed() {
+    return Array.from(this.#round).filter((upload) => upload.state === "failed");
+  }
+
+  #draw() {
+    const all = Array.from(this.#round);
+    const unsent = all.filter(isUnsent);
+    const { panel, text, bar, cancelAll, retryFailed } = this.#parts;
+    const failed = this.failed.length;
+    panel.hidden = !unsent.length && !failed;
+    cancelAll.hidden = !unsent.length;
+    retryFailed.hidden = !failed;
+    bar.hidden = !unsent.length;
+    if (unsent.length) this.#drawProgress(all, unsent.length);
+    else {
+      this.#samples = [];
+      text.textContent = failed ? `${count(failed, "upload")} failed.` : "";
+      this.#round = new Set(this.failed);
+    }
+  }
+
+  #drawProgress(all, left) {
+    const moving = all.filter(({ state }) => !["refused", "same", "cancelled", "failed"].includes(state));
+    const total = moving.reduce((sum, upload) => sum + upload.size, 0);
+    const sent = moving.reduce((sum, upload) => sum + (isUnsent(upload) ? upload.sent : upload.size), 0);
+    const speed = this.#speed(sent);
+    const words = [`Uploading ${Math.min(moving.length - left + 1, moving.length)} of ${moving.length}`];
+    if (speed > 1000) words.push(`${size(speed)}/s`, `${duration((total - sent) / speed)} left`);
+    this.#parts.text.textContent = words.join(" · ");
+    this.#parts.bar.value = total ? sent / total : 0;
+  }
+
+  #speed(sent) {
+    const now = performance.now();
+    this.#samples = [...this.#samples.filter(({ at }) => now - at < MEMORY), { at: now, sent }];
+    const [first] = this.#samples;
+    return now > first.at + 500 ? ((sent - first.sent) / (now - first.at)) * 1000 : 0;
+  }
+}

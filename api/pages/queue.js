@@ -1,0 +1,203 @@
+// The uploads of this page, each on its way through
+//   waiting → hashing → registering → sending → processing → ready | rejected
+// with the ways out: refused (never sent), same (as another one here), failed and cancelled (may be retried).
+
+import { gate } from "./gate.js";
+import { Unreadable, digest } from "./hashing.js";
+import { sendInParts } from "./multipart.js";
+import { nameOf, refusal, typeOf } from "./picture-type.js";
+import { Registrar } from "./registrar.js";
+import { persist } from "./retry.js";
+import { SendError, send } from "./send.js";
+import { trouble } from "./words.js";
+
+const ACTIVE = new Set(["waiting", "hashing", "registering", "sending", "processing"]);
+const UNSENT = new Set(["waiting", "hashing", "registering", "sending"]);
+const SENDING_AT_ONCE = 4;
+const AHEAD = 100; // files between hashing and the end of sending; a URL must not grow old while it waits
+const CODES_OF_PASSAGE = new Set(["conflict"]); // the same file is being deleted; soon it may be registered again
+
+/** Shoebox will not take this file. */
+class Refused extends Error {
+  constructor({ title, detail }) {
+    super(detail);
+    this.title = title;
+  }
+}
+
+export const isActive = (upload) => ACTIVE.has(upload.state);
+export const isUnsent = (upload) => UNSENT.has(upload.state);
+
+export class Queue {
+  #api;
+  #limits;
+  #watcher;
+  #onChange;
+  #registrar;
+  #peek = gate(8);
+  #ahead = gate(AHEAD);
+  #sending = gate(SENDING_AT_ONCE);
+  #bySha = new Map();
+  #byId = new Map();
+  #keys = 0;
+  /** Every upload that was not dismissed, oldest first. */
+  uploads = new Set();
+
+  /** `onChange(upload)` is called after every change of an upload, its progress included. */
+  constructor({ api, limits, watcher, onChange }) {
+    this.#api = api;
+    this.#limits = limits;
+    this.#watcher = watcher;
+    this.#onChange = onChange;
+    this.#registrar = new Registrar(api, limits.max_batch);
+  }
+
+  add(files) {
+    for (const file of files) {
+      const upload = { key: `upload-${++this.#keys}`, file, name: nameOf(file), size: file.size };
+      this.uploads.add(upload);
+      this.#start(upload);
+    }
+  }
+
+  retry(upload) {
+    if (isActive(upload)) return;
+    const before = upload.run;
+    this.#start(upload, before);
+  }
+
+  /** Stop an upload, and free what Shoebox holds of it. */
+  cancel(upload) {
+    if (!isUnsent(upload)) return;
+    this.#change(upload, { state: "cancelled" });
+    upload.controller.abort(new DOMException("Cancelled", "AbortError"));
+  }
+
+  dismiss(upload) {
+    this.uploads.delete(upload);
+    if (upload.state === "failed") this.#release(upload);
+  }
+
+  /** Take what Shoebox says of a file; false if no upload of this page waits for it. */
+  accept(file) {
+    const upload = this.#byId.get(file.file_id);
+    if (!upload) return false;
+    if (file.state === "READY") this.#finish(upload, { state: "ready", record: file, file: null });
+    if (file.state === "REJECTED") this.#finish(upload, { state: "rejected", record: file });
+    return true;
+  }
+
+  /** The file of an upload is gone: deleted elsewhere, or its registration ran out. */
+  lose(fileId) {
+    const upload = this.#byId.get(fileId);
+    if (upload) this.#finish(upload, { state: "failed", title: "No longer there", detail: "It was deleted meanwhile." });
+  }
+
+  #start(upload, before) {
+    upload.controller = new AbortController();
+    upload.sent = 0;
+    this.#change(upload, { state: "waiting", title: "", detail: "", unauthorized: false });
+    upload.run = this.#run(upload, upload.controller.signal, before);
+  }
+
+  async #run(upload, signal, before) {
+    try {
+      await before;
+      await this.#peek(() => this.#inspect(upload));
+      await this.#ahead(async () => {
+        signal.throwIfAborted();
+        const entry = await this.#register(upload, signal);
+        if (entry?.upload) await this.#send(upload, entry, signal);
+        else if (entry) this.#finish(upload, { state: "ready", record: entry, already: true, file: null });
+      });
+    } catch (error) {
+      if (signal.aborted) await this.#release(upload);
+      else this.#finish(upload, explain(error));
+    }
+  }
+
+  async #inspect(upload) {
+    upload.type = await typeOf(upload.file);
+    const why = refusal(upload.file, upload.type, this.#limits);
+    if (why) throw new Refused(why);
+  }
+
+  /** The API's entry for the upload; null if another upload here has the same content. */
+  async #register(upload, signal) {
+    this.#change(upload, { state: "hashing" });
+    upload.sha256 = await digest(upload.file);
+    signal.throwIfAborted();
+    const twin = this.#bySha.get(upload.sha256);
+    if (twin && twin !== upload) {
+      this.#change(upload, { state: "same", detail: `${upload.name} is the same photo as ${twin.name}.` });
+      return null;
+    }
+    this.#bySha.set(upload.sha256, upload);
+    this.#change(upload, { state: "registering" });
+    const entry = await persist(() => this.#entry(upload), { signal });
+    this.#byId.set(entry.file_id, upload);
+    upload.fileId = entry.file_id;
+    signal.throwIfAborted();
+    return entry;
+  }
+
+  async #entry({ name, size, type, sha256 }) {
+    const entry = await this.#registrar.register({ name, size, content_type: type, sha256 });
+    if (entry.state === "DELETING" || CODES_OF_PASSAGE.has(entry.problem?.code)) {
+      const detail = "The same photo is being deleted at this moment.";
+      throw Object.assign(new Refused({ title: trouble("conflict"), detail }), { retry: true });
+    }
+    if (entry.problem) throw new Refused({ title: trouble(entry.problem.code), detail: entry.problem.detail });
+    return entry;
+  }
+
+  async #send(upload, entry, signal) {
+    const onProgress = (bytes) => this.#change(upload, { sent: bytes });
+    this.#change(upload, { state: "sending" });
+    if (upload.size >= this.#limits.multipart_from) {
+      const onOpen = (id) => (upload.multipartId = id);
+      await sendInParts(this.#api, upload.fileId, upload.file, { throughGate: this.#sending, signal, onOpen, onProgress });
+    } else {
+      const renew = async () => (await this.#entry(upload)).upload;
+      await this.#sending(() => send(entry.upload, upload.file, { renew, signal, onProgress }));
+    }
+    this.#change(upload, { state: "processing", sent: upload.size });
+    this.#watcher.watch(upload.fileId);
+  }
+
+  async #release(upload) {
+    this.#forget(upload);
+    if (!upload.fileId) return;
+    try {
+      if (upload.multipartId) await this.#api.abortMultipart(upload.fileId, upload.multipartId);
+      await this.#api.remove(upload.fileId);
+    } catch {
+      // Not worth a message: what was registered and never sent ends by itself within a day.
+    }
+    upload.fileId = upload.multipartId = null;
+  }
+
+  #finish(upload, changes) {
+    this.#forget(upload);
+    this.#change(upload, changes);
+  }
+
+  #forget(upload) {
+    if (this.#bySha.get(upload.sha256) === upload) this.#bySha.delete(upload.sha256);
+    if (this.#byId.get(upload.fileId) === upload) this.#byId.delete(upload.fileId);
+  }
+
+  #change(upload, changes) {
+    Object.assign(upload, changes);
+    this.#onChange(upload);
+  }
+}
+
+/** The state that an error leaves an upload in, with words for it. */
+function explain(error) {
+  if (error instanceof Refused) return { state: "refused", title: error.title, detail: error.message };
+  const unreadable = error instanceof Unreadable || ["NotReadableError", "NotFoundError"].includes(error.name);
+  if (unreadable) return { state: "failed", title: "The file cannot be read", detail: "Was it moved or changed? Choose it again." };
+  const title = error instanceof SendError && error.status === 0 ? trouble("unreachable") : trouble(error.code);
+  return { state: "failed", title, detail: error.message, unauthorized: error.status === 401 };
+}

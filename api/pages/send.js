@@ -1,0 +1,79 @@
+// Bytes to a presigned URL. XMLHttpRequest, because fetch tells nothing about an upload's progress.
+
+import { passing, persist, retryAfter } from "./retry.js";
+
+const SILENCE = 90_000; // ms without progress after which a connection counts as dead, as when a phone changes networks
+const TOO_SOON = 5000; // ms before its end at which a URL counts as expired
+// The browser sets these itself and refuses to be told (Fetch, "forbidden request-header").
+const FORBIDDEN = new Set(["content-length", "host"]);
+
+/** S3 did not take the bytes. `expired`: the URL is too old, ask for another. */
+export class SendError extends Error {
+  constructor(status, wait) {
+    super(status ? `The storage answered with status ${status}.` : "The connection broke.");
+    this.status = status;
+    this.expired = status === 403;
+    this.retry = passing(status);
+    this.retryAfter = wait;
+  }
+}
+
+/**
+ * Send `body` as `upload` ({method, url, headers, expires_at}) says, with new attempts after passing faults.
+ *
+ * `renew()` gives another such upload in place of an expired one, or null where the bytes have arrived otherwise;
+ * a URL that is refused is renewed once. `onProgress(bytes)` tells how many are out.
+ */
+export function send(upload, body, { renew, signal, onProgress }) {
+  let renewed = false;
+  return persist(
+    async () => {
+      if (Date.parse(upload.expires_at) < Date.now() + TOO_SOON) upload = await renew();
+      try {
+        if (upload) await sendOnce(upload, body, { signal, onProgress });
+      } catch (error) {
+        if (!error.expired || renewed) throw error;
+        renewed = true;
+        upload = await renew();
+        if (upload) await sendOnce(upload, body, { signal, onProgress });
+      }
+    },
+    { signal },
+  );
+}
+
+function sendOnce(upload, body, { signal, onProgress }) {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const request = new XMLHttpRequest();
+    const stop = () => request.abort();
+    let silence;
+    const alive = () => {
+      clearTimeout(silence);
+      silence = setTimeout(stop, SILENCE);
+    };
+    request.open(upload.method, upload.url);
+    for (const [name, value] of Object.entries(upload.headers)) {
+      if (!FORBIDDEN.has(name.toLowerCase())) request.setRequestHeader(name, value);
+    }
+    request.upload.onprogress = ({ loaded }) => {
+      alive();
+      onProgress(Math.min(loaded, body.size));
+    };
+    request.onloadend = () => {
+      clearTimeout(silence);
+      signal.removeEventListener("abort", stop);
+      if (signal.aborted) reject(signal.reason);
+      else if (request.status >= 200 && request.status < 300) resolve();
+      else reject(new SendError(request.status, waitOf(request)));
+    };
+    signal.addEventListener("abort", stop, { once: true });
+    alive();
+    request.send(body);
+  });
+}
+
+// Asking for a header that CORS does not expose logs an error; reading them all does not.
+function waitOf(request) {
+  return retryAfter(/^retry-after: *(.+)$/im.exec(request.getAllResponseHeaders())?.[1]);
+}

@@ -1,0 +1,52 @@
+// What the page says: sizes, counts, and a sentence for every code that Shoebox may answer with.
+
+const REASONS = {
+  size_mismatch: "Not the whole file arrived",
+  checksum_mismatch: "The file changed on its way",
+  wrong_type: "Not the kind of file its name says",
+  unsupported_type: "Not a kind of picture Shoebox takes",
+  empty: "The file is empty",
+  truncated: "The file is cut off",
+  corrupt: "The file is damaged",
+  too_many_pixels: "The picture has too many pixels",
+  too_large: "The file is too large",
+};
+const PROBLEMS = {
+  size_zero: "The file is empty",
+  size_too_large: "The file is too large",
+  type_unsupported: "Not a kind of picture Shoebox takes",
+  name_invalid: "Shoebox cannot keep this name",
+  scope_missing: "This token may not do that",
+  unreachable: "No connection",
+};
+const KINDS = { "image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WebP", "image/heic": "HEIC", "image/gif": "GIF" };
+
+/** Why a file was rejected, in a few words. */
+export const reason = (code) => REASONS[code] ?? "The picture was not accepted";
+
+/** What went wrong, in a few words. */
+export const trouble = (code) => PROBLEMS[code] ?? "The upload failed";
+
+/** `1.5 MB`; decimal units, as phones and desktops show them. */
+export function size(bytes) {
+  if (bytes < 1000) return `${bytes} bytes`;
+  const power = Math.min(Math.floor(Math.log10(bytes) / 3), 3);
+  const number = bytes / 1000 ** power;
+  return `${number < 9.95 ? number.toFixed(1).replace(/\.0$/, "") : Math.round(number)} ${["", "kB", "MB", "GB"][power]}`;
+}
+
+/** `1 photo`, `3 photos`. */
+export const count = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
+
+/** `JPEG, PNG or GIF` of a list of media types. */
+export function kinds(types) {
+  const names = [...new Set(types.map((type) => KINDS[type]).filter(Boolean))];
+  return names.length > 1 ? `${names.slice(0, -1).join(", ")} or ${names.at(-1)}` : names.join("");
+}
+
+/** `about 2 minutes`. */
+export function duration(seconds) {
+  if (seconds < 5) return "a few seconds";
+  if (seconds < 90) return `about ${Math.round(seconds / 5) * 5} seconds`;
+  return `about ${count(Math.round(seconds / 60), "minute")}`;
+}
