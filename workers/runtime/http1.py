@@ -6,6 +6,7 @@ bodies it sends: `Content-Length`, and chunked, which is what AWS's own server u
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from workers.runtime.errors import MalformedResponse
@@ -18,7 +19,7 @@ _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
 class Response(NamedTuple):
-    """One response. Header names are lower case; of a repeated header the last one counts."""
+    """One response. Header names are lower case; of a repeated header the last one counts. Do not change them."""
 
     status: int
     headers: dict[str, str]
@@ -73,7 +74,7 @@ class ResponseParser:
         while self._head is None:
             if (text := self._take_until(b"\r\n\r\n", MAX_HEAD_BYTES)) is None:
                 return None
-            head = _parse_head(text)
+            head = _parse_short_head(text) if len(text) < 128 else _parse_head(text)
             self._head = head if head.status >= 200 else None
         body = self._take_body(self._head)
         if body is None:
@@ -149,6 +150,10 @@ def _parse_head(text: bytes) -> _Head:
     connection = headers.get("connection", "").lower()
     keep_alive = "close" not in connection and (version == "HTTP/1.1" or "keep-alive" in connection)
     return _Head(status, headers, keep_alive, chunked, _body_length(status, headers, chunked))
+
+
+_parse_short_head = lru_cache(maxsize=32)(_parse_head)
+"""The answers to posts are all alike; the heads of `next` never are, and are longer."""
 
 
 def _body_length(status: int, headers: dict[str, str], chunked: bool) -> int | None:

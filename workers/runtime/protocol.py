@@ -106,7 +106,7 @@ class Messages:
         )
 
     def error(self, invocation: Invocation, body: bytes, error_type: str, cause: str) -> bytes:
-        """The handler's failure; `cause` is the X-Ray cause as JSON."""
+        """The handler's failure; `cause` is the X-Ray cause as JSON. Both must be ASCII without line ends."""
         return self._post(
             f"/invocation/{invocation.request_id}/error",
             {
@@ -124,6 +124,6 @@ class Messages:
         return self._post("/init/error", headers, body)
 
     def _post(self, path: str, headers: Mapping[str, str | None], body: bytes) -> bytes:
-        lines = "".join(f"{name}: {_UNSAFE.sub('?', value)}\r\n" for name, value in headers.items() if value)
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items() if value])
         head = f"POST {self._base}{path}{self._common}{lines}Content-Length: {len(body)}\r\n\r\n"
         return head.encode("latin-1") + body

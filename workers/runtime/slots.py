@@ -180,8 +180,9 @@ class Slot:
     async def _poll(self) -> Invocation | None:
         while not self._drain.requested:
             try:
-                await self._client.open()
-                self.polling.set()
+                if not self.polling.is_set():
+                    await self._client.open()
+                    self.polling.set()  # the next line sends before anyone else runs
                 invocation = await self._client.next()
             except PollAbandoned:
                 return None
