@@ -1,0 +1,77 @@
+"""What can go wrong between a client and Shoebox; each class says what to do.
+
+ClientError
+├── Passing           may go away by itself: try again, after `retry_after` seconds where the other side said so
+│   └── Unreachable   no connection, or no answer in time
+├── Expired           an upload URL no longer holds: register again
+├── Refused           the service said no, with a stable `code` and a `detail` for people (RFC 9457)
+│   ├── NotAllowed    401, 403: the token
+│   └── Gone          404: not there, or not yours
+├── NotShoebox        something else answers at this address
+└── FileFault         a local file: `file_changed` while it was sent, or `unreadable`
+"""
+
+from __future__ import annotations
+
+
+class ClientError(Exception):
+    """Base of the tree; `code` is stable, `detail` is for people.
+
+    `exhausted`: it has been tried again as often as the policy allows; nobody further out should do so once more.
+    """
+
+    exhausted = False
+
+    def __init__(self, detail: str, *, code: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code
+
+
+class Passing(ClientError):
+    """A fault that may go away by itself; `retry_after` in seconds."""
+
+    def __init__(self, detail: str, *, code: str = "unavailable", retry_after: float | None = None) -> None:
+        super().__init__(detail, code=code)
+        self.retry_after = retry_after
+
+
+class Unreachable(Passing):
+    """There is no connection, or no answer in time."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, code="unreachable")
+
+
+class Expired(ClientError):
+    """An upload URL no longer holds."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, code="upload_expired")
+
+
+class Refused(ClientError):
+    """The service said no."""
+
+    def __init__(self, detail: str, *, code: str, status: int) -> None:
+        super().__init__(detail, code=code)
+        self.status = status
+
+
+class NotAllowed(Refused):
+    """The token is missing, wrong, expired, or lacks a scope."""
+
+
+class Gone(Refused):
+    """Not there, or not yours."""
+
+
+class NotShoebox(ClientError):
+    """Something answers, but it is not Shoebox."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, code="not_shoebox")
+
+
+class FileFault(ClientError):
+    """A local file cannot be sent."""

@@ -1,0 +1,261 @@
+"""The upload engine: folders in, stored and prepared pictures out, as a line of stages with bounded queues.
+
+walk → hash (threads) → register (batches) → send (parallel) → wait. A run may be cut off at any time: nothing that is
+stored is sent again by the next one, since a file's id is made from its content.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from shoebox.client import events, walk
+from shoebox.client.api import Api
+from shoebox.client.channel import Channel
+from shoebox.client.errors import ClientError, Expired, Gone, NotAllowed, NotShoebox, Unreachable
+from shoebox.client.hashing import fingerprint
+from shoebox.client.meter import Meter
+from shoebox.client.multipart import MultipartUpload
+from shoebox.client.records import Outcome, Record, Report
+from shoebox.client.retry import RetryPolicy
+from shoebox.client.sending import Instruction, Sender, Span
+from shoebox.client.tasks import side_by_side, together
+from shoebox.client.waiting import Waiter
+
+_AHEAD = 200  # files between two stages
+_HASHERS = 2
+_WALK_STEP = 64
+_LOST_IN_A_ROW = 3
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSettings:
+    """How a run goes. Times in seconds; `linger` is how long a batch of registrations waits to be filled."""
+
+    concurrency: int = 4
+    wait: bool = True
+    recursive: bool = True
+    patience: float = 300.0
+    linger: float = 1.0
+    standstill: float = 60.0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+class Uploader:
+    """One run. `limits` is the answer of `Api.limits`; `report` is right at any time, also after an interruption."""
+
+    def __init__(
+        self,
+        api: Api,
+        limits: dict[str, Any],
+        settings: UploadSettings | None = None,
+        listener: events.Listener = events.nobody,
+    ) -> None:
+        self._api = api
+        self._limits = limits
+        self._settings = settings = settings or UploadSettings()
+        self._tell = listener
+        self._sender = Sender(api.session, at_once=settings.concurrency, standstill=settings.standstill)
+        self._waiter = Waiter(api, self._settle, patience=settings.patience)
+        self._found: Channel[Record] = Channel(_AHEAD)
+        self._hashed: Channel[Record] = Channel(_AHEAD)
+        self._registered: Channel[tuple[Record, Instruction]] = Channel(_AHEAD)
+        self._by_content: dict[str, Record] = {}
+        self._lost_in_a_row = 0
+        self.report = Report()
+
+    async def run(self, paths: Iterable[Path]) -> Report:
+        """Upload everything under `paths`.
+
+        Faults of single files end in the report. Raises:
+            NotAllowed: the token does not do.
+            Unreachable: the service or its storage cannot be reached any more.
+            NotShoebox: the answers make no sense.
+        """
+        started = time.monotonic()
+        try:
+            await together(self._walk(paths), self._hash(), self._register(), self._send(), self._waiter.run())
+        finally:
+            self._copy_twins()
+            self.report.seconds = time.monotonic() - started
+        return self.report
+
+    # --- walk --------------------------------------------------------------------------------------------------
+
+    async def _walk(self, paths: Iterable[Path]) -> None:
+        steps = walk.walk(paths, recursive=self._settings.recursive)
+        while step := await asyncio.to_thread(_take, steps, _WALK_STEP):
+            for thing in step:
+                await self._meet(thing)
+        self._tell(events.AllFound())
+        await self._found.close()
+
+    async def _meet(self, thing: walk.Walked) -> None:
+        match thing:
+            case walk.Skipped(path, reason):
+                self.report.left_out.append((path, reason))
+                self._tell(events.LeftOut(path, reason))
+            case walk.Unreadable(path, detail):
+                record = self._new(path, 0, "")
+                self._fail(record, ClientError(f"{path} cannot be read: {detail}.", code="unreadable"))
+            case walk.Found(path, size, content_type):
+                record = self._new(path, size, content_type)
+                if problem := self._outside_limits(record):
+                    self._fail(record, problem)
+                else:
+                    await self._found.put(record)
+
+    def _new(self, path: Path, size: int, content_type: str) -> Record:
+        record = Record(path, size, content_type)
+        self.report.records.append(record)
+        self._tell(events.Found(record))
+        return record
+
+    def _outside_limits(self, record: Record) -> ClientError | None:
+        """The service's own words, before any byte is read."""
+        most = self._limits["max_bytes"]
+        if record.size == 0:
+            return ClientError("The file is empty.", code="size_zero")
+        if record.size > most:
+            return ClientError(f"The file has {record.size:,} bytes; {most:,} are allowed.", code="size_too_large")
+        if record.content_type not in self._limits["content_types"]:
+            return ClientError(f"{record.content_type} is not accepted.", code="type_unsupported")
+        return None
+
+    # --- hash --------------------------------------------------------------------------------------------------
+
+    async def _hash(self) -> None:
+        await side_by_side(self._hasher, _HASHERS)
+        await self._hashed.close()
+
+    async def _hasher(self) -> None:
+        async for record in self._found:
+            try:
+                record.fingerprint = await asyncio.to_thread(fingerprint, record.path)
+            except ClientError as error:
+                self._fail(record, error)
+                continue
+            record.size = record.fingerprint.size
+            self._tell(events.Hashed(record))
+            twin = self._by_content.setdefault(record.sha256, record)
+            if twin is record:
+                await self._hashed.put(record)
+            else:
+                record.twin = twin
+
+    # --- register ----------------------------------------------------------------------------------------------
+
+    async def _register(self) -> None:
+        async for batch in self._hashed.batches(self._limits["max_batch"], self._settings.linger):
+            entries = await self._api.register([record.registration() for record in batch])
+            for record, entry in zip(batch, entries, strict=True):
+                if instruction := self._read_entry(record, entry):
+                    await self._registered.put((record, instruction))
+        await self._registered.close()
+
+    def _read_entry(self, record: Record, entry: dict[str, Any]) -> Instruction | None:
+        """How to send the file; None where that is not needed or not wanted."""
+        if problem := entry.get("problem"):
+            self._fail(record, ClientError(problem["detail"], code=problem["code"]))
+            return None
+        record.learn(entry)
+        if entry.get("upload"):
+            return Instruction.of(entry["upload"])
+        record.stored = record.already_stored = True
+        self._follow(record)
+        return None
+
+    # --- send --------------------------------------------------------------------------------------------------
+
+    async def _send(self) -> None:
+        await side_by_side(self._sending, self._settings.concurrency)
+        self._waiter.no_more()
+
+    async def _sending(self) -> None:
+        async for record, instruction in self._registered:
+            self._tell(events.Sending(record))
+            try:
+                await self._send_one(record, instruction)
+            except (NotAllowed, NotShoebox):
+                raise
+            except ClientError as error:
+                self._fail(record, error)
+                self._count_lost(error)
+            else:
+                self._lost_in_a_row = 0
+
+    async def _send_one(self, record: Record, first: Instruction) -> None:
+        meter = Meter(record, self.report, self._tell)
+
+        async def once(fault: ClientError | None) -> None:
+            instruction: Instruction | None = first
+            if fault:
+                meter.retrying(fault.detail)
+            if fault or first.expires_soon():
+                instruction = await self._register_again(record)
+            if instruction is None:  # stored or refused meanwhile
+                return
+            await self._send_bytes(record, instruction, meter)
+            record.stored = True
+            self._tell(events.Stored(record))
+            self._follow(record)
+
+        await self._settings.retry.run(once)
+
+    async def _send_bytes(self, record: Record, instruction: Instruction, meter: Meter) -> None:
+        assert record.fingerprint is not None
+        if record.size >= self._limits["multipart_from"]:
+            await self._send_parts(record, meter)
+        else:
+            await self._sender.send(Span(record.path, record.fingerprint, 0, record.size), instruction, meter)
+
+    async def _send_parts(self, record: Record, meter: Meter) -> None:
+        at_once, retry = self._settings.concurrency, self._settings.retry
+        upload = MultipartUpload(self._api, self._sender, retry, record=record, meter=meter, at_once=at_once)
+        try:
+            await upload.send()
+        except Gone as gone:  # it was completed, given up or cleared away; the registration knows
+            raise Expired(gone.detail) from gone
+
+    async def _register_again(self, record: Record) -> Instruction | None:
+        (entry,) = await self._api.register([record.registration()])
+        return self._read_entry(record, entry)
+
+    # --- ends --------------------------------------------------------------------------------------------------
+
+    def _follow(self, record: Record) -> None:
+        if record.outcome is not Outcome.UNFINISHED:
+            self._settle(record)
+        elif self._settings.wait:
+            self._waiter.add(record)
+        else:
+            record.outcome = Outcome.UPLOADED
+            self._settle(record)
+
+    def _fail(self, record: Record, error: ClientError) -> None:
+        record.fail(error)
+        self._settle(record)
+
+    def _settle(self, record: Record) -> None:
+        self._tell(events.Settled(record))
+
+    def _count_lost(self, error: ClientError) -> None:
+        """After several files in a row for which nobody answered, the rest would fare no better."""
+        self._lost_in_a_row = self._lost_in_a_row + 1 if isinstance(error, Unreachable) else 0
+        if self._lost_in_a_row >= _LOST_IN_A_ROW:
+            raise error
+
+    def _copy_twins(self) -> None:
+        for record in self.report.records:
+            if record.twin:
+                record.copy_twin()
+                self._settle(record)
+
+
+def _take(steps: Iterator[walk.Walked], count: int) -> Sequence[walk.Walked]:
+    return list(islice(steps, count))

@@ -1,0 +1,354 @@
+"""The upload engine against a service on a real socket: batches, repeats, faults, interruptions."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from upload_service import TOKEN, Fault, Service
+
+from shoebox.client import events
+from shoebox.client.api import open_api
+from shoebox.client.errors import NotAllowed, Unreachable
+from shoebox.client.records import Outcome, Report
+from shoebox.client.retry import RetryPolicy
+from shoebox.client.uploads import Uploader, UploadSettings
+
+QUICK = RetryPolicy(attempts=4, first=0.01, longest=0.02, jitter=0.0)
+MakePicture = Callable[..., Path]
+
+
+async def upload(
+    service: Service, *paths: Path, listener: events.Listener = events.nobody, token: str = TOKEN, **settings: Any
+) -> Report:
+    """Run the engine once."""
+    async with open_api(service.url, token, retry=QUICK) as api:
+        wanted = UploadSettings(**{"retry": QUICK, "linger": 30.0, **settings})
+        return await Uploader(api, await api.limits(), wanted, listener).run(paths)
+
+
+async def test_a_folder_is_stored_and_followed_to_its_end(service: Service, picture: MakePicture) -> None:
+    """Every picture of a folder ends READY, in the order of names, with the service's facts."""
+    pictures = [picture(name) for name in ("b.jpg", "a.jpg", "deep/c.jpg")]
+
+    report = await upload(service, pictures[0].parent)
+
+    assert [record.name for record in report.records] == ["a.jpg", "b.jpg", "c.jpg"]
+    assert {record.outcome for record in report.records} == {Outcome.READY}
+    assert [record.milliseconds for record in report.records] == [123] * 3
+    assert all(service.by_name(path.name).body == path.read_bytes() for path in pictures)
+    assert report.bytes_sent == service.stored_bytes() == 15_000
+
+
+async def test_registrations_go_in_hundreds(service: Service, picture: MakePicture) -> None:
+    """250 files are three registrations and 250 uploads, at most `concurrency` at once."""
+    folder = [picture(f"{n}.jpg", 60) for n in range(250)][0].parent
+
+    report = await upload(service, folder, concurrency=3)
+
+    assert report.count(Outcome.READY) == 250
+    assert service.register_sizes == [100, 100, 50]
+    assert service.count("put") == 250
+    assert service.most_putting <= 3
+
+
+async def test_a_second_run_sends_nothing(service: Service, picture: MakePicture) -> None:
+    """What is stored already is a success, and costs no bytes."""
+    folder = [picture(f"{n}.jpg") for n in range(5)][0].parent
+    await upload(service, folder)
+
+    again = await upload(service, folder)
+
+    assert again.succeeded
+    assert all(record.already_stored for record in again.records)
+    assert again.bytes_sent == 0
+    assert service.count("put") == 5
+
+
+async def test_the_same_content_twice_is_sent_once(service: Service, picture: MakePicture) -> None:
+    """Twins within a run share one upload and one fate."""
+    first, twin = picture("a.jpg", seed="same"), picture("b.jpg", seed="same")
+
+    report = await upload(service, first.parent)
+
+    assert service.count("put") == 1
+    assert sum(service.register_sizes) == 1
+    assert [r.outcome for r in report.records] == [Outcome.READY, Outcome.READY]
+    assert {r.path: r.twin.path for r in report.records if r.twin} in ({twin: first}, {first: twin})
+
+
+async def test_a_rejected_file_tells_why(service: Service, picture: MakePicture) -> None:
+    """The service's reason and words are in the report, and the run did not succeed."""
+    service.reject["bad.jpg"] = "truncated"
+    folder = picture("bad.jpg").parent
+    picture("good.jpg")
+
+    report = await upload(service, folder)
+
+    bad, good = report.records
+    assert (bad.outcome, bad.code, bad.detail) == (Outcome.REJECTED, "truncated", "It is damaged.")
+    assert good.outcome is Outcome.READY
+    assert not report.succeeded
+
+
+async def test_a_refused_entry_leaves_its_neighbours_alone(service: Service, picture: MakePicture) -> None:
+    """A problem of one entry fails that file only."""
+    service.problems["bad.jpg"] = {"code": "name_invalid", "detail": "No."}
+    folder = picture("bad.jpg").parent
+    picture("good.jpg")
+
+    report = await upload(service, folder)
+
+    assert [(r.outcome, r.code) for r in report.records] == [(Outcome.FAILED, "name_invalid"), (Outcome.READY, None)]
+
+
+async def test_limits_hold_before_any_byte_is_read(service: Service, picture: MakePicture) -> None:
+    """Empty and too large files fail with the service's own codes, unregistered."""
+    empty = picture("empty.jpg", 4)
+    empty.write_bytes(b"")
+    large = picture("large.jpg", 4)
+    with large.open("r+b") as file:
+        file.truncate(service.limits["max_bytes"] + 1)
+
+    report = await upload(service, empty.parent)
+
+    assert [r.code for r in report.records] == ["size_zero", "size_too_large"]
+    assert service.count("register") == 0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("put", status=500),
+        Fault("put", status=503, body="<Error><Code>SlowDown</Code></Error>"),
+        Fault("put", status=400, body="<Error><Code>RequestTimeout</Code></Error>"),
+        Fault("put", status=400, body="<Error><Code>BadDigest</Code></Error>"),
+        Fault("put", drop_after=0),
+        Fault("put", drop_after=300_000),
+    ],
+    ids=["500", "slow down", "request timeout", "corrupted on the way", "dropped at once", "dropped half-way"],
+)
+async def test_a_passing_fault_of_the_storage_is_retried(service: Service, picture: MakePicture, fault: Fault) -> None:
+    """The file is sent again, with a fresh URL, and counts once."""
+    service.faults = [fault]
+    retried: list[events.Event] = []
+    path = picture("a.jpg", 700_000)
+
+    report = await upload(service, path, listener=retried.append)
+
+    assert report.records[0].outcome is Outcome.READY
+    assert service.count("put") == 2
+    assert service.count("register") == 2
+    assert report.bytes_sent == service.stored_bytes() == 700_000
+    assert sum(isinstance(event, events.Retrying) for event in retried) == 1
+    assert sum(event.count for event in retried if isinstance(event, events.Sent)) == 700_000
+
+
+async def test_a_url_refused_as_expired_is_asked_for_again(service: Service, picture: MakePicture) -> None:
+    """403 from the storage leads to a new registration, at once."""
+    service.faults = [Fault("put", status=403, body="<Error><Code>AccessDenied</Code></Error>")]
+
+    report = await upload(service, picture("a.jpg"))
+
+    assert report.succeeded
+    assert (service.count("register"), service.count("put")) == (2, 2)
+
+
+async def test_a_url_that_is_about_to_expire_is_not_tried(service: Service, picture: MakePicture) -> None:
+    """A URL with a few seconds left is exchanged before any byte is sent."""
+    service.url_seconds = 5
+
+    report = await upload(service, picture("a.jpg"))
+
+    assert report.succeeded
+    assert (service.count("register"), service.count("put")) == (2, 1)
+
+
+async def test_retry_after_is_honoured(service: Service, picture: MakePicture) -> None:
+    """After a 429 the next try comes no sooner than the service asked for."""
+    service.faults = [Fault("register", status=429, headers={"retry-after": "1"})]
+
+    report = await upload(service, picture("a.jpg"))
+
+    first, second = [call.at for call in service.calls if call.kind == "register"]
+    assert report.succeeded
+    assert second - first >= 1.0
+
+
+@pytest.mark.parametrize("kind", ["register", "poll"])
+async def test_a_passing_fault_of_the_api_is_retried(service: Service, picture: MakePicture, kind: str) -> None:
+    """A dropped connection and a 502 do not end the run."""
+    service.faults = [Fault(kind, status=502), Fault(kind, drop_after=0)]
+
+    report = await upload(service, picture("a.jpg"))
+
+    assert report.succeeded
+    assert service.count("put") == 1
+
+
+async def test_a_lasting_fault_fails_the_file_after_the_last_attempt(service: Service, picture: MakePicture) -> None:
+    """A file that the storage never takes fails by itself; the policy's attempts are all that is tried."""
+    service.faults = [Fault("put", times=99, status=500)]
+
+    report = await upload(service, picture("a.jpg"))
+
+    assert (report.records[0].outcome, report.records[0].code) == (Outcome.FAILED, "unavailable")
+    assert service.count("put") == QUICK.attempts
+
+
+async def test_a_refusal_is_final(service: Service, picture: MakePicture) -> None:
+    """What the storage refuses for good is tried once."""
+    service.faults = [Fault("put", times=99, status=400, body="<Error><Code>EntityTooLarge</Code></Error>")]
+
+    report = await upload(service, picture("a.jpg"))
+
+    assert (report.records[0].outcome, report.records[0].code) == (Outcome.FAILED, "EntityTooLarge")
+    assert service.count("put") == 1
+
+
+async def test_a_standstill_is_noticed(service: Service, picture: MakePicture) -> None:
+    """An upload that nobody answers is broken off and sent again."""
+    service.faults = [Fault("put", hang=True)]
+
+    report = await upload(service, picture("a.jpg"), standstill=0.2)
+
+    assert report.succeeded
+    assert service.count("put") == 2
+
+
+async def test_a_wrong_token_ends_the_run(service: Service, picture: MakePicture) -> None:
+    """401 is not retried, and no byte is sent."""
+    with pytest.raises(NotAllowed) as caught:
+        await upload(service, picture("a.jpg"), token="wrong")
+
+    assert caught.value.code == "token_missing"
+    assert (service.count("register"), service.count("put")) == (1, 0)
+
+
+async def test_a_storage_that_is_gone_ends_the_run(service: Service, picture: MakePicture) -> None:
+    """After three files in a row that reach nobody, the others are not tried."""
+    service.faults = [Fault("put", times=999, drop_after=0)]
+    folder = [picture(f"{n:02}.jpg") for n in range(20)][0].parent
+
+    with pytest.raises(Unreachable):
+        await upload(service, folder, concurrency=1)
+
+    assert service.count("put") == 3 * QUICK.attempts
+
+
+async def test_an_interrupted_run_is_continued_by_the_next(service: Service, picture: MakePicture) -> None:
+    """What was stored before the interruption is not sent again; what was not, is."""
+    folder = [picture(f"{n:02}.jpg") for n in range(12)][0].parent
+    stored: list[events.Event] = []
+    five = asyncio.Event()
+
+    def listen(event: events.Event) -> None:
+        stored.extend([event] if isinstance(event, events.Stored) else [])
+        if len(stored) == 5:
+            five.set()
+            service.faults = [Fault("put", times=99, hang=True)]
+
+    run = asyncio.create_task(upload(service, folder, concurrency=1, listener=listen))
+    await five.wait()
+    await service.hung.wait()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    for file in service.files.values():
+        service._polled(file)
+    service.faults, before = [], service.count("put")
+
+    report = await upload(service, folder)
+
+    assert report.succeeded
+    assert sum(record.already_stored for record in report.records) == 5
+    assert service.count("put") - before == 7
+
+
+async def test_a_file_that_changes_meanwhile_fails_clearly(service: Service, picture: MakePicture) -> None:
+    """Bytes other than those that were hashed are never passed off as them."""
+    path = picture("a.jpg")
+
+    def rewrite(event: events.Event) -> None:
+        if isinstance(event, events.Sending):
+            path.write_bytes(path.read_bytes()[::-1] + b"more")
+
+    report = await upload(service, path, listener=rewrite)
+
+    assert (report.records[0].outcome, report.records[0].code) == (Outcome.FAILED, "file_changed")
+    assert "changed while it was being uploaded" in (report.records[0].detail or "")
+    assert service.stored_bytes() == 0
+
+
+async def test_a_file_cut_short_while_it_is_sent_fails_clearly(service: Service, picture: MakePicture) -> None:
+    """A file that shrinks under the upload is told apart from a broken connection."""
+    path = picture("a.jpg", 900_000)
+
+    def cut(event: events.Event) -> None:
+        if isinstance(event, events.Sent) and event.count > 0:
+            os.truncate(path, 1000)
+
+    report = await upload(service, path, listener=cut)
+
+    assert (report.records[0].outcome, report.records[0].code) == (Outcome.FAILED, "file_changed")
+    assert service.count("put") == 1
+
+
+async def test_an_unreadable_file_fails_alone(service: Service, picture: MakePicture) -> None:
+    """A link into nowhere is reported, and its neighbours are stored."""
+    folder = picture("good.jpg").parent
+    (folder / "broken.jpg").symlink_to(folder / "missing.jpg")
+
+    report = await upload(service, folder)
+
+    assert [(r.name, r.outcome, r.code) for r in report.records] == [
+        ("broken.jpg", Outcome.FAILED, "unreadable"),
+        ("good.jpg", Outcome.READY, None),
+    ]
+
+
+async def test_without_waiting_a_stored_file_is_enough(service: Service, picture: MakePicture) -> None:
+    """`wait=False` asks for nothing after the upload."""
+    report = await upload(service, picture("a.jpg"), wait=False)
+
+    assert report.records[0].outcome is Outcome.UPLOADED
+    assert report.succeeded
+    assert service.count("poll") == 0
+
+
+async def test_patience_ends(service: Service, picture: MakePicture) -> None:
+    """A file that is never processed is reported as unfinished, not waited for for ever."""
+    service.polls_until_ready = 10**6
+
+    report = await upload(service, picture("a.jpg"), patience=0.3)
+
+    assert (report.records[0].outcome, report.records[0].code) == (Outcome.UNFINISHED, "not_processed")
+    assert report.records[0].stored
+    assert not report.succeeded
+
+
+async def test_a_file_deleted_while_waiting_is_reported(service: Service, picture: MakePicture) -> None:
+    """A file that the service no longer knows fails after a few looks."""
+
+    def forget(event: events.Event) -> None:
+        if isinstance(event, events.Stored):
+            service.files.clear()
+
+    report = await upload(service, picture("a.jpg"), listener=forget)
+
+    assert (report.records[0].outcome, report.records[0].code) == (Outcome.FAILED, "gone")
+
+
+async def test_a_name_that_is_no_utf8_is_sent_readably(service: Service, picture: MakePicture) -> None:
+    """Bytes of a name that are no UTF-8 become replacement characters, in the report's JSON too."""
+    path = picture("a.jpg")
+    odd = path.rename(os.fsdecode(os.fsencode(path.parent) + b"/caf\xe9.jpg"))
+
+    report = await upload(service, odd)
+
+    assert next(iter(service.files.values())).registration["name"] == "caf\N{REPLACEMENT CHARACTER}.jpg"
+    assert report.records[0].document()["path"].endswith("caf\N{REPLACEMENT CHARACTER}.jpg")
