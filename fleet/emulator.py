@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -67,6 +68,7 @@ class Emulator:
         self._log: BinaryIO | None = None
         self.port = 0
         self.died = asyncio.Event()
+        self.lost_data = False  # the run before this one was cut off, so what it stored may be gone
 
     @property
     def url(self) -> str:
@@ -87,6 +89,7 @@ class Emulator:
         listener = listen(self._wanted_port, "the emulator")
         self.port = listener.getsockname()[1]
         self._log = self._open_log()
+        self.lost_data = self._note_start()
         self._process = await self._spawn(listener)
         self._watcher = asyncio.create_task(self._watch(self._process))
         try:
@@ -139,6 +142,19 @@ class Emulator:
             return tempfile.TemporaryFile()
         self._data_dir.mkdir(parents=True, exist_ok=True)
         return (self._data_dir / "emulator.log").open("w+b")
+
+    def _note_start(self) -> bool:
+        """Leave a note that a clean stop takes away; whether the last run's is still there."""
+        note = self._note
+        if note is None:
+            return False
+        cut_off = note.exists()
+        note.touch()
+        return cut_off
+
+    @property
+    def _note(self) -> Path | None:
+        return self._data_dir / "running" if self._data_dir else None
 
     async def _until_ready(self) -> None:
         """One real call: it waits in the socket's backlog until the server is up."""
@@ -199,5 +215,7 @@ class Emulator:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+        if self._note and process.returncode == -signal.SIGTERM:  # uvicorn's way to say: all done
+            self._note.unlink(missing_ok=True)
         if self._log:
             self._log.close()

@@ -11,19 +11,67 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+from urllib.parse import parse_qs
 
 import uvicorn
 
 GRACE_SECONDS = 1  # what a long poll may still take after SIGTERM before it is cancelled
+_KEY_NAMES = (b"x-amz-credential", b"awsaccesskeyid")
+_LOCAL_NAMES = (b"127.0.0.1", b"localhost")
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class BrowserGuard:
+    """Lets a web page do nothing here but use a URL that a role has signed.
+
+    ministack takes anyone who calls himself "test" for root, lets root run code, and answers browsers from any site;
+    without this, every page that a developer visits could read the photos, wipe them, or worse. A page is known by its
+    Origin or Sec-Fetch-Mode header, or by reaching us under a name of its own (DNS rebinding). Programs are not held.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, or refuse it with 403."""
+        if scope["type"] != "http" or _may_pass(scope):
+            await self._application(scope, receive, send)
+            return
+        headers = [(b"content-type", b"text/plain; charset=utf-8")]
+        await send({"type": "http.response.start", "status": 403, "headers": headers})
+        await send({"type": "http.response.body", "body": b"Web pages may only use URLs that a role has signed.\n"})
+
+
+def _may_pass(scope: Scope) -> bool:
+    headers = dict(scope["headers"])
+    if headers.get(b"host", b"").split(b":")[0] not in _LOCAL_NAMES:
+        return False
+    from_page = b"origin" in headers or b"sec-fetch-mode" in headers
+    if not from_page or scope["method"] == "OPTIONS":  # a preflight asks, and does nothing
+        return True
+    query = {name.lower(): values for name, values in parse_qs(scope["query_string"]).items()}
+    keys = [key for name in _KEY_NAMES for key in query.get(name, [])]
+    signed_by_role = bool(keys) and all(key.startswith(b"ASIA") for key in keys)
+    return signed_by_role and b"authorization" not in headers and not scope["path"].startswith("/_")
 
 
 def main(descriptor: int) -> None:
     """Serve until SIGTERM, or until stdin closes."""
     threading.Thread(target=_stop_with_parent, daemon=True).start()
+    from ministack.app import app
+
     config = uvicorn.Config(
-        "ministack.app:app",
+        BrowserGuard(app),
         loop="uvloop",
         http="httptools",
+        ws="none",
+        lifespan="on",  # it loads and saves the data: without it there is no use in going on
         timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE_SECONDS,
         access_log=False,

@@ -13,6 +13,7 @@ from shoebox.place import BoundStack
 
 SESSION_SECONDS = 43_200  # the longest that IAM allows ("Roles: maximum session duration")
 POLICY = "permissions"
+_BATCHED = ("sqs:SendMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility")
 
 
 async def ensure_roles(bound: BoundStack, iam: Any) -> list[Outcome]:
@@ -33,8 +34,23 @@ async def _ensure(bound: BoundStack, iam: Any, function: str) -> Outcome:
             )
         else:
             changed = await _update_role(bound, iam, found["Role"])
-        policies = await _set_policies(iam, name, bound.policy(function))
+        policies = await _set_policies(iam, name, _policy(bound, function))
         return outcome("role", name, created=found is None, changed=() if found is None else (*changed, *policies))
+
+
+def _policy(bound: BoundStack, function: str) -> dict[str, Any]:
+    """The function's permissions; for an emulator also the batch forms of SQS's actions.
+
+    AWS checks a batch call as its single action ("Amazon SQS API permissions"), ministack as an action of its own.
+    """
+    policy = bound.policy(function)
+    if bound.place.endpoint_url is None:
+        return policy
+    return policy | {"Statement": [s | {"Action": _with_batches(s["Action"])} for s in policy["Statement"]]}
+
+
+def _with_batches(actions: list[str]) -> list[str]:
+    return [form for action in actions for form in (action, f"{action}Batch") if form == action or action in _BATCHED]
 
 
 def _trust(bound: BoundStack) -> dict[str, Any]:

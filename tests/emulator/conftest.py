@@ -1,0 +1,95 @@
+"""One emulator process for the session; clients live as long as their test, on its own event loop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from fleet.emulator import ROOT, Emulator
+from fleet.provision import RoleSource, provision
+from shoebox.aws import Clients
+from shoebox.place import BoundStack, Place, bind
+from shoebox.stack import Stack, load_stack
+
+STACK_FILE = Path(__file__).parents[2] / "stack.yaml"
+GATEWAY_URL = "http://127.0.0.1:8088"  # nobody listens there; it is the origin that CORS lets in
+
+ClientsFor = Callable[[str], Awaitable[Clients]]
+
+
+def bind_to(emulator: Emulator, stack: Stack, prefix: str = "shoebox") -> BoundStack:
+    """`stack` as it is on `emulator`; another prefix makes another, independent copy of it."""
+    url = emulator.url
+    place = Place(prefix=prefix, endpoint_url=url, s3_url=url, s3_public_url=url, sqs_url=url, gateway_url=GATEWAY_URL)
+    return bind(stack, place)
+
+
+async def provision_as_root(emulator: Emulator, bound: BoundStack) -> None:
+    """Create the stack with root's keys."""
+    async with Clients(emulator.aws, ROOT) as clients:
+        await provision(bound, clients)
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[Emulator]:
+    """The session's emulator. Its loop runs at start and stop only; the process is what lasts."""
+    with asyncio.Runner() as runner:
+        started = Emulator()
+        runner.run(started.__aenter__())
+        yield started
+        runner.run(started.stop())
+
+
+@pytest.fixture(scope="session")
+def stack() -> Stack:
+    """The project's stack.yaml."""
+    return load_stack(STACK_FILE)
+
+
+@pytest.fixture(scope="session")
+def bound(emulator: Emulator, stack: Stack) -> BoundStack:
+    """stack.yaml, bound to the session's emulator; not created there."""
+    return bind_to(emulator, stack)
+
+
+@pytest.fixture(scope="session")
+def provisioned(emulator: Emulator, bound: BoundStack) -> BoundStack:
+    """stack.yaml as created in the session's emulator. Tests share it: use keys and ids of your own."""
+    with asyncio.Runner() as runner:
+        runner.run(provision_as_root(emulator, bound))
+    return bound
+
+
+@pytest.fixture
+def own_stack(emulator: Emulator, stack: Stack, request: pytest.FixtureRequest) -> BoundStack:
+    """A copy of the stack for this test alone, not yet created: for tests that empty queues or change settings."""
+    return bind_to(emulator, stack, prefix=f"own{abs(hash(request.node.nodeid)) % 10**9}")
+
+
+@pytest.fixture
+async def root_clients(emulator: Emulator) -> AsyncIterator[Clients]:
+    """Clients that may do anything, as the provisioner."""
+    async with Clients(emulator.aws, ROOT) as clients:
+        yield clients
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """Plain HTTP, as a browser or any client has it."""
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+async def clients_for(emulator: Emulator, provisioned: BoundStack, root_clients: Clients) -> AsyncIterator[ClientsFor]:
+    """Gives clients with the credentials of a function's role: `await clients_for("ingest")`."""
+    source = RoleSource(provisioned, root_clients)
+    async with AsyncExitStack() as opened:
+
+        async def open_for(function: str) -> Clients:
+            return await opened.enter_async_context(Clients(emulator.aws, (await source(function)).keys))
+
+        yield open_for

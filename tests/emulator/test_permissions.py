@@ -1,0 +1,286 @@
+"""Least privilege, enforced: each function can do what stack.yaml grants it, and nothing else.
+
+Every call below is a real one, with the credentials of the function's role, so a missing permission looks here as it
+looks in AWS. A permission that is added to stack.yaml without a call in `CALLS` fails `test_every_action_has_a_call`.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from fleet.emulator import ROOT, Emulator
+from fleet.provision import RoleSource, provision
+from fleet.provision.roles import POLICY
+from shoebox.aws import Clients
+from shoebox.place import BoundStack
+from shoebox.policies import Grant, statements
+from shoebox.stack import Stack, load_stack
+from tests.emulator.conftest import STACK_FILE, ClientsFor, bind_to
+
+DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "403"}
+STACK = load_stack(STACK_FILE)
+KEY = {"pk": {"S": "F#demo#me#f1"}}
+GONE = "gone-or-never-there"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a permission names: a resource of the stack and, in a bucket, a key."""
+
+    bound: BoundStack
+    name: str
+    key: str = ""
+
+    @property
+    def url(self) -> str:
+        """URL of the queue."""
+        return self.bound.queue_url(self.name)
+
+    @property
+    def bucket(self) -> dict[str, str]:
+        """Bucket and key, as S3's calls name them."""
+        return {"Bucket": self.bound.name_of("bucket", self.name), "Key": self.key}
+
+    @property
+    def table(self) -> str:
+        """Name of the table."""
+        return self.bound.name_of("table", self.name)
+
+    @property
+    def topic(self) -> str:
+        """ARN of the topic."""
+        return self.bound.arn_of("topic", self.name)
+
+
+Call = Callable[[Any, Target], Awaitable[Any]]
+
+# One call an IAM action. What it does to the resource does not matter, only whether it is let in.
+CALLS: dict[str, Call] = {
+    "dynamodb:GetItem": lambda c, t: c.get_item(TableName=t.table, Key=KEY),
+    "dynamodb:BatchGetItem": lambda c, t: c.batch_get_item(RequestItems={t.table: {"Keys": [KEY]}}),
+    "dynamodb:Query": lambda c, t: c.query(
+        TableName=t.table,
+        IndexName="by-owner",
+        KeyConditionExpression="owner_shard = :o",
+        ExpressionAttributeValues={":o": {"S": "demo#me#0"}},
+    ),
+    "dynamodb:PutItem": lambda c, t: c.put_item(TableName=t.table, Item=KEY),
+    "dynamodb:UpdateItem": lambda c, t: c.update_item(TableName=t.table, Key=KEY),
+    "dynamodb:DeleteItem": lambda c, t: c.delete_item(TableName=t.table, Key=KEY),
+    "dynamodb:ConditionCheckItem": lambda c, t: c.transact_write_items(
+        TransactItems=[
+            {"ConditionCheck": {"TableName": t.table, "Key": KEY, "ConditionExpression": "attribute_not_exists(x)"}}
+        ]
+    ),
+    "s3:GetObject": lambda c, t: c.get_object(**t.bucket),
+    "s3:PutObject": lambda c, t: c.put_object(**t.bucket, Body=b"x"),
+    "s3:DeleteObject": lambda c, t: c.delete_object(**t.bucket),
+    "s3:AbortMultipartUpload": lambda c, t: c.abort_multipart_upload(**t.bucket, UploadId=GONE),
+    "s3:ListMultipartUploadParts": lambda c, t: c.list_parts(**t.bucket, UploadId=GONE),
+    "sqs:SendMessage": lambda c, t: c.send_message(QueueUrl=t.url, MessageBody="x"),
+    "sqs:ReceiveMessage": lambda c, t: c.receive_message(QueueUrl=t.url),
+    "sqs:DeleteMessage": lambda c, t: c.delete_message(QueueUrl=t.url, ReceiptHandle=GONE),
+    "sqs:ChangeMessageVisibility": lambda c, t: c.change_message_visibility(
+        QueueUrl=t.url, ReceiptHandle=GONE, VisibilityTimeout=0
+    ),
+    "sqs:GetQueueAttributes": lambda c, t: c.get_queue_attributes(QueueUrl=t.url, AttributeNames=["All"]),
+    "sns:Publish": lambda c, t: c.publish(TopicArn=t.topic, Message="x"),
+}
+
+# Never granted to any function: each would reach over what the system is built on.
+NEVER: dict[str, Call] = {
+    "dynamodb:Scan": lambda c, t: c.scan(TableName=t.bound.name_of("table", "files")),
+    "dynamodb:DeleteTable": lambda c, t: c.delete_table(TableName=t.bound.name_of("table", "files")),
+    "s3:ListBucket": lambda c, t: c.list_objects_v2(Bucket=t.bound.name_of("bucket", "personal")),
+    "s3:DeleteBucket": lambda c, t: c.delete_bucket(Bucket=t.bound.name_of("bucket", "public")),
+    "s3:PutBucketPolicy": lambda c, t: c.put_bucket_policy(Bucket=t.bound.name_of("bucket", "personal"), Policy="{}"),
+    "sqs:PurgeQueue": lambda c, t: c.purge_queue(QueueUrl=t.bound.queue_url("uploads")),
+    "iam:PutRolePolicy": lambda c, t: c.put_role_policy(
+        RoleName=t.bound.name_of("function", "authorizer"), PolicyName="more", PolicyDocument="{}"
+    ),
+    "sts:AssumeRole": lambda c, t: c.assume_role(RoleArn=t.bound.role_arn_of("api"), RoleSessionName="stolen"),
+}
+
+
+def actions_of(bound: BoundStack, target: str, word: str) -> list[str]:
+    """The IAM actions behind one word of one permission."""
+    kind, name, *keys = target.split("/", 2)
+    grant = Grant(kind=kind, arn=bound.arn_of(kind, name), keys="".join(keys), actions=(word,))
+    return [action for statement in statements(grant) for action in statement["Action"]]
+
+
+def target_of(bound: BoundStack, permission: str) -> Target:
+    """The resource that a permission names; a key pattern becomes a key that fits it."""
+    _, name, *keys = permission.split("/", 2)
+    return Target(bound, name, "".join(keys).replace("*", "demo/me/f1"))
+
+
+async def refusal(clients: Clients, action: str, call: Call, target: Target) -> str | None:
+    """What AWS says when it refuses the caller; None when it lets him in, whatever comes of it."""
+    client = await clients.open(action.partition(":")[0])
+    try:
+        await call(client, target)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in DENIED:
+            return str(error.response["Error"]["Message"])
+    return None
+
+
+@pytest.fixture(scope="module")
+def own(emulator: Emulator, stack: Stack) -> BoundStack:
+    """A stack for this module, whose roles it may rewrite."""
+    bound = bind_to(emulator, stack, prefix="permissions")
+
+    async def create() -> None:
+        async with Clients(emulator.aws, ROOT) as clients:
+            await provision(bound, clients)
+
+    with asyncio.Runner() as runner:
+        runner.run(create())
+    return bound
+
+
+@pytest.fixture
+async def as_function(emulator: Emulator, own: BoundStack, root_clients: Clients) -> AsyncIterator[ClientsFor]:
+    """Clients with the credentials of a function's role in `own`."""
+    source = RoleSource(own, root_clients)
+    opened: list[Clients] = []
+
+    async def open_for(function: str) -> Clients:
+        opened.append(Clients(emulator.aws, (await source(function)).keys))
+        return opened[-1]
+
+    yield open_for
+    for clients in opened:
+        await clients.__aexit__(None, None, None)
+
+
+GRANTS = [
+    pytest.param(function, permission, word, id=f"{function} {permission} {word}")
+    for function, description in STACK.functions.items()
+    for permission, words in description.permissions.items()
+    for word in words
+]
+
+
+@pytest.mark.parametrize(("function", "permission", "word"), GRANTS)
+async def test_each_permission_is_needed(
+    function: str, permission: str, word: str, own: BoundStack, root_clients: Clients, as_function: ClientsFor
+):
+    """With it the calls go through; without it each is denied, and the message names the missing action."""
+    clients, iam = await as_function(function), await root_clients.open("iam")
+    target, actions = target_of(own, permission), actions_of(own, permission, word)
+    for action in actions:
+        assert await refusal(clients, action, CALLS[action], target) is None
+
+    role = own.name_of("function", function)
+    granted = await iam.get_role_policy(RoleName=role, PolicyName=POLICY)
+    await write_policy(iam, role, without(granted["PolicyDocument"], actions, target, own))
+    try:
+        for action in actions:
+            said = await refusal(clients, action, CALLS[action], target)
+            assert said is not None, f"{action} went through without the permission"
+            assert f"not authorized to perform: {action}" in said
+    finally:
+        await write_policy(iam, role, granted["PolicyDocument"])
+
+
+async def write_policy(iam: Any, role: str, document: dict[str, Any]) -> None:
+    """Give the role this policy and no other."""
+    await iam.put_role_policy(RoleName=role, PolicyName=POLICY, PolicyDocument=json.dumps(document))
+
+
+def without(document: dict[str, Any], actions: list[str], target: Target, bound: BoundStack) -> dict[str, Any]:
+    """The policy with the actions taken away where it speaks of the target; a harmless one keeps statements valid."""
+    arns = {bound.arn_of(k, target.name) for k in ("bucket", "queue", "topic", "table") if knows(bound, k, target.name)}
+    prefix = target.key.partition("/")[0]
+
+    def concerns(statement: dict[str, Any]) -> bool:
+        resource = statement["Resource"][0]
+        return any(resource == arn or (prefix and resource.startswith(f"{arn}/{prefix}/")) for arn in arns)
+
+    kept = [
+        s | {"Action": [a for a in s["Action"] if a not in actions] or ["sts:GetCallerIdentity"]} if concerns(s) else s
+        for s in document["Statement"]
+    ]
+    return document | {"Statement": kept}
+
+
+def knows(bound: BoundStack, kind: str, name: str) -> bool:
+    """Whether the stack has such a thing."""
+    return name in getattr(bound.stack, f"{kind}s")
+
+
+def everything(bound: BoundStack) -> list[tuple[str, Target]]:
+    """Every action on every resource; in buckets under each prefix in use, and beside them."""
+    services = {"dynamodb": "tables", "sqs": "queues", "sns": "topics"}
+    plain = [
+        (action, Target(bound, name))
+        for action in CALLS
+        if (part := services.get(action.partition(":")[0]))
+        for name in getattr(bound.stack, part)
+    ]
+    keys = ("originals/demo/me/f1", "renditions/demo/me/f1/320.jpg", "keys/demo.json", "elsewhere/x", "originals")
+    stored = [
+        (action, Target(bound, bucket, key))
+        for action in CALLS
+        if action.startswith("s3:")
+        for bucket in bound.stack.buckets
+        for key in keys
+        # Anyone may read the public keys; that is the bucket's own policy.
+        if (action, bucket, key) != ("s3:GetObject", "public", "keys/demo.json")
+    ]
+    return [*plain, *stored]
+
+
+@pytest.mark.parametrize("function", STACK.functions)
+async def test_nothing_else_is_allowed(function: str, own: BoundStack, as_function: ClientsFor):
+    """Of every action on every resource, exactly the granted ones go through."""
+    clients = await as_function(function)
+    granted = {
+        (action, target_of(own, permission).name, target_of(own, permission).key.partition("/")[0])
+        for permission, words in own.stack.functions[function].permissions.items()
+        for word in words
+        for action in actions_of(own, permission, word)
+    }
+    let_in = [
+        (action, target.name, target.key)
+        for action, target in everything(own)
+        if await refusal(clients, action, CALLS[action], target) is None
+    ]
+    surplus = [c for c in let_in if (c[0], c[1], c[2].partition("/")[0]) not in granted or c[2] == "originals"]
+    assert not surplus
+
+
+@pytest.mark.parametrize("function", STACK.functions)
+async def test_no_function_reaches_over_the_system(function: str, own: BoundStack, as_function: ClientsFor):
+    """Scanning, listing, dropping, rewriting policies and taking other roles are for nobody."""
+    clients = await as_function(function)
+    for action, call in NEVER.items():
+        said = await refusal(clients, action, call, Target(own, ""))
+        assert said is not None, f"{function} may {action}"
+        assert action in said
+
+
+async def test_batches_need_no_permission_of_their_own(own: BoundStack, as_function: ClientsFor):
+    """Who may delete a message may delete ten at once, as in AWS, where a batch is checked as its single action."""
+    sqs = await (await as_function("ingest")).open("sqs")
+    url = own.queue_url("uploads")
+    entries = [{"Id": "1", "ReceiptHandle": GONE}]
+    deleted = await sqs.delete_message_batch(QueueUrl=url, Entries=entries)
+    hidden = await sqs.change_message_visibility_batch(
+        QueueUrl=url, Entries=[entry | {"VisibilityTimeout": 0} for entry in entries]
+    )
+    codes = [entry["Code"] for answer in (deleted, hidden) for entry in answer["Failed"]]
+    assert codes == ["ReceiptHandleIsInvalid"] * 2
+
+
+def test_every_action_has_a_call(bound: BoundStack):
+    """The tests above know every action that stack.yaml grants."""
+    granted = {action for f in STACK.functions for s in bound.policy(f)["Statement"] for action in s["Action"]}
+    assert granted <= CALLS.keys()
