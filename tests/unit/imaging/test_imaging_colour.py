@@ -43,7 +43,8 @@ def delta_e(seen: Colour, wanted_xyz: np.ndarray) -> float:
 @pytest.mark.parametrize("colour", [(180, 110, 70), (90, 160, 110), (70, 90, 170), (128, 128, 128), (20, 20, 25)])
 def test_wide_colours_become_the_same_colours_in_srgb(form: str, colour: Colour) -> None:
     """A colour that both spaces have looks the same after conversion."""
-    options: dict[str, Any] = {"JPEG": {"quality": 98, "subsampling": 0}, "WEBP": {"lossless": True}}.get(form, {})
+    by_form: dict[str, dict[str, Any]] = {"JPEG": {"quality": 98, "subsampling": 0}, "WEBP": {"lossless": True}}
+    options = by_form.get(form, {})
     media_type = f"image/{form.lower()}"
     data = save(flat(colour), form, icc_profile=display_p3_profile(), **options)
     prepared = prepare(data, media_type, LIMITS)

@@ -5,15 +5,20 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from shoebox.samples import jpeg_of_size, write_samples
+from shoebox.samples import Sample, jpeg_of_size, write_samples
 from workers.imaging import ImageLimits, PictureRejected, prepare
 
 LIMITS = ImageLimits()
 
 
-def test_each_sample_ends_as_it_promises(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
+    """The whole set, written once."""
+    return write_samples(tmp_path_factory.mktemp("samples") / "new" / "folder")
+
+
+def test_each_sample_ends_as_it_promises(samples: list[Sample]) -> None:
     """The photos are accepted, the faulty ones rejected for the reason they were made for."""
-    samples = write_samples(tmp_path / "samples")
     for sample in samples:
         try:
             prepare(sample.path.read_bytes(), sample.media_type, LIMITS)
@@ -25,11 +30,11 @@ def test_each_sample_ends_as_it_promises(tmp_path: Path) -> None:
     assert {sample.reason for sample in samples} == {None, "truncated", "wrong_type"}
 
 
-def test_the_samples_have_all_traits(tmp_path: Path) -> None:
+def test_the_samples_have_all_traits(samples: list[Sample]) -> None:
     """Positions, a wide gamut, 12 and 24 megapixels: what a demonstration wants to show is there."""
     prepared = {
         sample.path.name: prepare(sample.path.read_bytes(), sample.media_type, LIMITS)
-        for sample in write_samples(tmp_path)
+        for sample in samples
         if sample.state == "READY"
     }
     assert [prepared[f"orientation-{n}.jpg"].metadata.orientation for n in range(1, 9)] == list(range(1, 9))
