@@ -39,7 +39,6 @@ class FleetSettings:
     log_folder: Path
     metrics_dir: Path
     task_root: Path
-    host: str = "127.0.0.1"
     gateway_port: int = 0
     control_port: int = 0
     command: RuntimeCommand = SHOEBOX_RUNTIME

@@ -1,0 +1,71 @@
+"""Which messages of a batch are done: partial batch responses, as Lambda reads them. Pure.
+
+Source: AWS Lambda, "Handling errors for an SQS event source", success and failure conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from fleet.invocation import InvokeResult
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Message ids to delete and to leave in the queue; `failure` says why the whole batch failed, if it did."""
+
+    delete: frozenset[str]
+    keep: frozenset[str]
+    failure: str | None = None
+
+
+class _WholeBatchFails(ValueError):
+    pass
+
+
+def outcome(message_ids: Iterable[str], result: InvokeResult) -> Outcome:
+    """What becomes of a batch's messages after its function answered.
+
+    An empty or null answer, or an empty or null list, means success of all. An error of the function, an answer that is
+    not JSON or not an object, an identifier that is null, empty, misnamed or not in the batch fails all of them.
+    """
+    sent = frozenset(message_ids)
+    if result.function_error is not None:
+        return Outcome(frozenset(), sent, "function error")
+    try:
+        failed = _failed(result.payload)
+    except _WholeBatchFails as error:
+        return Outcome(frozenset(), sent, str(error))
+    if failed - sent:
+        return Outcome(frozenset(), sent, "itemIdentifier is not in the batch")
+    return Outcome(sent - failed, failed)
+
+
+def _failed(payload: bytes) -> frozenset[str]:
+    if not payload.strip():
+        return frozenset()
+    try:
+        answer = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise _WholeBatchFails("the answer is not JSON") from error
+    if answer is None:
+        return frozenset()
+    if not isinstance(answer, dict):
+        raise _WholeBatchFails("the answer is not an object")
+    failures = answer.get("batchItemFailures")
+    if failures is None:
+        return frozenset()
+    if not isinstance(failures, list):
+        raise _WholeBatchFails("batchItemFailures is not a list")
+    return frozenset(_identifier(item) for item in failures)
+
+
+def _identifier(item: Any) -> str:
+    identifier = item.get("itemIdentifier") if isinstance(item, dict) else None
+    if not isinstance(identifier, str) or not identifier:
+        raise _WholeBatchFails("an itemIdentifier is missing, null or empty")
+    return identifier

@@ -1,0 +1,52 @@
+"""What the control port serves: the Runtime API, Invoke, metrics, and the fleet's health."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+from fleet.asgi import App, Receive, Response, Scope, Send, header, json_response, respond
+from fleet.invoke import PREFIX as INVOKE
+from fleet.metrics import Metrics
+from fleet.runtime_api import PREFIX as RUNTIME
+from fleet.statistics import FleetStatistics
+
+_METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+class Control:
+    """The control port's application."""
+
+    def __init__(
+        self, *, runtime: App, invoke: App, metrics: Metrics, statistics: Callable[[], FleetStatistics]
+    ) -> None:
+        self._runtime = runtime
+        self._invoke = invoke
+        self._metrics = metrics
+        self._statistics = statistics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Browsers are refused: a web page must not invoke functions on its reader's machine."""
+        path: str = scope["path"]
+        if path.startswith(RUNTIME):
+            await self._runtime(scope, receive, send)
+        elif header(scope, b"origin"):
+            await respond(send, json_response(403, {"message": "Not for web pages"}))
+        elif path.startswith(INVOKE):
+            await self._invoke(scope, receive, send)
+        else:
+            await respond(send, self._own(path))
+
+    def _own(self, path: str) -> Response:
+        match path:
+            case "/metrics":
+                return Response(200, self._metrics.exposition(), [(b"content-type", _METRICS_TYPE)])
+            case "/healthz":
+                return self._health()
+        return json_response(404, {"message": "Not found"})
+
+    def _health(self) -> Response:
+        """200 while it runs; `degraded` when a mapping cannot get at its queue."""
+        statistics = self._statistics()
+        degraded = any(mapping.last_error for mapping in statistics.mappings)
+        return json_response(200, {"status": "degraded" if degraded else "ok", **asdict(statistics)})

@@ -1,0 +1,142 @@
+"""An execution environment: its slots, the invocations that run in it, and where it is in its life.
+
+It is the Runtime API's side of one process (`fleet.process`); `fleet.pool` decides what goes into it. No clock, no I/O.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from fleet.invocation import Invocation
+from fleet.scheduler import State
+
+_REMEMBERED = 1000  # request ids of timed-out invocations, to answer 410 and not 400
+
+
+class InvalidState(Exception):
+    """403: the environment may not ask this now, such as init/error after it was ready."""
+
+
+class UnknownRequest(Exception):
+    """400 InvalidRequestID: no such invocation runs here."""
+
+
+class TooLate(Exception):
+    """410: the invocation has timed out."""
+
+
+class Environment:
+    """The state of one environment; `identity` is unique within the fleet."""
+
+    def __init__(self, identity: str, slots: int, now: float) -> None:
+        self.identity = identity
+        self.state = State.STARTING
+        self.slots = slots
+        self.started_at = now
+        self.last_used = now
+        self.retire_at = float("inf")
+        self.settled = asyncio.Event()  # it is ready, or will never be
+        self.drained = asyncio.Event()  # it is draining and nothing runs
+        self.init_error: bytes | None = None
+        self._pollers: deque[asyncio.Future[Invocation | None]] = deque()
+        self._running: dict[str, Invocation] = {}
+        self._late: deque[str] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def free(self) -> int:
+        """Slots that ask for an invocation now."""
+        return max(0, min(len(self._pollers), self.slots - len(self._running)))
+
+    @property
+    def busy(self) -> int:
+        """Invocations that run."""
+        return len(self._running)
+
+    def poll(self) -> asyncio.Future[Invocation | None]:
+        """A slot asks for an invocation; None comes when it is to end. The first poll makes the environment ready.
+
+        Raises:
+            InvalidState: the environment has reported an init error or has ended.
+        """
+        if self.init_error is not None or self.state is State.ENDED:
+            raise InvalidState
+        if self.state is State.STARTING:
+            self.state = State.READY
+            self.settled.set()
+        poller: asyncio.Future[Invocation | None] = asyncio.get_running_loop().create_future()
+        self._pollers.append(poller)
+        return poller
+
+    def leave(self, poller: asyncio.Future[Invocation | None]) -> None:
+        """The slot's connection is gone; it gets nothing any more."""
+        if not poller.done():
+            self._pollers.remove(poller)
+            poller.set_result(None)
+
+    def assign(self, invocation: Invocation, now: float) -> None:
+        """Hand an invocation to the slot that has waited longest; there must be a free one."""
+        self._running[invocation.request_id] = invocation
+        self.last_used = now
+        self._pollers.popleft().set_result(invocation)
+
+    def take_back(self, request_id: str) -> Invocation | None:
+        """Remove an invocation that never reached the process."""
+        found = self._running.pop(request_id, None)
+        self._drain()
+        return found
+
+    def finish(self, request_id: str, nonce: str | None, now: float) -> Invocation:
+        """The process has answered this invocation.
+
+        Raises:
+            UnknownRequest: it does not run here, or was answered before.
+            TooLate: it has timed out, or `nonce` is of an earlier attempt.
+        """
+        invocation = self._running.get(request_id)
+        if invocation is None:
+            raise TooLate if request_id in self._late else UnknownRequest
+        if nonce and nonce != invocation.nonce:
+            raise TooLate
+        del self._running[request_id]
+        self.last_used = now
+        self._drain()
+        return invocation
+
+    def expire(self, request_id: str) -> None:
+        """The invocation's time is over; its slot stays taken until the process asks for the next one."""
+        self._running.pop(request_id, None)
+        self._late.append(request_id)
+        self._drain()
+
+    def fail_init(self, error: bytes) -> None:
+        """The process reports that it cannot start.
+
+        Raises:
+            InvalidState: it was ready, or has reported before.
+        """
+        if self.state is not State.STARTING or self.init_error is not None:
+            raise InvalidState
+        self.init_error = error
+        self.settled.set()
+
+    def drain(self) -> None:
+        """Take no more invocations."""
+        if self.state is not State.ENDED:
+            self.state = State.DRAINING
+        self._drain()
+
+    def end(self) -> list[Invocation]:
+        """The process is gone; returns the invocations that it leaves behind."""
+        self.state = State.ENDED
+        self.settled.set()
+        self.drained.set()
+        for poller in list(self._pollers):
+            self.leave(poller)
+        left = list(self._running.values())
+        self._running.clear()
+        return left
+
+    def _drain(self) -> None:
+        if self.state is State.DRAINING and not self._running:
+            self.drained.set()

@@ -1,0 +1,80 @@
+"""A function as the fleet sees it: handler, size, time limit, slots, and how to find it by name or ARN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from fleet.errors import FunctionNotFound
+from shoebox.place import BoundStack
+
+VERSION = "$LATEST"
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSpec:
+    """One function of a stack.
+
+    `key` is its name in stack.yaml, `name` the physical one; memory in MB, timeout in seconds; `slots` are the
+    invocations that one environment runs at once.
+    """
+
+    key: str
+    name: str
+    arn: str
+    handler: str
+    memory: int
+    timeout: int
+    slots: int = 1
+    reserved_concurrency: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Functions:
+    """The functions of a stack, found by key, by name, or by any form of ARN that Invoke accepts."""
+
+    def __init__(self, functions: list[FunctionSpec]) -> None:
+        self._by_key = {function.key: function for function in functions}
+        self._by_name = {function.name: function for function in functions}
+
+    @classmethod
+    def of_stack(cls, stack: BoundStack) -> Self:
+        """Every function that the stack describes."""
+        return cls([_spec(stack, key) for key in stack.stack.functions])
+
+    def __iter__(self) -> Iterator[FunctionSpec]:
+        return iter(self._by_key.values())
+
+    def by_key(self, key: str) -> FunctionSpec:
+        """The function with this name in stack.yaml; KeyError when there is none."""
+        return self._by_key[key]
+
+    def by_name(self, name: str) -> FunctionSpec:
+        """The function that an Invoke names: `name`, `name:$LATEST`, a partial or a full ARN (AWS Lambda, "Invoke").
+
+        Raises:
+            FunctionNotFound: no such function, or another version than $LATEST.
+        """
+        parts = name.removeprefix("arn:aws:lambda:").split(":")
+        if "function" in parts:
+            parts = parts[parts.index("function") + 1 :]
+        found = self._by_name.get(parts[0])
+        if found is None or parts[1:] not in ([], [VERSION]):
+            raise FunctionNotFound(name)
+        return found
+
+
+def _spec(stack: BoundStack, key: str) -> FunctionSpec:
+    described = stack.stack.functions[key]
+    return FunctionSpec(
+        key=key,
+        name=stack.name_of("function", key),
+        arn=stack.arn_of("function", key),
+        handler=described.handler,
+        memory=described.memory,
+        timeout=described.timeout,
+        slots=described.slots,
+        reserved_concurrency=described.reserved_concurrency,
+        environment=stack.environment(key),
+    )

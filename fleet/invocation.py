@@ -1,0 +1,87 @@
+"""An invocation on its way through an environment, and what comes out of it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import orjson
+
+SYNC_PAYLOAD = 6 * 1024 * 1024  # Lambda quotas: invocation payload, synchronous; of a request and of a response
+ASYNC_PAYLOAD = 1024 * 1024
+RESPONSE_PAYLOAD = SYNC_PAYLOAD + 100  # the Runtime API's own limit (interface emulator's source)
+
+
+@dataclass(frozen=True, slots=True)
+class InvokeResult:
+    """What the caller of a function gets: the JSON payload, and `Unhandled` as `function_error` when it failed."""
+
+    payload: bytes
+    function_error: str | None = None
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a caller wants run: the event's JSON, the trace header, and the client context's JSON."""
+
+    payload: bytes
+    trace_id: str = ""
+    client_context: str = ""
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+@dataclass(slots=True, eq=False)
+class Invocation:
+    """A call that was admitted. `nonce` tells this attempt from a later one with the same request id."""
+
+    call: Call
+    admitted_at: float
+    done: asyncio.Future[InvokeResult]
+    nonce: str = field(default_factory=lambda: uuid.uuid4().hex)
+    started_at: float = 0.0
+    deadline_ms: int = 0
+    timer: asyncio.TimerHandle | None = None
+
+    @property
+    def request_id(self) -> str:
+        """The request id that caller and function see."""
+        return self.call.request_id
+
+    def stop_timer(self) -> None:
+        """Cancel the running timer, if any."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+def failure(request_id: str, kind: str, message: str) -> InvokeResult:
+    """A failed invocation in Lambda's shape: `{"errorType", "errorMessage"}` and `Unhandled`."""
+    return failed_with(request_id, orjson.dumps({"errorType": kind, "errorMessage": message}))
+
+
+def failed_with(request_id: str, payload: bytes) -> InvokeResult:
+    """A failed invocation with the payload that the runtime reported."""
+    return InvokeResult(payload, function_error="Unhandled", request_id=request_id)
+
+
+def timed_out(request_id: str, seconds: float, now: datetime | None = None) -> InvokeResult:
+    """What Lambda answers when the function's time is over ("Troubleshoot invocation issues", task timed out)."""
+    stamp = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return failure(request_id, "Sandbox.Timedout", f"{stamp} {request_id} Task timed out after {seconds:.2f} seconds")
+
+
+def exited(request_id: str, status: int | None) -> InvokeResult:
+    """What Lambda answers when the runtime's process ends in the middle; `status` as `Process.returncode`."""
+    return failure(request_id, "Runtime.ExitError", f"RequestId: {request_id} Error: {exit_reason(status)}")
+
+
+def exit_reason(status: int | None) -> str:
+    """A process's end in the words of the interface emulator."""
+    if not status:
+        return "Runtime exited without providing a reason"
+    if status < 0:
+        return f"Runtime exited with error: signal: {'killed' if status == -9 else -status}"
+    return f"Runtime exited with error: exit status {status}"

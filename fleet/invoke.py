@@ -1,0 +1,139 @@
+"""Lambda's Invoke: in process for gateway and mappings, and over HTTP for any AWS SDK.
+
+Rules: AWS Lambda API reference, "Invoke".
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+import orjson
+
+from fleet.asgi import (
+    BodyTooLarge,
+    Disconnected,
+    Receive,
+    Response,
+    Scope,
+    Send,
+    header,
+    json_response,
+    read_body,
+    respond,
+)
+from fleet.async_events import AsyncEvents
+from fleet.errors import InvalidRequestContent, InvokeError, RequestTooLarge, Throttled
+from fleet.functions import VERSION, Functions, FunctionSpec
+from fleet.invocation import ASYNC_PAYLOAD, SYNC_PAYLOAD, Call, InvokeResult
+from fleet.pool import Pool
+from fleet.trace import new_trace_id, trace_id_of
+
+PREFIX = "/2015-03-31/functions/"
+
+
+class Invoker:
+    """Invokes functions by their names in stack.yaml."""
+
+    def __init__(self, pools: Mapping[str, Pool]) -> None:
+        self._pools = pools
+
+    async def invoke(
+        self, function: str, payload: bytes, *, trace_id: str = "", client_context: str = ""
+    ) -> InvokeResult:
+        """Run a function and wait for its answer; errors of the function are in the result.
+
+        Raises:
+            RequestTooLarge: the payload is above 6 MB.
+            Throttled: a limit refuses it.
+        """
+        if len(payload) > SYNC_PAYLOAD:
+            raise RequestTooLarge(SYNC_PAYLOAD)
+        call = Call(payload, trace_id=trace_id or new_trace_id(), client_context=client_context)
+        return await self._pools[function].invoke(call)
+
+
+class InvokeApi:
+    """The HTTP side: `POST /2015-03-31/functions/{name}/invocations`."""
+
+    def __init__(self, functions: Functions, invoker: Invoker, events: AsyncEvents) -> None:
+        self._functions = functions
+        self._invoker = invoker
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            answer = await self._answer(scope, receive)
+        except InvokeError as error:
+            answer = _refusal(error)
+        except Disconnected:
+            return
+        await respond(send, answer)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        name, _, operation = scope["path"].removeprefix(PREFIX).rpartition("/")
+        if scope["method"] != "POST" or operation != "invocations":
+            return json_response(404, {"Message": "Only Invoke is served here", "Type": "User"})
+        function = self._functions.by_name(unquote(name))
+        kind = header(scope, b"x-amz-invocation-type") or "RequestResponse"
+        payload = await _payload(scope, receive, ASYNC_PAYLOAD if kind == "Event" else SYNC_PAYLOAD)
+        match kind:
+            case "DryRun":
+                return Response(204)
+            case "Event":
+                return self._accept(function, payload)
+            case "RequestResponse":
+                return await self._run(function, payload, scope)
+        raise InvalidRequestContent(f"Unknown invocation type {kind!r}")
+
+    def _accept(self, function: FunctionSpec, payload: bytes) -> Response:
+        call = Call(payload, trace_id=new_trace_id())
+        self._events.submit(function.key, call)
+        return Response(202, headers=[(b"x-amzn-requestid", call.request_id.encode())])
+
+    async def _run(self, function: FunctionSpec, payload: bytes, scope: Scope) -> Response:
+        result = await self._invoker.invoke(
+            function.key,
+            payload,
+            trace_id=trace_id_of(header(scope, b"x-amzn-trace-id")),
+            client_context=_client_context(header(scope, b"x-amz-client-context")),
+        )
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"x-amzn-requestid", result.request_id.encode()),
+            (b"x-amz-executed-version", VERSION.encode()),
+        ]
+        if result.function_error:
+            headers.append((b"x-amz-function-error", result.function_error.encode()))
+        return Response(200, result.payload, headers)
+
+
+async def _payload(scope: Scope, receive: Receive, limit: int) -> bytes:
+    try:
+        payload = await read_body(scope, receive, limit)
+    except BodyTooLarge:
+        raise RequestTooLarge(limit) from None
+    try:
+        orjson.loads(payload or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequestContent(f"Could not parse request body into json: {error}") from error
+    return payload or b"{}"
+
+
+def _client_context(encoded: str) -> str:
+    """The client context's JSON on one line, as it will travel in a header."""
+    if not encoded:
+        return ""
+    try:
+        return orjson.dumps(orjson.loads(base64.b64decode(encoded, validate=True))).decode()
+    except ValueError as error:
+        raise InvalidRequestContent("Client context must be a valid Base64-encoded JSON object.") from error
+
+
+def _refusal(error: InvokeError) -> Response:
+    content = {"Type": "User", "message": error.message, "Message": error.message}
+    if isinstance(error, Throttled):
+        content["Reason"] = str(error.reason)
+    return json_response(error.status, content, [(b"x-amzn-errortype", error.code.encode())])

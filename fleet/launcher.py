@@ -1,0 +1,92 @@
+"""Starts the process of an environment: credentials, address of the Runtime API, variables, log."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+
+from fleet.credentials import CredentialsCache, RoleCredentials
+from fleet.environment import Environment
+from fleet.functions import FunctionSpec
+from fleet.logs import FunctionLog, LineCallback
+from fleet.ports import listen
+from fleet.process import EnvironmentProcess, Surroundings, start_process, variables
+from fleet.runtime_api import PREFIX, RuntimeApi
+from fleet.server import Server
+from fleet.settings import RuntimeCommand
+
+_LOOPBACK = "127.0.0.1"
+
+
+class Launcher:
+    """Starts environments of one function; it is the `launch` of a pool."""
+
+    def __init__(
+        self,
+        *,
+        command: RuntimeCommand,
+        common: Surroundings,
+        credentials: CredentialsCache,
+        server: Server,
+        api: RuntimeApi,
+        log: FunctionLog,
+        on_line: LineCallback | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        epoch: Callable[[], float] = time.time,
+    ) -> None:
+        self._command = command
+        self._common = common
+        self._credentials = credentials
+        self._server = server
+        self._api = api
+        self._log = log
+        self._on_line = on_line
+        self._clock = clock
+        self._epoch = epoch
+
+    async def __call__(self, function: FunctionSpec, environment: Environment) -> EnvironmentProcess:
+        """Start the process.
+
+        Raises:
+            CredentialsError: the function's role cannot be assumed.
+            OSError: the program cannot be started.
+        """
+        credentials = await self._credentials.get(function.key)
+        environment.retire_at = self._clock() + self._usable(function, credentials)
+        address, close = await self._address(function, environment)
+        try:
+            return await start_process(
+                self._command.for_handler(function.handler),
+                variables(function, environment.identity, address, credentials, self._common),
+                self._common.task_root,
+                partial(self._write, function.key),
+                close,
+            )
+        except OSError:
+            close()
+            raise
+
+    def _usable(self, function: FunctionSpec, credentials: RoleCredentials) -> float:
+        """Seconds for which new invocations may use the credentials: the last one needs its whole time limit."""
+        life = credentials.expires_at - self._epoch()
+        return life - min(function.timeout + 60, life / 2)
+
+    async def _address(self, function: FunctionSpec, environment: Environment) -> tuple[str, Callable[[], None]]:
+        if not self._command.own_port:
+            return f"{_LOOPBACK}:{self._server.port}{PREFIX}{function.key}/{environment.identity}", _nothing
+        sock = listen(0, "an environment's Runtime API")
+        app = self._api.app_for(function.key, environment.identity)
+        server: asyncio.Server = await self._server.also_serve(app, sock)
+        return f"{_LOOPBACK}:{sock.getsockname()[1]}", server.close
+
+    def _write(self, function: str, lines: bytes) -> None:
+        self._log.write(lines)
+        if self._on_line is not None:
+            for line in lines.splitlines():
+                self._on_line(function, line)
+
+
+def _nothing() -> None:
+    """A shared address needs no closing."""

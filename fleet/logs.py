@@ -1,0 +1,57 @@
+"""The log of a function: every line that its environments print, in a file of bounded size."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeAlias
+
+LineCallback: TypeAlias = Callable[[str, bytes], None]
+"""Called with the function's name in stack.yaml and each line, without its end."""
+
+_CHUNK = 65_536
+
+
+class FunctionLog:
+    """Appends lines to `{folder}/{function}.log`; at `most` bytes it becomes `.log.1` and a new one begins."""
+
+    def __init__(self, folder: Path, function: str, most: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"{function}.log"
+        self._most = most
+        self._file = self.path.open("ab", buffering=0)
+        self._size = self._file.tell()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._file.close()
+
+    def write(self, lines: bytes) -> None:
+        """Append whole lines, each with its end."""
+        if self._size + len(lines) > self._most and self._size:
+            self._rotate()
+        self._size += self._file.write(lines)
+
+    def _rotate(self) -> None:
+        self._file.close()
+        self.path.replace(self.path.with_suffix(".log.1"))
+        self._file = self.path.open("ab", buffering=0)
+        self._size = 0
+
+
+async def pump(stream: asyncio.StreamReader, write: Callable[[bytes], None]) -> None:
+    """Pass the stream's lines on, as many at a time as have come, until it ends; a line above 64 KB is cut."""
+    rest = b""
+    while chunk := await stream.read(_CHUNK):
+        whole, end, rest = (rest + chunk).rpartition(b"\n")
+        if end:
+            write(whole + end)
+        if len(rest) > _CHUNK:
+            write(rest + b"\n")
+            rest = b""
+    if rest:
+        write(rest + b"\n")

@@ -1,0 +1,75 @@
+"""The fleet's own metrics, in a registry of their own; the environments' come from the multiprocess folder.
+
+The fleet is one process, so its own need no files. Names and meaning: docs/reference/metrics.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
+
+
+class Metrics:
+    """All metrics of one fleet; `metrics_dir` is where its environments leave theirs."""
+
+    def __init__(self, metrics_dir: Path) -> None:
+        metrics_dir.mkdir(parents=True, exist_ok=True)
+        for stale in metrics_dir.glob("*.db"):
+            stale.unlink()
+        self._folder = metrics_dir
+        own = self._own = CollectorRegistry()
+        self.invocations = Counter(
+            "fleet_invocations", "Invocations by outcome.", ["function", "outcome"], registry=own
+        )
+        self.duration = Histogram(
+            "fleet_invocation_seconds", "Hand-over to answer.", ["function"], buckets=_SECONDS, registry=own
+        )
+        self.cold_start = Histogram(
+            "fleet_cold_start_seconds", "Start to first poll.", ["function"], buckets=_SECONDS, registry=own
+        )
+        self.messages = Counter(
+            "fleet_mapping_messages", "Messages by what became of them.", ["function", "fate"], registry=own
+        )
+        self.batches = Counter("fleet_mapping_batches", "Batches by outcome.", ["function", "outcome"], registry=own)
+        self.poll_errors = Counter("fleet_mapping_errors", "Failed SQS calls.", ["function", "code"], registry=own)
+        self.requests = Counter("fleet_gateway_requests", "Requests by answer.", ["route", "status"], registry=own)
+        self.latency = Histogram(
+            "fleet_gateway_seconds", "Request to answer.", ["route"], buckets=_SECONDS, registry=own
+        )
+
+    def watch(self, name: str, text: str, labels: list[str], read: Callable[[], Iterable[_Sample]]) -> None:
+        """Show a gauge whose values `read` gives at the time of each scrape."""
+        self._own.register(_Gauge(name, text, labels, read))
+
+    def process_ended(self, pid: int) -> None:
+        """Forget the live gauges of a process."""
+        mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call]
+
+    def exposition(self) -> bytes:
+        """Everything, in Prometheus's text format."""
+        environments = CollectorRegistry()
+        MultiProcessCollector(environments, path=str(self._folder))  # type: ignore[no-untyped-call]
+        return generate_latest(self._own) + generate_latest(environments)
+
+
+_Sample = tuple[list[str], float]
+
+
+class _Gauge(Collector):
+    def __init__(self, name: str, text: str, labels: list[str], read: Callable[[], Iterable[_Sample]]) -> None:
+        self._shape = (name, text)
+        self._labels = labels
+        self._read = read
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        family = GaugeMetricFamily(*self._shape, labels=self._labels)
+        for labels, value in self._read():
+            family.add_metric(labels, value)
+        yield family

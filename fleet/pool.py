@@ -1,0 +1,317 @@
+"""The environments of one function: invocations wait here for a slot, and environments start, retire and are replaced.
+
+What to do is decided by `fleet.scheduler` and `fleet.limits`; this module does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from fleet import invocation as results
+from fleet.credentials import CredentialsError
+from fleet.environment import Environment
+from fleet.errors import Throttled
+from fleet.functions import FunctionSpec
+from fleet.invocation import Call, Invocation, InvokeResult
+from fleet.limits import Admission, Throttle, ThrottleReason
+from fleet.metrics import Metrics
+from fleet.scheduler import Scheduler, State
+from shoebox.telemetry import get_logger
+
+_log = get_logger(action="fleet.pool")
+
+
+class Process(Protocol):
+    """The process behind an environment."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    async def wait(self) -> int:
+        """Wait for its end; returns the exit status."""
+
+    async def stop(self, seconds: float) -> None:
+        """Ask it to end, and make it end after `seconds`."""
+
+    def kill(self) -> None:
+        """End it now."""
+
+
+Launch: TypeAlias = Callable[[FunctionSpec, Environment], Awaitable[Process]]
+"""Starts the process of an environment and sets its `retire_at`.
+
+It raises OSError when the program cannot be started, `CredentialsError` when the role cannot be assumed.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Time limits of a pool's environments, in seconds."""
+
+    init: float = 10.0
+    stop: float = 2.0
+    wait: float = 30.0
+    check: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """A moment of a pool: environments by state, invocations that run and that wait, environments ever started."""
+
+    function: str
+    environments: dict[State, int]
+    running: int
+    waiting: int
+    started: int
+
+
+class Pool:
+    """Runs invocations of `function`; an async context manager, at whose end every environment has ended."""
+
+    def __init__(
+        self,
+        function: FunctionSpec,
+        *,
+        launch: Launch,
+        admission: Admission,
+        scheduler: Scheduler,
+        metrics: Metrics,
+        times: Times | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.function = function
+        self._launch = launch
+        self._admission = admission
+        self._scheduler = scheduler
+        self._metrics = metrics
+        self._times = times or Times()
+        self._clock = clock
+        self._environments: dict[str, Environment] = {}
+        self._waiting: dict[str, Invocation] = {}
+        self._tasks = asyncio.TaskGroup()
+        self._closing = asyncio.Event()
+        self._started = 0
+
+    async def __aenter__(self) -> Pool:
+        await self._tasks.__aenter__()
+        self._tasks.create_task(self._retire_regularly())
+        return self
+
+    def stop(self) -> None:
+        """Run nothing more, and end every environment; leaving the context waits for their ends."""
+        self._closing.set()
+        for waiting in list(self._waiting.values()):
+            self._settle(waiting, results.exited(waiting.request_id, 0), "stopped")
+        for environment in self._environments.values():
+            environment.drain()
+            environment.settled.set()
+            environment.drained.set()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.stop()
+        await self._tasks.__aexit__(None, None, None)
+
+    def statistics(self) -> PoolStatistics:
+        """The pool as it is now."""
+        states = [environment.state for environment in self._environments.values()]
+        return PoolStatistics(
+            function=self.function.key,
+            environments={state: states.count(state) for state in State},
+            running=sum(environment.busy for environment in self._environments.values()),
+            waiting=len(self._waiting),
+            started=self._started,
+        )
+
+    def environment(self, identity: str) -> Environment | None:
+        """One of the environments that have not ended."""
+        return self._environments.get(identity)
+
+    async def invoke(self, call: Call) -> InvokeResult:
+        """Run `call`. A caller that stops waiting does not stop an invocation that runs.
+
+        Raises:
+            Throttled: a limit refuses it, or no slot came free in time.
+        """
+        decision = self._admission.enter(self.function.key, self._clock())
+        if isinstance(decision, Throttle):
+            self._metrics.invocations.labels(self.function.key, "throttled").inc()
+            raise Throttled(decision.reason)
+        loop = asyncio.get_running_loop()
+        invocation = Invocation(call, admitted_at=self._clock(), done=loop.create_future())
+        self._waiting[invocation.request_id] = invocation
+        self._dispatch()
+        if invocation.request_id in self._waiting:
+            invocation.timer = loop.call_later(self._times.wait, self._give_up, invocation)
+        try:
+            return await invocation.done
+        finally:
+            if self._waiting.pop(invocation.request_id, None) and not invocation.done.done():
+                self._settle(invocation, None, "abandoned")
+
+    def poll(self, environment: Environment) -> asyncio.Future[Invocation | None]:
+        """A slot of `environment` asks for an invocation.
+
+        Raises:
+            InvalidState: the environment may not ask now.
+        """
+        cold = environment.state is State.STARTING
+        poller = environment.poll()
+        if cold:
+            self._metrics.cold_start.labels(self.function.key).observe(self._clock() - environment.started_at)
+        self._dispatch()
+        return poller
+
+    def offer_again(self, environment: Environment, invocation: Invocation) -> None:
+        """The slot vanished before the invocation reached it: it comes first in the queue again."""
+        if environment.take_back(invocation.request_id) is None:
+            return
+        invocation.stop_timer()
+        self._waiting = {invocation.request_id: invocation, **self._waiting}
+        self._dispatch()
+
+    def finish(self, environment: Environment, request_id: str, nonce: str | None, result: InvokeResult) -> None:
+        """The environment has answered an invocation.
+
+        Raises:
+            UnknownRequest, TooLate: as `Environment.finish`.
+        """
+        invocation = environment.finish(request_id, nonce, self._clock())
+        self._settle(invocation, result, "error" if result.function_error else "success")
+
+    def fail_init(self, environment: Environment, error: bytes) -> None:
+        """The environment reports that it cannot start.
+
+        Raises:
+            InvalidState: as `Environment.fail_init`.
+        """
+        environment.fail_init(error)
+
+    def _dispatch(self) -> None:
+        while self._waiting and (environment := self._scheduler.pick(self._environments.values())):
+            request_id = next(iter(self._waiting))
+            self._assign(environment, self._waiting.pop(request_id))
+        if self._waiting and not self._closing.is_set():
+            for _ in range(self._scheduler.to_start(len(self._waiting), list(self._environments.values()))):
+                self._start()
+
+    def _assign(self, environment: Environment, invocation: Invocation) -> None:
+        now = self._clock()
+        timeout = self.function.timeout
+        invocation.stop_timer()
+        invocation.started_at = now
+        invocation.deadline_ms = int((time.time() + timeout) * 1000)
+        loop = asyncio.get_running_loop()
+        invocation.timer = loop.call_later(timeout, self._time_out, environment, invocation)
+        environment.assign(invocation, now)
+
+    def _settle(self, invocation: Invocation, result: InvokeResult | None, outcome: str) -> None:
+        now = self._clock()
+        invocation.stop_timer()
+        self._waiting.pop(invocation.request_id, None)
+        self._admission.leave(self.function.key, now)
+        self._metrics.invocations.labels(self.function.key, outcome).inc()
+        if invocation.started_at:
+            self._metrics.duration.labels(self.function.key).observe(now - invocation.started_at)
+        if result is not None and not invocation.done.done():
+            invocation.done.set_result(result)
+
+    def _give_up(self, invocation: Invocation) -> None:
+        self._settle(invocation, None, "throttled")
+        if not invocation.done.done():
+            invocation.done.set_exception(Throttled(ThrottleReason.ACCOUNT))
+
+    def _time_out(self, environment: Environment, invocation: Invocation) -> None:
+        environment.expire(invocation.request_id)
+        self._settle(invocation, results.timed_out(invocation.request_id, self.function.timeout), "timeout")
+        _log.warning("timed out", function=self.function.key, request_id=invocation.request_id)
+        if environment.slots == 1:
+            environment.drain()
+
+    def _start(self) -> None:
+        environment = Environment(uuid.uuid4().hex, self.function.slots, self._clock())
+        self._environments[environment.identity] = environment
+        self._started += 1
+        self._tasks.create_task(self._live(environment))
+
+    async def _live(self, environment: Environment) -> None:
+        """From launch to end; whoever waited for an environment that never became ready is told why."""
+        try:
+            process = await self._launch(self.function, environment)
+        except (OSError, CredentialsError) as error:
+            self._start_failed(environment, "Runtime.InvalidEntrypoint", str(error))
+            self._ended(environment, 0)
+            return
+        watch = self._tasks.create_task(self._guide(environment, process))
+        try:
+            status = await process.wait()
+        finally:
+            watch.cancel()
+            self._metrics.process_ended(process.pid)
+        if environment.state is State.STARTING and not self._closing.is_set():
+            self._start_failed(environment, "Runtime.ExitError", results.exit_reason(status))
+        self._ended(environment, status)
+
+    async def _guide(self, environment: Environment, process: Process) -> None:
+        """See the process through its start and, when it is to go, to its end."""
+        try:
+            async with asyncio.timeout(self._times.init):
+                await environment.settled.wait()
+        except TimeoutError:
+            message = f"Task timed out after {self._times.init:.2f} seconds"
+            self._start_failed(environment, "Sandbox.Timedout", message)
+            process.kill()
+            return
+        if environment.init_error is not None:
+            self._start_failed(environment)
+        else:
+            await environment.drained.wait()
+        await process.stop(self._times.stop)
+
+    def _start_failed(self, environment: Environment, kind: str = "", message: str = "") -> None:
+        """Fail the invocations that waited for it, unless others can take them."""
+        if environment.state is State.ENDED:
+            return
+        environment.state = State.ENDED
+        reported = environment.init_error
+        _log.error("environment did not start", function=self.function.key, type=kind, reason=message or reported)
+        if any(other.state is State.READY for other in self._environments.values()):
+            return
+        for invocation in list(self._waiting.values()):
+            if invocation.admitted_at <= environment.started_at or reported is not None:
+                request_id = invocation.request_id
+                told = f"RequestId: {request_id} Error: {message}"
+                result = (
+                    results.failure(request_id, kind, told)
+                    if reported is None
+                    else results.failed_with(request_id, reported)
+                )
+                self._settle(invocation, result, "init_error")
+
+    def _ended(self, environment: Environment, status: int) -> None:
+        del self._environments[environment.identity]
+        left = environment.end()
+        if left:
+            _log.error("environment ended", function=self.function.key, status=status, invocations=len(left))
+        for invocation in left:
+            self._settle(invocation, results.exited(invocation.request_id, status), "exit")
+        self._dispatch()
+
+    async def _retire_regularly(self) -> None:
+        while not self._closing.is_set():
+            self.retire()
+            try:
+                async with asyncio.timeout(self._times.check):
+                    await self._closing.wait()
+            except TimeoutError:
+                continue
+
+    def retire(self) -> None:
+        """Drain the environments that have been idle for long or whose credentials are about to end."""
+        for environment in self._scheduler.to_retire(self._environments.values(), self._clock()):
+            environment.drain()

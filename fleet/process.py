@@ -1,0 +1,153 @@
+"""The process of an execution environment: its variables, its start, its output, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from fleet.credentials import RoleCredentials
+from fleet.functions import VERSION, FunctionSpec
+from fleet.logs import pump
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_OUTPUT_SECONDS = 1.0  # for the rest of the output, when a grandchild keeps the pipe open
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every environment of a fleet has in common."""
+
+    region: str
+    endpoint_url: str | None
+    task_root: Path
+    metrics_dir: Path
+    environment: Mapping[str, str]
+
+
+def variables(
+    function: FunctionSpec, identity: str, runtime_api: str, credentials: RoleCredentials, common: Surroundings
+) -> dict[str, str]:
+    """All environment variables of an environment ("Defined runtime environment variables"); nothing is inherited."""
+    keys = credentials.keys
+    values = {
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "PYTHONUNBUFFERED": "1",
+        **common.environment,
+        **function.environment,
+        "_HANDLER": function.handler,
+        "AWS_ACCESS_KEY_ID": keys.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
+        "AWS_REGION": common.region,
+        "AWS_DEFAULT_REGION": common.region,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
+        "AWS_LAMBDA_FUNCTION_NAME": function.name,
+        "AWS_LAMBDA_FUNCTION_VERSION": VERSION,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": str(function.timeout),
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": f"{datetime.now(UTC):%Y/%m/%d}/[{VERSION}]{identity}",
+        "AWS_LAMBDA_RUNTIME_API": runtime_api,
+        "LAMBDA_TASK_ROOT": str(common.task_root),
+        "PROMETHEUS_MULTIPROC_DIR": str(common.metrics_dir),
+    }
+    if keys.session_token:
+        values["AWS_SESSION_TOKEN"] = keys.session_token
+    if common.endpoint_url:
+        values["AWS_ENDPOINT_URL"] = common.endpoint_url
+    if function.slots > 1:
+        values["AWS_LAMBDA_INITIALIZATION_TYPE"] = "lambda-managed-instances"
+        values["AWS_LAMBDA_MAX_CONCURRENCY"] = str(function.slots)
+    return values
+
+
+class EnvironmentProcess:
+    """A running process with its output pumped to `write`; it leads a process group of its own."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, write: Callable[[bytes], None], on_end: Callable[[], None]
+    ) -> None:
+        assert process.stdout is not None
+        self._process = process
+        self._on_end = on_end
+        self._output = asyncio.create_task(pump(process.stdout, write))
+
+    @property
+    def pid(self) -> int:
+        """Process id, and id of the process group."""
+        return self._process.pid
+
+    async def wait(self) -> int:
+        """Wait for the end of the process and of its output; then nothing of its group is left. Returns its status."""
+        try:
+            status = await self._process.wait()
+        finally:
+            self._signal(signal.SIGKILL)
+            self._on_end()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_OUTPUT_SECONDS):
+                await self._output
+        return status
+
+    async def stop(self, seconds: float) -> None:
+        """SIGTERM, and SIGKILL when it has not ended after `seconds`."""
+        self._signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._process.wait()
+        except TimeoutError:
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL to the whole group, now."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+
+async def start_process(
+    command: list[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    write: Callable[[bytes], None],
+    on_end: Callable[[], None],
+) -> EnvironmentProcess:
+    """Start an environment's process in `folder`; it dies with us, whatever ends us (Linux: prctl(2), PDEATHSIG).
+
+    Raises:
+        OSError: the program cannot be started.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=folder,
+        env=environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=partial(_die_with_parent, os.getpid()) if _PRCTL else None,
+    )
+    return EnvironmentProcess(process, write, on_end)
+
+
+_PRCTL = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None
+
+
+def _die_with_parent(parent: int) -> None:
+    """Run in the child before its program."""
+    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)  # type: ignore[misc]
+    if os.getppid() != parent:
+        os._exit(1)

@@ -1,0 +1,255 @@
+"""A whole fleet, put together: gateway, control port, a pool a function, a mapping a queue trigger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from typing import Self, TypeVar
+
+from fleet.async_events import AsyncEvents
+from fleet.authorizer import Authorizer
+from fleet.authorizer_cache import AuthorizerCache
+from fleet.authorizer_policy import Authorization
+from fleet.control import Control
+from fleet.credentials import CredentialsCache, CredentialsSource
+from fleet.event_source import EventSourceMapping, MappingSettings
+from fleet.functions import Functions, FunctionSpec
+from fleet.gateway import Gateway
+from fleet.gateway_responses import GatewayResponses
+from fleet.invocation import Call, InvokeResult
+from fleet.invoke import InvokeApi, Invoker
+from fleet.launcher import Launcher
+from fleet.limits import Concurrency
+from fleet.logs import FunctionLog, LineCallback
+from fleet.metrics import Metrics
+from fleet.polling import POLLERS, FixedScale
+from fleet.pool import Pool, Times
+from fleet.ports import listen
+from fleet.process import Surroundings
+from fleet.proxy_event import Api
+from fleet.routes import Routes
+from fleet.runtime_api import RuntimeApi
+from fleet.scheduler import Scheduler
+from fleet.server import Server
+from fleet.settings import FleetSettings
+from fleet.source_queue import QueueAddress, RoleQueue
+from fleet.statistics import FleetStatistics
+from shoebox.config import AwsSettings
+from shoebox.place import BoundStack
+from shoebox.stack import QueueTrigger
+
+_API_ID = "local"
+Thing = TypeVar("Thing")
+
+
+class Fleet:
+    """Runs the functions of a stack from `async with` to its end.
+
+    `credentials` assumes a function's role; `on_line` gets every line that a function prints. Entering raises
+    `fleet.ports.PortTaken` when a port belongs to another program.
+    """
+
+    def __init__(
+        self,
+        stack: BoundStack,
+        settings: FleetSettings,
+        credentials: CredentialsSource,
+        *,
+        on_line: LineCallback | None = None,
+    ) -> None:
+        self._stack = stack
+        self._settings = settings
+        self._on_line = on_line
+        self._credentials = CredentialsCache(credentials)
+        self._functions = Functions.of_stack(stack)
+        self._metrics = Metrics(settings.metrics_dir)
+        self._pools: dict[str, Pool] = {}
+        self._mappings: list[EventSourceMapping] = []
+        self._runtime_api = RuntimeApi(self._pools)
+        self._invoker = Invoker(self._pools)
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as opening:
+            await self._start(opening)
+            self._open = opening.pop_all()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._open.aclose()
+
+    @property
+    def gateway_url(self) -> str:
+        """Where clients reach the HTTP API."""
+        return f"http://127.0.0.1:{self._gateway.port}"
+
+    @property
+    def runtime_url(self) -> str:
+        """The control port: Runtime API, Invoke, /metrics and /healthz."""
+        return f"http://127.0.0.1:{self._control.port}"
+
+    @property
+    def mappings(self) -> list[EventSourceMapping]:
+        """The event source mappings."""
+        return list(self._mappings)
+
+    @property
+    def pools(self) -> dict[str, Pool]:
+        """The pools, by the functions' names in stack.yaml."""
+        return dict(self._pools)
+
+    def statistics(self) -> FleetStatistics:
+        """The fleet as it is now."""
+        return FleetStatistics(
+            pools=[pool.statistics() for pool in self._pools.values()],
+            mappings=[mapping.statistics() for mapping in self._mappings],
+            events=self._events.statistics(),
+            authorizer=self._cache.statistics(),
+        )
+
+    async def invoke(self, function: str, payload: bytes, trace_id: str = "") -> InvokeResult:
+        """Invoke a function by its name in stack.yaml; raises as `fleet.invoke.Invoker.invoke`."""
+        return await self._invoker.invoke(function, payload, trace_id=trace_id)
+
+    async def _start(self, opening: AsyncExitStack) -> None:
+        """In this order, so that the end is the reverse: no new work, then the environments, then what they talk to."""
+        self._events = AsyncEvents(self._run_event)
+        control = Control(
+            runtime=self._runtime_api,
+            invoke=InvokeApi(self._functions, self._invoker, self._events),
+            metrics=self._metrics,
+            statistics=self.statistics,
+        )
+        control_socket = listen(self._settings.control_port, "the fleet's control port")
+        opening.callback(control_socket.close)
+        gateway_socket = listen(self._settings.gateway_port, "the gateway")
+        opening.callback(gateway_socket.close)
+        self._control = await opening.enter_async_context(Server(control, control_socket))
+        await self._start_pools(opening)
+        await opening.enter_async_context(self._events)
+        self._gateway = await opening.enter_async_context(Server(self._gateway_app(), gateway_socket))
+        await self._start_mappings(opening)
+        self._show_gauges()
+
+    async def _start_pools(self, opening: AsyncExitStack) -> None:
+        reserved = {f.key: f.reserved_concurrency for f in self._functions if f.reserved_concurrency is not None}
+        admission = Concurrency(self._settings.concurrency, reserved)
+        settings = self._settings
+        for function in self._functions:
+            log = opening.enter_context(FunctionLog(settings.log_folder, function.key, settings.log_bytes))
+            pool = Pool(
+                function,
+                launch=self._launcher(log),
+                admission=admission,
+                scheduler=Scheduler(function.slots, settings.environments_at_most, settings.idle_seconds),
+                metrics=self._metrics,
+                times=Times(settings.init_seconds, settings.stop_seconds, settings.wait_seconds),
+            )
+            self._pools[function.key] = await opening.enter_async_context(pool)
+        opening.callback(_each, Pool.stop, self._pools.values())
+
+    def _launcher(self, log: FunctionLog) -> Launcher:
+        place = self._stack.place
+        common = Surroundings(
+            region=place.region,
+            endpoint_url=place.endpoint_url,
+            task_root=self._settings.task_root,
+            metrics_dir=self._settings.metrics_dir,
+            environment=self._settings.environment,
+        )
+        return Launcher(
+            command=self._settings.command,
+            common=common,
+            credentials=self._credentials,
+            server=self._control,
+            api=self._runtime_api,
+            log=log,
+            on_line=self._on_line,
+        )
+
+    def _gateway_app(self) -> Gateway:
+        described, place = self._stack.stack.gateway, self._stack.place
+        api = Api(_API_ID, self._settings.stage, place.account, place.region)
+        self._cache = AuthorizerCache[Authorization](described.authorizer.ttl, clock=time.monotonic)
+        authorizer = Authorizer(
+            api,
+            identity=described.authorizer.identity,
+            ask=lambda event, trace: self.invoke(described.authorizer.function, event, trace),
+            cache=self._cache,
+        )
+        return Gateway(
+            api,
+            routes=Routes(described.routes),
+            authorizer=authorizer,
+            responses=GatewayResponses(described.responses),
+            invoke=self.invoke,
+            metrics=self._metrics,
+            timeout=described.timeout,
+        )
+
+    async def _start_mappings(self, opening: AsyncExitStack) -> None:
+        for function in self._functions:
+            trigger = self._stack.stack.functions[function.key].queue
+            if trigger is not None:
+                mapping = await self._mapping(opening, function, trigger)
+                self._mappings.append(await opening.enter_async_context(mapping))
+        opening.callback(_each, EventSourceMapping.stop_polling, self._mappings)
+
+    async def _mapping(
+        self, opening: AsyncExitStack, function: FunctionSpec, trigger: QueueTrigger
+    ) -> EventSourceMapping:
+        place = self._stack.place
+        visibility = self._stack.stack.queues[trigger.name].visibility_timeout
+        address = QueueAddress(
+            name=self._stack.name_of("queue", trigger.name),
+            url=self._stack.queue_url(trigger.name),
+            arn=self._stack.arn_of("queue", trigger.name),
+            region=place.region,
+            visibility_timeout=visibility,
+        )
+        aws = AwsSettings(region=place.region, endpoint_url=place.endpoint_url)
+        queue = await opening.enter_async_context(RoleQueue(function.key, address, self._credentials, aws))
+        return EventSourceMapping(
+            MappingSettings(
+                function=function.key,
+                queue=trigger.name,
+                batch_size=trigger.batch_size,
+                window=trigger.window,
+                visibility_timeout=visibility,
+                poll_seconds=self._settings.poll_seconds,
+                drain_seconds=self._settings.drain_seconds,
+            ),
+            queue=queue,
+            invoke=lambda event: self.invoke(function.key, event),
+            scale=FixedScale(trigger.maximum_concurrency or POLLERS),
+            metrics=self._metrics,
+        )
+
+    async def _run_event(self, function: str, call: Call) -> InvokeResult:
+        return await self._pools[function].invoke(call)
+
+    def _show_gauges(self) -> None:
+        self._metrics.watch(
+            "fleet_environments", "Environments by state.", ["function", "state"], self._environment_samples
+        )
+        self._metrics.watch("fleet_waiting", "Invocations that wait for a slot.", ["function"], self._waiting_samples)
+        self._metrics.watch(
+            "fleet_mapping_blocked", "1 while SQS refuses a mapping.", ["function"], self._blocked_samples
+        )
+
+    def _environment_samples(self) -> Iterable[tuple[list[str], float]]:
+        for pool in self.statistics().pools:
+            for state, count in pool.environments.items():
+                yield [pool.function, state], count
+
+    def _waiting_samples(self) -> Iterable[tuple[list[str], float]]:
+        return [([pool.function], pool.waiting) for pool in self.statistics().pools]
+
+    def _blocked_samples(self) -> Iterable[tuple[list[str], float]]:
+        return [([mapping.function], float(bool(mapping.last_error))) for mapping in self.statistics().mappings]
+
+
+def _each(stop: Callable[[Thing], None], things: Iterable[Thing]) -> None:
+    for thing in list(things):
+        stop(thing)

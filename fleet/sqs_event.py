@@ -1,0 +1,52 @@
+"""SQS messages as Lambda hands them to a function (AWS Lambda, "Using Lambda with Amazon SQS", example event)."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class SqsMessage:
+    """A received message: its ids, its record as JSON, and when it was received (seconds, the mapping's clock)."""
+
+    message_id: str
+    receipt_handle: str
+    record: bytes
+    received_at: float
+
+
+def message_of(received: Mapping[str, Any], *, queue_arn: str, region: str, now: float) -> SqsMessage:
+    """A message of ReceiveMessage's answer, in botocore's form."""
+    record = {
+        "messageId": received["MessageId"],
+        "receiptHandle": received["ReceiptHandle"],
+        "body": received["Body"],
+        "attributes": received.get("Attributes", {}),
+        "messageAttributes": {name: _attribute(value) for name, value in received.get("MessageAttributes", {}).items()},
+        "md5OfBody": received["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": queue_arn,
+        "awsRegion": region,
+    }
+    if "MD5OfMessageAttributes" in received:
+        record["md5OfMessageAttributes"] = received["MD5OfMessageAttributes"]
+    return SqsMessage(received["MessageId"], received["ReceiptHandle"], orjson.dumps(record), now)
+
+
+def event_of(batch: list[SqsMessage]) -> bytes:
+    """The event of a batch."""
+    return b'{"Records":[' + b",".join(message.record for message in batch) + b"]}"
+
+
+def _attribute(value: Mapping[str, Any]) -> dict[str, Any]:
+    attribute: dict[str, Any] = {"stringListValues": [], "binaryListValues": [], "dataType": value["DataType"]}
+    if "StringValue" in value:
+        attribute["stringValue"] = value["StringValue"]
+    if "BinaryValue" in value:
+        attribute["binaryValue"] = base64.b64encode(value["BinaryValue"]).decode()
+    return attribute

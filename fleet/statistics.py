@@ -1,0 +1,21 @@
+"""A moment of a whole fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fleet.async_events import AsyncStatistics
+from fleet.authorizer_cache import CacheStatistics
+from fleet.event_source import MappingStatistics
+from fleet.pool import PoolStatistics
+
+
+@dataclass(frozen=True, slots=True)
+class FleetStatistics:
+    """Pools and mappings in the order of stack.yaml, asynchronous events, and the authorizer's cache."""
+
+    pools: Sequence[PoolStatistics]
+    mappings: Sequence[MappingStatistics]
+    events: AsyncStatistics
+    authorizer: CacheStatistics
