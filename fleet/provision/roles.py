@@ -13,7 +13,7 @@ from shoebox.place import BoundStack
 
 SESSION_SECONDS = 43_200  # the longest that IAM allows ("Roles: maximum session duration")
 POLICY = "permissions"
-_BATCHED = ("sqs:SendMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility")
+_BATCHED = ("sns:Publish", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:SendMessage")
 
 
 async def ensure_roles(bound: BoundStack, iam: Any) -> list[Outcome]:
@@ -39,9 +39,9 @@ async def _ensure(bound: BoundStack, iam: Any, function: str) -> Outcome:
 
 
 def _policy(bound: BoundStack, function: str) -> dict[str, Any]:
-    """The function's permissions; for an emulator also the batch forms of SQS's actions.
+    """The function's permissions; for an emulator also the batch forms of their actions.
 
-    AWS checks a batch call as its single action ("Amazon SQS API permissions"), ministack as an action of its own.
+    AWS checks a batch as its single action ("Amazon SQS API permissions"), ministack as an action of its own.
     """
     policy = bound.policy(function)
     if bound.place.endpoint_url is None:
@@ -50,7 +50,8 @@ def _policy(bound: BoundStack, function: str) -> dict[str, Any]:
 
 
 def _with_batches(actions: list[str]) -> list[str]:
-    return [form for action in actions for form in (action, f"{action}Batch") if form == action or action in _BATCHED]
+    batches = [f"{action}Batch" for action in actions if action in _BATCHED]
+    return [*actions, *(batch for batch in batches if batch not in actions)]
 
 
 def _trust(bound: BoundStack) -> dict[str, Any]:
