@@ -33,7 +33,8 @@ _ACTIONS: dict[str, dict[str, tuple[str, ...]]] = {
             "sqs:GetQueueAttributes",
         ),
     },
-    "topic": {"publish": ("sns:Publish",)},
+    # On AWS sns:Publish covers PublishBatch; ministack asks for the call's own name.
+    "topic": {"publish": ("sns:Publish", "sns:PublishBatch")},
 }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -129,7 +130,7 @@ def _picture(prepared: Prepared) -> Picture:
         height=prepared.height,
         placeholder=prepared.placeholder,
         renditions=tuple(RenditionInfo(r.name, r.width, r.height, len(r.jpeg)) for r in prepared.renditions),
-        metadata=dict(prepared.metadata),
+        metadata=asdict(prepared.metadata),
     )
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks: each prints a table with a peer beside Shoebox, measured in one run."""

@@ -1,0 +1,288 @@
+"""Ingest on the emulator, with its own role: every way a photo can go, and that none can hurt its neighbours."""
+
+import asyncio
+import io
+import json
+import struct
+import uuid
+import zlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from shoebox.aws import Clients
+from shoebox.config import Limits
+from shoebox.files import RENDITIONS, File, FileKey, Owner, Registration, State
+from shoebox.place import BoundStack
+from shoebox.ports.events import FileEvents
+from shoebox.ports.files_table import FilesTable
+from shoebox.ports.pictures import Pictures
+from shoebox.samples import exif_block, jpeg_of_size, scene
+from tests.emulator.conftest import ClientsFor
+from workers.batch import Message, TimeBudget
+from workers.darkroom import Darkroom
+from workers.ingest import Ingest
+
+
+@dataclass
+class Bench:
+    """Ingest with its surroundings: what a client would have done before, and what can be seen after."""
+
+    ingest: Ingest
+    table: FilesTable
+    s3: Any
+    sqs: Any
+    events_url: str
+    owner: Owner = field(default_factory=lambda: Owner("demo", uuid.uuid4().hex))
+
+    async def upload(self, data: bytes, media_type: str = "image/jpeg", **promised: Any) -> File:
+        """Register and upload `data`; `promised` may tell a lie about size or sha256."""
+        promise = {"size": len(data), "sha256": sha256(data).hexdigest(), **promised}
+        [file] = await self.table.register(self.owner, [Registration("photo", media_type=media_type, **promise)])
+        await self.s3.put_object(Bucket="shoebox-personal", Key=file.key.original, Body=data)
+        return file
+
+    async def deliver(self, *messages: Message, at_once: int = 4) -> list[str]:
+        """Run one batch; the ids that go back."""
+        result = await self.ingest.run(messages, TimeBudget.of_remaining(60), at_once=at_once)
+        return list(result.returned)
+
+    async def process(self, data: bytes, media_type: str = "image/jpeg", **promised: Any) -> File:
+        """Upload, deliver once, and see what became of it; the message must be done."""
+        file = await self.upload(data, media_type, **promised)
+        assert await self.deliver(message(file.key)) == []
+        found = await self.table.get(file.key)
+        assert found is not None
+        return found
+
+    async def rendition(self, file: File, name: str) -> bytes:
+        """The bytes of a stored rendition."""
+        answer = await self.s3.get_object(Bucket="shoebox-personal", Key=file.key.rendition(name))
+        return bytes(await answer["Body"].read())
+
+    async def renditions_stored(self, key: FileKey) -> int:
+        """How many renditions of a file lie in S3."""
+        answer = await self.s3.list_objects_v2(Bucket="shoebox-personal", Prefix=key.rendition("x")[: -len("x.jpg")])
+        return int(answer["KeyCount"])
+
+    async def events(self) -> list[dict[str, Any]]:
+        """The file events of this bench's owner that were published and not yet taken."""
+        found: list[dict[str, Any]] = []
+        while batch := (await self.sqs.receive_message(QueueUrl=self.events_url, MaxNumberOfMessages=10)).get(
+            "Messages"
+        ):
+            found += [json.loads(m["Body"]) for m in batch]
+        return [event for event in found if event["user"] == self.owner.user]
+
+
+def message(key: FileKey | None, *, receive_count: int = 1, body: str | None = None) -> Message:
+    """S3's message about an original."""
+    record = {
+        "eventTime": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "eventName": "ObjectCreated:Put",
+        "s3": {"bucket": {"name": "shoebox-personal"}, "object": {"key": key.original if key else ""}},
+    }
+    return Message(uuid.uuid4().hex, body or json.dumps({"Records": [record]}), receive_count, datetime.now(UTC))
+
+
+@pytest.fixture
+async def bench(provisioned: BoundStack, clients_for: ClientsFor, root_clients: Clients) -> AsyncIterator[Bench]:
+    """Ingest under its own role; only the bench looks with root's eyes."""
+    clients = await clients_for("ingest")
+    sqs, sns = await root_clients.open("sqs"), await root_clients.open("sns")
+    topic = provisioned.arn_of("topic", "file-events")
+    url = (await sqs.create_queue(QueueName=f"events-{uuid.uuid4().hex}"))["QueueUrl"]
+    arn = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"]))["Attributes"]["QueueArn"]
+    allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    policy = {"Version": "2012-10-17", "Statement": [allow | {"Resource": arn}]}
+    await sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+    subscription = await sns.subscribe(
+        TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"}
+    )
+    table = FilesTable(await clients.open("dynamodb"), "shoebox-files")
+    limits = Limits()
+    with Darkroom(limits, megapixels_at_once=100) as darkroom:
+        ingest = Ingest(
+            table,
+            Pictures(await clients.open("s3"), "shoebox-personal"),
+            FileEvents(await clients.open("sns"), topic),
+            darkroom,
+            max_bytes=limits.max_bytes,
+        )
+        yield Bench(ingest, table, await root_clients.open("s3"), sqs, url)
+    await sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
+    await sqs.delete_queue(QueueUrl=url)
+
+
+def saved(image: Image.Image, form: str, **options: Any) -> bytes:
+    """A picture as a file."""
+    out = io.BytesIO()
+    image.save(out, form, **options)
+    return out.getvalue()
+
+
+def bomb() -> bytes:
+    """A PNG of a few bytes that would be 900 megapixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 999)) + chunk(b"IEND", b"")
+    )
+
+
+async def test_a_photo_becomes_ready(bench: Bench):
+    """Renditions lie in S3 with the sizes that the item names, upright, without GPS; the event is out."""
+    file = await bench.process(saved(scene(1600, 1200), "JPEG", exif=exif_block(orientation=6, gps=True)))
+
+    assert (file.state, file.reason, file.expires_at) == (State.READY, None, None)
+    assert file.picture is not None
+    assert (file.picture.width, file.picture.height) == (1200, 1600)
+    assert file.picture.metadata["has_gps"] is True
+    assert file.picture.metadata["camera_make"] == "Shoebox"
+    for info in file.picture.renditions:
+        jpeg = await bench.rendition(file, info.name)
+        image = Image.open(io.BytesIO(jpeg))
+        assert (image.format, image.size, len(jpeg)) == ("JPEG", (info.width, info.height), info.size)
+        assert len(image.getexif()) == 0
+    assert [r.name for r in file.picture.renditions] == list(RENDITIONS)
+    assert file.registered_at <= file.uploaded_at <= file.finished_at  # type: ignore[operator]
+    [event] = await bench.events()
+    assert (event["event"], event["file_id"], event["tenant"]) == ("file.ready", file.key.file_id, "demo")
+
+
+JPEG = saved(scene(320, 240), "JPEG")
+
+
+@pytest.mark.parametrize(
+    ("data", "media_type", "promised", "reason"),
+    [
+        (JPEG, "image/jpeg", {"size": 5}, "size_mismatch"),
+        (JPEG, "image/jpeg", {"sha256": "0" * 64}, "checksum_mismatch"),
+        (JPEG, "image/png", {}, "wrong_type"),
+        (b"no picture at all", "image/jpeg", {}, "wrong_type"),
+        (JPEG[: len(JPEG) // 2], "image/jpeg", {}, "truncated"),
+        (bomb(), "image/png", {}, "too_many_pixels"),
+        (b"", "image/jpeg", {}, "empty"),
+        (JPEG[:200] + b"\0" * 400 + JPEG[600:], "image/jpeg", {}, "corrupt"),
+    ],
+    ids=["size", "checksum", "type", "text", "truncated", "bomb", "empty", "corrupt"],
+)
+async def test_a_bad_file_is_rejected_with_its_reason(
+    bench: Bench, data: bytes, media_type: str, promised: dict[str, Any], reason: str
+):
+    """Permanent faults end REJECTED at the first delivery; nothing is rendered; the original stays; the event is out."""
+    file = await bench.process(data, media_type, **promised)
+
+    assert (file.state, file.reason) == (State.REJECTED, reason)
+    assert file.detail
+    assert await bench.renditions_stored(file.key) == 0
+    original = await bench.s3.head_object(Bucket="shoebox-personal", Key=file.key.original)
+    assert original["ContentLength"] == len(data)
+    [event] = await bench.events()
+    assert (event["event"], event["reason"]) == ("file.rejected", reason)
+
+
+async def test_too_many_bytes_are_not_even_read(bench: Bench):
+    """A file larger than the limit is rejected by its size alone."""
+    bench.ingest._max_bytes = 1000
+    file = await bench.process(jpeg_of_size(1, 640, 480, 20_000))
+
+    assert (file.state, file.reason) == (State.REJECTED, "too_large")
+
+
+async def test_a_bad_neighbour_harms_nobody(bench: Bench):
+    """In one batch: good ones, a bomb, a truncated one, a malformed message. Only the malformed one goes back."""
+    good = [await bench.upload(jpeg_of_size(n, 640, 480, 20_000)) for n in range(3)]
+    bad = [await bench.upload(bomb(), "image/png"), await bench.upload(JPEG[:-20])]
+    malformed = message(None, body="hello")
+
+    returned = await bench.deliver(malformed, *(message(f.key) for f in good + bad))
+
+    assert returned == [malformed.id]
+    states = {f.key: f.state for f in await bench.table.get_many([f.key for f in good + bad])}
+    assert [states[f.key] for f in good + bad] == [State.READY] * 3 + [State.REJECTED] * 2
+
+
+async def test_a_duplicate_changes_nothing(bench: Bench):
+    """S3 delivers at least once: the second message finds a READY file, and nobody hears of it again."""
+    file = await bench.process(JPEG)
+    await bench.events()
+
+    assert await bench.deliver(message(file.key), message(file.key)) == []
+
+    assert await bench.table.get(file.key) == file
+    assert await bench.events() == []
+
+
+async def test_two_workers_with_the_same_photo(bench: Bench):
+    """Deliveries that run at the same time: one is first, both messages are done, one event."""
+    file = await bench.upload(JPEG)
+
+    returned = await asyncio.gather(*(bench.deliver(message(file.key)) for _ in range(4)))
+
+    assert returned == [[]] * 4
+    found = await bench.table.get(file.key)
+    assert found is not None
+    assert found.state is State.READY
+    assert len(await bench.events()) == 1
+
+
+async def test_a_crash_before_the_event_is_made_good(bench: Bench):
+    """A worker that died after READY but before publishing: the redelivered message publishes."""
+    file = await bench.process(JPEG)
+    first = await bench.events()
+
+    assert await bench.deliver(message(file.key, receive_count=2)) == []
+
+    assert [event["event_id"] for event in await bench.events()] == [first[0]["event_id"]]
+
+
+async def test_a_passing_fault_goes_back_and_is_done_later(bench: Bench):
+    """A bucket that cannot be reached fails that message alone; the next delivery finishes the photo."""
+    file = await bench.upload(JPEG)
+    right, bench.ingest._pictures.bucket = bench.ingest._pictures.bucket, "shoebox-missing"
+    failing = message(file.key)
+    assert await bench.deliver(failing) == [failing.id]
+    still = await bench.table.get(file.key)
+    assert still is not None
+    assert still.state is State.REGISTERED
+
+    bench.ingest._pictures.bucket = right
+    assert await bench.deliver(message(file.key, receive_count=2)) == []
+    found = await bench.table.get(file.key)
+    assert found is not None
+    assert found.state is State.READY
+
+
+async def test_events_without_a_file_are_done(bench: Bench):
+    """Unknown files, files being deleted, originals that are gone: nothing to do, nothing kept in the queue."""
+    unknown = FileKey(bench.owner, bench.owner.file_id("0" * 64))
+    deleting = await bench.upload(JPEG)
+    await bench.table.start_deletion(deleting.key)
+    [gone] = await bench.table.register(bench.owner, [Registration("gone", 5, "image/jpeg", "1" * 64)])
+
+    assert await bench.deliver(message(unknown), message(deleting.key), message(gone.key)) == []
+
+    assert await bench.renditions_stored(deleting.key) == 0
+    still = await bench.table.get(gone.key)
+    assert still is not None
+    assert still.state is State.REGISTERED
+    assert await bench.events() == []
+
+
+async def test_an_event_before_its_registration_does_no_harm(bench: Bench):
+    """Reordered: the registration made afterwards is prepared when its own upload's event comes."""
+    key = FileKey(bench.owner, bench.owner.file_id(sha256(JPEG).hexdigest()))
+    assert await bench.deliver(message(key)) == []
+
+    file = await bench.process(JPEG)
+
+    assert file.state is State.READY
