@@ -10,11 +10,11 @@ export class Activity {
   #round = new Set(); // the uploads since nothing was under way
   #samples = [];
   #timer = null;
-  #parts;
+  #element;
 
-  /** `parts`: the elements {panel, text, bar, cancelAll, retryFailed}. */
-  constructor(parts) {
-    this.#parts = parts;
+  /** `element(id)` gives an element of the page. */
+  constructor(element) {
+    this.#element = element;
   }
 
   /** Note that an upload changed; the panel follows soon. */
@@ -38,18 +38,15 @@ export class Activity {
   #draw() {
     const all = Array.from(this.#round);
     const unsent = all.filter(isUnsent);
-    const { panel, text, bar, cancelAll, retryFailed } = this.#parts;
     const failed = this.failed.length;
-    panel.hidden = !unsent.length && !failed;
-    cancelAll.hidden = !unsent.length;
-    retryFailed.hidden = !failed;
-    bar.hidden = !unsent.length;
-    if (unsent.length) this.#drawProgress(all, unsent.length);
-    else {
-      this.#samples = [];
-      text.textContent = failed ? `${count(failed, "upload")} failed.` : "";
-      this.#round = new Set(this.failed);
-    }
+    this.#element("activity").hidden = !unsent.length && !failed;
+    this.#element("cancel-all").hidden = !unsent.length;
+    this.#element("retry-failed").hidden = !failed;
+    this.#element("activity-bar").hidden = !unsent.length;
+    if (unsent.length) return this.#drawProgress(all, unsent.length);
+    this.#samples = [];
+    this.#round = new Set(this.failed);
+    this.#element("activity-text").textContent = failed ? `${count(failed, "upload")} failed.` : "";
   }
 
   #drawProgress(all, left) {
@@ -59,8 +56,8 @@ export class Activity {
     const speed = this.#speed(sent);
     const words = [`Uploading ${Math.min(moving.length - left + 1, moving.length)} of ${moving.length}`];
     if (speed > 1000) words.push(`${size(speed)}/s`, `${duration((total - sent) / speed)} left`);
-    this.#parts.text.textContent = words.join(" · ");
-    this.#parts.bar.value = total ? sent / total : 0;
+    this.#element("activity-text").textContent = words.join(" · ");
+    this.#element("activity-bar").value = total ? sent / total : 0;
   }
 
   #speed(sent) {

@@ -84,6 +84,7 @@ export class Api {
     try {
       return await persist(() => fetchOnce(url, request), { signal });
     } catch (error) {
+      error.retry = false; // it was tried often enough
       if (error.status === 401) this.#onUnauthorized(error);
       throw error;
     }

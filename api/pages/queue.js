@@ -15,7 +15,6 @@ const ACTIVE = new Set(["waiting", "hashing", "registering", "sending", "process
 const UNSENT = new Set(["waiting", "hashing", "registering", "sending"]);
 const SENDING_AT_ONCE = 4;
 const AHEAD = 100; // files between hashing and the end of sending; a URL must not grow old while it waits
-const CODES_OF_PASSAGE = new Set(["conflict"]); // the same file is being deleted; soon it may be registered again
 
 /** Shoebox will not take this file. */
 class Refused extends Error {
@@ -39,7 +38,7 @@ export class Queue {
   #sending = gate(SENDING_AT_ONCE);
   #bySha = new Map();
   #byId = new Map();
-  #keys = 0;
+  #count = 0;
   /** Every upload that was not dismissed, oldest first. */
   uploads = new Set();
 
@@ -54,7 +53,8 @@ export class Queue {
 
   add(files) {
     for (const file of files) {
-      const upload = { key: `upload-${++this.#keys}`, file, name: nameOf(file), size: file.size };
+      const number = ++this.#count;
+      const upload = { key: `upload-${number}`, number, file, name: nameOf(file), size: file.size };
       this.uploads.add(upload);
       this.#start(upload);
     }
@@ -73,9 +73,11 @@ export class Queue {
     upload.controller.abort(new DOMException("Cancelled", "AbortError"));
   }
 
+  /** Forget an upload that is not on its way (any more), and free what Shoebox holds of it if it failed. */
   dismiss(upload) {
     this.uploads.delete(upload);
     if (upload.state === "failed") this.#release(upload);
+    else this.#forget(upload);
   }
 
   /** Take what Shoebox says of a file; false if no upload of this page waits for it. */
@@ -143,8 +145,8 @@ export class Queue {
 
   async #entry({ name, size, type, sha256 }) {
     const entry = await this.#registrar.register({ name, size, content_type: type, sha256 });
-    if (entry.state === "DELETING" || CODES_OF_PASSAGE.has(entry.problem?.code)) {
-      const detail = "The same photo is being deleted at this moment.";
+    if (entry.state === "DELETING" || entry.problem?.code === "conflict") {
+      const detail = "The same photo is being deleted at this moment; try again shortly.";
       throw Object.assign(new Refused({ title: trouble("conflict"), detail }), { retry: true });
     }
     if (entry.problem) throw new Refused({ title: trouble(entry.problem.code), detail: entry.problem.detail });
@@ -162,7 +164,7 @@ export class Queue {
       await this.#sending(() => send(entry.upload, upload.file, { renew, signal, onProgress }));
     }
     this.#change(upload, { state: "processing", sent: upload.size });
-    this.#watcher.watch(upload.fileId);
+    this.#watcher.add(upload.fileId);
   }
 
   async #release(upload) {

@@ -13,6 +13,7 @@ export class Watcher {
   #pending = new Set();
   #interval = SOONEST;
   #timer = null;
+  #due = Infinity;
   #asking = false;
   #refused = false;
 
@@ -24,10 +25,11 @@ export class Watcher {
     document.addEventListener("visibilitychange", () => this.#schedule(0));
   }
 
-  watch(id) {
+  add(id) {
+    if (this.#pending.has(id)) return;
     this.#pending.add(id);
     this.#interval = SOONEST;
-    this.#schedule(SOONEST);
+    this.#schedule(this.#interval);
   }
 
   forget(id) {
@@ -40,14 +42,19 @@ export class Watcher {
     this.#schedule(0);
   }
 
+  // An earlier appointment stands, or a stream of new files would put the question off for ever.
   #schedule(wait) {
+    const idle = this.#asking || this.#refused || document.hidden || !this.#pending.size;
+    const due = idle ? Infinity : Math.min(this.#due, performance.now() + wait);
+    if (due === this.#due) return;
     clearTimeout(this.#timer);
-    if (this.#asking || this.#refused || document.hidden || !this.#pending.size) return;
-    this.#timer = setTimeout(() => this.#ask(), wait);
+    this.#due = due;
+    if (!idle) this.#timer = setTimeout(() => this.#ask(), due - performance.now());
   }
 
   async #ask() {
     this.#asking = true;
+    this.#due = Infinity;
     try {
       const ids = Array.from(this.#pending);
       for (let at = 0; at < ids.length; at += BATCH) {

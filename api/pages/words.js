@@ -27,11 +27,11 @@ export const reason = (code) => REASONS[code] ?? "The picture was not accepted";
 /** What went wrong, in a few words. */
 export const trouble = (code) => PROBLEMS[code] ?? "The upload failed";
 
-/** `1.5 MB`; decimal units, as phones and desktops show them. */
+/** `1.5 MB`; a MB has 1024 kB, as in Shoebox's limits. */
 export function size(bytes) {
-  if (bytes < 1000) return `${bytes} bytes`;
-  const power = Math.min(Math.floor(Math.log10(bytes) / 3), 3);
-  const number = bytes / 1000 ** power;
+  if (bytes < 1024) return count(bytes, "byte");
+  const power = Math.min(Math.floor(Math.log2(bytes) / 10), 3);
+  const number = bytes / 1024 ** power;
   return `${number < 9.95 ? number.toFixed(1).replace(/\.0$/, "") : Math.round(number)} ${["", "kB", "MB", "GB"][power]}`;
 }
 

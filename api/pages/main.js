@@ -1,0 +1,63 @@
+// The page's start: a token first, then the gallery.
+
+import { Gallery } from "./gallery.js";
+import * as token from "./token.js";
+
+const element = (id) => document.getElementById(id);
+let gallery = null;
+let owner = null;
+
+function begin() {
+  const given = token.current();
+  if (!given) return ask("");
+  const claims = token.claims(given);
+  if (!claims) return ask("This is not a token: it cannot be read.");
+  if (claims.expiresAt <= Date.now()) return ask(expiredText());
+  enter(claims);
+}
+
+function enter(claims) {
+  if (gallery && owner !== ownerOf(claims)) return location.reload(); // someone else's photos must not stay on the screen
+  owner = ownerOf(claims);
+  element("access").hidden = true;
+  element("gallery").hidden = false;
+  element("leave").hidden = false;
+  element("owner").hidden = false;
+  element("owner").textContent = `${claims.user} · ${claims.tenant}`;
+  if (gallery) gallery.resume();
+  else gallery = new Gallery({ token: token.current, scopes: claims.scopes, onUnauthorized });
+}
+
+/** Show the panel that asks for a token, and `why` the last one was no good. */
+function ask(why) {
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+  element("gallery").hidden = true;
+  element("leave").hidden = true;
+  element("owner").hidden = true;
+  element("access").hidden = false;
+  element("access-why").textContent = why;
+  element("access-token").value = "";
+  element("access-token").focus();
+}
+
+function onUnauthorized(problem) {
+  token.forget();
+  ask(problem.code === "token_expired" ? expiredText() : `Shoebox refused this token: ${problem.message}`);
+}
+
+const expiredText = () => "Your token has expired. Nothing is lost; with a new one you can go on.";
+const ownerOf = ({ tenant, user }) => `${tenant}/${user}`;
+
+element("access-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  token.keep(token.readPasted(element("access-token").value));
+  begin();
+});
+element("leave").addEventListener("click", () => {
+  token.forget();
+  ask("");
+});
+window.addEventListener("hashchange", () => token.takeFromAddress() && begin());
+
+token.takeFromAddress();
+begin();

@@ -1,0 +1,74 @@
+// What the page says aloud: counts of what is shown, quietly, and what went wrong, at once.
+
+import { count } from "./words.js";
+
+const QUIET = 1000; // ms between two announcements
+const LASTING = 6000; // ms that a single event stays in the line
+const UNDER_WAY = ["waiting", "hashing", "registering", "sending"];
+const NOTHING = { "": "No photos yet.", READY: "No photos are ready yet.", REJECTED: "Nothing was rejected." };
+
+const element = (id) => document.getElementById(id);
+
+/** Show what is wrong with the page as a whole; null takes it away. A refused token has its own panel. */
+export function notice(error) {
+  const shown = error && error.status !== 401;
+  element("notice").hidden = !shown;
+  element("notice-text").textContent = shown ? error.message : "";
+}
+
+export class Status {
+  #tiles;
+  #timer = null;
+  #event = "";
+  #more = false;
+  #filter = null;
+
+  constructor(tiles) {
+    this.#tiles = tiles;
+  }
+
+  /** The list was loaded by `filter`; `more`: it goes on. */
+  listed(filter, more) {
+    this.#filter = filter;
+    this.#more = more;
+    this.#draw();
+  }
+
+  changed() {
+    this.#timer ??= setTimeout(() => this.#draw(), QUIET);
+  }
+
+  /** Say that something has happened. */
+  say(text) {
+    this.#event = text;
+    setTimeout(() => {
+      if (this.#event === text) this.#event = "";
+      this.changed();
+    }, LASTING);
+    this.#draw();
+  }
+
+  #draw() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    const text = [this.#event, sentence(this.#tiles.counts(), this.#more)].filter(Boolean).join(" ");
+    if (element("status").textContent !== text) element("status").textContent = text;
+    const empty = !Object.keys(this.#tiles.counts()).length;
+    element("nothing").hidden = !empty || this.#filter === null;
+    element("nothing").textContent = NOTHING[this.#filter] ?? "";
+    element("gallery").classList.toggle("empty", empty && !this.#filter);
+  }
+}
+
+function sentence(counts, more) {
+  const sum = (...states) => states.reduce((n, state) => n + (counts[state] ?? 0), 0);
+  const parts = [
+    [sum("ready"), (n) => count(n, "photo") + (more ? " shown" : "")],
+    [sum(...UNDER_WAY), (n) => `${n} uploading`],
+    [sum("processing"), (n) => `${n} being prepared`],
+    [sum("unfinished"), (n) => `${n} not finished`],
+    [sum("rejected", "refused"), (n) => `${n} rejected`],
+    [sum("failed"), (n) => `${n} failed`],
+  ];
+  return parts.filter(([n]) => n).map(([n, words]) => words(n)).join(", ");
+}

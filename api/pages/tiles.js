@@ -1,0 +1,146 @@
+// The grid: one tile a photo, newest first, changed in place as its photo changes.
+
+import { preview } from "./preview.js";
+import { paint } from "./thumbhash.js";
+import { matches, viewOf } from "./tile-view.js";
+
+const TILE = 230; // CSS pixels of a tile's side, for `sizes`
+const WORDS = { cancel: "Cancel", retry: "Retry", dismiss: "Dismiss", remove: "Delete" };
+
+export class Tiles {
+  #list;
+  #template;
+  #on;
+  #tiles = new Map();
+  #filter = "";
+  #writable;
+
+  /** `on`: {open, cancel, retry, dismiss, remove, stale}, each called with a photo. */
+  constructor({ list, template, writable, on }) {
+    this.#list = list;
+    this.#template = template;
+    this.#writable = writable;
+    this.#on = on;
+  }
+
+  /** Show a photo, or what has changed of it. */
+  put(photo) {
+    const tile = this.#tiles.get(photo.key) ?? this.#make(photo);
+    const view = viewOf(photo);
+    this.#draw(tile, view);
+    tile.element.hidden = !matches(this.#filter, view.state);
+  }
+
+  drop(key) {
+    this.#tiles.get(key)?.element.remove();
+    this.#tiles.delete(key);
+  }
+
+  get(key) {
+    return this.#tiles.get(key)?.photo;
+  }
+
+  filter(name) {
+    this.#filter = name;
+    for (const { element, state } of this.#tiles.values()) element.hidden = !matches(name, state);
+  }
+
+  /** The photos that are ready and shown, in the grid's order. */
+  ready() {
+    const tiles = Array.from(this.#list.children, (element) => this.#tiles.get(element.dataset.key));
+    return tiles.filter(({ state, element }) => state === "ready" && !element.hidden).map(({ photo }) => photo);
+  }
+
+  photos() {
+    return Array.from(this.#tiles.values(), ({ photo }) => photo);
+  }
+
+  /** How many tiles are shown in each state. */
+  counts() {
+    const counts = {};
+    for (const { state, element } of this.#tiles.values()) if (!element.hidden) counts[state] = (counts[state] ?? 0) + 1;
+    return counts;
+  }
+
+  /** The picture's address that the browser has chosen for a tile; "" before it has. */
+  sourceOf(key) {
+    return this.#tiles.get(key)?.parts.picture.currentSrc ?? "";
+  }
+
+  /** Put the focus on a photo's tile, or on the one at `index` where there is none. */
+  focus(key, index = 0) {
+    const shown = Array.from(this.#list.querySelectorAll(".tile:not([hidden])"));
+    const tile = this.#tiles.get(key)?.element ?? shown[Math.min(index, shown.length - 1)];
+    tile?.querySelector("button:not([hidden])")?.focus();
+  }
+
+  indexOf(key) {
+    return Array.from(this.#list.querySelectorAll(".tile:not([hidden])")).indexOf(this.#tiles.get(key)?.element);
+  }
+
+  #make(photo) {
+    const element = this.#template.content.firstElementChild.cloneNode(true);
+    element.dataset.key = photo.key;
+    element.dataset.order = photo.order;
+    const find = (selector) => element.querySelector(selector);
+    const parts = { canvas: find("canvas"), picture: find("img"), why: find(".why"), bar: find("progress"), open: find(".open") };
+    Object.assign(parts, { name: find(".name"), note: find(".note"), actions: element.querySelectorAll("[data-action]") });
+    const tile = { photo, element, parts, state: null };
+    parts.open.addEventListener("click", () => this.#on.open(photo));
+    parts.picture.addEventListener("load", () => (parts.picture.dataset.loaded = ""));
+    parts.picture.addEventListener("error", () => this.#on.stale(photo));
+    for (const button of parts.actions) button.addEventListener("click", () => this.#on[button.dataset.action](photo));
+    this.#tiles.set(photo.key, tile);
+    this.#place(element);
+    if (photo.upload) preview(photo.upload.file, parts.canvas, () => element.isConnected && tile.state !== "ready" && tile.state !== "refused");
+    return tile;
+  }
+
+  #place(element) {
+    const { order } = element.dataset;
+    const last = this.#list.lastElementChild;
+    const next = !last || last.dataset.order > order ? null : Array.from(this.#list.children).find((other) => other.dataset.order <= order);
+    this.#list.insertBefore(element, next ?? null);
+  }
+
+  #draw(tile, view) {
+    const { element, parts } = tile;
+    tile.state = element.dataset.state = view.state;
+    setText(parts.name, view.name);
+    setText(parts.note, view.note);
+    parts.name.title = view.name;
+    parts.bar.hidden = view.progress === null;
+    parts.bar.value = view.progress ?? 0;
+    parts.bar.setAttribute("aria-label", `${view.name}: upload`);
+    parts.why.hidden = !view.why;
+    setText(parts.why.querySelector("strong"), view.why?.title ?? "");
+    setText(parts.why.querySelector("span"), view.why?.detail ?? "");
+    parts.open.hidden = view.state !== "ready";
+    parts.open.setAttribute("aria-label", `Open ${view.name}`);
+    for (const button of parts.actions) {
+      const { action } = button.dataset;
+      button.hidden = !view.actions.includes(action) || (action === "remove" && !this.#writable);
+      button.setAttribute("aria-label", `${WORDS[action]} ${view.name}`);
+    }
+    if (view.state === "ready") showPicture(tile.photo.file, parts);
+  }
+}
+
+function showPicture(file, { canvas, picture }) {
+  if (!("drawn" in canvas.dataset) && file.placeholder && paint(canvas, file.placeholder)) {
+    canvas.dataset.drawn = "";
+    canvas.hidden = false;
+  }
+  const sources = file.renditions.filter(({ name }) => name !== "2048");
+  const srcset = sources.map(({ url, width }) => `${url} ${width}w`).join(", ");
+  if (picture.srcset === srcset) return;
+  // A tile is square and its picture covers it, so a wide one is needed wider than the tile.
+  picture.sizes = `${Math.ceil(TILE * Math.max(1, file.width / file.height))}px`;
+  picture.alt = file.name;
+  picture.srcset = srcset;
+  picture.hidden = false;
+}
+
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
