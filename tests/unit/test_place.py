@@ -1,0 +1,149 @@
+"""A stack bound to a place: names, addresses, environments, policies."""
+
+from pathlib import Path
+
+import pytest
+
+from shoebox.place import BoundStack, Place, bind
+from shoebox.stack import Function, Stack, StackError, load_stack
+
+STACK = load_stack(Path(__file__).parents[2] / "stack.yaml")
+PLACE = Place(
+    prefix="family",
+    account="123456789012",
+    region="eu-central-1",
+    s3_url="https://s3.eu-central-1.amazonaws.com",
+    s3_public_url="https://photos.example",
+    sqs_url="https://sqs.eu-central-1.amazonaws.com",
+    gateway_url="https://api.photos.example",
+)
+
+
+@pytest.fixture
+def bound() -> BoundStack:
+    """The project's stack in an imagined account."""
+    return bind(STACK, PLACE)
+
+
+def with_function(**parts: object) -> Stack:
+    """The project's stack with other parts in the function `api`."""
+    api = STACK.functions["api"].model_copy(update=parts)
+    return STACK.model_copy(update={"functions": {**STACK.functions, "api": api}})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "arn"),
+    [
+        ("bucket", "personal", "arn:aws:s3:::family-personal"),
+        ("queue", "uploads", "arn:aws:sqs:eu-central-1:123456789012:family-uploads"),
+        ("topic", "file-events", "arn:aws:sns:eu-central-1:123456789012:family-file-events"),
+        ("table", "files", "arn:aws:dynamodb:eu-central-1:123456789012:table/family-files"),
+        ("function", "api", "arn:aws:lambda:eu-central-1:123456789012:function:family-api"),
+    ],
+)
+def test_arns_have_awss_forms(bound: BoundStack, kind: str, name: str, arn: str):
+    """Each service writes its ARN in its own way."""
+    assert bound.arn_of(kind, name) == arn
+
+
+def test_roles_and_queues_have_addresses(bound: BoundStack):
+    """The role of a function, and a queue's URL."""
+    assert bound.role_arn_of("api") == "arn:aws:iam::123456789012:role/family-api"
+    assert bound.queue_url("uploads") == "https://sqs.eu-central-1.amazonaws.com/123456789012/family-uploads"
+
+
+@pytest.mark.parametrize(("kind", "name"), [("queue", "nowhere"), ("bucket", "uploads"), ("planet", "mars")])
+def test_what_is_not_described_has_no_name(bound: BoundStack, kind: str, name: str):
+    """A misspelt name is an error at once, not an ARN of nothing."""
+    with pytest.raises(StackError, match=f"stack.yaml has no {kind} named '{name}'"):
+        bound.arn_of(kind, name)
+
+
+def test_environments_are_filled_in(bound: BoundStack):
+    """Names, ARNs, URLs and the place's own addresses."""
+    assert bound.environment("api") == {
+        "SHOEBOX_FILES_TABLE": "family-files",
+        "SHOEBOX_PERSONAL_BUCKET": "family-personal",
+        "SHOEBOX_DELETIONS_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/family-deletions",
+        "SHOEBOX_FILE_EVENTS_TOPIC_ARN": "arn:aws:sns:eu-central-1:123456789012:family-file-events",
+        "SHOEBOX_S3_PUBLIC_URL": "https://photos.example",
+    }
+    keys_url = bound.environment("authorizer")["SHOEBOX_KEYS_URL"]
+    assert keys_url == "https://s3.eu-central-1.amazonaws.com/family-public/keys"
+
+
+def test_text_without_references_is_left_alone(bound: BoundStack):
+    """A dollar sign is no reference yet."""
+    assert bound.fill("costs $5 {or} more") == "costs $5 {or} more"
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "${queue.nowhere.url}",
+        "${place.weather}",
+        "${bucket.personal}",
+        "${bucket.personal.url}",
+        "${queue.uploads.size}",
+    ],
+)
+def test_a_wrong_reference_stops_the_binding(reference: str):
+    """An unknown thing, an unknown attribute, or one that this kind does not have."""
+    with pytest.raises(StackError):
+        bind(with_function(environment={"X": reference}), PLACE)
+
+
+def test_a_policy_holds_exactly_the_permissions(bound: BoundStack):
+    """One statement a permission: its actions, its resource; a table with its indexes."""
+    statements = {s["Resource"][0]: s for s in bound.policy("cleanup")["Statement"]}
+    assert set(statements) == {
+        "arn:aws:dynamodb:eu-central-1:123456789012:table/family-files",
+        "arn:aws:s3:::family-personal/originals/*",
+        "arn:aws:s3:::family-personal/renditions/*",
+        "arn:aws:sqs:eu-central-1:123456789012:family-deletions",
+    }
+    renditions = statements["arn:aws:s3:::family-personal/renditions/*"]
+    assert renditions == {
+        "Effect": "Allow",
+        "Action": ["s3:DeleteObject"],
+        "Resource": ["arn:aws:s3:::family-personal/renditions/*"],
+    }
+
+
+def test_a_function_without_permissions_has_an_empty_policy(bound: BoundStack):
+    """The authorizer needs nothing from AWS."""
+    assert bound.policy("authorizer")["Statement"] == []
+
+
+@pytest.mark.parametrize(
+    ("permissions", "message"),
+    [
+        ({"queue/uploads": ["steal"]}, "queue has no permission steal; it has send, consume"),
+        ({"queue/nowhere": ["send"]}, "stack.yaml has no queue named 'nowhere'"),
+        ({"planet/mars": ["visit"]}, "stack.yaml has no planet named 'mars'"),
+        ({"bucket/personal": ["get"]}, "a bucket's permission needs a key pattern"),
+        ({"queue/uploads/x": ["send"]}, "others have none"),
+    ],
+)
+def test_a_wrong_permission_stops_the_binding(permissions: dict[str, list[str]], message: str):
+    """The message names the permission and what would be right."""
+    (target,) = permissions
+    with pytest.raises(StackError, match="permission") as caught:
+        bind(with_function(permissions=permissions), PLACE)
+    assert target in str(caught.value)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("account", ["1234", "12345678901a", ""])
+def test_an_account_has_twelve_digits(account: str):
+    """Anything else would make ARNs that no policy matches."""
+    with pytest.raises(ValueError, match="account"):
+        PLACE.model_validate({**PLACE.model_dump(), "account": account})
+
+
+def test_two_prefixes_share_nothing():
+    """Two copies of a stack can live in one account."""
+    one, two = bind(STACK, PLACE), bind(STACK, PLACE.model_copy(update={"prefix": "other"}))
+    functions: dict[str, Function] = STACK.functions
+    names = [{b.name_of("function", f) for f in functions} | set(b.environment("api").values()) for b in (one, two)]
+    assert names[0] & names[1] == {"https://photos.example"}

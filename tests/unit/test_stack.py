@@ -1,0 +1,191 @@
+"""stack.yaml: what it may say, and what is said about mistakes in it."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from shoebox.stack import Function, Queue, Stack, StackError, load_stack
+
+STACK_FILE = Path(__file__).parents[2] / "stack.yaml"
+CONTENT: dict[str, Any] = yaml.safe_load(STACK_FILE.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Callable[[Callable[[dict[str, Any]], object]], str]:
+    """Changes a copy of stack.yaml, loads it, and gives the message."""
+
+    def load(change: Callable[[dict[str, Any]], object]) -> str:
+        content = copy.deepcopy(CONTENT)
+        change(content)
+        path = tmp_path / "stack.yaml"
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+        with pytest.raises(StackError) as caught:
+            load_stack(path)
+        assert str(path) in str(caught.value)
+        return str(caught.value)
+
+    return load
+
+
+def put(*path: str | int, to: Any) -> Callable[[dict[str, Any]], None]:
+    """A change that sets one value."""
+
+    def change(content: dict[str, Any]) -> None:
+        place: Any = content
+        for step in path[:-1]:
+            place = place[step]
+        place[path[-1]] = to
+
+    return change
+
+
+def test_the_projects_own_stack_is_valid():
+    """Functions, queues and the rest are as the file says."""
+    stack = load_stack(STACK_FILE)
+    assert set(stack.functions) == {"authorizer", "api", "ingest", "cleanup"}
+    assert stack.functions["ingest"].queue is not None
+    assert stack.functions["ingest"].queue.name == "uploads"
+    assert stack.queues["uploads"].dead_letter == "uploads-dead"
+
+
+def test_a_stack_cannot_be_changed():
+    """What was validated stays valid."""
+    with pytest.raises(ValueError, match="frozen"):
+        load_stack(STACK_FILE).functions["api"].memory = 1  # type: ignore[misc]
+
+
+MISTAKES = [
+    pytest.param(put("colour", to="red"), "colour: Extra inputs are not permitted", id="unknown key"),
+    pytest.param(
+        put("queues", "uploads", "visibility", to=3),
+        "queues.uploads.visibility: Extra inputs are not permitted",
+        id="unknown key of a queue",
+    ),
+    pytest.param(put("name", to="My Stack"), "name: String should match pattern", id="name with a space"),
+    pytest.param(
+        put("functions", "api", "handler", to="api/app.py"),
+        "functions.api.handler: String should match pattern",
+        id="handler that is a path",
+    ),
+    pytest.param(
+        put("functions", "api", "memory", to=64),
+        "functions.api.memory: Input should be greater than or equal to 128",
+        id="too little memory",
+    ),
+    pytest.param(
+        put("functions", "api", "timeout", to=901),
+        "functions.api.timeout: Input should be less than or equal to 900",
+        id="too long a timeout",
+    ),
+    pytest.param(
+        put("queues", "uploads", "visibility_timeout", to=359),
+        "queues.uploads.visibility_timeout must be at least 6 × the timeout of ingest (360 s)",
+        id="visibility shorter than six timeouts",
+    ),
+    pytest.param(
+        put("functions", "ingest", "queue", "batch_size", to=11),
+        "a batch_size above 10 needs a window of at least 1 second",
+        id="large batch without a window",
+    ),
+    pytest.param(
+        put("functions", "ingest", "queue", "name", to="nowhere"),
+        "functions.ingest.queue names the queue 'nowhere', which is not described",
+        id="trigger of an unknown queue",
+    ),
+    pytest.param(
+        put("buckets", "personal", "notifications", 0, "queue", to="nowhere"),
+        "buckets.personal names the queue 'nowhere', which is not described",
+        id="notification to an unknown queue",
+    ),
+    pytest.param(
+        put("queues", "uploads", "dead_letter", to="nowhere"),
+        "queues.uploads names the queue 'nowhere', which is not described",
+        id="unknown dead-letter queue",
+    ),
+    pytest.param(
+        put("topics", "file-events", to={"queues": ["nowhere"]}),
+        "topics.file-events names the queue 'nowhere', which is not described",
+        id="subscription of an unknown queue",
+    ),
+    pytest.param(
+        put("gateway", "routes", 0, "function", to="nobody"),
+        "gateway route /v1/limits names the function 'nobody', which is not described",
+        id="route to an unknown function",
+    ),
+    pytest.param(
+        put("gateway", "authorizer", "function", to="nobody"),
+        "gateway.authorizer names the function 'nobody', which is not described",
+        id="unknown authorizer",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), MISTAKES)
+def test_a_mistake_is_named_with_its_place(
+    change: Callable[[dict[str, Any]], None], message: str, broken: Callable[..., str]
+):
+    """Each message says where in the file and what is wrong with it."""
+    assert message in broken(change)
+
+
+def test_all_mistakes_are_listed_at_once(broken: Callable[..., str]):
+    """One message for all, so that nobody mends a file one error at a time."""
+
+    def change(content: dict[str, Any]) -> None:
+        put("colour", to="red")(content)
+        put("functions", "api", "memory", to=64)(content)
+        put("queues", "uploads", "retention_days", to=15)(content)
+
+    message = broken(change)
+    for part in ("colour:", "functions.api.memory:", "queues.uploads.retention_days:"):
+        assert part in message
+
+
+def test_all_wrong_references_are_listed_at_once(broken: Callable[..., str]):
+    """References and times are checked together, across the parts."""
+
+    def change(content: dict[str, Any]) -> None:
+        put("queues", "uploads", "visibility_timeout", to=10)(content)
+        put("gateway", "authorizer", "function", to="nobody")(content)
+        put("topics", "file-events", to={"queues": ["nowhere"]})(content)
+
+    message = broken(change)
+    for part in ("queues.uploads.visibility_timeout", "'nobody'", "'nowhere'"):
+        assert part in message
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    """No traceback of the operating system."""
+    with pytest.raises(StackError, match=r"cannot read .*nothing\.yaml: No such file"):
+        load_stack(tmp_path / "nothing.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "is not YAML"), ("", "is not a valid stack"), ("- a list", "is not a valid stack")]
+)
+def test_what_is_no_description_is_refused(text: str, message: str, tmp_path: Path):
+    """Broken YAML, an empty file, and YAML of another shape."""
+    path = tmp_path / "stack.yaml"
+    path.write_text(text)
+    with pytest.raises(StackError, match=message):
+        load_stack(path)
+
+
+def test_a_queue_defaults_to_awss_own_values():
+    """What the file leaves out is what AWS would take."""
+    assert (Queue().visibility_timeout, Queue().retention_days) == (30, 4)
+
+
+def test_a_function_needs_no_permissions():
+    """Nothing is granted that is not written."""
+    assert Function(handler="a.b", memory=128, timeout=3).permissions == {}
+
+
+def test_the_model_takes_what_it_gives():
+    """A stack can be written out and read again."""
+    stack = load_stack(STACK_FILE)
+    assert Stack.model_validate(stack.model_dump()) == stack
