@@ -1,0 +1,140 @@
+"""/docs: the API's description as one readable page, made of the OpenAPI document; no script, nothing from outside."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from html import escape
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from api.openapi import describe
+
+router = APIRouter(include_in_schema=False)
+_STYLE = """
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+body { max-width: 60rem; margin: 0 auto; padding: 1rem; }
+code, pre { font-family: ui-monospace, monospace; font-size: .9em; }
+pre { overflow-x: auto; padding: .75rem; border: 1px solid #8886; border-radius: .4rem; }
+section { border-top: 1px solid #8886; margin-top: 2rem; }
+h3 code { font-size: 1.05em; }
+.method { display: inline-block; min-width: 4.5rem; font-weight: 700; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #8883; }
+"""
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'"
+
+
+@router.api_route("/docs", methods=["GET", "HEAD"])
+async def show_docs(request: Request) -> Response:
+    """The description as a page."""
+    page = _page(orjson.dumps(describe(request.app)))
+    headers = {"content-security-policy": _POLICY, "cache-control": "no-cache"}
+    return Response(page, media_type="text/html; charset=utf-8", headers=headers)
+
+
+@lru_cache(maxsize=1)
+def _page(text: bytes) -> bytes:
+    document = orjson.loads(text)
+    operations = [
+        _operation(method, path, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    schemas = [_schema(name, schema) for name, schema in sorted(document["components"]["schemas"].items())]
+    return f"""<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>{escape(document["info"]["title"])}: HTTP API</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>
+<body><h1>{escape(document["info"]["title"])}: HTTP API</h1>
+{_paragraphs(document["info"]["description"])}
+<p>For programs: <a href="openapi.json">openapi.json</a> (OpenAPI {escape(document["openapi"])}).</p>
+<h2>Routes</h2>{"".join(operations)}
+<h2>Documents</h2>{"".join(schemas)}
+</body></html>""".encode()
+
+
+def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
+    scopes = [scope for need in operation.get("security", []) for names in need.values() for scope in names]
+    needs = f"<p>Needs a token with {_code(', '.join(scopes))}.</p>" if scopes else "<p>Needs no token.</p>"
+    return f"""<section id="{escape(operation["operationId"])}">
+<h3><span class="method">{escape(method.upper())}</span> {_code(path)}</h3>
+{_paragraphs(operation.get("description") or operation.get("summary", ""))}{needs}
+{_parameters(operation.get("parameters", []))}{_body(operation)}{_responses(operation["responses"])}</section>"""
+
+
+def _parameters(parameters: list[dict[str, Any]]) -> str:
+    rows = [
+        (_code(p["name"]), escape(p["in"]), _type(p["schema"]), escape(p.get("description", ""))) for p in parameters
+    ]
+    return _table(("Parameter", "In", "Type", ""), rows)
+
+
+def _body(operation: dict[str, Any]) -> str:
+    contents = operation.get("requestBody", {}).get("content", {})
+    return "".join(f"<p>Body: {_code(kind)} {_type(content['schema'])}</p>" for kind, content in contents.items())
+
+
+def _responses(responses: dict[str, Any]) -> str:
+    rows = [
+        (_code(status), escape(response["description"]), ", ".join(map(_media, response.get("content", {}).items())))
+        for status, response in sorted(responses.items())
+    ]
+    return _table(("Status", "Meaning", "Document"), rows)
+
+
+def _media(content: tuple[str, dict[str, Any]]) -> str:
+    return _type(content[1].get("schema", {}))
+
+
+def _schema(name: str, schema: dict[str, Any]) -> str:
+    required = schema.get("required", [])
+    rows = [
+        (_code(key), _type(value), "" if key in required else "optional", escape(value.get("description", "")))
+        for key, value in schema.get("properties", {}).items()
+    ]
+    return f"""<section id="schema-{escape(name)}"><h3>{_code(name)}</h3>
+{_paragraphs(schema.get("description", ""))}{_table(("Key", "Type", "", ""), rows)}</section>"""
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """A schema in a few words, with links to the documents that it names."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f'<a href="#schema-{escape(name)}">{escape(name)}</a>'
+    if "anyOf" in schema:
+        return " or ".join(map(_type, schema["anyOf"]))
+    if "items" in schema:
+        return f"list of {_type(schema['items'])}"
+    if "enum" in schema or "const" in schema:
+        return " or ".join(_code(str(value)) for value in schema.get("enum", [schema.get("const")]))
+    name = schema.get("title", "object") if "properties" in schema else schema.get("type", "any JSON")
+    return escape(" ".join([str(name), *_bounds(schema)]))
+
+
+def _bounds(schema: dict[str, Any]) -> list[str]:
+    words = {"minimum": "from", "maximum": "to", "maxLength": "up to", "pattern": "like", "default": "default"}
+    found = [f"{word} {schema[key]}" for key, word in words.items() if schema.get(key) is not None]
+    return [f"({schema['format']})", *found] if "format" in schema else found
+
+
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    if not rows:
+        return ""
+    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
+    lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
+
+
+def _paragraphs(text: str) -> str:
+    return "".join(f"<p>{escape(part)}</p>" for part in text.strip().split("\n\n") if part)
+
+
+def _code(text: str) -> str:
+    return f"<code>{escape(text)}</code>"

@@ -1,0 +1,123 @@
+"""The API's outer layer: the request's id, the body's limit, safe headers, one log line, and the last resort."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import REQUEST_ID, problem
+from shoebox.telemetry import get_logger, log_context
+
+MAX_BODY = 1024 * 1024
+_HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+_log = get_logger()
+
+
+class Edge:
+    """ASGI middleware around the whole application.
+
+    An exception that nobody expected ends here as a problem 500 that says nothing: this is the outermost layer, and
+    what it lets through would reach the caller as the gateway's words, without an id.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request; a lifespan goes straight through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope[REQUEST_ID] = _request_id(scope)
+        answer = _Answer(send)
+        begin = time.perf_counter()
+        with log_context(request_id=scope[REQUEST_ID], **_tenant(scope)):
+            await self._answer(scope, receive, answer)
+            milliseconds = round((time.perf_counter() - begin) * 1000, 1)
+            _log.info("request", method=scope["method"], route=_route(scope), status=answer.status, ms=milliseconds)
+
+    async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        body = await _read(receive)
+        if body is None:
+            refused = problem(scope, 413, "body_too_large", "A request's body may have 1 MiB; pictures go to S3.")
+            await refused(scope, receive, answer.send)
+            return
+        try:
+            await self._app(scope, _Replay(body, receive), answer.send)
+        except Exception:  # the outermost layer: see the class
+            _log.exception("request_failed")
+            if answer.status:
+                raise
+            failed = problem(scope, 500, "internal", "Something went wrong here; try again.")
+            await failed(scope, receive, answer.send)
+
+
+class _Answer:
+    """Passes an answer on with safe headers, where a route has not set its own, and keeps its status."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+        await self._send(message)
+
+
+class _Replay:
+    """`receive` for an application whose body has been read already."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        if self._body is None:
+            return await self._receive()
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """The whole body; None if it is too large."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY:
+            return None
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _request_id(scope: Scope) -> str:
+    """Lambda's id of the request, under which all logs have it; one of our own outside Lambda."""
+    found = getattr(scope.get("aws.context"), "aws_request_id", None)
+    try:
+        return str(uuid.UUID(found))
+    except (TypeError, ValueError, AttributeError):
+        return str(uuid.uuid4())
+
+
+def _tenant(scope: Scope) -> Mapping[str, Any]:
+    authorizer = ((scope.get("aws.event") or {}).get("requestContext") or {}).get("authorizer") or {}
+    return {"tenant": authorizer["tenant"]} if "tenant" in authorizer else {}
+
+
+def _route(scope: Scope) -> str | None:
+    return getattr(scope.get("route"), "path", None)

@@ -1,0 +1,86 @@
+"""/healthz: whether the API works, and if not, which part behind it fails.
+
+Each dependency is asked for something that is not there, with the calls and the permissions that the routes use. What
+was found holds for two seconds, for anyone may ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import datetime, timedelta
+from typing import Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import BaseModel
+
+from api.models import Json
+from api.services import Services
+from shoebox.errors import ShoeboxError
+from shoebox.files import FileKey, Owner
+from shoebox.telemetry import get_logger
+
+router = APIRouter(tags=["service"])
+_HOLDS = timedelta(seconds=2)
+_PATIENCE = 2.0
+_NOBODYS = FileKey(Owner("health", "check"), "f" + "a" * 32)
+_log = get_logger()
+
+
+class Dependencies(BaseModel):
+    """Each part behind the API: does it answer?"""
+
+    files_table: Literal["ok", "failed"]
+    personal_bucket: Literal["ok", "failed"]
+
+
+class Health(BaseModel):
+    """`ok` when every dependency is."""
+
+    status: Literal["ok", "failed"]
+    dependencies: Dependencies
+
+
+class HealthCheck:
+    """Asks the dependencies, at most once in two seconds; requests at one time share the answer."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._lock = asyncio.Lock()
+        self._last: tuple[datetime, Health] | None = None
+
+    async def look(self) -> Health:
+        """How things are."""
+        async with self._lock:
+            now = self._services.now()
+            if self._last is None or now - self._last[0] >= _HOLDS:
+                self._last = (now, await self._ask())
+            return self._last[1]
+
+    async def _ask(self) -> Health:
+        table, bucket = await asyncio.gather(
+            _works("files_table", self._services.files.get(_NOBODYS)),
+            _works("personal_bucket", self._services.pictures.parts(_NOBODYS, "health-check")),
+        )
+        dependencies = Dependencies(files_table=table, personal_bucket=bucket)
+        status: Literal["ok", "failed"] = "ok" if table == bucket == "ok" else "failed"
+        return Health(status=status, dependencies=dependencies)
+
+
+@router.get("/healthz", response_model=Health, responses={503: {"model": Health, "description": "Not all is well."}})
+async def show_health(request: Request) -> Response:
+    """Show whether the API works; no token is needed."""
+    health = await request.state.health.look()
+    return Json(health, 200 if health.status == "ok" else 503)
+
+
+async def _works(name: str, question: Awaitable[object]) -> Literal["ok", "failed"]:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await question
+    except (ClientError, BotoCoreError, ShoeboxError, TimeoutError) as error:
+        _log.error("dependency_failed", dependency=name, error=f"{type(error).__name__}: {error}")
+        return "failed"
+    return "ok"

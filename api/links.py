@@ -1,0 +1,80 @@
+"""Presigned URLs for a client: bytes travel between it and S3, and never through the API.
+
+What a client may send is in the signature: an upload is bound to its length, type and SHA-256, a part to its length and
+SHA-256. A URL for an upload never outlives the registration that it is for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
+
+from shoebox.config import FunctionSettings
+from shoebox.files import File, FileKey, checksum_header
+from shoebox.presign import Presigner
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A presigned request: send exactly these headers, before `expires_at`."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    expires_at: datetime
+
+
+class Links:
+    """Signs URLs at one moment, `at` in UTC."""
+
+    def __init__(self, presigner: Presigner, settings: FunctionSettings, *, at: datetime) -> None:
+        self._presigner = presigner
+        self._settings = settings
+        self._at = at
+
+    def upload(self, file: File) -> Link:
+        """PUT the whole file."""
+        promised = file.registration
+        headers = {
+            "content-length": str(promised.size),
+            "content-type": promised.media_type,
+            "x-amz-checksum-sha256": checksum_header(promised.sha256),
+        }
+        return self._put(file, headers, {})
+
+    def part(self, file: File, upload_id: str, number: int, *, size: int, sha256: str) -> Link:
+        """PUT one part of a multipart upload: `size` bytes with this SHA-256 (hex)."""
+        headers = {"content-length": str(size), "x-amz-checksum-sha256": checksum_header(sha256)}
+        return self._put(file, headers, {"partNumber": str(number), "uploadId": upload_id})
+
+    def rendition(self, key: FileKey, name: str) -> str:
+        """GET a rendition."""
+        return self._get(key.rendition(name), {})
+
+    def original(self, file: File) -> str:
+        """GET the original, which a browser saves under the name it came with (RFC 6266, RFC 8187)."""
+        disposition = f"attachment; filename*=UTF-8''{quote(file.registration.name, safe='')}"
+        return self._get(file.key.original, {"response-content-disposition": disposition})
+
+    def _put(self, file: File, headers: dict[str, str], query: dict[str, str]) -> Link:
+        expires = self._settings.upload_seconds
+        if file.expires_at is not None:
+            expires = max(1, min(expires, file.expires_at - int(self._at.timestamp())))
+        url = self._presigner.url(
+            "PUT",
+            self._settings.personal_bucket,
+            file.key.original,
+            at=self._at,
+            expires=expires,
+            headers=headers,
+            query=query,
+        )
+        return Link("PUT", url, headers, self._at + timedelta(seconds=expires))
+
+    def _get(self, key: str, query: dict[str, str]) -> str:
+        """Signed as of the last quarter of a lifetime, so the URL stays the same for that long and browsers keep it."""
+        lifetime = self._settings.download_seconds
+        step = lifetime // 4
+        since = datetime.fromtimestamp(int(self._at.timestamp()) // step * step, UTC)
+        return self._presigner.url("GET", self._settings.personal_bucket, key, at=since, expires=lifetime, query=query)

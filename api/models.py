@@ -1,0 +1,227 @@
+"""The API's documents: what requests hold, and what answers show. docs/reference/http-api.md tells their story."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from api.links import Link, Links
+from shoebox.files import File, Picture, State
+from shoebox.ports.items import iso
+
+FileState = Literal["REGISTERED", "READY", "REJECTED"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 as 64 lower-case hex digits.")]
+Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+
+
+class Json(Response):
+    """An answer from models, by orjson."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """The body of `content`, a model."""
+        return orjson.dumps(content.model_dump())
+
+
+class RequestModel(BaseModel):
+    """Base of what clients send: types are strict and unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class PartRequest(RequestModel):
+    """A part that is to be sent, by its number from 1, and its content's SHA-256."""
+
+    part: int = Field(ge=1, le=10_000)
+    sha256: Sha256
+
+
+class PartsRequest(RequestModel):
+    """Parts to get URLs for."""
+
+    parts: list[PartRequest] = Field(min_length=1, max_length=100)
+
+
+class UploadLink(BaseModel):
+    """Where and how to send the bytes: with exactly these headers, before `expires_at`."""
+
+    method: Literal["PUT"]
+    url: str
+    headers: dict[str, str]
+    expires_at: Moment
+
+
+class PartLink(UploadLink):
+    """Where and how to send one part."""
+
+    part: int
+
+
+class Rendition(BaseModel):
+    """A rendition: name is its longest side's bound; size in bytes."""
+
+    name: str
+    width: int
+    height: int
+    size: int
+    url: str | None
+
+
+class FileDocument(BaseModel):
+    """A file as it stands; renditions and the original's URL only while it is READY."""
+
+    file_id: str
+    name: str
+    size: int
+    content_type: str
+    sha256: str
+    state: FileState
+    reason: str | None
+    detail: str | None
+    registered_at: Moment
+    uploaded_at: Moment | None
+    received_at: Moment | None
+    finished_at: Moment | None
+    width: int | None
+    height: int | None
+    placeholder: str | None
+    metadata: dict[str, Any] | None
+    renditions: list[Rendition]
+    original_url: str | None
+
+
+class RegisteredFile(FileDocument):
+    """A file that was registered, or known already; `upload` is there while its bytes are awaited."""
+
+    upload: UploadLink | None
+
+
+class EntryProblem(BaseModel):
+    """What is wrong with one file of a registration."""
+
+    code: str
+    detail: str
+
+
+class RefusedEntry(BaseModel):
+    """A file that was not registered; its neighbours were."""
+
+    name: str | None
+    problem: EntryProblem
+
+
+class Registered(BaseModel):
+    """One entry for each file of the request, in its order."""
+
+    files: list[RegisteredFile | RefusedEntry]
+
+
+class FileList(BaseModel):
+    """Files, newest first; `next_cursor` leads to the next page."""
+
+    files: list[FileDocument]
+    next_cursor: str | None
+
+
+class Deletion(BaseModel):
+    """A file whose deletion has begun."""
+
+    file_id: str
+    state: Literal["DELETING"] = "DELETING"
+
+
+class OpenUpload(BaseModel):
+    """A multipart upload: `parts` parts of `part_bytes` each, the last one the rest, until `expires_at`."""
+
+    upload_id: str
+    part_bytes: int
+    parts: int
+    expires_at: Moment
+
+
+class DonePart(BaseModel):
+    """A part that S3 holds."""
+
+    part: int
+    size: int
+    sha256: str | None
+
+
+class UploadProgress(BaseModel):
+    """How far a multipart upload is."""
+
+    upload_id: str
+    part_bytes: int
+    parts: int
+    done: list[DonePart]
+
+
+class PartLinks(BaseModel):
+    """A URL for each part that was asked for, in that order."""
+
+    parts: list[PartLink]
+
+
+class LimitsDocument(BaseModel):
+    """What a picture, and a request, may be."""
+
+    max_bytes: int
+    max_pixels: int
+    max_side: int
+    max_batch: int
+    multipart_from: int
+    part_bytes: int
+    content_types: list[str]
+    renditions: list[str]
+
+
+def file_fields(file: File, links: Links | None) -> dict[str, Any]:
+    """The fields of a file's document; without `links` its URLs are left out."""
+    picture = file.picture if file.state is State.READY else None
+    return {
+        "file_id": file.key.file_id,
+        "name": file.registration.name,
+        "size": file.registration.size,
+        "content_type": file.registration.media_type,
+        "sha256": file.registration.sha256,
+        "state": file.state.value,
+        "reason": file.reason,
+        "detail": file.detail,
+        "registered_at": iso(file.registered_at),
+        "uploaded_at": _moment(file.uploaded_at),
+        "received_at": _moment(file.received_at),
+        "finished_at": _moment(file.finished_at),
+        "width": picture.width if picture else None,
+        "height": picture.height if picture else None,
+        "placeholder": picture.placeholder if picture else None,
+        "metadata": picture.metadata if picture else None,
+        "renditions": _renditions(file, picture, links) if picture else [],
+        "original_url": links.original(file) if picture and links else None,
+    }
+
+
+def link_fields(link: Link) -> dict[str, Any]:
+    """The fields of an upload's link."""
+    return {"method": link.method, "url": link.url, "headers": link.headers, "expires_at": iso(link.expires_at)}
+
+
+def _renditions(file: File, picture: Picture, links: Links | None) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": rendition.name,
+            "width": rendition.width,
+            "height": rendition.height,
+            "size": rendition.size,
+            "url": links.rendition(file.key, rendition.name) if links else None,
+        }
+        for rendition in picture.renditions
+    ]
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return iso(moment) if moment else None

@@ -1,0 +1,107 @@
+"""The gallery's files: `/` and `/pages/*`, from a list that is made at start; no path of a request meets the disk."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from api.services import ServicesOf
+from shoebox.errors import NotFound
+
+router = APIRouter(include_in_schema=False)
+FOLDER = Path(__file__).with_name("pages")
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".ico": "image/x-icon",
+    ".jpg": "image/jpeg",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+    ".webmanifest": "application/manifest+json",
+    ".woff2": "font/woff2",
+}
+_YEAR = 31_536_000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A file that is served; `version` is a hash of its content."""
+
+    content: bytes
+    media_type: str
+    version: str
+
+
+@lru_cache
+def load_pages(folder: Path = FOLDER) -> dict[str, Page]:
+    """Every file below `folder` of a type that is served, by its path; hidden ones are left out."""
+    found = {path.relative_to(folder): path for path in folder.rglob("*") if path.suffix in _TYPES and path.is_file()}
+    return {
+        name.as_posix(): _page(path)
+        for name, path in found.items()
+        if not any(part.startswith(".") for part in name.parts)
+    }
+
+
+def content_security_policy(s3_url: str) -> str:
+    """Scripts and styles are our own; pictures and requests may also go to S3 at `s3_url`."""
+    parts = urlsplit(s3_url)
+    s3 = f"{parts.scheme}://{parts.netloc}"
+    rules = {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "worker-src": "'self'",
+        "style-src": "'self'",
+        "img-src": f"'self' blob: data: {s3}",
+        "connect-src": f"'self' {s3}",
+        "manifest-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return "; ".join(f"{name} {sources}" for name, sources in rules.items())
+
+
+@router.api_route("/", methods=["GET", "HEAD"])
+async def show_gallery(request: Request, services: ServicesOf) -> Response:
+    """The gallery."""
+    return _answer(request, "index.html", services.settings.s3_public_url)
+
+
+@router.api_route("/pages/{path:path}", methods=["GET", "HEAD"])
+async def show_page(path: str, request: Request, services: ServicesOf) -> Response:
+    """A file of the gallery."""
+    return _answer(request, path, services.settings.s3_public_url)
+
+
+def _answer(request: Request, path: str, s3_url: str) -> Response:
+    page = load_pages().get(path)
+    if page is None:
+        raise NotFound("There is nothing at this address.")
+    etag = f'"{page.version}"'
+    pinned = request.query_params.get("v") == page.version
+    headers = {
+        "etag": etag,
+        # An address that names the version never changes its content; a plain one is asked about each time.
+        "cache-control": f"public, max-age={_YEAR}, immutable" if pinned else "no-cache",
+        "content-security-policy": content_security_policy(s3_url),
+        "cross-origin-opener-policy": "same-origin",
+        "permissions-policy": "geolocation=(), microphone=(), payment=()",
+    }
+    if etag in (tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")):
+        return Response(status_code=304, headers=headers)
+    return Response(page.content, media_type=page.media_type, headers=headers)
+
+
+def _page(path: Path) -> Page:
+    content = path.read_bytes()
+    return Page(content, _TYPES[path.suffix], hashlib.sha256(content).hexdigest()[:20])

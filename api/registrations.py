@@ -1,0 +1,78 @@
+"""Checking a registration entry by entry: one bad file never fails its neighbours.
+
+An entry's form comes first, then its name, type, size and checksum; the first rule that it breaks is its problem.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from api.models import EntryProblem, RefusedEntry, RequestModel
+from api.problems import field_errors, printable
+from shoebox.config import Limits
+from shoebox.files import MEDIA_TYPES, Registration
+
+MAX_NAME_BYTES = 255
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_UNSAFE = {"Cc", "Cs", "Zl", "Zp"}  # control characters, half surrogate pairs, line and paragraph separators
+_SHOWN = 300  # characters of a refused name that are quoted
+
+
+class RegistrationEntry(RequestModel):
+    """A file that is to be uploaded."""
+
+    name: str = Field(description="At most 255 bytes of UTF-8, without a path or control characters.")
+    size: int = Field(description="Bytes.")
+    content_type: str = Field(description=f"One of {', '.join(MEDIA_TYPES)}.")
+    sha256: str = Field(description="SHA-256 of the bytes as 64 lower-case hex digits.")
+
+
+def read_entry(entry: Any, limits: Limits) -> Registration | RefusedEntry:
+    """The registration that an entry of a request asks for, or its problem."""
+    try:
+        asked = RegistrationEntry.model_validate(entry)
+    except ValidationError as error:
+        return _refused(entry, "validation", _wrong_form(error))
+    broken = _broken_rule(asked, limits)
+    if broken:
+        return _refused(entry, *broken)
+    return Registration(asked.name, asked.size, MEDIA_TYPES[asked.content_type], asked.sha256)
+
+
+def _broken_rule(asked: RegistrationEntry, limits: Limits) -> tuple[str, str] | None:
+    if not _is_plain_name(asked.name):
+        return "name_invalid", "A name has 1 to 255 bytes of UTF-8, and no path or control characters."
+    if asked.content_type not in MEDIA_TYPES:
+        return "type_unsupported", f"These types can be stored: {', '.join(MEDIA_TYPES)}."
+    if asked.size == 0:
+        return "size_zero", "The file is empty."
+    if asked.size < 0:
+        return "validation", "/size: it cannot be negative"
+    if asked.size > limits.max_bytes:
+        return "size_too_large", f"A file may have {limits.max_bytes} bytes."
+    if not _SHA256.fullmatch(asked.sha256):
+        return "checksum_malformed", "sha256 is 64 lower-case hex digits."
+    return None
+
+
+def _is_plain_name(name: str) -> bool:
+    if not name.strip() or name in {".", ".."} or "/" in name or "\\" in name:
+        return False
+    if any(unicodedata.category(character) in _UNSAFE for character in name):
+        return False
+    return len(name.encode()) <= MAX_NAME_BYTES
+
+
+def _wrong_form(error: ValidationError) -> str:
+    found = field_errors({"loc": ("entry", *e["loc"]), "msg": e["msg"]} for e in error.errors(include_input=False))
+    return "; ".join(f"{e.pointer or 'entry'}: {e.detail}" for e in found)
+
+
+def _refused(entry: Any, code: str, detail: str) -> RefusedEntry:
+    name = entry.get("name") if isinstance(entry, dict) else None
+    shown = printable(name)[:_SHOWN] if isinstance(name, str) else None
+    return RefusedEntry(name=shown, problem=EntryProblem(code=code, detail=detail))
