@@ -11,6 +11,8 @@ from collections import deque
 from fleet.invocation import Invocation
 from fleet.scheduler import State
 
+_COMES_BACK = 0.25  # seconds in which a slot that has answered asks for more
+_FOLLOWS = 2.0  # seconds in which the other slots of a new environment ask for the first time
 _REMEMBERED = 1000  # request ids of timed-out invocations, to answer 410 and not 400
 
 
@@ -42,6 +44,7 @@ class Environment:
         self._pollers: deque[asyncio.Future[Invocation | None]] = deque()
         self._running: dict[str, Invocation] = {}
         self._late: deque[str] = deque(maxlen=_REMEMBERED)
+        self._expected: deque[float] = deque(maxlen=slots)  # until when a slot's next poll is to be waited for
 
     @property
     def free(self) -> int:
@@ -53,7 +56,11 @@ class Environment:
         """Invocations that run."""
         return len(self._running)
 
-    def poll(self) -> asyncio.Future[Invocation | None]:
+    def soon(self, now: float) -> int:
+        """Slots that will ask for an invocation in a moment: it is not worth starting an environment instead."""
+        return sum(until > now for until in self._expected)
+
+    def poll(self, now: float) -> asyncio.Future[Invocation | None]:
         """A slot asks for an invocation; None comes when it is to end. The first poll makes the environment ready.
 
         Raises:
@@ -64,6 +71,9 @@ class Environment:
         if self.state is State.STARTING:
             self.state = State.READY
             self.settled.set()
+            self._expected.extend([now + _FOLLOWS] * (self.slots - 1))
+        elif self._expected:
+            self._expected.popleft()
         poller: asyncio.Future[Invocation | None] = asyncio.get_running_loop().create_future()
         self._pollers.append(poller)
         return poller
@@ -100,6 +110,7 @@ class Environment:
             raise TooLate
         del self._running[request_id]
         self.last_used = now
+        self._expected.append(now + _COMES_BACK)
         self._drain()
         return invocation
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
 
 from fleet import invocation as results
-from fleet.credentials import CredentialsError
 from fleet.environment import Environment
 from fleet.errors import Throttled
 from fleet.functions import FunctionSpec
 from fleet.invocation import Call, Invocation, InvokeResult
+from fleet.lifecycle import Launch, StartFailure, Times, live
 from fleet.limits import Admission, Throttle, ThrottleReason
 from fleet.metrics import Metrics
 from fleet.scheduler import Scheduler, State
@@ -26,46 +25,12 @@ from shoebox.telemetry import get_logger
 _log = get_logger(action="fleet.pool")
 
 
-class Process(Protocol):
-    """The process behind an environment."""
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-
-    async def wait(self) -> int:
-        """Wait for its end; returns the exit status."""
-
-    async def stop(self, seconds: float) -> None:
-        """Ask it to end, and make it end after `seconds`."""
-
-    def kill(self) -> None:
-        """End it now."""
-
-
-Launch: TypeAlias = Callable[[FunctionSpec, Environment], Awaitable[Process]]
-"""Starts the process of an environment and sets its `retire_at`.
-
-It raises OSError when the program cannot be started, `CredentialsError` when the role cannot be assumed.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """Time limits of a pool's environments, in seconds."""
-
-    init: float = 10.0
-    stop: float = 2.0
-    wait: float = 30.0
-    check: float = 1.0
-
-
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
     """A moment of a pool: environments by state, invocations that run and that wait, environments ever started."""
 
     function: str
-    environments: dict[State, int]
+    environments: dict[str, int]
     running: int
     waiting: int
     started: int
@@ -122,7 +87,7 @@ class Pool:
         states = [environment.state for environment in self._environments.values()]
         return PoolStatistics(
             function=self.function.key,
-            environments={state: states.count(state) for state in State},
+            environments={str(state): states.count(state) for state in State if state is not State.ENDED},
             running=sum(environment.busy for environment in self._environments.values()),
             waiting=len(self._waiting),
             started=self._started,
@@ -161,7 +126,7 @@ class Pool:
             InvalidState: the environment may not ask now.
         """
         cold = environment.state is State.STARTING
-        poller = environment.poll()
+        poller = environment.poll(self._clock())
         if cold:
             self._metrics.cold_start.labels(self.function.key).observe(self._clock() - environment.started_at)
         self._dispatch()
@@ -197,7 +162,9 @@ class Pool:
             request_id = next(iter(self._waiting))
             self._assign(environment, self._waiting.pop(request_id))
         if self._waiting and not self._closing.is_set():
-            for _ in range(self._scheduler.to_start(len(self._waiting), list(self._environments.values()))):
+            for _ in range(
+                self._scheduler.to_start(len(self._waiting), list(self._environments.values()), self._clock())
+            ):
                 self._start()
 
     def _assign(self, environment: Environment, invocation: Invocation) -> None:
@@ -240,71 +207,34 @@ class Pool:
         self._tasks.create_task(self._live(environment))
 
     async def _live(self, environment: Environment) -> None:
-        """From launch to end; whoever waited for an environment that never became ready is told why."""
-        try:
-            process = await self._launch(self.function, environment)
-        except (OSError, CredentialsError) as error:
-            self._start_failed(environment, "Runtime.InvalidEntrypoint", str(error))
-            self._ended(environment, 0)
-            return
-        watch = self._tasks.create_task(self._guide(environment, process))
-        try:
-            status = await process.wait()
-        finally:
-            watch.cancel()
-            self._metrics.process_ended(process.pid)
-        if environment.state is State.STARTING and not self._closing.is_set():
-            self._start_failed(environment, "Runtime.ExitError", results.exit_reason(status))
-        self._ended(environment, status)
-
-    async def _guide(self, environment: Environment, process: Process) -> None:
-        """See the process through its start and, when it is to go, to its end."""
-        try:
-            async with asyncio.timeout(self._times.init):
-                await environment.settled.wait()
-        except TimeoutError:
-            message = f"Task timed out after {self._times.init:.2f} seconds"
-            self._start_failed(environment, "Sandbox.Timedout", message)
-            process.kill()
-            return
-        if environment.init_error is not None:
-            self._start_failed(environment)
-        else:
-            await environment.drained.wait()
-        await process.stop(self._times.stop)
-
-    def _start_failed(self, environment: Environment, kind: str = "", message: str = "") -> None:
-        """Fail the invocations that waited for it, unless others can take them."""
-        if environment.state is State.ENDED:
-            return
-        environment.state = State.ENDED
-        reported = environment.init_error
-        _log.error("environment did not start", function=self.function.key, type=kind, reason=message or reported)
-        if any(other.state is State.READY for other in self._environments.values()):
-            return
-        for invocation in list(self._waiting.values()):
-            if invocation.admitted_at <= environment.started_at or reported is not None:
-                request_id = invocation.request_id
-                told = f"RequestId: {request_id} Error: {message}"
-                result = (
-                    results.failure(request_id, kind, told)
-                    if reported is None
-                    else results.failed_with(request_id, reported)
-                )
-                self._settle(invocation, result, "init_error")
-
-    def _ended(self, environment: Environment, status: int) -> None:
+        end = await live(
+            self.function, environment, launch=self._launch, times=self._times, start_failed=self._start_failed
+        )
+        if end.pid is not None:
+            self._metrics.process_ended(end.pid)
         del self._environments[environment.identity]
         left = environment.end()
         if left:
-            _log.error("environment ended", function=self.function.key, status=status, invocations=len(left))
+            _log.error("environment ended", function=self.function.key, status=end.status, invocations=len(left))
         for invocation in left:
-            self._settle(invocation, results.exited(invocation.request_id, status), "exit")
+            self._settle(invocation, results.exited(invocation.request_id, end.status), "exit")
         self._dispatch()
+
+    def _start_failed(self, environment: Environment, failure: StartFailure) -> None:
+        """Fail the invocations that waited for it, unless another environment can take them."""
+        environment.state = State.ENDED
+        why = failure.message or "see the function's log"
+        _log.error("environment did not start", function=self.function.key, type=failure.kind, reason=why)
+        if any(other.state is State.READY for other in self._environments.values()):
+            return
+        for invocation in list(self._waiting.values()):
+            if invocation.admitted_at <= environment.started_at:
+                self._settle(invocation, failure.result(invocation.request_id), "init_error")
 
     async def _retire_regularly(self) -> None:
         while not self._closing.is_set():
             self.retire()
+            self._dispatch()
             try:
                 async with asyncio.timeout(self._times.check):
                     await self._closing.wait()

@@ -32,6 +32,9 @@ class EnvironmentView(Protocol):
     def busy(self) -> int:
         """Invocations that run."""
 
+    def soon(self, now: float) -> int:
+        """Slots that will ask for an invocation in a moment."""
+
     @property
     def last_used(self) -> float:
         """When it was started or last had an invocation."""
@@ -57,11 +60,12 @@ class Scheduler:
         free = [e for e in environments if e.state is State.READY and e.free]
         return min(free, key=lambda e: (e.busy, -e.last_used), default=None)
 
-    def to_start(self, waiting: int, environments: Sequence[EnvironmentView]) -> int:
+    def to_start(self, waiting: int, environments: Sequence[EnvironmentView], now: float) -> int:
         """How many environments to start for `waiting` invocations that found no slot."""
         alive = [e for e in environments if e.state in (State.STARTING, State.READY)]
         starting = sum(e.state is State.STARTING for e in alive)
-        wanted = -(-waiting // self.slots) - starting
+        soon = sum(e.soon(now) for e in alive)
+        wanted = -(-max(0, waiting - soon) // self.slots) - starting
         return max(0, min(wanted, self.most - len(alive)))
 
     def to_retire(self, environments: Iterable[View], now: float) -> list[View]:

@@ -20,11 +20,12 @@ from fleet.gateway_responses import GatewayResponses
 from fleet.invocation import Call, InvokeResult
 from fleet.invoke import InvokeApi, Invoker
 from fleet.launcher import Launcher
+from fleet.lifecycle import Times
 from fleet.limits import Concurrency
 from fleet.logs import FunctionLog, LineCallback
 from fleet.metrics import Metrics
 from fleet.polling import POLLERS, FixedScale
-from fleet.pool import Pool, Times
+from fleet.pool import Pool
 from fleet.ports import listen
 from fleet.process import Surroundings
 from fleet.proxy_event import Api
