@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -43,9 +42,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def table(clients_for: ClientsFor, clock: Clock) -> AsyncIterator[FilesTable]:
+async def table(clients_for: ClientsFor, clock: Clock) -> FilesTable:
     """The table, as the function `api` may use it."""
-    yield FilesTable(await (await clients_for("api")).open("dynamodb"), "shoebox-files", now=clock)
+    return FilesTable(await (await clients_for("api")).open("dynamodb"), "shoebox-files", now=clock)
 
 
 def photo(number: int, media_type: str = "image/jpeg") -> Registration:

@@ -178,7 +178,7 @@ JPEG = saved(scene(320, 240), "JPEG")
 async def test_a_bad_file_is_rejected_with_its_reason(
     bench: Bench, data: bytes, media_type: str, promised: dict[str, Any], reason: str
 ):
-    """Permanent faults end REJECTED at the first delivery; nothing is rendered; the original stays; the event is out."""
+    """Permanent faults end REJECTED at the first delivery; nothing is rendered, the original stays."""
     file = await bench.process(data, media_type, **promised)
 
     assert (file.state, file.reason) == (State.REJECTED, reason)

@@ -10,7 +10,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-Reason = Literal["wrong_type", "unsupported_type", "empty", "truncated", "corrupt", "too_many_pixels", "too_large"]
+Reason = Literal[
+    "wrong_type",
+    "unsupported_type",
+    "empty",
+    "truncated",
+    "corrupt",
+    "too_many_pixels",
+    "too_large",
+    "size_mismatch",  # these two are found by whoever fetched the bytes, before imaging sees them
+    "checksum_mismatch",
+]
 
 
 class ImagingError(Exception):
