@@ -1,7 +1,7 @@
 """JSON in and out: orjson where it is installed, else the standard library, with the same results.
 
 As AWS's Python runtime client: any JSON value, tuples, Decimal as a number, non-string keys; nothing else.
-Differences: UUIDs and enums are written by value; NaN and infinities, which JSON does not have, as null; and without
+Differences: integers beyond 64 bits in an event are read as floats by orjson; UUIDs and enums are written by value; NaN and infinities, which JSON does not have, as null; and without
 orjson a Decimal fraction keeps 17 digits.
 """
 
