@@ -33,7 +33,7 @@ STOP_SECONDS = 20  # it writes all its state to disk on SIGTERM
 _LOG_LINES = 15
 _LOG_BYTES = 8192
 
-log = get_logger(part="emulator")
+log = get_logger(action="emulator")
 
 
 class EmulatorError(RuntimeError):
@@ -164,10 +164,10 @@ class Emulator:
             await asyncio.wait([answered, died], timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if not answered.done():
                 reason = "ended" if self.died.is_set() else f"gave no answer in {START_SECONDS} s"
-                raise EmulatorFailed(f"The emulator {reason} instead of starting.\n{self.last_log_lines()}")
+                raise EmulatorFailed(self._with_log(f"The emulator {reason} instead of starting."))
             answered.result()
         except (BotoCoreError, ClientError) as error:
-            raise EmulatorFailed(f"The emulator does not work: {error}\n{self.last_log_lines()}") from error
+            raise EmulatorFailed(self._with_log(f"The emulator does not work: {error}")) from error
         finally:
             answered.cancel()
             died.cancel()
@@ -189,7 +189,12 @@ class Emulator:
         """
         await self.died.wait()
         status = self._process.returncode if self._process else None
-        raise EmulatorDied(f"The emulator ended by itself (status {status}).\n{self.last_log_lines()}")
+        message = f"The emulator ended by itself (status {status}). Start again; what it had not saved is lost."
+        raise EmulatorDied(self._with_log(message))
+
+    def _with_log(self, message: str) -> str:
+        lines = self.last_log_lines()
+        return f"{message} Its last words:\n{lines}" if lines else message
 
     def last_log_lines(self) -> str:
         """The end of what it has written, for messages."""

@@ -15,9 +15,10 @@ async def together(*jobs: Coroutine[Any, Any, T]) -> list[T]:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]
     except BaseExceptionGroup as errors:
-        raise _first(errors) from errors
+        raise first_of(errors) from errors
     return [task.result() for task in tasks]
 
 
-def _first(error: BaseException) -> BaseException:
-    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+def first_of(error: BaseException) -> BaseException:
+    """The first single error in a group of groups."""
+    return first_of(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
