@@ -106,7 +106,7 @@ def _body(answer: dict[str, Any]) -> bytes:
 
 def _headers(answer: dict[str, Any]) -> Headers:
     """Headers of both maps; where both name a header, `multiValueHeaders` counts."""
-    single, several = answer.get("headers") or {}, answer.get("multiValueHeaders") or {}
+    single, several = ({} if answer.get(key) is None else answer[key] for key in ("headers", "multiValueHeaders"))
     if not isinstance(single, dict) or not isinstance(several, dict):
         raise MalformedResponse("headers are not an object")
     if not all(isinstance(values, list) for values in several.values()):

@@ -116,7 +116,7 @@ class Pool:
         try:
             return await invocation.done
         finally:
-            if self._waiting.pop(invocation.request_id, None) and not invocation.done.done():
+            if invocation.request_id in self._waiting:
                 self._settle(invocation, None, "abandoned")
 
     def poll(self, environment: Environment) -> asyncio.Future[Invocation | None]:
@@ -135,6 +135,9 @@ class Pool:
     def offer_again(self, environment: Environment, invocation: Invocation) -> None:
         """The slot vanished before the invocation reached it: it comes first in the queue again."""
         if environment.take_back(invocation.request_id) is None:
+            return
+        if invocation.done.done():
+            self._settle(invocation, None, "abandoned")
             return
         invocation.stop_timer()
         self._waiting = {invocation.request_id: invocation, **self._waiting}

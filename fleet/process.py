@@ -73,15 +73,14 @@ def variables(
 
 
 class EnvironmentProcess:
-    """A running process with its output pumped to `write`; it leads a process group of its own."""
+    """A running process, whose output a task passes on; it leads a process group of its own."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, write: Callable[[bytes], None], on_end: Callable[[], None]
+        self, process: asyncio.subprocess.Process, output: asyncio.Task[None], on_end: Callable[[], None]
     ) -> None:
-        assert process.stdout is not None
         self._process = process
         self._on_end = on_end
-        self._output = asyncio.create_task(pump(process.stdout, write))
+        self._output = output
 
     @property
     def pid(self) -> int:
@@ -130,17 +129,30 @@ async def start_process(
     Raises:
         OSError: the program cannot be started.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=folder,
-        env=environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,
-        preexec_fn=partial(_die_with_parent, os.getpid()) if _PRCTL else None,
+    ours, theirs = os.pipe()  # asyncio's own pipe would make us wait for grandchildren that keep it open
+    output = await _reader(ours)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=folder,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=partial(_die_with_parent, os.getpid()) if _PRCTL else None,
+        )
+    finally:
+        os.close(theirs)
+    return EnvironmentProcess(process, asyncio.create_task(pump(output, write)), on_end)
+
+
+async def _reader(pipe: int) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(pipe, "rb", buffering=0)
     )
-    return EnvironmentProcess(process, write, on_end)
+    return reader
 
 
 _PRCTL = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None

@@ -1,0 +1,113 @@
+"""Functions that the tests run in real environments, under our runtime and under AWS's."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from typing import Any
+
+
+def echo(event: Any, context: Any) -> Any:
+    """What came in, and what the context says about it."""
+    client = context.client_context
+    return {
+        "event": event,
+        "request_id": context.aws_request_id,
+        "arn": context.invoked_function_arn,
+        "memory": context.memory_limit_in_mb,
+        "remaining": context.get_remaining_time_in_millis(),
+        "client": client.custom if client else None,
+        "pid": os.getpid(),
+    }
+
+
+def environment(event: Any, context: Any) -> dict[str, str]:
+    """All environment variables."""
+    return dict(os.environ)
+
+
+def fail(event: Any, context: Any) -> None:
+    """An error of the function."""
+    raise ValueError("as asked")
+
+
+def sleep(event: Any, context: Any) -> str:
+    """Busy for as long as the event says, in seconds."""
+    time.sleep(event["seconds"])
+    return "slept"
+
+
+def die(event: Any, context: Any) -> None:
+    """The process ends in the middle."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def large(event: Any, context: Any) -> str:
+    """An answer above the limit."""
+    return "x" * (6 * 1024 * 1024 + 200)
+
+
+def say(event: Any, context: Any) -> None:
+    """Print a line."""
+    print(f"said {event}")  # noqa: T201
+
+
+def page(event: Any, context: Any) -> dict[str, Any]:
+    """An HTTP answer that shows the event."""
+    return {
+        "statusCode": 200,
+        "multiValueHeaders": {"set-cookie": ["a=1", "b=2"], "content-type": ["application/json"]},
+        "body": json.dumps(event),
+    }
+
+
+def binary(event: Any, context: Any) -> dict[str, Any]:
+    """An HTTP answer that is not text."""
+    return {"statusCode": 200, "headers": {"Content-Type": "image/png"}, "body": "iVBORw==", "isBase64Encoded": True}
+
+
+def malformed(event: Any, context: Any) -> dict[str, Any]:
+    """Not an HTTP answer."""
+    return {"status": 200}
+
+
+def authorize(event: Any, context: Any) -> dict[str, Any]:
+    """Allow, refuse or fail, as the token says; each call leaves a line in the log."""
+    token = event["headers"]["authorization"]
+    print("asked")  # noqa: T201
+    if token == "raise":
+        raise ValueError("Unauthorized")
+    if token == "broken":
+        raise ValueError("out of order")
+    if token == "malformed":
+        return {"principalId": "ann"}
+    return {
+        "principalId": "ann",
+        "policyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Action": "execute-api:Invoke",
+                    "Effect": "Allow" if token == "allow" else "Deny",
+                    "Resource": event["methodArn"].split("/")[0] + "/*",
+                }
+            ],
+        },
+        "context": {"tenant": "acme", "count": 3, "code": "token_expired", "detail": "The token has expired."},
+    }
+
+
+def batch(event: Any, context: Any) -> dict[str, Any]:
+    """Work on messages as their bodies say; the file named in the environment gets a line for each."""
+    failures = []
+    for record in event["Records"]:
+        body = json.loads(record["body"])
+        with open(os.environ["JOURNAL"], "a") as journal:  # noqa: PTH123
+            journal.write(json.dumps({"pid": os.getpid(), "record": record, "number": len(event["Records"])}) + "\n")
+        if body.get("hang") and record["attributes"]["ApproximateReceiveCount"] == "1":
+            time.sleep(60)
+        if body.get("fail") and record["attributes"]["ApproximateReceiveCount"] == "1":
+            failures.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failures}

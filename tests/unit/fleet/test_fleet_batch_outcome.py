@@ -1,0 +1,55 @@
+import orjson
+import pytest
+
+from fleet.batch_outcome import outcome
+from fleet.invocation import InvokeResult
+
+IDS = ("a", "b", "c")
+
+
+def failures(*items: object) -> bytes:
+    return orjson.dumps({"batchItemFailures": list(items)})
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"null", b"{}", b'{"batchItemFailures":null}', b'{"batchItemFailures":[]}', b'{"other":1}'],
+)
+def test_empty_and_null_answers_mean_that_all_is_done(payload):
+    """AWS: complete success."""
+    fate = outcome(IDS, InvokeResult(payload))
+    assert (fate.delete, fate.keep, fate.failure) == (frozenset(IDS), frozenset(), None)
+
+
+def test_only_the_failed_messages_stay():
+    """The named ones are kept, their neighbours deleted."""
+    fate = outcome(IDS, InvokeResult(failures({"itemIdentifier": "b"})))
+    assert (fate.delete, fate.keep, fate.failure) == ({"a", "c"}, {"b"}, None)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        failures({"itemIdentifier": None}),
+        failures({"itemIdentifier": ""}),
+        failures({"itemIdentifier": "b"}, {"itemIdentifier": "not-in-the-batch"}),
+        failures({"identifier": "b"}),
+        failures({"itemIdentifier": 7}),
+        failures("b"),
+        b'{"batchItemFailures":{}}',
+        b'{"batchItemFailures":',
+        b'"done"',
+        b"[]",
+    ],
+)
+def test_an_answer_that_cannot_be_trusted_fails_the_whole_batch(payload):
+    """AWS: complete failure; nothing is deleted."""
+    fate = outcome(IDS, InvokeResult(payload))
+    assert (fate.delete, fate.keep) == (frozenset(), frozenset(IDS))
+    assert fate.failure
+
+
+def test_an_error_of_the_function_fails_the_whole_batch_whatever_it_says():
+    """The payload of an error is not read."""
+    fate = outcome(IDS, InvokeResult(failures(), function_error="Unhandled"))
+    assert fate.keep == frozenset(IDS)

@@ -1,0 +1,240 @@
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import orjson
+import pytest
+
+from fleet.errors import Throttled
+from fleet.event_source import EventSourceMapping, MappingSettings
+from fleet.invocation import InvokeResult, failure
+from fleet.metrics import Metrics
+from fleet.polling import FixedScale
+from fleet.source_queue import QueueError
+from fleet.sqs_event import SqsMessage, message_of
+
+
+class FakeQueue:
+    """A queue in memory: receive hides messages, delete removes them; both can be made to fail."""
+
+    def __init__(self) -> None:
+        self.visible: list[str] = []
+        self.deleted: list[str] = []
+        self.receives: list[tuple[int, int]] = []
+        self.receive_error: QueueError | None = None
+        self.delete_error: QueueError | None = None
+        self.changed = asyncio.Condition()
+
+    async def send(self, *ids: str) -> None:
+        async with self.changed:
+            self.visible += ids
+            self.changed.notify_all()
+
+    async def receive(self, most: int, wait: int) -> list[SqsMessage]:
+        self.receives.append((most, wait))
+        if self.receive_error:
+            raise self.receive_error
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.visible)
+            taken, self.visible = self.visible[:most], self.visible[most:]
+        received = ({"MessageId": i, "ReceiptHandle": "h" + i, "Body": i, "MD5OfBody": ""} for i in taken)
+        return [message_of(message, queue_arn="arn", region="r", now=0.0) for message in received]
+
+    async def delete(self, messages: Sequence[SqsMessage]) -> None:
+        if self.delete_error:
+            raise self.delete_error
+        async with self.changed:
+            self.deleted += [message.message_id for message in messages]
+            self.changed.notify_all()
+
+    async def until_deleted(self, *ids: str) -> None:
+        async with asyncio.timeout(5), self.changed:
+            await self.changed.wait_for(lambda: set(ids) <= set(self.deleted))
+
+
+class Worker:
+    """The function: shows its batches, answers as told, and can be held."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.answers: list[InvokeResult | Exception] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.most = self.running = 0
+        self.changed = asyncio.Condition()
+
+    async def __call__(self, event: bytes) -> InvokeResult:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        async with self.changed:
+            self.batches.append([record["messageId"] for record in orjson.loads(event)["Records"]])
+            self.changed.notify_all()
+        try:
+            await self.open.wait()
+            answer = self.answers.pop(0) if self.answers else InvokeResult(b"null")
+        finally:
+            self.running -= 1
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def until(self, batches: int) -> None:
+        async with asyncio.timeout(5), self.changed:
+            await self.changed.wait_for(lambda: len(self.batches) >= batches)
+
+
+class Bench:
+    def __init__(self, mapping: EventSourceMapping, queue: FakeQueue, worker: Worker) -> None:
+        self.mapping = mapping
+        self.queue = queue
+        self.worker = worker
+        self.slept: list[float] = []
+        self.now = 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def bench(tmp_path):
+    @asynccontextmanager
+    async def make(*, concurrency: int = 2, batch: int = 10, drain: float = 5.0, queue: FakeQueue | None = None) -> AsyncIterator[Bench]:
+        source, worker = queue or FakeQueue(), Worker()
+        settings = MappingSettings("ingest", "uploads", batch, 0, visibility_timeout=30, drain_seconds=drain)
+        holder: list[Bench] = []
+        mapping = EventSourceMapping(
+            settings,
+            queue=source,
+            invoke=worker,
+            scale=FixedScale(concurrency),
+            metrics=Metrics(tmp_path),
+            clock=lambda: holder[0].now,
+            sleep=lambda seconds: holder[0].sleep(seconds),
+        )
+        holder.append(Bench(mapping, source, worker))
+        async with mapping:
+            yield holder[0]
+
+    return make
+
+
+def failed(*ids: str) -> InvokeResult:
+    return InvokeResult(orjson.dumps({"batchItemFailures": [{"itemIdentifier": i} for i in ids]}))
+
+
+async def test_what_a_function_has_done_is_deleted(bench):
+    """Ten messages are one receive, one batch, one delete."""
+    async with bench() as b:
+        ids = [f"m{n}" for n in range(10)]
+        await b.queue.send(*ids)
+        await b.queue.until_deleted(*ids)
+        assert b.worker.batches == [ids]
+        assert b.queue.receives[0] == (10, 20)
+
+
+async def test_failed_messages_stay_and_their_neighbours_go(bench):
+    """A partial batch response."""
+    async with bench() as b:
+        b.worker.answers = [failed("m2")]
+        await b.queue.send("m1", "m2", "m3")
+        await b.queue.until_deleted("m1", "m3")
+    assert b.queue.deleted == ["m1", "m3"]
+    statistics = b.mapping.statistics()
+    assert (statistics.received, statistics.deleted, statistics.kept) == (3, 2, 1)
+
+
+async def test_an_error_of_the_function_keeps_the_batch_and_the_mapping_goes_on(bench):
+    """Nothing is deleted; the next batch is worked on."""
+    async with bench() as b:
+        b.worker.answers = [failure("r", "E", "no")]
+        await b.queue.send("m1")
+        await b.worker.until(1)
+        await b.queue.send("m2")
+        await b.queue.until_deleted("m2")
+    assert b.queue.deleted == ["m2"]
+
+
+async def test_no_more_batches_are_at_work_than_the_maximum_concurrency(bench):
+    """And no message is taken that would only wait here."""
+    async with bench(concurrency=2, batch=1) as b:
+        b.worker.open.clear()
+        await b.queue.send("m1", "m2", "m3", "m4")
+        await b.worker.until(2)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert (len(b.worker.batches), b.queue.visible) == (2, ["m3", "m4"])
+        b.worker.open.set()
+        await b.queue.until_deleted("m1", "m2", "m3", "m4")
+        assert b.worker.most == 2
+
+
+async def test_a_throttled_batch_is_tried_again_with_waits(bench):
+    """The copy in hand is good until its messages are visible again."""
+    async with bench() as b:
+        b.worker.answers = [Throttled("x"), Throttled("x"), InvokeResult(b"")]
+        await b.queue.send("m1")
+        await b.queue.until_deleted("m1")
+        assert b.slept == [0.2, 0.4]
+
+
+async def test_a_batch_that_is_throttled_for_too_long_is_dropped(bench):
+    """Before the visibility timeout of 30 s; the queue has it still."""
+    async with bench() as b:
+        b.worker.answers = [Throttled("x")] * 100
+        await b.queue.send("m1")
+        while b.mapping.statistics().kept == 0:
+            await asyncio.sleep(0)
+        assert sum(b.slept) < 30
+        assert b.queue.deleted == []
+
+
+async def test_a_refused_receive_names_function_queue_and_missing_action(bench):
+    """The error is shown until SQS answers again, and polling backs off meanwhile."""
+    queue = FakeQueue()
+    queue.receive_error = QueueError("receive", "AccessDenied", "no")
+    async with bench(queue=queue) as b:
+        while len(b.slept) < 6:
+            await asyncio.sleep(0)
+        assert b.mapping.last_error == (
+            "AccessDenied: the role of function ingest lacks sqs:ReceiveMessage on queue uploads"
+        )
+        assert b.slept[:6] == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0]
+        queue.receive_error = None
+        await queue.send("m1")
+        await queue.until_deleted("m1")
+        assert b.mapping.last_error is None
+
+
+async def test_a_refused_delete_is_shown_too(bench):
+    """A receive that works does not hide it."""
+    async with bench() as b:
+        b.queue.delete_error = QueueError("delete", "AccessDenied", "no")
+        await b.queue.send("m1")
+        while b.mapping.last_error is None:
+            await asyncio.sleep(0)
+        await b.queue.send("m2")
+        await b.worker.until(2)
+        assert "sqs:DeleteMessage" in b.mapping.last_error
+
+
+async def test_the_end_lets_batches_at_work_finish(bench):
+    """No new message is taken; the one at work is answered and deleted."""
+    async with bench() as b:
+        b.worker.open.clear()
+        await b.queue.send("m1")
+        await b.worker.until(1)
+        b.mapping.stop_polling()
+        await b.queue.send("m2")
+        asyncio.get_running_loop().call_soon(b.worker.open.set)
+    assert (b.queue.deleted, b.queue.visible) == (["m1"], ["m2"])
+
+
+async def test_the_end_does_not_wait_for_ever(bench):
+    """A batch that hangs is left to the queue."""
+    async with bench(drain=0.01) as b:
+        b.worker.open.clear()
+        await b.queue.send("m1")
+        await b.worker.until(1)
+    assert b.queue.deleted == []

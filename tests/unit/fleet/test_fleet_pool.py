@@ -1,0 +1,354 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import orjson
+import pytest
+
+from fleet.credentials import CredentialsError
+from fleet.environment import Environment
+from fleet.errors import Throttled
+from fleet.functions import FunctionSpec
+from fleet.invocation import Call, Invocation, InvokeResult
+from fleet.lifecycle import Times
+from fleet.limits import Concurrency
+from fleet.metrics import Metrics
+from fleet.pool import Pool
+from fleet.scheduler import Scheduler, State
+
+
+class FakeProcess:
+    """A process that ends when it is told to."""
+
+    pid = 2**22 + 1  # above what the kernel gives
+
+    def __init__(self) -> None:
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.stopped = asyncio.Event()
+
+    async def wait(self) -> int:
+        return await asyncio.shield(self.ended)
+
+    async def stop(self, seconds: float) -> None:
+        self.stopped.set()
+        self.end(0)
+
+    def kill(self) -> None:
+        self.end(-9)
+
+    def end(self, status: int) -> None:
+        if not self.ended.done():
+            self.ended.set_result(status)
+
+
+class FakeLauncher:
+    """Hands out fake processes, and shows what was started."""
+
+    def __init__(self) -> None:
+        self.launched: asyncio.Queue[tuple[Environment, FakeProcess]] = asyncio.Queue()
+        self.error: Exception | None = None
+        self.count = 0
+
+    async def __call__(self, function: FunctionSpec, environment: Environment) -> FakeProcess:
+        self.count += 1
+        if self.error:
+            raise self.error
+        process = FakeProcess()
+        self.launched.put_nowait((environment, process))
+        return process
+
+
+class Bench:
+    """A pool with its fakes; time stands still unless a test moves it."""
+
+    def __init__(self, pool: Pool, launcher: FakeLauncher) -> None:
+        self.pool = pool
+        self.launcher = launcher
+        self.now = 0.0
+
+    def invoke(self, request_id: str = "r1") -> asyncio.Task[InvokeResult]:
+        return asyncio.create_task(self.pool.invoke(Call(b"{}", request_id=request_id)))
+
+    async def ready(self) -> tuple[Environment, FakeProcess]:
+        """The next environment that was started."""
+        return await asyncio.wait_for(self.launcher.launched.get(), 5)
+
+    async def next(self, environment: Environment) -> Invocation:
+        invocation = await asyncio.wait_for(self.pool.poll(environment), 5)
+        assert invocation is not None
+        return invocation
+
+
+@pytest.fixture
+def bench(tmp_path):
+    @asynccontextmanager
+    async def make(*, slots: int = 1, timeout: int = 3, most: int = 10, account: int = 10, **times: float) -> AsyncIterator[Bench]:
+        launcher = FakeLauncher()
+        spec = FunctionSpec("api", "shoebox-api", "arn", "a.b", 128, timeout, slots)
+        holder: list[Bench] = []
+        pool = Pool(
+            spec,
+            launch=launcher,
+            admission=Concurrency(account, {}),
+            scheduler=Scheduler(slots, most, 60.0),
+            metrics=Metrics(tmp_path),
+            times=Times(**times),
+            clock=lambda: holder[0].now if holder else 0.0,
+        )
+        holder.append(Bench(pool, launcher))
+        async with pool:
+            yield holder[0]
+
+    return make
+
+
+def kind(result: InvokeResult) -> str:
+    return str(orjson.loads(result.payload)["errorType"])
+
+
+async def test_an_invocation_starts_an_environment_and_gets_its_answer(bench):
+    """Cold start: launch, first poll, answer."""
+    async with bench() as b:
+        task = b.invoke()
+        environment, _ = await b.ready()
+        invocation = await b.next(environment)
+        b.pool.finish(environment, invocation.request_id, invocation.nonce, InvokeResult(b'"done"'))
+        assert (await task).payload == b'"done"'
+        assert b.pool.statistics().running == 0
+
+
+async def test_the_next_invocation_waits_for_the_slot_that_just_answered(bench):
+    """One environment serves a caller that calls again and again."""
+    async with bench() as b:
+        task = b.invoke("r1")
+        environment, _ = await b.ready()
+        await b.next(environment)
+        b.pool.finish(environment, "r1", None, InvokeResult(b"1"))
+        await task
+        again = b.invoke("r2")
+        await asyncio.sleep(0)
+        await b.next(environment)
+        b.pool.finish(environment, "r2", None, InvokeResult(b"2"))
+        assert (await again).payload == b"2"
+        assert b.launcher.count == 1
+
+
+async def test_a_slot_that_never_comes_back_is_replaced(bench):
+    """The waiting invocation does not wait for it longer than a moment."""
+    async with bench(check=0.01) as b:
+        task = b.invoke("r1")
+        environment, _ = await b.ready()
+        await b.next(environment)
+        b.pool.finish(environment, "r1", None, InvokeResult(b"1"))
+        await task
+        waiting = b.invoke("r2")
+        await asyncio.sleep(0)
+        b.now = 10.0
+        other, _ = await b.ready()
+        await b.next(other)
+        b.pool.finish(other, "r2", None, InvokeResult(b"2"))
+        await waiting
+
+
+async def test_many_slots_share_one_environment(bench):
+    """Four invocations, four slots, one start."""
+    async with bench(slots=4) as b:
+        tasks = [b.invoke(f"r{n}") for n in range(4)]
+        environment, _ = await b.ready()
+        for _ in range(4):
+            invocation = await b.next(environment)
+            b.pool.finish(environment, invocation.request_id, None, InvokeResult(b"1"))
+        await asyncio.gather(*tasks)
+        assert b.launcher.count == 1
+
+
+async def test_a_crash_fails_what_ran_and_the_next_invocation_gets_a_new_environment(bench):
+    """Runtime.ExitError with the signal, and a replacement on demand."""
+    async with bench() as b:
+        task = b.invoke("r1")
+        environment, process = await b.ready()
+        await b.next(environment)
+        process.end(-9)
+        result = await task
+        assert (kind(result), result.function_error) == ("Runtime.ExitError", "Unhandled")
+        assert b"signal: killed" in result.payload
+        again = b.invoke("r2")
+        other, _ = await b.ready()
+        await b.next(other)
+        b.pool.finish(other, "r2", None, InvokeResult(b"1"))
+        await again
+
+
+async def test_an_init_error_is_what_the_invocation_gets(bench):
+    """The runtime's own words reach the caller; the environment is ended."""
+    async with bench() as b:
+        task = b.invoke()
+        environment, process = await b.ready()
+        b.pool.fail_init(environment, b'{"errorType":"Runtime.ImportModuleError"}')
+        assert kind(await task) == "Runtime.ImportModuleError"
+        await process.stopped.wait()
+
+
+async def test_a_process_that_ends_before_it_is_ready_is_an_exit_error(bench):
+    """With its exit status."""
+    async with bench() as b:
+        task = b.invoke()
+        _, process = await b.ready()
+        process.end(3)
+        result = await task
+        assert kind(result) == "Runtime.ExitError"
+        assert b"exit status 3" in result.payload
+
+
+async def test_an_environment_that_is_not_ready_in_time_is_killed(bench):
+    """The init phase has its own limit."""
+    async with bench(init=0.01) as b:
+        task = b.invoke()
+        _, process = await b.ready()
+        assert kind(await task) == "Sandbox.Timedout"
+        assert await process.ended == -9
+
+
+@pytest.mark.parametrize("error", [CredentialsError("no role"), FileNotFoundError("no python")])
+async def test_an_environment_that_cannot_be_launched_fails_the_invocation(bench, error):
+    """And the pool lives on."""
+    async with bench() as b:
+        b.launcher.error = error
+        result = await b.invoke()
+        assert kind(result) == "Runtime.InvalidEntrypoint"
+        assert str(error).encode() in result.payload
+        b.launcher.error = None
+        task = b.invoke("r2")
+        environment, _ = await b.ready()
+        await b.next(environment)
+        b.pool.finish(environment, "r2", None, InvokeResult(b"1"))
+        await task
+
+
+async def test_time_is_up_for_the_caller_and_the_classic_environment_is_ended(bench):
+    """AWS's message with the limit; the environment of a single slot goes with its hanging handler."""
+    async with bench(timeout=0) as b:
+        task = b.invoke("r1")
+        environment, process = await b.ready()
+        await b.next(environment)
+        result = await task
+        assert kind(result) == "Sandbox.Timedout"
+        assert b" r1 Task timed out after 0.00 seconds" in result.payload
+        await process.stopped.wait()
+
+
+async def test_with_many_slots_a_timeout_takes_one_slot_only(bench):
+    """The environment works on; the slot is back when it asks for more."""
+    async with bench(slots=2, timeout=0) as b:
+        task = b.invoke("r1")
+        environment, process = await b.ready()
+        await b.next(environment)
+        await task
+        assert environment.state is State.READY
+        assert not process.stopped.is_set()
+
+
+async def test_a_refused_invocation_says_why(bench):
+    """Throttled with AWS's reason; the place of one that ended is free."""
+    async with bench(account=1) as b:
+        first = b.invoke("r1")
+        environment, _ = await b.ready()
+        with pytest.raises(Throttled) as refused:
+            await b.invoke("r2")
+        assert refused.value.reason == "ConcurrentInvocationLimitExceeded"
+        await b.next(environment)
+        b.pool.finish(environment, "r1", None, InvokeResult(b"1"))
+        await first
+        third = b.invoke("r3")
+        await asyncio.sleep(0)
+        assert b.pool.statistics().waiting == 1
+        third.cancel()
+
+
+async def test_waiting_for_a_slot_has_an_end(bench):
+    """With every environment busy the caller is told to come again."""
+    async with bench(most=1, wait=0.01) as b:
+        first = b.invoke("r1")
+        environment, _ = await b.ready()
+        await b.next(environment)
+        with pytest.raises(Throttled):
+            await b.invoke("r2")
+        assert b.pool.statistics().waiting == 0
+        b.pool.finish(environment, "r1", None, InvokeResult(b"1"))
+        await first
+
+
+async def test_a_caller_that_goes_leaves_no_trace_in_the_queue(bench):
+    """What waits is dropped, and its place is given back."""
+    async with bench(account=1) as b:
+        task = b.invoke("r1")
+        await b.ready()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert b.pool.statistics().waiting == 0
+        again = b.invoke("r2")
+        await asyncio.sleep(0)
+        assert b.pool.statistics().waiting == 1
+        again.cancel()
+
+
+async def test_an_invocation_that_never_reached_its_slot_is_offered_again_and_first(bench):
+    """A poller that vanished between decision and answer loses nothing."""
+    async with bench(most=1) as b:
+        first, second = b.invoke("r1"), b.invoke("r2")
+        environment, _ = await b.ready()
+        lost = await b.next(environment)
+        b.pool.offer_again(environment, lost)
+        for expected in ("r1", "r2"):
+            invocation = await b.next(environment)
+            assert invocation.request_id == expected
+            b.pool.finish(environment, expected, None, InvokeResult(expected.encode()))
+        assert [(await task).payload for task in (first, second)] == [b"r1", b"r2"]
+
+
+async def test_idle_environments_are_ended(bench):
+    """After the scheduler's time without an invocation."""
+    async with bench() as b:
+        task = b.invoke("r1")
+        environment, process = await b.ready()
+        await b.next(environment)
+        b.pool.finish(environment, "r1", None, InvokeResult(b"1"))
+        await task
+        b.pool.poll(environment)
+        b.now = 59.0
+        b.pool.retire()
+        assert environment.state is State.READY
+        b.now = 60.0
+        b.pool.retire()
+        await process.stopped.wait()
+
+
+async def test_credentials_that_end_retire_an_environment_but_not_its_work(bench):
+    """The invocation that runs is answered; the next one gets another environment."""
+    async with bench() as b:
+        first = b.invoke("r1")
+        environment, process = await b.ready()
+        environment.retire_at = 100.0
+        await b.next(environment)
+        b.now = 100.0
+        b.pool.retire()
+        second = b.invoke("r2")
+        other, _ = await b.ready()
+        assert not process.stopped.is_set()
+        b.pool.finish(environment, "r1", None, InvokeResult(b"1"))
+        assert (await first).payload == b"1"
+        await process.stopped.wait()
+        await b.next(other)
+        b.pool.finish(other, "r2", None, InvokeResult(b"2"))
+        await second
+
+
+async def test_the_end_of_a_pool_ends_everything(bench):
+    """Processes that start or run are stopped; whoever waits is told."""
+    async with bench(most=1) as b:
+        running, waiting = b.invoke("r1"), b.invoke("r2")
+        environment, process = await b.ready()
+        await b.next(environment)
+    assert process.stopped.is_set()
+    assert [kind(await task) for task in (running, waiting)] == ["Runtime.ExitError"] * 2
