@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-
 from upload_service import Service, running_service
 
 JPEG = b"\xff\xd8\xff\xe0"
 MakePicture = Callable[..., Path]
+MakeFolder = Callable[..., Path]
 
 
 @pytest_asyncio.fixture
@@ -33,3 +34,22 @@ def picture(tmp_path: Path) -> MakePicture:
         return path
 
     return make
+
+
+@pytest.fixture
+def folder(picture: MakePicture) -> MakeFolder:
+    """`folder(12)` writes twelve pictures, 00.jpg to 11.jpg, and returns their folder."""
+
+    def make(count: int, size: int = 5000) -> Path:
+        return [picture(f"{n:02}.jpg", size) for n in range(count)][-1].parent
+
+    return make
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -29,7 +29,9 @@ async def test_a_large_file_goes_in_parts(service: Service, picture: MakePicture
     assert report.bytes_sent == SIZE + 900_000
 
 
-@pytest.mark.parametrize("fault", [Fault("part", status=500), Fault("part", drop_after=100_000), Fault("part", status=403)])
+@pytest.mark.parametrize(
+    "fault", [Fault("part", status=500), Fault("part", drop_after=100_000), Fault("part", status=403)]
+)
 async def test_only_the_part_that_failed_is_sent_again(service: Service, picture: MakePicture, fault: Fault) -> None:
     """A fault costs one part, with a fresh URL."""
     service.faults = [fault]
@@ -109,14 +111,16 @@ async def test_an_upload_that_was_given_up_is_begun_anew(service: Service, pictu
     """When the service no longer knows the upload, the file is registered again and sent whole."""
     path = picture("large.jpg", SIZE)
 
+    shown: list[events.Event] = []
+
     def give_up(event: events.Event) -> None:
+        shown.append(event)
         file = next(iter(service.files.values()), None)
         if file and len(file.parts) == 4 and service.count("open_multipart") == 1:
             file.upload_id = None
             file.parts.clear()
 
-    shown: list[events.Event] = []
-    report = await upload(service, path, listener=lambda event: (give_up(event), shown.append(event)), concurrency=1)
+    report = await upload(service, path, listener=give_up, concurrency=1)
 
     assert report.succeeded
     assert service.count("open_multipart") == 2

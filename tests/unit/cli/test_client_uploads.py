@@ -20,6 +20,7 @@ from shoebox.client.uploads import Uploader, UploadSettings
 
 QUICK = RetryPolicy(attempts=4, first=0.01, longest=0.02, jitter=0.0)
 MakePicture = Callable[..., Path]
+MakeFolder = Callable[..., Path]
 
 
 async def upload(
@@ -44,11 +45,11 @@ async def test_a_folder_is_stored_and_followed_to_its_end(service: Service, pict
     assert report.bytes_sent == service.stored_bytes() == 15_000
 
 
-async def test_registrations_go_in_hundreds(service: Service, picture: MakePicture) -> None:
+async def test_registrations_go_in_hundreds(service: Service, folder: MakeFolder) -> None:
     """250 files are three registrations and 250 uploads, at most `concurrency` at once."""
-    folder = [picture(f"{n}.jpg", 60) for n in range(250)][0].parent
+    photos = folder(250, 60)
 
-    report = await upload(service, folder, concurrency=3)
+    report = await upload(service, photos, concurrency=3)
 
     assert report.count(Outcome.READY) == 250
     assert service.register_sizes == [100, 100, 50]
@@ -56,12 +57,12 @@ async def test_registrations_go_in_hundreds(service: Service, picture: MakePictu
     assert service.most_putting <= 3
 
 
-async def test_a_second_run_sends_nothing(service: Service, picture: MakePicture) -> None:
+async def test_a_second_run_sends_nothing(service: Service, folder: MakeFolder) -> None:
     """What is stored already is a success, and costs no bytes."""
-    folder = [picture(f"{n}.jpg") for n in range(5)][0].parent
-    await upload(service, folder)
+    photos = folder(5)
+    await upload(service, photos)
 
-    again = await upload(service, folder)
+    again = await upload(service, photos)
 
     assert again.succeeded
     assert all(record.already_stored for record in again.records)
@@ -229,20 +230,20 @@ async def test_a_wrong_token_ends_the_run(service: Service, picture: MakePicture
     assert (service.count("register"), service.count("put")) == (1, 0)
 
 
-async def test_a_storage_that_is_gone_ends_the_run(service: Service, picture: MakePicture) -> None:
+async def test_a_storage_that_is_gone_ends_the_run(service: Service, folder: MakeFolder) -> None:
     """After three files in a row that reach nobody, the others are not tried."""
     service.faults = [Fault("put", times=999, drop_after=0)]
-    folder = [picture(f"{n:02}.jpg") for n in range(20)][0].parent
+    photos = folder(20)
 
     with pytest.raises(Unreachable):
-        await upload(service, folder, concurrency=1)
+        await upload(service, photos, concurrency=1)
 
     assert service.count("put") == 3 * QUICK.attempts
 
 
-async def test_an_interrupted_run_is_continued_by_the_next(service: Service, picture: MakePicture) -> None:
+async def test_an_interrupted_run_is_continued_by_the_next(service: Service, folder: MakeFolder) -> None:
     """What was stored before the interruption is not sent again; what was not, is."""
-    folder = [picture(f"{n:02}.jpg") for n in range(12)][0].parent
+    photos = folder(12)
     stored: list[events.Event] = []
     five = asyncio.Event()
 
@@ -252,7 +253,7 @@ async def test_an_interrupted_run_is_continued_by_the_next(service: Service, pic
             five.set()
             service.faults = [Fault("put", times=99, hang=True)]
 
-    run = asyncio.create_task(upload(service, folder, concurrency=1, listener=listen))
+    run = asyncio.create_task(upload(service, photos, concurrency=1, listener=listen))
     await five.wait()
     await service.hung.wait()
     run.cancel()
@@ -262,7 +263,7 @@ async def test_an_interrupted_run_is_continued_by_the_next(service: Service, pic
         service._polled(file)
     service.faults, before = [], service.count("put")
 
-    report = await upload(service, folder)
+    report = await upload(service, photos)
 
     assert report.succeeded
     assert sum(record.already_stored for record in report.records) == 5

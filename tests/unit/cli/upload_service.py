@@ -104,7 +104,7 @@ class Service:
     # --- handlers ----------------------------------------------------------------------------------------------
 
     @web.middleware
-    async def middleware(self, request: web.Request, handler: Any) -> web.StreamResponse:
+    async def _middleware(self, request: web.Request, handler: Any) -> web.StreamResponse:
         kind = request.match_info.route.name or "other"
         call = Call(kind, asyncio.get_running_loop().time())
         self.calls.append(call)
@@ -131,10 +131,10 @@ class Service:
         await request.read()
         return web.Response(status=fault.status or 500, text=fault.body, headers=fault.headers)
 
-    async def get_limits(self, request: web.Request) -> web.Response:
+    async def _get_limits(self, request: web.Request) -> web.Response:
         return web.json_response(self.limits)
 
-    async def register(self, request: web.Request) -> web.Response:
+    async def _register(self, request: web.Request) -> web.Response:
         entries = (await request.json())["files"]
         self.register_sizes.append(len(entries))
         return web.json_response({"files": [self._entry(entry) for entry in entries]})
@@ -179,7 +179,7 @@ class Service:
             "renditions": [],
         }
 
-    async def put(self, request: web.Request) -> web.Response:
+    async def _put(self, request: web.Request) -> web.Response:
         self.putting += 1
         self.most_putting = max(self.most_putting, self.putting)
         try:
@@ -199,7 +199,7 @@ class Service:
         assert hashlib.sha256(body).hexdigest() == file.registration["sha256"]
         file.body, file.polls_left = body, self.polls_until_ready
 
-    async def list_files(self, request: web.Request) -> web.Response:
+    async def _list_files(self, request: web.Request) -> web.Response:
         if ids := request.query.getall("id", []):
             assert len(ids) <= 100
             assert request.query["urls"] == "false"
@@ -219,11 +219,11 @@ class Service:
                 file.finished_at = file.registered_at + timedelta(milliseconds=123)
         return self.document(file)
 
-    async def get_file(self, request: web.Request) -> web.Response:
+    async def _get_file(self, request: web.Request) -> web.Response:
         file = self.files.get(request.match_info["file_id"])
         return web.json_response(self.document(file)) if file else problem(404, "not_found", "There is no such file.")
 
-    async def delete(self, request: web.Request) -> web.Response:
+    async def _delete(self, request: web.Request) -> web.Response:
         file = self.files.pop(request.match_info["file_id"], None)
         if file is None:
             return problem(404, "not_found", "There is no such file.")
@@ -231,13 +231,13 @@ class Service:
 
     # --- multipart ---------------------------------------------------------------------------------------------
 
-    async def open_multipart(self, request: web.Request) -> web.Response:
+    async def _open_multipart(self, request: web.Request) -> web.Response:
         file = self.files[request.match_info["file_id"]]
         status = 200 if file.upload_id else 201
         file.upload_id = file.upload_id or f"upload-{len(self.calls)}"
-        return web.json_response(self._multipart(file), status=status)
+        return web.json_response(self._facts(file), status=status)
 
-    def _multipart(self, file: StoredFile) -> dict[str, Any]:
+    def _facts(self, file: StoredFile) -> dict[str, Any]:
         part_bytes = self.limits["part_bytes"]
         parts = -(-file.registration["size"] // part_bytes)
         return {"upload_id": file.upload_id, "part_bytes": part_bytes, "parts": parts}
@@ -246,16 +246,16 @@ class Service:
         file = self.files.get(request.match_info["file_id"])
         return file if file and file.upload_id == request.match_info["upload_id"] else None
 
-    async def multipart(self, request: web.Request) -> web.Response:
+    async def _multipart(self, request: web.Request) -> web.Response:
         file = self._open(request)
         if file is None:
             return problem(404, "not_found", "There is no such upload.")
         done = [
             {"part": n, "size": len(b), "sha256": hashlib.sha256(b).hexdigest()} for n, b in sorted(file.parts.items())
         ]
-        return web.json_response({**self._multipart(file), "done": done})
+        return web.json_response({**self._facts(file), "done": done})
 
-    async def sign_parts(self, request: web.Request) -> web.Response:
+    async def _sign_parts(self, request: web.Request) -> web.Response:
         file = self._open(request)
         if file is None:
             return problem(404, "not_found", "There is no such upload.")
@@ -267,7 +267,7 @@ class Service:
             signed.append({"part": wanted["part"], **self._instruction(path, length, wanted["sha256"])})
         return web.json_response({"parts": signed})
 
-    async def put_part(self, request: web.Request) -> web.Response:
+    async def _put_part(self, request: web.Request) -> web.Response:
         body = await request.read()
         file = self._open(request)
         if file is None:
@@ -278,11 +278,11 @@ class Service:
         file.parts[int(request.match_info["part"])] = body
         return web.Response()
 
-    async def complete(self, request: web.Request) -> web.Response:
+    async def _complete(self, request: web.Request) -> web.Response:
         file = self._open(request)
         if file is None:
             return problem(404, "not_found", "There is no such upload.")
-        if len(file.parts) != self._multipart(file)["parts"]:
+        if len(file.parts) != self._facts(file)["parts"]:
             return problem(409, "conflict", "Parts are missing.")
         self._store(file, b"".join(body for _, body in sorted(file.parts.items())))
         file.upload_id = None
@@ -309,21 +309,21 @@ def _base64(digest: bytes) -> str:
 async def running_service() -> AsyncIterator[Service]:
     """A service on a free port of 127.0.0.1."""
     service = Service()
-    app = web.Application(middlewares=[service.middleware], client_max_size=10_000_000)
+    app = web.Application(middlewares=[service._middleware], client_max_size=10_000_000)
     one, upload = "/v1/files/{file_id}", "/v1/files/{file_id}/multipart/{upload_id}"
     app.add_routes(
         [
-            web.get("/v1/limits", service.get_limits, name="limits"),
-            web.post("/v1/files", service.register, name="register"),
-            web.get("/v1/files", service.list_files, name="poll", allow_head=False),
-            web.get(one, service.get_file, name="get", allow_head=False),
-            web.delete(one, service.delete, name="delete"),
-            web.post(f"{one}/multipart", service.open_multipart, name="open_multipart"),
-            web.get(upload, service.multipart, name="multipart", allow_head=False),
-            web.post(f"{upload}/parts", service.sign_parts, name="sign_parts"),
-            web.post(f"{upload}/complete", service.complete, name="complete"),
-            web.put("/bucket/{file_id}", service.put, name="put"),
-            web.put("/bucket/{file_id}/{upload_id}/{part}", service.put_part, name="part"),
+            web.get("/v1/limits", service._get_limits, name="limits"),
+            web.post("/v1/files", service._register, name="register"),
+            web.get("/v1/files", service._list_files, name="poll", allow_head=False),
+            web.get(one, service._get_file, name="get", allow_head=False),
+            web.delete(one, service._delete, name="delete"),
+            web.post(f"{one}/multipart", service._open_multipart, name="open_multipart"),
+            web.get(upload, service._multipart, name="multipart", allow_head=False),
+            web.post(f"{upload}/parts", service._sign_parts, name="sign_parts"),
+            web.post(f"{upload}/complete", service._complete, name="complete"),
+            web.put("/bucket/{file_id}", service._put, name="put"),
+            web.put("/bucket/{file_id}/{upload_id}/{part}", service._put_part, name="part"),
         ]
     )
     runner = web.AppRunner(app, shutdown_timeout=0.1)

@@ -1,0 +1,78 @@
+"""Which service a command talks to, and with which token."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from shoebox.cli.exits import CliError, Exit
+from shoebox.cli.folder import DataFolder
+from shoebox.cli.output import Output
+
+if TYPE_CHECKING:
+    from shoebox.client.api import Api
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+TENANT, USER = "demo", "you"
+TOKEN_SECONDS = 12 * 3600
+_HERE = {"127.0.0.1", "localhost", "::1"}
+
+
+@asynccontextmanager
+async def open_service(
+    url: str | None, token: str | None, data: Path, output: Output, *, connections: int = 20
+) -> AsyncIterator[Api]:
+    """The API that the options name. The first answers are waited for briefly; ask `Api.with_retry` for patience.
+
+    Raises:
+        CliError: there is no token.
+    """
+    from shoebox.client.api import open_api
+    from shoebox.client.retry import RetryPolicy
+
+    url = url or DataFolder(data).gateway_url() or DEFAULT_URL
+    token = token or local_token(url, data, output)
+    async with open_api(url, token, retry=RetryPolicy(attempts=3), connections=connections) as api:
+        yield api
+
+
+def local_token(url: str, data: Path, output: Output) -> str:
+    """A token for the local stack's demo tenant, where its key lies in the data folder.
+
+    Raises:
+        CliError: the service is elsewhere, or there is no key.
+    """
+    key = DataFolder(data).key_file(TENANT)
+    if urlsplit(url).hostname not in _HERE or not key.exists():
+        raise CliError(
+            f"There is no token for {url}.",
+            hint="Set one with --token or SHOEBOX_TOKEN. `shoebox up` makes a key that local tokens are minted with.",
+            exit_code=Exit.NOT_ALLOWED,
+        )
+    output.say(f"[dim]No token given: using one for {USER} of {TENANT}, minted with {key}.[/dim]")
+    return mint(key, TENANT, USER)
+
+
+def mint(
+    key: Path, tenant: str, user: str, *, scopes: tuple[str, ...] | None = None, lifetime: int = TOKEN_SECONDS
+) -> str:
+    """A token signed with a key file; all scopes unless some are named.
+
+    Raises:
+        CliError: the key cannot be used, or a claim would be refused.
+    """
+    from shoebox.keys import KeyFileError, KeyPair
+    from shoebox.tokens import SCOPES, mint_token
+
+    try:
+        pair = KeyPair.load(key)
+        return mint_token(pair, tenant=tenant, user=user, scopes=scopes or SCOPES, lifetime=lifetime, now=time.time())
+    except KeyFileError as error:
+        hint = "`shoebox up` makes the demo tenant's key; name another with --key."
+        raise CliError(f"No token without a key: {error}.", hint=hint, exit_code=Exit.LOCAL) from error
+    except ValueError as error:
+        raise CliError(f"Such a token would be refused: {error}.", exit_code=Exit.USAGE) from error

@@ -1,0 +1,29 @@
+"""The tree of commands. Only signatures are imported here; each command imports its work when it runs."""
+
+from __future__ import annotations
+
+import typer
+
+from shoebox.cli import demo, doctor, files, token, up, upload
+
+app = typer.Typer(
+    name="shoebox",
+    help=(
+        "Shoebox keeps photos: upload them, look after them, run the whole stack on this machine.\n\n"
+        "[bold]Examples[/bold]\n"
+        "  shoebox demo                  [dim]photos go in, renditions come out[/dim]\n"
+        "  shoebox up                    [dim]the whole stack; Ctrl-C ends it[/dim]\n"
+        "  shoebox upload ~/Pictures     [dim]to the stack that runs[/dim]\n"
+        "  shoebox files list --json     [dim]for other programs[/dim]"
+    ),
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(rich_help_panel="Photos")(upload.upload)
+app.add_typer(files.app, name="files", rich_help_panel="Photos")
+app.command(rich_help_panel="Local stack")(up.up)
+app.command(rich_help_panel="Local stack")(demo.demo)
+app.command(rich_help_panel="Local stack")(doctor.doctor)
+app.add_typer(token.app, name="token", rich_help_panel="Local stack")

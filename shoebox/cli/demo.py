@@ -1,0 +1,79 @@
+"""`shoebox demo`: photos go in, renditions come out, and each outcome is checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shoebox.cli.options import DATA, Data, Json, NoProgress, Quiet
+from shoebox.cli.output import Output
+
+if TYPE_CHECKING:
+    from shoebox.cli.folder import DataFolder
+    from shoebox.client.records import Report
+    from shoebox.samples import Sample
+
+
+def demo(
+    small: Annotated[
+        bool, typer.Option("--small", envvar="SHOEBOX_SMALL", help="Leave out the photos of 12 and 24 megapixels.")
+    ] = False,
+    data: Data = DATA,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Start the stack, upload sample photos, wait for each, show what became of them, and stop.
+
+    [bold]Examples[/bold]
+      shoebox demo
+      shoebox demo --small --json
+
+    Two of the samples are damaged on purpose, and must be rejected.
+    Exit code 0: every photo ended as it should. 1: some did not. 5: the stack could not start.
+    """
+    from shoebox.cli.exits import Exit
+    from shoebox.cli.run import run
+
+    output = Output(json=json, quiet=quiet, progress=not no_progress)
+    if not run(_demo(data, output, small=small)):
+        raise typer.Exit(Exit.FAILED)
+
+
+async def _demo(data: Path, output: Output, *, small: bool) -> bool:
+    from shoebox.cli.demo_results import show
+    from shoebox.cli.demo_samples import samples
+    from shoebox.cli.folder import DataFolder
+
+    folder = DataFolder(data)
+    made = await samples(folder.samples, output, small=small)
+    report = await _upload_all(made, folder, output)
+    return show(report, made, output)
+
+
+async def _upload_all(made: list[Sample], folder: DataFolder, output: Output) -> Report:
+    from fleet.local import LocalSettings
+    from shoebox.cli.errorline import ErrorLine
+    from shoebox.cli.local import ROOT, addresses, stack_file, started
+    from shoebox.cli.progress import shown
+    from shoebox.client.api import open_api
+    from shoebox.client.uploads import Uploader
+
+    settings = LocalSettings(
+        stack_file=stack_file(),
+        task_root=ROOT,
+        data_dir=folder.demo,
+        fresh=True,
+        emulator_port=0,
+        gateway_port=0,
+        control_port=0,
+    )
+    async with started(settings, folder, output, ErrorLine(output)) as local:
+        found = addresses(local, folder)
+        output.say(f"Uploading {len(made)} photos to {found['url']}")
+        async with open_api(found["url"], found["token"]) as api, shown(output) as listener:
+            report = await Uploader(api, await api.limits(), listener=listener).run([sample.path for sample in made])
+        output.say("Stopping the stack …")
+    return report

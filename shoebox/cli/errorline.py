@@ -1,0 +1,75 @@
+"""Errors of a running stack, as they come: logs go to files, people see one compact line about them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from shoebox.cli.output import Output, safe
+
+_BAD = {"error", "critical", "fatal"}
+_PAUSE = 1.0
+_OURS = {"emulator.died"}  # it ends the command, with a message of its own
+
+
+class ErrorLine:
+    """Counts error lines by where and what; shows what is new once a second."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._shown: Counter[tuple[str, str]] = Counter()
+
+    @property
+    def total(self) -> int:
+        """Errors so far."""
+        return self._counts.total()
+
+    def line(self, function: str, line: bytes) -> None:
+        """A line that a function printed; those that are no JSON, or no error, are left to the log."""
+        if b"level" not in line:
+            return
+        try:
+            fields = json.loads(line)
+        except ValueError:
+            return
+        if isinstance(fields, dict) and str(fields.get("level", "")).lower() in _BAD:
+            self._note(function, fields.get("event") or fields.get("message") or fields.get("errorType") or "error")
+
+    async def show(self, logs: str) -> None:
+        """Show new errors until cancelled; `logs` says where to read more."""
+        while True:
+            await asyncio.sleep(_PAUSE)
+            for where, what in self._counts - self._shown:
+                count = self._counts[where, what]
+                times = f" ({count} times)" if count > 1 else ""
+                self._output.say(f"[red]✗[/red] {safe(where)}: {safe(what)}{times} [dim]{safe(logs)}[/dim]")
+            self._shown = self._counts.copy()
+
+    @contextmanager
+    def log_to(self, path: Path) -> Iterator[None]:
+        """From now on, our own log lines go to this file; a new one each time."""
+        import structlog
+
+        from shoebox.telemetry import configure_logging
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        configure_logging()
+        processors = structlog.get_config()["processors"]
+        structlog.configure(
+            processors=[self._watch, *processors], logger_factory=structlog.BytesLoggerFactory(path.open("wb"))
+        )
+        yield
+
+    def _watch(self, _: Any, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if method in _BAD and fields["event"] not in _OURS:
+            self._note("fleet", fields["event"])
+        return fields
+
+    def _note(self, where: str, what: object) -> None:
+        self._counts[where, str(what)[:200]] += 1

@@ -1,0 +1,97 @@
+"""Options that several commands share. Each is an environment variable, too."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_OUTPUT = "Output"
+_SERVICE = "Service"
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+Json = Annotated[
+    bool,
+    typer.Option("--json", envvar="SHOEBOX_JSON", help="One JSON document on stdout.", rich_help_panel=_OUTPUT),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", envvar="SHOEBOX_QUIET", help="Say nothing but errors and data.", rich_help_panel=_OUTPUT
+    ),
+]
+NoProgress = Annotated[
+    bool,
+    typer.Option("--no-progress", envvar="SHOEBOX_NO_PROGRESS", help="No progress.", rich_help_panel=_OUTPUT),
+]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SHOEBOX_URL",
+        metavar="URL",
+        help="Address of the service. Else: the running local stack, or http://127.0.0.1:8080.",
+        rich_help_panel=_SERVICE,
+        show_default=False,
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SHOEBOX_TOKEN",
+        metavar="JWT",
+        help="Token of a user. Else, on this machine: one for the demo tenant's user `you`.",
+        rich_help_panel=_SERVICE,
+        show_default=False,
+    ),
+]
+Data = Annotated[
+    Path,
+    typer.Option(
+        envvar="SHOEBOX_DATA",
+        metavar="FOLDER",
+        help="Folder of the local stack: its data, keys and logs.",
+        rich_help_panel="Local stack",
+    ),
+]
+Port = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=65_535,
+        envvar="SHOEBOX_PORT",
+        help="Port of the gateway; 0: any free one.",
+        rich_help_panel="Local stack",
+    ),
+]
+EmulatorPort = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=65_535,
+        envvar="SHOEBOX_EMULATOR_PORT",
+        help="Port of the AWS emulator; 0: any free one.",
+        rich_help_panel="Local stack",
+    ),
+]
+StackFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--stack",
+        envvar="SHOEBOX_STACK",
+        metavar="FILE",
+        show_default=False,
+        help="Description of the stack. Else: stack.yaml here, or Shoebox's own.",
+        rich_help_panel="Local stack",
+    ),
+]
+DATA = Path(".shoebox")
+
+
+def seconds(text: str) -> int:
+    """Seconds that a time like 90, 30s, 15m, 12h or 1d says, for an option's `parser`."""
+    found = re.fullmatch(r"(\d{1,9})([smhd]?)", text.strip().lower())
+    if not found:
+        raise typer.BadParameter(f"{text!r} is no time; write it like 90, 30s, 15m, 12h or 1d.")
+    return int(found[1]) * _UNITS[found[2]]

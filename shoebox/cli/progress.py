@@ -1,0 +1,100 @@
+"""Shows an upload on stderr: live bars where people look, a line now and then where a log is written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from shoebox.cli.output import Output, safe, size_text
+from shoebox.cli.tally import Tally
+from shoebox.client import events
+
+_REFRESH = 0.1
+_LINE_SECONDS = 5.0
+
+
+@asynccontextmanager
+async def shown(output: Output, *, wait: bool = True) -> AsyncIterator[events.Listener]:
+    """A listener whose events are shown while the `async with` lasts. `wait`: the processing is shown, too."""
+    if not output.progress:
+        yield events.nobody
+        return
+    tally = Tally()
+
+    def listen(event: events.Event) -> None:
+        tally(event)
+        if isinstance(event, events.Retrying):
+            name = event.record.name if event.record else "a batch"
+            output.say(f"[yellow]↻[/yellow] {safe(name)}: trying again. {safe(event.detail)}")
+
+    show = _bars(tally, output, wait=wait) if output.talk.is_terminal else _lines(tally, output)
+    task = asyncio.create_task(show)
+    try:
+        yield listen
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _lines(tally: Tally, output: Output) -> None:
+    while True:
+        await asyncio.sleep(_LINE_SECONDS)
+        output.say(
+            f"… {tally.found} found, {tally.stored} stored "
+            f"({size_text(tally.bytes_sent)} of {size_text(tally.bytes_total)}), "
+            f"{tally.processing} being processed, {tally.settled} done"
+        )
+
+
+async def _bars(tally: Tally, output: Output, *, wait: bool) -> None:
+    bars = _Bars(tally, output, wait=wait)
+    with bars.progress:
+        try:
+            while True:
+                bars.update()
+                await asyncio.sleep(_REFRESH)
+        finally:
+            bars.update()
+
+
+class _Bars:
+    """Three bars: files read, bytes uploaded, files processed."""
+
+    def __init__(self, tally: Tally, output: Output, *, wait: bool) -> None:
+        self._tally = tally
+        self.progress = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(),
+            TextColumn("{task.fields[text]}"),
+            _Rate(),
+            TimeRemainingColumn(compact=True),
+            console=output.talk,
+            transient=True,
+        )
+        self._reading = self.progress.add_task("Reading", total=None, text="")
+        self._uploading = self.progress.add_task("Uploading", total=None, text="", in_bytes=True)
+        self._processing = self.progress.add_task("Processing", total=None, text="", visible=wait)
+
+    def update(self) -> None:
+        """Show what the tally says now."""
+        tally, update = self._tally, self.progress.update
+        of_all = f"of {tally.found} files" if tally.all_found else f"of {tally.found}+ files"
+        total = tally.found if tally.all_found else None
+        sent = f"{size_text(tally.bytes_sent)} of {size_text(tally.bytes_total)}"
+        update(self._reading, completed=tally.hashed, total=total, text=f"{tally.hashed} {of_all}")
+        update(self._uploading, completed=tally.bytes_sent, total=max(tally.bytes_total, 1), text=sent)
+        update(self._processing, completed=tally.settled, total=total, text=f"{tally.settled} {of_all}")
+
+
+class _Rate(ProgressColumn):
+    """Bytes a second, where bytes are counted."""
+
+    def render(self, task: Task) -> Text:
+        if not task.fields.get("in_bytes") or task.speed is None:
+            return Text("")
+        return Text(f"{size_text(task.speed)}/s", style="progress.data.speed")

@@ -1,0 +1,49 @@
+"""Runs a command's coroutine: Ctrl-C, SIGTERM and SIGHUP cancel it, and a client's error becomes a clear end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from shoebox.cli.exits import of_client_error
+from shoebox.client.errors import ClientError
+
+Result = TypeVar("Result")
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run `work` to its end.
+
+    Raises:
+        CliError: it ended with a client's error.
+        KeyboardInterrupt: it was interrupted, and has cleaned up.
+    """
+    import stamina
+
+    stamina.instrumentation.set_on_retry_hooks([])  # its own would log to stdout; we tell of retries ourselves
+    try:
+        return asyncio.run(_terminable(work))
+    except ClientError as error:
+        raise of_client_error(error) from error
+
+
+async def _terminable(work: Coroutine[Any, Any, Result]) -> Result:
+    """SIGTERM, and a terminal that is closed, do as Ctrl-C."""
+    task = asyncio.ensure_future(work)
+    terminated = False
+
+    def terminate() -> None:
+        nonlocal terminated
+        terminated = True
+        task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, terminate)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if terminated:
+            raise KeyboardInterrupt from None
+        raise

@@ -1,0 +1,110 @@
+"""`shoebox up`: the whole stack in the foreground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shoebox.cli.options import DATA, Data, EmulatorPort, Json, NoProgress, Port, Quiet, StackFile
+from shoebox.cli.output import Output
+
+if TYPE_CHECKING:
+    from fleet.local import LocalSettings
+
+_PANEL = "Local stack"
+
+
+def up(
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", envvar="SHOEBOX_FRESH", help="Throw stored photos away first.", rich_help_panel=_PANEL),
+    ] = False,
+    port: Port = 8080,
+    emulator_port: EmulatorPort = 4566,
+    control_port: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=65_535,
+            envvar="SHOEBOX_CONTROL_PORT",
+            help="Port of Invoke and /metrics; 0: any free one.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = 9001,
+    free_ports: Annotated[
+        bool,
+        typer.Option("--free-ports", envvar="SHOEBOX_FREE_PORTS", help="Any free ports.", rich_help_panel=_PANEL),
+    ] = False,
+    stack: StackFile = None,
+    data: Data = DATA,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Run the whole stack on this machine; Ctrl-C ends it and keeps the photos.
+
+    [bold]Examples[/bold]
+      shoebox up
+      shoebox up --fresh --free-ports
+      shoebox up --json > addresses.json &
+
+    Exit code 0: stopped as asked. 5: a port is taken, a part is missing, the emulator died.
+    """
+    from fleet.local import LocalSettings
+    from shoebox.cli.folder import DataFolder
+    from shoebox.cli.local import ROOT, stack_file
+    from shoebox.cli.run import run
+
+    output = Output(json=json, quiet=quiet, progress=not no_progress)
+    folder = DataFolder(data)
+    settings = LocalSettings(
+        stack_file=stack or stack_file(),
+        task_root=ROOT,
+        data_dir=folder.data,
+        fresh=fresh,
+        emulator_port=0 if free_ports else emulator_port,
+        gateway_port=0 if free_ports else port,
+        control_port=0 if free_ports else control_port,
+    )
+    try:
+        run(_up(settings, data, output))
+    except KeyboardInterrupt:
+        output.say(f"Stopped. Your photos are kept in {folder.data}.")
+
+
+async def _up(settings: LocalSettings, data: Path, output: Output) -> None:
+    import asyncio
+
+    from shoebox.cli.errorline import ErrorLine
+    from shoebox.cli.folder import DataFolder
+    from shoebox.cli.local import addresses, started
+
+    folder, errors = DataFolder(data), ErrorLine(output)
+    async with started(settings, folder, output, errors) as local:
+        found = addresses(local, folder)
+        folder.announce(found)
+        try:
+            _show(found, output)
+            await errors.show(found["logs"])
+        except asyncio.CancelledError:
+            if not local.emulator.died.is_set():
+                output.say("Stopping …")
+            raise
+        finally:
+            folder.withdraw()
+
+
+def _show(found: dict[str, Any], output: Output) -> None:
+    if output.json:
+        output.document(found)
+        return
+    for name, address in (
+        ("Gallery", found["gallery"]),
+        ("API docs", found["docs"]),
+        ("Metrics", found["metrics"]),
+        ("Logs", found["logs"]),
+    ):
+        output.line(f"{name:<9} {address}")
+    output.say("[dim]Upload: shoebox upload PATH. Ctrl-C stops everything and keeps the photos.[/dim]")

@@ -1,0 +1,117 @@
+"""`shoebox upload`: photos and folders of them to the service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shoebox.cli.options import DATA, Data, Json, NoProgress, Quiet, Token, Url, seconds
+from shoebox.cli.output import Output
+
+if TYPE_CHECKING:
+    from shoebox.client.records import Report
+    from shoebox.client.uploads import UploadSettings
+
+_PANEL = "Upload"
+
+
+def upload(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(exists=True, metavar="PATH…", help="Photos, and folders of photos.", envvar="SHOEBOX_PATHS"),
+    ],
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            "--concurrency",
+            "-c",
+            min=1,
+            max=64,
+            envvar="SHOEBOX_CONCURRENCY",
+            help="Uploads at once.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = 4,
+    wait: Annotated[
+        bool,
+        typer.Option(envvar="SHOEBOX_WAIT", help="Wait until each photo is READY or REJECTED.", rich_help_panel=_PANEL),
+    ] = True,
+    patience: Annotated[
+        int,
+        typer.Option(
+            parser=seconds,
+            metavar="TIME",
+            envvar="SHOEBOX_PATIENCE",
+            help="Stop waiting when nothing becomes ready for so long.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = "5m",  # type: ignore[assignment]  # typer parses it
+    recursive: Annotated[
+        bool,
+        typer.Option(envvar="SHOEBOX_RECURSIVE", help="Go into folders within folders.", rich_help_panel=_PANEL),
+    ] = True,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            envvar="SHOEBOX_DRY_RUN",
+            help="Say what would be uploaded; send nothing.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = False,
+    url: Url = None,
+    token: Token = None,
+    data: Data = DATA,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Upload photos; what is stored already is not sent again.
+
+    [bold]Examples[/bold]
+      shoebox upload holiday.jpg
+      shoebox upload ~/Pictures --concurrency 8
+      shoebox upload ~/Pictures --json > result.json
+
+    It can be interrupted at any time: run it again, and it goes on where it was.
+    Exit code 1: some photos were rejected or failed.
+    """
+    output = Output(json=json, quiet=quiet, progress=not no_progress)
+    if dry_run:
+        from shoebox.cli.dry_run import show
+
+        show(paths, output, recursive=recursive)
+        return
+
+    from shoebox.cli.exits import Exit
+    from shoebox.cli.run import run
+    from shoebox.client.uploads import UploadSettings
+
+    settings = UploadSettings(concurrency=concurrency, wait=wait, recursive=recursive, patience=patience)
+    report = run(_upload(paths, settings, url, token, data, output))
+    if not report.succeeded:
+        raise typer.Exit(Exit.FAILED)
+
+
+async def _upload(
+    paths: list[Path], settings: UploadSettings, url: str | None, token: str | None, data: Path, output: Output
+) -> Report:
+    from shoebox.cli.access import open_service
+    from shoebox.cli.progress import shown
+    from shoebox.cli.results import interrupted, results
+    from shoebox.client.uploads import Uploader
+
+    async with open_service(url, token, data, output, connections=2 * settings.concurrency + 4) as api:
+        limits: dict[str, Any] = await api.limits()
+        patient = api.with_retry(settings.retry)
+        async with shown(output, wait=settings.wait) as listener:
+            uploader = Uploader(patient, limits, settings, listener)
+            try:
+                report = await uploader.run(paths)
+            except BaseException:
+                interrupted(uploader.report, output)
+                raise
+    results(report, output)
+    return report
