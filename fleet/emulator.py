@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 import tempfile
 from contextlib import suppress
@@ -86,13 +85,8 @@ class Emulator:
         return self._process.pid if self._process and self._process.returncode is None else None
 
     async def __aenter__(self) -> Self:
-        listener = listen(self._wanted_port, "the emulator")
-        self.port = listener.getsockname()[1]
-        self._log = self._open_log()
-        self.lost_data = self._note_start()
-        self._process = await self._spawn(listener)
-        self._watcher = asyncio.create_task(self._watch(self._process))
         try:
+            await self._launch()
             await self._until_ready()
         except BaseException:
             await self.stop()
@@ -103,18 +97,25 @@ class Emulator:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.stop()
 
-    async def _spawn(self, listener: socket.socket) -> asyncio.subprocess.Process:
-        with listener:  # the child has its own copy; ours would keep connections waiting after its death
-            listener.set_inheritable(True)
-            return await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", str(Path(__file__).with_name("emulator_process.py")), str(listener.fileno())),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=self._log,
-                stderr=self._log,
-                env=self._environment(),
-                pass_fds=[listener.fileno()],
-                start_new_session=True,  # Ctrl-C is ours to hear; it must outlive what uses it
-            )
+    async def _launch(self) -> None:
+        """Start the process on a copy of our socket; an open original would keep callers waiting after its death."""
+        with listen(self._wanted_port, "the emulator") as listener:
+            self.port = listener.getsockname()[1]
+            self._log = self._open_log()
+            self.lost_data = self._note_start()
+            self._process = await self._spawn(listener.fileno())
+        self._watcher = asyncio.create_task(self._watch(self._process))
+
+    async def _spawn(self, listener: int) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", str(Path(__file__).with_name("emulator_process.py")), str(listener)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=self._log,
+            stderr=self._log,
+            env=self._environment(),
+            pass_fds=[listener],
+            start_new_session=True,  # Ctrl-C is ours to hear; it must outlive what uses it
+        )
 
     def _environment(self) -> dict[str, str]:
         """All that ministack sees: nothing of the user's own AWS, LocalStack or Docker settings."""
@@ -207,20 +208,22 @@ class Emulator:
     async def stop(self) -> None:
         """Ask it to stop, give it time to save its data, then insist; stopping twice is no fault."""
         process, watcher, self._watcher = self._process, self._watcher, None
-        if process is None or watcher is None:
-            return
-        watcher.cancel()
-        if process.returncode is None:
+        if process and watcher:
+            watcher.cancel()
+            await self._end(process)
+        if self._log:
+            self._log.close()
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        with suppress(ProcessLookupError):
             process.terminate()
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                await process.wait()
+                status = await process.wait()
         except TimeoutError:
             log.error("emulator.killed", seconds=STOP_SECONDS, lines=self.last_log_lines())
             with suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
-        if self._note and process.returncode == -signal.SIGTERM:  # uvicorn's way to say: all done
+            status = await process.wait()
+        if self._note and status == -signal.SIGTERM:  # uvicorn's way to say: all done
             self._note.unlink(missing_ok=True)
-        if self._log:
-            self._log.close()

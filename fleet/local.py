@@ -110,6 +110,8 @@ class Local:
         kept = None if settings.data_dir is None else self.folder / "aws"
         emulator = Emulator(kept, settings.emulator_port, region=settings.region)
         self.emulator = await opening.enter_async_context(emulator)
+        if emulator.lost_data:
+            log.warning("local.data_lost", reason="the last run was cut off; what it had stored may be gone")
         await opening.enter_async_context(_while_it_lives(emulator))
         self.clients = await opening.enter_async_context(Clients(emulator.aws, ROOT))
 
