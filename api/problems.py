@@ -68,14 +68,14 @@ def problem(
     """A problem as a response to the request in `scope`."""
     content = Problem(
         title=title(status),
-        status=status,
+        status=int(status),
         detail=printable(detail),
         code=code,
         instance=f"urn:uuid:{scope.get(REQUEST_ID, '')}",
         errors=errors,
     )
     body = orjson.dumps(content.model_dump(exclude_none=True))
-    return Response(body, status, dict(headers or {}), MEDIA_TYPE)
+    return Response(body, int(status), dict(headers or {}), MEDIA_TYPE)
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -1,0 +1,460 @@
+"""/v1/files on the emulator: registering, looking, listing and deleting."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from shoebox.aws import Clients
+from shoebox.files import FileKey, Owner
+from shoebox.place import BoundStack
+from tests.emulator.api.conftest import PICTURE, Bench, entry
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+FILE_KEYS = {
+    *("file_id", "name", "size", "content_type", "sha256", "state", "reason", "detail", "registered_at", "uploaded_at"),
+    *("received_at", "finished_at", "width", "height", "placeholder", "metadata", "renditions", "original_url"),
+}
+
+
+async def test_a_registered_file_is_uploaded_by_its_link_alone(bench: Bench) -> None:
+    """The answer has all that a PUT needs; no other credentials are sent."""
+    file = await bench.register(b"some bytes", name="Föhn 🏖.jpg")
+
+    assert set(file) == {*FILE_KEYS, "upload"}
+    assert (file["state"], file["name"], file["renditions"]) == ("REGISTERED", "Föhn 🏖.jpg", [])
+    assert file["registered_at"].endswith("Z")
+    assert file["upload"]["method"] == "PUT"
+    assert file["upload"]["headers"]["content-length"] == "10"
+    assert await bench.put(file["upload"], b"some bytes") == 200
+    original = await bench.services.pictures.fetch(FileKey(bench.owner, file["file_id"]), max_bytes=100)
+    assert original is not None
+    assert original.data == b"some bytes"
+
+
+async def test_what_is_stored_is_not_uploaded_again(bench: Bench) -> None:
+    """The same bytes, under whatever name, are the same file; once it is READY there is nothing to send."""
+    first = await bench.register(b"same")
+    again = await bench.register(b"same", name="copy.jpg")
+    assert again["file_id"] == first["file_id"]
+    assert again["upload"] is not None
+
+    await bench.finish(first["file_id"], PICTURE)
+    stored = await bench.register(b"same")
+    assert (stored["state"], stored["upload"], stored["file_id"]) == ("READY", None, first["file_id"])
+
+
+async def test_a_rejected_file_can_be_sent_again(bench: Bench) -> None:
+    """Registering anew opens a rejected file, and its reason is gone."""
+    file = await bench.register(b"broken")
+    await bench.finish(file["file_id"])
+    shown = (await bench.client().get(f"/v1/files/{file['file_id']}")).json()
+    assert (shown["state"], shown["reason"], shown["detail"]) == ("REJECTED", "corrupt", "It cannot be decoded.")
+
+    anew = await bench.register(b"broken")
+    assert (anew["state"], anew["reason"]) == ("REGISTERED", None)
+    assert anew["upload"] is not None
+
+
+async def test_ten_phones_at_once_get_one_file(bench: Bench) -> None:
+    """Simultaneous registrations of the same bytes all succeed, with one id."""
+    files = await asyncio.gather(*(bench.register(b"race", name=f"{n}.jpg") for n in range(10)))
+
+    assert len({file["file_id"] for file in files}) == 1
+    assert all(file["upload"] for file in files)
+
+
+async def test_one_bad_file_never_fails_its_neighbours(bench: Bench) -> None:
+    """Each entry is answered in its place: good ones registered, bad ones with their problem."""
+    entries: list[Any] = [
+        entry(b"1"),
+        entry(b"2", size=0),
+        entry(b"3"),
+        7,
+        entry(b"4", name="../x"),
+        entry(b"5", extra=1),
+        entry(b"6"),
+        entry(b"1", name="twin.jpg"),
+    ]
+    answer = await bench.client().post("/v1/files", json={"files": entries})
+
+    assert answer.status_code == 200
+    codes = [file["problem"]["code"] if "problem" in file else file["state"] for file in answer.json()["files"]]
+    assert codes == [
+        "REGISTERED",
+        "size_zero",
+        "REGISTERED",
+        "validation",
+        "name_invalid",
+        "validation",
+        "REGISTERED",
+        "REGISTERED",
+    ]
+    files = answer.json()["files"]
+    assert files[0]["file_id"] == files[7]["file_id"]
+    assert (files[3]["name"], files[4]["name"]) == (None, "../x")
+    listed = (await bench.client().get("/v1/files")).json()["files"]
+    assert {file["sha256"] for file in listed} == {sha256(data).hexdigest() for data in (b"1", b"3", b"6")}
+
+
+async def test_a_hundred_files_are_registered_at_once_and_no_more(bench: Bench) -> None:
+    """The hundredth is welcome; the hundred and first refuses all, and nothing is registered."""
+    entries = [entry(str(n).encode(), name=f"{n}.jpg") for n in range(101)]
+    refused = await bench.client().post("/v1/files", json={"files": entries})
+    assert (refused.status_code, refused.json()["code"]) == (422, "too_many_files")
+    assert (await bench.client().get("/v1/files")).json()["files"] == []
+
+    answer = await bench.client().post("/v1/files", json={"files": entries[:100]})
+    assert [file["name"] for file in answer.json()["files"]] == [f"{n}.jpg" for n in range(100)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"files": []}',
+        b'{"files": {}}',
+        b'{"files": null}',
+        b'{"files": [1], "more": 1}',
+        b'{"files": [1], "\\ud800": 1}',
+        b'{"files": [' + b"1" * 5000 + b"]}",
+        b"[" * 100_000,
+        b"\xff\xfe",
+        b'{"files": "\xff"}',
+    ],
+)
+async def test_a_body_of_another_form_is_refused(bench: Bench, body: bytes) -> None:
+    """What is no registration at all is one problem, `validation`, and never a fault."""
+    answer = await bench.client().post("/v1/files", content=body, headers={"content-type": "application/json"})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+async def test_a_body_that_is_not_called_json_is_refused(bench: Bench, kind: str) -> None:
+    """A form of a foreign page cannot pass for JSON."""
+    body = json.dumps({"files": [entry()]})
+    answer = await bench.client().post("/v1/files", content=body, headers={"content-type": kind} if kind else {})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation")
+
+
+@pytest.mark.parametrize(
+    ("value", "outcome"), [("\\ud800", "name_invalid"), ("a\\u0000b", "name_invalid"), ("\\u202e", "REGISTERED")]
+)
+async def test_strange_characters_in_names_do_no_harm(bench: Bench, value: str, outcome: str) -> None:
+    """Half a surrogate pair or a NUL is a problem of that entry; a direction mark is part of a name."""
+    text = json.dumps({"files": [entry()]}).replace("beach.jpg", value)
+    answer = await bench.client().post("/v1/files", content=text, headers={"content-type": "application/json"})
+
+    found = answer.json()["files"][0]
+    assert answer.status_code == 200
+    assert (found["problem"]["code"] if "problem" in found else found["state"]) == outcome
+
+
+async def test_a_body_above_one_mebibyte_is_refused(bench: Bench) -> None:
+    """A byte more than 1 MiB is `body_too_large`, before anything is read of it."""
+    head, tail = b'{"files": [', b"]}"
+    for size, status in ((1024 * 1024, 422), (1024 * 1024 + 1, 413)):
+        body = head + b" " * (size - len(head) - len(tail)) + tail
+        answer = await bench.client().post("/v1/files", content=body, headers={"content-type": "application/json"})
+        assert answer.status_code == status
+    assert answer.json()["code"] == "body_too_large"
+
+
+async def test_a_ready_file_shows_what_was_found_out(bench: Bench, root: Clients) -> None:
+    """Size, placeholder, metadata, and URLs by which anyone holding them gets the bytes."""
+    file = await bench.register(b"photo", name='wei"rd; né.jpg')
+    assert await bench.put(file["upload"], b"photo") == 200
+    key = await bench.finish(file["file_id"], PICTURE)
+    s3 = await root.open("s3")
+    await s3.put_object(Bucket="shoebox-personal", Key=key.rendition("320"), Body=b"small", ContentType="image/jpeg")
+
+    shown = (await bench.client().get(f"/v1/files/{file['file_id']}")).json()
+
+    assert set(shown) == FILE_KEYS
+    assert (shown["state"], shown["width"], shown["height"]) == ("READY", 4032, 3024)
+    assert shown["metadata"] == {"camera_make": "Shoebox"}
+    assert [(r["name"], r["width"], r["height"], r["size"]) for r in shown["renditions"]] == [
+        ("2048", 2048, 1536, 401),
+        ("320", 320, 240, 21),
+    ]
+    async with bench.http.get(shown["renditions"][1]["url"]) as answer:
+        assert (answer.status, await answer.read()) == (200, b"small")
+    async with bench.http.get(shown["original_url"]) as answer:
+        assert (answer.status, await answer.read()) == (200, b"photo")
+        assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''wei%22rd%3B%20n%C3%A9.jpg"
+
+
+async def test_files_are_listed_newest_first_in_pages(bench: Bench) -> None:
+    """Every page is full, the last one has no cursor, and together they hold each file once."""
+    for n in range(7):
+        await bench.register(str(n).encode(), name=f"{n}.jpg")
+    client, names, cursor = bench.client(), [], None
+    pages = 0
+    while True:
+        query: dict[str, Any] = {"limit": 3, **({"cursor": cursor} if cursor else {})}
+        page = (await client.get("/v1/files", params=query)).json()
+        names += [file["name"] for file in page["files"]]
+        cursor, pages = page["next_cursor"], pages + 1
+        if cursor is None:
+            break
+
+    assert names == [f"{n}.jpg" for n in reversed(range(7))]
+    assert pages == 3
+
+
+async def test_a_list_can_be_narrowed_to_a_state(bench: Bench) -> None:
+    """The failed ones, with their reasons, are a filter away."""
+    ids = [(await bench.register(data))["file_id"] for data in (b"a", b"b", b"c")]
+    await bench.finish(ids[0], PICTURE)
+    await bench.finish(ids[1])
+
+    for state, file_id in zip(("READY", "REJECTED", "REGISTERED"), ids, strict=True):
+        listed = (await bench.client().get("/v1/files", params={"state": state})).json()
+        assert [file["file_id"] for file in listed["files"]] == [file_id]
+        assert listed["next_cursor"] is None
+
+
+async def test_certain_files_can_be_asked_for(bench: Bench) -> None:
+    """Those that exist come in the order of the question, each once; without URLs if so wished."""
+    a, b = [(await bench.register(data))["file_id"] for data in (b"a", b"b")]
+    await bench.finish(a, PICTURE)
+    client, unknown = bench.client(), "f" + "2" * 32
+
+    found = (await client.get("/v1/files", params={"id": [b, unknown, "nonsense", a, b]})).json()
+    assert [file["file_id"] for file in found["files"]] == [b, a]
+    assert found["next_cursor"] is None
+    assert found["files"][1]["original_url"].startswith("http")
+
+    bare = (await client.get("/v1/files", params={"id": a, "urls": "false"})).json()["files"][0]
+    assert (bare["original_url"], [r["url"] for r in bare["renditions"]]) == (None, [None, None])
+    listed = (await client.get("/v1/files", params={"urls": "false"})).json()["files"]
+    assert {file["original_url"] for file in listed} == {None}
+    assert (await client.get("/v1/files", params={"id": "x"})).json() == {"files": [], "next_cursor": None}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=101",
+        "limit=ten",
+        "state=DELETING",
+        "state=ready",
+        "cursor=x",
+        "cursor=%00",
+        "cursor=%ED%A0%80",
+        "cursor=MjAyNi0xMS0yM1QxMjowMDowMC4wMDBaI2ZvbyNi",
+        "cursor=" + "A" * 201,
+        "urls=perhaps",
+        "colour=red",
+        "id=x&limit=5",
+        "id=x&cursor=",
+        "&".join(f"id=f{n}" for n in range(101)),
+    ],
+)
+async def test_a_wrong_question_is_refused(bench: Bench, query: str) -> None:
+    """Out of bounds, unknown or contradictory parameters are `validation`, and name no value that was sent."""
+    answer = await bench.client().get(f"/v1/files?{query}")
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation")
+
+
+async def test_a_deleted_file_is_gone_at_once(bench: Bench, root: Clients, provisioned: BoundStack) -> None:
+    """202, then nowhere to be seen, and the order to take its bytes away lies in the queue."""
+    file_id = (await bench.register(b"old"))["file_id"]
+    await bench.finish(file_id, PICTURE)
+    client, address = bench.client(), f"/v1/files/{file_id}"
+
+    answer = await client.delete(address)
+    assert (answer.status_code, answer.json()) == (202, {"file_id": file_id, "state": "DELETING"})
+    assert (await client.get(address)).json()["code"] == "not_found"
+    assert (await client.get("/v1/files")).json()["files"] == []
+    assert (await client.get("/v1/files", params={"id": file_id})).json()["files"] == []
+    assert (await client.post(f"{address}/multipart")).status_code == 404
+    assert await orders(bench, root, provisioned, at_least=1) == 1
+
+
+async def test_deleting_again_orders_again(bench: Bench, root: Clients, provisioned: BoundStack) -> None:
+    """The second answer is 404, yet the order is repeated: the first might have been lost before it was sent."""
+    file_id = (await bench.register(b"old"))["file_id"]
+    await bench.finish(file_id, PICTURE)
+
+    answers = [await bench.client().delete(f"/v1/files/{file_id}") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 404]
+    assert await orders(bench, root, provisioned, at_least=1) >= 1
+
+
+async def orders(bench: Bench, root: Clients, provisioned: BoundStack, *, at_least: int) -> int:
+    """How many deletion orders of the bench's user lie in the queue; others' are put back."""
+    sqs, url, mine = await root.open("sqs"), provisioned.queue_url("deletions"), 0
+    async with asyncio.timeout(20):
+        while mine < at_least:
+            found = await sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+            for message in found.get("Messages", []):
+                if json.loads(message["Body"])["user"] == bench.owner.user:
+                    mine += 1
+                    await sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return mine
+
+
+async def test_a_file_that_is_being_deleted_cannot_be_registered_yet(bench: Bench) -> None:
+    """Its entry says `conflict`; the neighbours are registered."""
+    file_id = (await bench.register(b"going"))["file_id"]
+    await bench.client().delete(f"/v1/files/{file_id}")
+    answer = await bench.client().post("/v1/files", json={"files": [entry(b"going"), entry(b"new")]})
+
+    going, new = answer.json()["files"]
+    assert going["problem"]["code"] == "conflict"
+    assert new["state"] == "REGISTERED"
+
+
+async def test_an_expired_registration_is_absent(bench: Bench) -> None:
+    """A registration whose time ran out is nowhere, though DynamoDB still has it; registering it again opens it."""
+    file_id = (await bench.register(b"late"))["file_id"]
+    bench.clock.later += timedelta(days=2)
+    authorizer = {"tenant": bench.owner.tenant, "user": bench.owner.user, "scope": "files:read files:write"}
+    client = bench.client_with({**authorizer, "expires_at": str(int(bench.clock().timestamp()) + 600)})
+
+    assert (await client.get(f"/v1/files/{file_id}")).status_code == 404
+    assert (await client.get("/v1/files")).json()["files"] == []
+    assert (await client.delete(f"/v1/files/{file_id}")).status_code == 404
+    bench.clock.later = timedelta()
+    assert (await bench.register(b"late", name="other.jpg")).get("problem", {}).get("code") == "conflict"
+
+
+async def test_an_upload_link_ends_with_its_registration(bench: Bench) -> None:
+    """Nobody holds a URL for longer than the file waits."""
+    file = await bench.register(b"slow")
+    key = FileKey(bench.owner, file["file_id"])
+    registered = await bench.services.files.get(key)
+    assert registered is not None
+    assert registered.expires_at is not None
+    bench.clock.later += timedelta(seconds=registered.expires_at - bench.clock().timestamp() - 100)
+    upload = (await bench.services.links()).upload(registered)
+
+    assert 90 <= (upload.expires_at - bench.clock()).total_seconds() <= 101
+
+
+ADDRESSES = [
+    ("GET", "/v1/files/{id}"),
+    ("DELETE", "/v1/files/{id}"),
+    ("POST", "/v1/files/{id}/multipart"),
+    ("GET", "/v1/files/{id}/multipart/{upload}"),
+    ("DELETE", "/v1/files/{id}/multipart/{upload}"),
+    ("POST", "/v1/files/{id}/multipart/{upload}/parts"),
+    ("POST", "/v1/files/{id}/multipart/{upload}/complete"),
+]
+
+
+@pytest.mark.parametrize(("method", "address"), ADDRESSES)
+async def test_what_is_not_yours_does_not_exist(bench: Bench, method: str, address: str) -> None:
+    """Another tenant's and another user's file, and one that never was, get one and the same answer on every route."""
+    file = await bench.register(b"secret")
+    upload = (await bench.client().post(f"/v1/files/{file['file_id']}/multipart")).json()["upload_id"]
+    body = {"parts": [{"part": 1, "sha256": "0" * 64}]} if address.endswith("/parts") else None
+    strangers = [Owner("other", bench.owner.user), Owner("demo", "mallory"), Owner("demo", bench.owner.user[:-1])]
+    seen = set()
+    for stranger, file_id in [*((stranger, file["file_id"]) for stranger in strangers), (bench.owner, "f" + "2" * 32)]:
+        where = address.format(id=file_id, upload=upload)
+        answer = await bench.client(stranger).request(method, where, json=body)
+        problem = answer.json()
+        problem.pop("instance")
+        seen.add((answer.status_code, json.dumps(problem)))
+    assert len(seen) == 1
+    assert next(iter(seen))[0] == 404
+
+    still = await bench.client().get(f"/v1/files/{file['file_id']}/multipart/{upload}")
+    assert still.status_code == 200
+
+
+async def test_the_same_picture_of_two_owners_is_two_files(bench: Bench) -> None:
+    """Nobody learns from an id, a list or a missing upload that someone else has the same bytes."""
+    file = await bench.register(b"shared")
+    await bench.finish(file["file_id"], PICTURE)
+    for stranger in (Owner("other", bench.owner.user), Owner("demo", bench.owner.user + "x")):
+        client = bench.client(stranger)
+        theirs = (await client.post("/v1/files", json={"files": [entry(b"shared")]})).json()["files"][0]
+        assert theirs["state"] == "REGISTERED"
+        assert theirs["upload"] is not None
+        assert theirs["file_id"] != file["file_id"]
+        assert f"/originals/{stranger.tenant}/{stranger.user}/" in theirs["upload"]["url"]
+        listed = (await client.get("/v1/files")).json()["files"]
+        assert [f["file_id"] for f in listed] == [theirs["file_id"]]
+        asked = (await client.get("/v1/files", params={"id": [file["file_id"], theirs["file_id"]]})).json()["files"]
+        assert [f["file_id"] for f in asked] == [theirs["file_id"]]
+
+
+async def test_a_cursor_leads_nobody_into_others_files(bench: Bench) -> None:
+    """A page's cursor is a place in time; with it another user sees only their own."""
+    for n in range(3):
+        await bench.register(str(n).encode())
+    cursor = (await bench.client().get("/v1/files", params={"limit": 1})).json()["next_cursor"]
+    stranger = bench.client(Owner("other", bench.owner.user))
+
+    assert (await stranger.get("/v1/files", params={"cursor": cursor})).json() == {"files": [], "next_cursor": None}
+
+
+@pytest.mark.parametrize(
+    "file_id",
+    [
+        "x",
+        "F" + "2" * 32,
+        "f" + "2" * 31,
+        "f" + "2" * 33,
+        "f" + "1" * 32,
+        "f" + "2" * 32 + "%0A",
+        "%2E%2E",
+        "f%2F" + "2" * 31,
+        "f" + "2" * 31 + "%23",
+        "%00",
+        "%FF",
+        "é",
+    ],
+)
+@pytest.mark.parametrize(("method", "address"), ADDRESSES)
+async def test_a_malformed_id_is_not_found(bench: Bench, method: str, address: str, file_id: str) -> None:
+    """What cannot be an id is answered like one that is not there."""
+    body = {"parts": [{"part": 1, "sha256": "0" * 64}]} if address.endswith("/parts") else None
+    answer = await bench.client().request(method, address.format(id=file_id, upload="u"), json=body)
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize(("method", "address"), [("GET", "/v1/files"), ("POST", "/v1/files"), *ADDRESSES])
+async def test_each_route_needs_its_scope(bench: Bench, method: str, address: str) -> None:
+    """Reading does not allow writing nor the other way round, even to one's own files; the answer is 403."""
+    file = await bench.register(b"mine")
+    upload = (await bench.client().post(f"/v1/files/{file['file_id']}/multipart")).json()["upload_id"]
+    where = address.format(id=file["file_id"], upload=upload)
+    body = {"parts": [{"part": 1, "sha256": "0" * 64}]} if address.endswith("/parts") else {"files": [entry()]}
+    for scope in ("", "files", "files:readx", "files:write" if method == "GET" else "files:read"):
+        answer = await bench.client(scope=scope).request(method, where, json=body if method == "POST" else None)
+        assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
+
+
+@pytest.mark.parametrize(("method", "address"), [("GET", "/v1/files"), ("POST", "/v1/files"), *ADDRESSES])
+async def test_each_route_needs_a_token_of_this_moment(bench: Bench, method: str, address: str) -> None:
+    """Without the authorizer's word it is 401, whatever the headers claim; a cached word ends with its token."""
+    where = address.format(id="f" + "2" * 32, upload="u")
+    body = {"parts": [{"part": 1, "sha256": "0" * 64}]} if address.endswith("/parts") else {"files": [entry()]}
+    owner = {"tenant": bench.owner.tenant, "user": bench.owner.user, "scope": "files:read files:write"}
+    ended = {**owner, "expires_at": str(int(bench.clock().timestamp()))}
+    claims = {"authorization": "Bearer x", "x-tenant": "demo", "x-amzn-authorizer": json.dumps(owner)}
+    for authorizer, code in ((None, "token_missing"), (owner, "token_missing"), (ended, "token_expired")):
+        client = bench.client_with(authorizer)
+        answer = await client.request(method, where, json=body if method == "POST" else None, headers=claims)
+        assert (answer.status_code, answer.json()["code"]) == (401, code)
+        assert answer.headers["www-authenticate"] == "Bearer"
