@@ -116,6 +116,7 @@ export class Gallery {
     if (this.#listing) return;
     const { signal } = (this.#listing = new AbortController());
     element("more").disabled = true;
+    element("tiles").ariaBusy = "true";
     try {
       let page;
       do {
@@ -131,6 +132,7 @@ export class Gallery {
     }
     this.#listing = null;
     element("more").disabled = false;
+    element("tiles").ariaBusy = "false";
     element("more").hidden = !this.#cursor;
     this.#status.listed(this.#filter, Boolean(this.#cursor));
     this.#lightbox.refresh();

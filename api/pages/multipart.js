@@ -16,11 +16,19 @@ export async function sendInParts(api, fileId, file, { throughGate, signal, onOp
     onOpen(uploadId);
     try {
       await sendMissing(api, { fileId, uploadId, file, partBytes }, { throughGate, signal, onProgress });
-      return await api.completeMultipart(fileId, uploadId, signal);
+      await api.completeMultipart(fileId, uploadId, signal);
+      return;
     } catch (error) {
       if (![404, 409].includes(error.status) || round === ROUNDS) throw error;
+      if (await isComplete(api, fileId)) return;
     }
   }
+}
+
+// It was completed, but the answer got lost: then the file may be finished and its upload forgotten.
+async function isComplete(api, fileId) {
+  const [file] = await api.byIds([fileId]);
+  return file !== undefined && file.state !== "REGISTERED";
 }
 
 async function sendMissing(api, target, { throughGate, signal, onProgress }) {

@@ -30,9 +30,9 @@ export function refusal(file, type, limits) {
   return null;
 }
 
-/** The file's name, cut to what Shoebox keeps; its ending stays. */
+/** The file's name as Shoebox keeps it: no control characters or slashes, and cut to 255 bytes, but for its ending. */
 export function nameOf(file) {
-  const name = (file.name || "photo").normalize("NFC");
+  const name = (file.name || "photo").normalize("NFC").replace(/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\\/]/gu, "_");
   const bytes = (text) => new TextEncoder().encode(text).length;
   if (bytes(name) <= NAME_BYTES) return name;
   const ending = /\.[A-Za-z0-9]{1,8}$/.exec(name)?.[0] ?? "";

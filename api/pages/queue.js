@@ -13,10 +13,15 @@ import { trouble } from "./words.js";
 
 const ACTIVE = new Set(["waiting", "hashing", "registering", "sending", "processing"]);
 const UNSENT = new Set(["waiting", "hashing", "registering", "sending"]);
+const UNFINISHED = new Set(["failed", "cancelled"]);
 const SENDING_AT_ONCE = 4;
 const AHEAD = 100; // files between hashing and the end of sending; a URL must not grow old while it waits
 
-/** Shoebox will not take this file. */
+const UNIMPORTANT = () => {}; // what was registered and never sent ends by itself within a day
+// A file that is being deleted can be registered again when that is done, after a minute or so.
+const WHILE_DELETED = { attempts: 12 };
+
+/** Shoebox will not take this file; with `retry`, not at this moment. */
 class Refused extends Error {
   constructor({ title, detail }) {
     super(detail);
@@ -66,18 +71,18 @@ export class Queue {
     this.#start(upload, before);
   }
 
-  /** Stop an upload, and free what Shoebox holds of it. */
+  /** Stop an upload. Its registration stays until it is dismissed, so that it can be retried at once. */
   cancel(upload) {
     if (!isUnsent(upload)) return;
     this.#change(upload, { state: "cancelled" });
     upload.controller.abort(new DOMException("Cancelled", "AbortError"));
   }
 
-  /** Forget an upload that is not on its way (any more), and free what Shoebox holds of it if it failed. */
+  /** Forget an upload that is not on its way (any more), and free what Shoebox holds of it if it was not finished. */
   dismiss(upload) {
     this.uploads.delete(upload);
-    if (upload.state === "failed") this.#release(upload);
-    else this.#forget(upload);
+    this.#forget(upload);
+    if (UNFINISHED.has(upload.state)) this.#release(upload);
   }
 
   /** Take what Shoebox says of a file; false if no upload of this page waits for it. */
@@ -113,7 +118,7 @@ export class Queue {
         else if (entry) this.#finish(upload, { state: "ready", record: entry, already: true, file: null });
       });
     } catch (error) {
-      if (signal.aborted) await this.#release(upload);
+      if (signal.aborted) await this.#free(upload);
       else this.#finish(upload, explain(error));
     }
   }
@@ -136,7 +141,7 @@ export class Queue {
     }
     this.#bySha.set(upload.sha256, upload);
     this.#change(upload, { state: "registering" });
-    const entry = await persist(() => this.#entry(upload), { signal });
+    const entry = await persist(() => this.#entry(upload), { signal, ...WHILE_DELETED });
     this.#byId.set(entry.file_id, upload);
     upload.fileId = entry.file_id;
     signal.throwIfAborted();
@@ -155,28 +160,35 @@ export class Queue {
 
   async #send(upload, entry, signal) {
     const onProgress = (bytes) => this.#change(upload, { sent: bytes });
-    this.#change(upload, { state: "sending" });
     if (upload.size >= this.#limits.multipart_from) {
+      this.#change(upload, { state: "sending" });
       const onOpen = (id) => (upload.multipartId = id);
       await sendInParts(this.#api, upload.fileId, upload.file, { throughGate: this.#sending, signal, onOpen, onProgress });
     } else {
       const renew = async () => (await this.#entry(upload)).upload;
-      await this.#sending(() => send(entry.upload, upload.file, { renew, signal, onProgress }));
+      this.#change(upload, { state: "waiting" });
+      await this.#sending(() => {
+        signal.throwIfAborted();
+        this.#change(upload, { state: "sending" });
+        return send(entry.upload, upload.file, { renew, signal, onProgress });
+      });
     }
     this.#change(upload, { state: "processing", sent: upload.size });
     this.#watcher.add(upload.fileId);
   }
 
   async #release(upload) {
-    this.#forget(upload);
+    await upload.run;
     if (!upload.fileId) return;
-    try {
-      if (upload.multipartId) await this.#api.abortMultipart(upload.fileId, upload.multipartId);
-      await this.#api.remove(upload.fileId);
-    } catch {
-      // Not worth a message: what was registered and never sent ends by itself within a day.
-    }
-    upload.fileId = upload.multipartId = null;
+    await this.#free(upload);
+    await this.#api.remove(upload.fileId).catch(UNIMPORTANT);
+  }
+
+  /** Free the parts that S3 holds of an upload. */
+  async #free(upload) {
+    this.#forget(upload);
+    if (upload.multipartId) await this.#api.abortMultipart(upload.fileId, upload.multipartId).catch(UNIMPORTANT);
+    upload.multipartId = null;
   }
 
   #finish(upload, changes) {
@@ -197,7 +209,7 @@ export class Queue {
 
 /** The state that an error leaves an upload in, with words for it. */
 function explain(error) {
-  if (error instanceof Refused) return { state: "refused", title: error.title, detail: error.message };
+  if (error instanceof Refused) return { state: error.retry ? "failed" : "refused", title: error.title, detail: error.message };
   const unreadable = error instanceof Unreadable || ["NotReadableError", "NotFoundError"].includes(error.name);
   if (unreadable) return { state: "failed", title: "The file cannot be read", detail: "Was it moved or changed? Choose it again." };
   const title = error instanceof SendError && error.status === 0 ? trouble("unreachable") : trouble(error.code);

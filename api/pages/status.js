@@ -35,6 +35,7 @@ export class Status {
   }
 
   changed() {
+    if (element("gallery").classList.contains("empty")) this.#drawEmpty();
     this.#timer ??= setTimeout(() => this.#draw(), QUIET);
   }
 
@@ -53,6 +54,10 @@ export class Status {
     this.#timer = null;
     const text = [this.#event, sentence(this.#tiles.counts(), this.#more)].filter(Boolean).join(" ");
     if (element("status").textContent !== text) element("status").textContent = text;
+    this.#drawEmpty();
+  }
+
+  #drawEmpty() {
     const empty = !Object.keys(this.#tiles.counts()).length;
     element("nothing").hidden = !empty || this.#filter === null;
     element("nothing").textContent = NOTHING[this.#filter] ?? "";
