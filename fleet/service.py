@@ -156,7 +156,7 @@ class Fleet:
             region=place.region,
             endpoint_url=place.endpoint_url,
             task_root=self._settings.task_root,
-            metrics_dir=self._settings.metrics_dir,
+            metrics_dir=self._settings.metrics_dir.resolve(),
             environment=self._settings.environment,
         )
         return Launcher(

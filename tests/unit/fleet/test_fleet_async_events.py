@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from fleet_waits import until
 
 from fleet.async_events import AsyncEvents, AsyncRetry, AsyncStatistics
 from fleet.errors import Throttled
@@ -16,12 +17,14 @@ class Time:
         self.slept: list[float] = []
 
     async def sleep(self, seconds: float) -> None:
+        """Move the clock."""
         self.slept.append(seconds)
         self.now += seconds
         await asyncio.sleep(0)
 
 
 def runner(*answers: InvokeResult | Exception) -> Callable[[str, Call], object]:
+    """A function that answers so, the last answer for ever."""
     left = list(answers)
 
     async def run(function: str, call: Call) -> InvokeResult:
@@ -34,11 +37,11 @@ def runner(*answers: InvokeResult | Exception) -> Callable[[str, Call], object]:
 
 
 async def deliver(time: Time, *answers: InvokeResult | Exception) -> AsyncStatistics:
+    """Deliver one event to a function that answers so."""
     run = runner(*answers)
     async with AsyncEvents(run, sleep=time.sleep, clock=lambda: time.now) as events:  # type: ignore[arg-type]
         events.submit("f", Call(b"{}"))
-        while events.statistics().pending:
-            await asyncio.sleep(0)
+        await until(lambda: not events.statistics().pending)
         return events.statistics()
 
 

@@ -2,6 +2,7 @@ import asyncio
 
 import orjson
 import pytest
+from fleet_waits import until
 
 from fleet.authorizer import Authorizer, Refusal
 from fleet.authorizer_cache import AuthorizerCache
@@ -28,6 +29,7 @@ class Function:
         self.open.set()
 
     async def __call__(self, event: bytes, trace_id: str) -> InvokeResult:
+        """Answer."""
         self.calls.append(orjson.loads(event))
         await self.open.wait()
         if isinstance(self.answer, Exception):
@@ -36,17 +38,20 @@ class Function:
 
 
 def request(token: str | None = "t", path: str = "/v1/x") -> GatewayRequest:
+    """A request with this token."""
     headers = [("authorization", token)] if token is not None else []
     return GatewayRequest("GET", path, path, "", headers, "127.0.0.1", "h", "HTTP/1.1", "Root=1")
 
 
 def policy(effect: str = "Allow", resource: str = EVERYTHING) -> InvokeResult:
+    """An authorizer's output."""
     statement = {"Effect": effect, "Action": "execute-api:Invoke", "Resource": resource}
     output = {"principalId": "ann", "policyDocument": {"Statement": [statement]}, "context": {"tenant": "acme"}}
     return InvokeResult(orjson.dumps(output))
 
 
 def authorizer(function: Function) -> Authorizer:
+    """An authorizer that asks this function."""
     cache = AuthorizerCache[Authorization](300, clock=lambda: 0.0)
     return Authorizer(API, identity="Authorization", ask=function, cache=cache)
 
@@ -60,7 +65,7 @@ async def test_an_allowed_request_carries_the_context():
 
 
 @pytest.mark.parametrize("token", [None, ""])
-async def test_without_identity_nobody_is_asked(token):
+async def test_without_identity_nobody_is_asked(token: str | None):
     """401 at once."""
     function = Function(policy())
     with pytest.raises(Refusal, match="UNAUTHORIZED"):
@@ -86,8 +91,7 @@ async def test_requests_at_once_with_one_token_share_one_call():
     gate = authorizer(function)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(gate.authorize(request(token), MATCH)) for token in ("a", "a", "a", "b")]
-        while len(function.calls) < 2:
-            await asyncio.sleep(0)
+        await until(lambda: len(function.calls) >= 2)
         function.open.set()
     assert len(function.calls) == 2
     assert all(task.result()["principalId"] == "ann" for task in tasks)
@@ -100,8 +104,7 @@ async def test_a_caller_that_goes_does_not_stop_the_call_for_the_others():
     gate = authorizer(function)
     first = asyncio.create_task(gate.authorize(request(), MATCH))
     second = asyncio.create_task(gate.authorize(request(), MATCH))
-    while not function.calls:
-        await asyncio.sleep(0)
+    await until(lambda: function.calls)
     first.cancel()
     function.open.set()
     assert (await second)["principalId"] == "ann"
@@ -120,7 +123,7 @@ async def test_a_caller_that_goes_does_not_stop_the_call_for_the_others():
         (policy("Deny"), "ACCESS_DENIED"),
     ],
 )
-async def test_every_other_answer_has_its_refusal(answer, kind):
+async def test_every_other_answer_has_its_refusal(answer: InvokeResult | Exception, kind: str):
     """Only the word Unauthorized is a 401; what is wrong with us is a 500."""
     with pytest.raises(Refusal) as refused:
         await authorizer(Function(answer)).authorize(request(), MATCH)

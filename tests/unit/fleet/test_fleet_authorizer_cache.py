@@ -2,9 +2,12 @@ from fleet.authorizer_cache import AuthorizerCache, cache_key
 
 
 class Clock:
+    """A clock that a test moves."""
+
     now = 0.0
 
     def __call__(self) -> float:
+        """Seconds."""
         return self.now
 
 

@@ -7,11 +7,15 @@ ARN = "arn:aws:execute-api:us-east-1:1:api/prod/GET/v1/files"
 
 
 def output(*statements: dict[str, object], **changes: object) -> bytes:
+    """An authorizer's output with these statements."""
     document = {"Version": "2012-10-17", "Statement": list(statements)}
     return orjson.dumps({"principalId": "ann", "policyDocument": document, **changes})
 
 
-def statement(effect: str = "Allow", resource: object = ARN, action: object = "execute-api:Invoke") -> dict[str, object]:
+def statement(
+    effect: str = "Allow", resource: object = ARN, action: object = "execute-api:Invoke"
+) -> dict[str, object]:
+    """A policy statement."""
     return {"Effect": effect, "Action": action, "Resource": resource}
 
 
@@ -33,7 +37,7 @@ def statement(effect: str = "Allow", resource: object = ARN, action: object = "e
         ([], False),
     ],
 )
-def test_a_policy_allows_what_it_allows_and_no_more(statements, allowed):
+def test_a_policy_allows_what_it_allows_and_no_more(statements: list[dict[str, object]], allowed: bool):
     """An explicit Deny wins, and silence is no."""
     assert parse_output(output(*statements)).allows(ARN) is allowed
 
@@ -67,7 +71,7 @@ def test_context_becomes_strings():
         output("Allow"),  # type: ignore[arg-type]
     ],
 )
-def test_output_that_is_not_understood_is_refused(payload):
+def test_output_that_is_not_understood_is_refused(payload: bytes):
     """It never passes as an Allow."""
     with pytest.raises(MalformedPolicy):
         parse_output(payload)

@@ -7,6 +7,7 @@ from fleet.sqs_event import SqsMessage, event_of
 
 
 def message(number: int = 0, size: int = 10, at: float = 0.0) -> SqsMessage:
+    """A message whose record has this many bytes."""
     return SqsMessage(str(number), "handle", orjson.dumps("x" * (size - 2)), at)
 
 
@@ -53,7 +54,7 @@ def test_six_megabytes_cut_a_batch_and_the_rest_begins_the_next():
 
 
 @given(sizes=st.lists(st.integers(2, 60), max_size=40), limit=st.integers(80, 200), size=st.integers(1, 12))
-def test_batches_keep_every_bound_and_lose_nothing(sizes, limit, size):
+def test_batches_keep_every_bound_and_lose_nothing(sizes: list[int], limit: int, size: int):
     """Any stream of messages comes out whole and in order, in events within size and bytes."""
     buffer = BatchBuffer(size, 1, most_bytes=limit)
     buffer.add(message(number, length) for number, length in enumerate(sizes))

@@ -8,6 +8,7 @@ IDS = ("a", "b", "c")
 
 
 def failures(*items: object) -> bytes:
+    """A partial batch response."""
     return orjson.dumps({"batchItemFailures": list(items)})
 
 
@@ -15,7 +16,7 @@ def failures(*items: object) -> bytes:
     "payload",
     [b"", b"null", b"{}", b'{"batchItemFailures":null}', b'{"batchItemFailures":[]}', b'{"other":1}'],
 )
-def test_empty_and_null_answers_mean_that_all_is_done(payload):
+def test_empty_and_null_answers_mean_that_all_is_done(payload: bytes):
     """AWS: complete success."""
     fate = outcome(IDS, InvokeResult(payload))
     assert (fate.delete, fate.keep, fate.failure) == (frozenset(IDS), frozenset(), None)
@@ -42,7 +43,7 @@ def test_only_the_failed_messages_stay():
         b"[]",
     ],
 )
-def test_an_answer_that_cannot_be_trusted_fails_the_whole_batch(payload):
+def test_an_answer_that_cannot_be_trusted_fails_the_whole_batch(payload: bytes):
     """AWS: complete failure; nothing is deleted."""
     fate = outcome(IDS, InvokeResult(payload))
     assert (fate.delete, fate.keep) == (frozenset(), frozenset(IDS))

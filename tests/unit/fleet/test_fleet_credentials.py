@@ -12,6 +12,7 @@ class Roles:
         self.asked: list[str] = []
 
     async def __call__(self, function: str) -> RoleCredentials:
+        """Assume a role."""
         self.asked.append(function)
         await asyncio.sleep(0)
         return RoleCredentials(Credentials(f"AK{len(self.asked)}", "secret"), self.now + 1000)

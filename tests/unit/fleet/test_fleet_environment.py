@@ -8,10 +8,12 @@ from fleet.scheduler import State
 
 
 def environment(slots: int = 1) -> Environment:
+    """A new environment."""
     return Environment("e1", slots, 0.0)
 
 
 def invocation(request_id: str = "r1") -> Invocation:
+    """An invocation."""
     return Invocation(Call(b"{}", request_id=request_id), 0.0, asyncio.get_running_loop().create_future())
 
 

@@ -1,9 +1,11 @@
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import orjson
 import pytest
+from fleet_waits import until
 
 from fleet.errors import Throttled
 from fleet.event_source import EventSourceMapping, MappingSettings
@@ -26,11 +28,13 @@ class FakeQueue:
         self.changed = asyncio.Condition()
 
     async def send(self, *ids: str) -> None:
+        """Add messages."""
         async with self.changed:
             self.visible += ids
             self.changed.notify_all()
 
     async def receive(self, most: int, wait: int) -> list[SqsMessage]:
+        """Wait for messages."""
         self.receives.append((most, wait))
         if self.receive_error:
             raise self.receive_error
@@ -41,6 +45,7 @@ class FakeQueue:
         return [message_of(message, queue_arn="arn", region="r", now=0.0) for message in received]
 
     async def delete(self, messages: Sequence[SqsMessage]) -> None:
+        """Note that they are gone."""
         if self.delete_error:
             raise self.delete_error
         async with self.changed:
@@ -48,6 +53,7 @@ class FakeQueue:
             self.changed.notify_all()
 
     async def until_deleted(self, *ids: str) -> None:
+        """Wait until these are gone."""
         async with asyncio.timeout(5), self.changed:
             await self.changed.wait_for(lambda: set(ids) <= set(self.deleted))
 
@@ -64,6 +70,7 @@ class Worker:
         self.changed = asyncio.Condition()
 
     async def __call__(self, event: bytes) -> InvokeResult:
+        """Work on a batch."""
         self.running += 1
         self.most = max(self.most, self.running)
         async with self.changed:
@@ -79,11 +86,14 @@ class Worker:
         return answer
 
     async def until(self, batches: int) -> None:
+        """Wait until this many batches have come."""
         async with asyncio.timeout(5), self.changed:
             await self.changed.wait_for(lambda: len(self.batches) >= batches)
 
 
 class Bench:
+    """A mapping with its fakes; sleeping moves its clock."""
+
     def __init__(self, mapping: EventSourceMapping, queue: FakeQueue, worker: Worker) -> None:
         self.mapping = mapping
         self.queue = queue
@@ -92,15 +102,23 @@ class Bench:
         self.now = 0.0
 
     async def sleep(self, seconds: float) -> None:
+        """Move the clock."""
         self.slept.append(seconds)
         self.now += seconds
         await asyncio.sleep(0)
 
 
+MakeBench = Callable[..., AbstractAsyncContextManager[Bench]]
+
+
 @pytest.fixture
-def bench(tmp_path):
+def bench(tmp_path: Path) -> MakeBench:
+    """Makes a mapping with fakes: `async with bench(concurrency=2) as b`."""
+
     @asynccontextmanager
-    async def make(*, concurrency: int = 2, batch: int = 10, drain: float = 5.0, queue: FakeQueue | None = None) -> AsyncIterator[Bench]:
+    async def make(
+        *, concurrency: int = 2, batch: int = 10, drain: float = 5.0, queue: FakeQueue | None = None
+    ) -> AsyncIterator[Bench]:
         source, worker = queue or FakeQueue(), Worker()
         settings = MappingSettings("ingest", "uploads", batch, 0, visibility_timeout=30, drain_seconds=drain)
         holder: list[Bench] = []
@@ -121,10 +139,11 @@ def bench(tmp_path):
 
 
 def failed(*ids: str) -> InvokeResult:
+    """A partial batch response."""
     return InvokeResult(orjson.dumps({"batchItemFailures": [{"itemIdentifier": i} for i in ids]}))
 
 
-async def test_what_a_function_has_done_is_deleted(bench):
+async def test_what_a_function_has_done_is_deleted(bench: MakeBench):
     """Ten messages are one receive, one batch, one delete."""
     async with bench() as b:
         ids = [f"m{n}" for n in range(10)]
@@ -134,7 +153,7 @@ async def test_what_a_function_has_done_is_deleted(bench):
         assert b.queue.receives[0] == (10, 20)
 
 
-async def test_failed_messages_stay_and_their_neighbours_go(bench):
+async def test_failed_messages_stay_and_their_neighbours_go(bench: MakeBench):
     """A partial batch response."""
     async with bench() as b:
         b.worker.answers = [failed("m2")]
@@ -145,7 +164,7 @@ async def test_failed_messages_stay_and_their_neighbours_go(bench):
     assert (statistics.received, statistics.deleted, statistics.kept) == (3, 2, 1)
 
 
-async def test_an_error_of_the_function_keeps_the_batch_and_the_mapping_goes_on(bench):
+async def test_an_error_of_the_function_keeps_the_batch_and_the_mapping_goes_on(bench: MakeBench):
     """Nothing is deleted; the next batch is worked on."""
     async with bench() as b:
         b.worker.answers = [failure("r", "E", "no")]
@@ -156,7 +175,7 @@ async def test_an_error_of_the_function_keeps_the_batch_and_the_mapping_goes_on(
     assert b.queue.deleted == ["m2"]
 
 
-async def test_no_more_batches_are_at_work_than_the_maximum_concurrency(bench):
+async def test_no_more_batches_are_at_work_than_the_maximum_concurrency(bench: MakeBench):
     """And no message is taken that would only wait here."""
     async with bench(concurrency=2, batch=1) as b:
         b.worker.open.clear()
@@ -170,7 +189,7 @@ async def test_no_more_batches_are_at_work_than_the_maximum_concurrency(bench):
         assert b.worker.most == 2
 
 
-async def test_a_throttled_batch_is_tried_again_with_waits(bench):
+async def test_a_throttled_batch_is_tried_again_with_waits(bench: MakeBench):
     """The copy in hand is good until its messages are visible again."""
     async with bench() as b:
         b.worker.answers = [Throttled("x"), Throttled("x"), InvokeResult(b"")]
@@ -179,24 +198,22 @@ async def test_a_throttled_batch_is_tried_again_with_waits(bench):
         assert b.slept == [0.2, 0.4]
 
 
-async def test_a_batch_that_is_throttled_for_too_long_is_dropped(bench):
+async def test_a_batch_that_is_throttled_for_too_long_is_dropped(bench: MakeBench):
     """Before the visibility timeout of 30 s; the queue has it still."""
     async with bench() as b:
         b.worker.answers = [Throttled("x")] * 100
         await b.queue.send("m1")
-        while b.mapping.statistics().kept == 0:
-            await asyncio.sleep(0)
+        await until(lambda: b.mapping.statistics().kept)
         assert sum(b.slept) < 30
         assert b.queue.deleted == []
 
 
-async def test_a_refused_receive_names_function_queue_and_missing_action(bench):
+async def test_a_refused_receive_names_function_queue_and_missing_action(bench: MakeBench):
     """The error is shown until SQS answers again, and polling backs off meanwhile."""
     queue = FakeQueue()
     queue.receive_error = QueueError("receive", "AccessDenied", "no")
     async with bench(queue=queue) as b:
-        while len(b.slept) < 6:
-            await asyncio.sleep(0)
+        await until(lambda: len(b.slept) >= 6)
         assert b.mapping.last_error == (
             "AccessDenied: the role of function ingest lacks sqs:ReceiveMessage on queue uploads"
         )
@@ -207,19 +224,18 @@ async def test_a_refused_receive_names_function_queue_and_missing_action(bench):
         assert b.mapping.last_error is None
 
 
-async def test_a_refused_delete_is_shown_too(bench):
+async def test_a_refused_delete_is_shown_too(bench: MakeBench):
     """A receive that works does not hide it."""
     async with bench() as b:
         b.queue.delete_error = QueueError("delete", "AccessDenied", "no")
         await b.queue.send("m1")
-        while b.mapping.last_error is None:
-            await asyncio.sleep(0)
+        await until(lambda: b.mapping.last_error is not None)
         await b.queue.send("m2")
         await b.worker.until(2)
         assert "sqs:DeleteMessage" in b.mapping.last_error
 
 
-async def test_the_end_lets_batches_at_work_finish(bench):
+async def test_the_end_lets_batches_at_work_finish(bench: MakeBench):
     """No new message is taken; the one at work is answered and deleted."""
     async with bench() as b:
         b.worker.open.clear()
@@ -231,7 +247,7 @@ async def test_the_end_lets_batches_at_work_finish(bench):
     assert (b.queue.deleted, b.queue.visible) == (["m1"], ["m2"])
 
 
-async def test_the_end_does_not_wait_for_ever(bench):
+async def test_the_end_does_not_wait_for_ever(bench: MakeBench):
     """A batch that hangs is left to the queue."""
     async with bench(drain=0.01) as b:
         b.worker.open.clear()

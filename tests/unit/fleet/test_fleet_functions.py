@@ -10,13 +10,13 @@ SPEC = FunctionSpec("api", "shoebox-api", "arn:aws:lambda:eu-west-1:1:function:s
     "name",
     ["shoebox-api", "shoebox-api:$LATEST", "1:function:shoebox-api", SPEC.arn, SPEC.arn + ":$LATEST"],
 )
-def test_a_function_is_found_by_every_form_that_invoke_takes(name):
+def test_a_function_is_found_by_every_form_that_invoke_takes(name: str):
     """Name, partial ARN and full ARN, with or without the version."""
     assert Functions([SPEC]).by_name(name) is SPEC
 
 
 @pytest.mark.parametrize("name", ["api", "shoebox", "shoebox-api:7", "", "arn:aws:lambda:eu-west-1:1:function:other"])
-def test_other_names_are_not_found(name):
+def test_other_names_are_not_found(name: str):
     """404, and nothing is guessed."""
     with pytest.raises(FunctionNotFound):
         Functions([SPEC]).by_name(name)

@@ -7,7 +7,9 @@ from shoebox.stack import GatewayResponse
 DENIED = GatewayResponse(
     status=401, code="$context.authorizer.code", title="Unauthorized", detail="No: $context.authorizer.detail"
 )
-DENIED_BARE = GatewayResponse(status=403, code="$context.authorizer.code", title="No", detail="$context.authorizer.detail")
+DENIED_BARE = GatewayResponse(
+    status=403, code="$context.authorizer.code", title="No", detail="$context.authorizer.detail"
+)
 
 
 def test_a_refusal_is_a_problem_filled_in_from_the_authorizers_context():
@@ -96,7 +98,7 @@ def test_headers_that_are_the_gateways_own_are_renamed_or_dropped():
         b'{"statusCode":200,"multiValueHeaders":{"a":"1"}}',
     ],
 )
-def test_anything_else_is_malformed(payload):
+def test_anything_else_is_malformed(payload: bytes):
     """The gateway answers 502 and sends none of it."""
     with pytest.raises(MalformedResponse):
         proxy_response(payload)

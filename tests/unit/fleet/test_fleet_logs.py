@@ -1,9 +1,10 @@
 import asyncio
+from pathlib import Path
 
 from fleet.logs import FunctionLog, pump
 
 
-def test_a_log_is_bounded_and_keeps_the_newest_lines(tmp_path):
+def test_a_log_is_bounded_and_keeps_the_newest_lines(tmp_path: Path):
     """At its size it is set aside once, and the one before that is gone."""
     with FunctionLog(tmp_path / "logs", "api", most=10) as log:
         for line in (b"first\n", b"second\n", b"third\n"):
@@ -12,7 +13,7 @@ def test_a_log_is_bounded_and_keeps_the_newest_lines(tmp_path):
     assert log.path.with_suffix(".log.1").read_bytes() == b"second\n"
 
 
-def test_a_log_goes_on_where_it_was(tmp_path):
+def test_a_log_goes_on_where_it_was(tmp_path: Path):
     """A fleet that starts again appends."""
     for line in (b"one\n", b"two\n"):
         with FunctionLog(tmp_path, "api", most=100) as log:
@@ -21,6 +22,7 @@ def test_a_log_goes_on_where_it_was(tmp_path):
 
 
 async def pumped(*chunks: bytes) -> list[bytes]:
+    """What is written when these chunks come."""
     stream = asyncio.StreamReader()
     written: list[bytes] = []
     task = asyncio.create_task(pump(stream, written.append))

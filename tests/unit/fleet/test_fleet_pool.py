@@ -1,6 +1,7 @@
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import orjson
 import pytest
@@ -27,16 +28,20 @@ class FakeProcess:
         self.stopped = asyncio.Event()
 
     async def wait(self) -> int:
+        """Wait for the end."""
         return await asyncio.shield(self.ended)
 
     async def stop(self, seconds: float) -> None:
+        """End in good order."""
         self.stopped.set()
         self.end(0)
 
     def kill(self) -> None:
+        """End by a signal."""
         self.end(-9)
 
     def end(self, status: int) -> None:
+        """End with this status."""
         if not self.ended.done():
             self.ended.set_result(status)
 
@@ -50,6 +55,7 @@ class FakeLauncher:
         self.count = 0
 
     async def __call__(self, function: FunctionSpec, environment: Environment) -> FakeProcess:
+        """Start a process."""
         self.count += 1
         if self.error:
             raise self.error
@@ -67,6 +73,7 @@ class Bench:
         self.now = 0.0
 
     def invoke(self, request_id: str = "r1") -> asyncio.Task[InvokeResult]:
+        """Call the function."""
         return asyncio.create_task(self.pool.invoke(Call(b"{}", request_id=request_id)))
 
     async def ready(self) -> tuple[Environment, FakeProcess]:
@@ -74,15 +81,23 @@ class Bench:
         return await asyncio.wait_for(self.launcher.launched.get(), 5)
 
     async def next(self, environment: Environment) -> Invocation:
+        """What a slot of the environment gets."""
         invocation = await asyncio.wait_for(self.pool.poll(environment), 5)
         assert invocation is not None
         return invocation
 
 
+MakeBench = Callable[..., AbstractAsyncContextManager[Bench]]
+
+
 @pytest.fixture
-def bench(tmp_path):
+def bench(tmp_path: Path) -> MakeBench:
+    """Makes a pool with fakes: `async with bench(slots=2) as b`."""
+
     @asynccontextmanager
-    async def make(*, slots: int = 1, timeout: int = 3, most: int = 10, account: int = 10, **times: float) -> AsyncIterator[Bench]:
+    async def make(
+        *, slots: int = 1, timeout: int = 3, most: int = 10, account: int = 10, **times: float
+    ) -> AsyncIterator[Bench]:
         launcher = FakeLauncher()
         spec = FunctionSpec("api", "shoebox-api", "arn", "a.b", 128, timeout, slots)
         holder: list[Bench] = []
@@ -103,10 +118,11 @@ def bench(tmp_path):
 
 
 def kind(result: InvokeResult) -> str:
+    """The error's type."""
     return str(orjson.loads(result.payload)["errorType"])
 
 
-async def test_an_invocation_starts_an_environment_and_gets_its_answer(bench):
+async def test_an_invocation_starts_an_environment_and_gets_its_answer(bench: MakeBench):
     """Cold start: launch, first poll, answer."""
     async with bench() as b:
         task = b.invoke()
@@ -117,7 +133,7 @@ async def test_an_invocation_starts_an_environment_and_gets_its_answer(bench):
         assert b.pool.statistics().running == 0
 
 
-async def test_the_next_invocation_waits_for_the_slot_that_just_answered(bench):
+async def test_the_next_invocation_waits_for_the_slot_that_just_answered(bench: MakeBench):
     """One environment serves a caller that calls again and again."""
     async with bench() as b:
         task = b.invoke("r1")
@@ -133,7 +149,7 @@ async def test_the_next_invocation_waits_for_the_slot_that_just_answered(bench):
         assert b.launcher.count == 1
 
 
-async def test_a_slot_that_never_comes_back_is_replaced(bench):
+async def test_a_slot_that_never_comes_back_is_replaced(bench: MakeBench):
     """The waiting invocation does not wait for it longer than a moment."""
     async with bench(check=0.01) as b:
         task = b.invoke("r1")
@@ -150,7 +166,7 @@ async def test_a_slot_that_never_comes_back_is_replaced(bench):
         await waiting
 
 
-async def test_many_slots_share_one_environment(bench):
+async def test_many_slots_share_one_environment(bench: MakeBench):
     """Four invocations, four slots, one start."""
     async with bench(slots=4) as b:
         tasks = [b.invoke(f"r{n}") for n in range(4)]
@@ -162,7 +178,7 @@ async def test_many_slots_share_one_environment(bench):
         assert b.launcher.count == 1
 
 
-async def test_a_crash_fails_what_ran_and_the_next_invocation_gets_a_new_environment(bench):
+async def test_a_crash_fails_what_ran_and_the_next_invocation_gets_a_new_environment(bench: MakeBench):
     """Runtime.ExitError with the signal, and a replacement on demand."""
     async with bench() as b:
         task = b.invoke("r1")
@@ -179,7 +195,7 @@ async def test_a_crash_fails_what_ran_and_the_next_invocation_gets_a_new_environ
         await again
 
 
-async def test_an_init_error_is_what_the_invocation_gets(bench):
+async def test_an_init_error_is_what_the_invocation_gets(bench: MakeBench):
     """The runtime's own words reach the caller; the environment is ended."""
     async with bench() as b:
         task = b.invoke()
@@ -189,7 +205,7 @@ async def test_an_init_error_is_what_the_invocation_gets(bench):
         await process.stopped.wait()
 
 
-async def test_a_process_that_ends_before_it_is_ready_is_an_exit_error(bench):
+async def test_a_process_that_ends_before_it_is_ready_is_an_exit_error(bench: MakeBench):
     """With its exit status."""
     async with bench() as b:
         task = b.invoke()
@@ -200,7 +216,7 @@ async def test_a_process_that_ends_before_it_is_ready_is_an_exit_error(bench):
         assert b"exit status 3" in result.payload
 
 
-async def test_an_environment_that_is_not_ready_in_time_is_killed(bench):
+async def test_an_environment_that_is_not_ready_in_time_is_killed(bench: MakeBench):
     """The init phase has its own limit."""
     async with bench(init=0.01) as b:
         task = b.invoke()
@@ -210,7 +226,7 @@ async def test_an_environment_that_is_not_ready_in_time_is_killed(bench):
 
 
 @pytest.mark.parametrize("error", [CredentialsError("no role"), FileNotFoundError("no python")])
-async def test_an_environment_that_cannot_be_launched_fails_the_invocation(bench, error):
+async def test_an_environment_that_cannot_be_launched_fails_the_invocation(bench: MakeBench, error: Exception):
     """And the pool lives on."""
     async with bench() as b:
         b.launcher.error = error
@@ -225,7 +241,7 @@ async def test_an_environment_that_cannot_be_launched_fails_the_invocation(bench
         await task
 
 
-async def test_time_is_up_for_the_caller_and_the_classic_environment_is_ended(bench):
+async def test_time_is_up_for_the_caller_and_the_classic_environment_is_ended(bench: MakeBench):
     """AWS's message with the limit; the environment of a single slot goes with its hanging handler."""
     async with bench(timeout=0) as b:
         task = b.invoke("r1")
@@ -237,7 +253,7 @@ async def test_time_is_up_for_the_caller_and_the_classic_environment_is_ended(be
         await process.stopped.wait()
 
 
-async def test_with_many_slots_a_timeout_takes_one_slot_only(bench):
+async def test_with_many_slots_a_timeout_takes_one_slot_only(bench: MakeBench):
     """The environment works on; the slot is back when it asks for more."""
     async with bench(slots=2, timeout=0) as b:
         task = b.invoke("r1")
@@ -248,7 +264,7 @@ async def test_with_many_slots_a_timeout_takes_one_slot_only(bench):
         assert not process.stopped.is_set()
 
 
-async def test_a_refused_invocation_says_why(bench):
+async def test_a_refused_invocation_says_why(bench: MakeBench):
     """Throttled with AWS's reason; the place of one that ended is free."""
     async with bench(account=1) as b:
         first = b.invoke("r1")
@@ -265,7 +281,7 @@ async def test_a_refused_invocation_says_why(bench):
         third.cancel()
 
 
-async def test_waiting_for_a_slot_has_an_end(bench):
+async def test_waiting_for_a_slot_has_an_end(bench: MakeBench):
     """With every environment busy the caller is told to come again."""
     async with bench(most=1, wait=0.01) as b:
         first = b.invoke("r1")
@@ -278,7 +294,7 @@ async def test_waiting_for_a_slot_has_an_end(bench):
         await first
 
 
-async def test_a_caller_that_goes_leaves_no_trace_in_the_queue(bench):
+async def test_a_caller_that_goes_leaves_no_trace_in_the_queue(bench: MakeBench):
     """What waits is dropped, and its place is given back."""
     async with bench(account=1) as b:
         task = b.invoke("r1")
@@ -293,7 +309,7 @@ async def test_a_caller_that_goes_leaves_no_trace_in_the_queue(bench):
         again.cancel()
 
 
-async def test_an_invocation_that_never_reached_its_slot_is_offered_again_and_first(bench):
+async def test_an_invocation_that_never_reached_its_slot_is_offered_again_and_first(bench: MakeBench):
     """A poller that vanished between decision and answer loses nothing."""
     async with bench(most=1) as b:
         first, second = b.invoke("r1"), b.invoke("r2")
@@ -307,7 +323,7 @@ async def test_an_invocation_that_never_reached_its_slot_is_offered_again_and_fi
         assert [(await task).payload for task in (first, second)] == [b"r1", b"r2"]
 
 
-async def test_idle_environments_are_ended(bench):
+async def test_idle_environments_are_ended(bench: MakeBench):
     """After the scheduler's time without an invocation."""
     async with bench() as b:
         task = b.invoke("r1")
@@ -324,7 +340,7 @@ async def test_idle_environments_are_ended(bench):
         await process.stopped.wait()
 
 
-async def test_credentials_that_end_retire_an_environment_but_not_its_work(bench):
+async def test_credentials_that_end_retire_an_environment_but_not_its_work(bench: MakeBench):
     """The invocation that runs is answered; the next one gets another environment."""
     async with bench() as b:
         first = b.invoke("r1")
@@ -344,7 +360,7 @@ async def test_credentials_that_end_retire_an_environment_but_not_its_work(bench
         await second
 
 
-async def test_the_end_of_a_pool_ends_everything(bench):
+async def test_the_end_of_a_pool_ends_everything(bench: MakeBench):
     """Processes that start or run are stopped; whoever waits is told."""
     async with bench(most=1) as b:
         running, waiting = b.invoke("r1"), b.invoke("r2")

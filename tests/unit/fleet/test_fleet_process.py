@@ -16,6 +16,7 @@ KEYS = RoleCredentials(Credentials("AK", "SK", "TOKEN"), 0.0)
 
 
 def spec(**changes: object) -> FunctionSpec:
+    """A function."""
     values: dict[str, object] = {
         "key": "api",
         "name": "shoebox-api",
@@ -84,7 +85,7 @@ def test_nothing_of_the_fleets_own_environment_leaks():
     assert "HOME" not in values
 
 
-async def test_output_is_passed_on_and_the_process_group_ends_with_its_leader(tmp_path):
+async def test_output_is_passed_on_and_the_process_group_ends_with_its_leader(tmp_path: Path):
     """A child that a function left behind is gone, too."""
     lines: list[bytes] = []
     code = "import subprocess; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True)"
@@ -94,7 +95,7 @@ async def test_output_is_passed_on_and_the_process_group_ends_with_its_leader(tm
     assert await gone(child)
 
 
-async def test_a_process_that_ignores_sigterm_is_killed(tmp_path):
+async def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path):
     """After its time to stop is over."""
     said = asyncio.Event()
     code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
@@ -105,7 +106,7 @@ async def test_a_process_that_ignores_sigterm_is_killed(tmp_path):
     assert await waiting == -9
 
 
-async def test_nothing_survives_a_fleet_that_is_killed(tmp_path):
+async def test_nothing_survives_a_fleet_that_is_killed(tmp_path: Path):
     """SIGKILL to the parent ends its environments: the kernel sees to it."""
     script = tmp_path / "parent.py"
     script.write_text(

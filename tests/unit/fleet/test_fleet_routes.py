@@ -23,7 +23,7 @@ ROUTES = Routes(
         ("/a.b", "dot-fn", {}),
     ],
 )
-def test_the_first_route_that_fits_takes_the_path(path, function, parameters):
+def test_the_first_route_that_fits_takes_the_path(path: str, function: str, parameters: dict[str, str]):
     """In the order of stack.yaml."""
     match = ROUTES.match(path)
     assert match is not None
@@ -31,6 +31,6 @@ def test_the_first_route_that_fits_takes_the_path(path, function, parameters):
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/files/7/8/parts", "/files//parts", "/axb", "/V1/limits", ""])
-def test_other_paths_belong_to_nobody(path):
+def test_other_paths_belong_to_nobody(path: str):
     """A parameter has at least one character, and one segment without the plus."""
     assert ROUTES.match(path) is None

@@ -7,6 +7,8 @@ from fleet.scheduler import Scheduler, State
 
 @dataclass
 class View:
+    """An environment as a decision sees it."""
+
     state: State = State.READY
     free: int = 1
     busy: int = 0
@@ -15,10 +17,12 @@ class View:
     coming: int = 0
 
     def soon(self, now: float) -> int:
+        """As told."""
         return self.coming
 
 
 def scheduler(slots: int = 1, most: int = 10, idle: float = 60.0) -> Scheduler:
+    """Rules with defaults."""
     return Scheduler(slots, most, idle)
 
 
@@ -35,7 +39,7 @@ def test_load_is_spread_before_warmth_counts():
 
 
 @pytest.mark.parametrize("view", [View(state=State.STARTING), View(state=State.DRAINING), View(free=0)])
-def test_only_ready_environments_with_a_free_slot_are_picked(view):
+def test_only_ready_environments_with_a_free_slot_are_picked(view: View):
     """Starting, draining and full environments get nothing."""
     assert scheduler().pick([view]) is None
 
@@ -52,7 +56,7 @@ def test_only_ready_environments_with_a_free_slot_are_picked(view):
         (1, 0, [], 0),
     ],
 )
-def test_as_many_environments_start_as_the_waiting_need(slots, waiting, views, expected):
+def test_as_many_environments_start_as_the_waiting_need(slots: int, waiting: int, views: list[View], expected: int):
     """Slots that start or are about to ask are counted first."""
     assert scheduler(slots).to_start(waiting, views, 0.0) == expected
 

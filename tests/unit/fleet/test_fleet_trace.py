@@ -12,7 +12,7 @@ def test_a_new_root_has_x_rays_form():
 
 
 @pytest.mark.parametrize("header", ["", "Root=1-x", "a" * 300, "Root=1-67891233-abcdef012345678912345678\r\nx: y"])
-def test_a_header_that_names_no_root_is_replaced(header):
+def test_a_header_that_names_no_root_is_replaced(header: str):
     """Whatever a client sends, the trace id is one."""
     assert trace_id_of(header) != header
 

@@ -1,0 +1,75 @@
+"""Fleets with real environments, under our runtime and under AWS's own, and one emulator for the session."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from fleet_bench import HERE, ROOT_FOLDER, FleetOf, Running, an_hour
+
+from fleet.credentials import CredentialsSource
+from fleet.emulator import ROOT, Emulator
+from fleet.service import Fleet
+from fleet.settings import AWSLAMBDARIC, SHOEBOX_RUNTIME, FleetSettings, RuntimeCommand
+from shoebox.aws import Clients
+from shoebox.place import BoundStack
+
+
+@pytest.fixture(params=[SHOEBOX_RUNTIME, AWSLAMBDARIC], ids=["shoebox", "awslambdaric"])
+def runtime(request: pytest.FixtureRequest) -> RuntimeCommand:
+    """The program of the environments: the same tests pass with both."""
+    command: RuntimeCommand = request.param
+    return command
+
+
+@pytest.fixture
+def fleet_of(tmp_path: Path, runtime: RuntimeCommand) -> FleetOf:
+    """Runs a fleet of a stack: `async with fleet_of(stack) as running`."""
+
+    @asynccontextmanager
+    async def run(
+        stack: BoundStack,
+        credentials: CredentialsSource = an_hour,
+        environment: dict[str, str] | None = None,
+        **settings: Any,
+    ) -> AsyncIterator[Running]:
+        lines: list[tuple[str, bytes]] = []
+        chosen = FleetSettings(
+            log_folder=tmp_path / "logs",
+            metrics_dir=tmp_path / "metrics",
+            task_root=HERE,
+            command=runtime,
+            environment={"PYTHONPATH": str(ROOT_FOLDER), **(environment or {})},
+            **{"stop_seconds": 1.0, **settings},
+        )
+        async with Fleet(stack, chosen, credentials, on_line=lambda *line: lines.append(line)) as fleet:
+            yield Running(fleet, lines)
+
+    return run
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A plain HTTP client."""
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[Emulator]:
+    """The session's emulator. Its loop runs at start and stop only; the process is what lasts."""
+    with asyncio.Runner() as runner:
+        started = Emulator()
+        runner.run(started.__aenter__())
+        yield started
+        runner.run(started.stop())
+
+
+@pytest.fixture
+async def root_clients(emulator: Emulator) -> AsyncIterator[Clients]:
+    """Clients that may do anything."""
+    async with Clients(emulator.aws, ROOT) as clients:
+        yield clients

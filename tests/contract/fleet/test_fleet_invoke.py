@@ -1,0 +1,249 @@
+import asyncio
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import boto3
+import psutil
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from fleet_bench import FleetOf, Running, function, stack_of, until
+
+from fleet.credentials import RoleCredentials
+from shoebox.aws import Credentials
+
+
+def client(running: Running):
+    """boto3's own Lambda client, pointed at the fleet."""
+    config = Config(retries={"total_max_attempts": 1})
+    return boto3.client(
+        "lambda",
+        "us-east-1",
+        endpoint_url=running.fleet.runtime_url,
+        aws_access_key_id="a",
+        aws_secret_access_key="b",
+        config=config,
+    )
+
+
+async def called(running: Running, **arguments: Any) -> tuple[Any, Any]:
+    """`Invoke` by boto3, off the loop; the payload is read."""
+    api = client(running)
+    answer = await asyncio.to_thread(lambda: api.invoke(**arguments))
+    return answer, json.loads(await asyncio.to_thread(answer["Payload"].read) or b"null")
+
+
+async def test_boto3_invokes_a_function(fleet_of: FleetOf):
+    """Payload in and out, version, request id, client context."""
+    async with fleet_of(stack_of({"echo-fn": function("echo")})) as running:
+        answer, payload = await called(
+            running,
+            FunctionName="tests-echo-fn",
+            Payload=b'{"a": [1, "\xc3\xbc"]}',
+            ClientContext="eyJjdXN0b20iOiB7IngiOiAiMSJ9fQ==",
+        )
+    assert (answer["StatusCode"], answer["ExecutedVersion"], answer.get("FunctionError")) == (200, "$LATEST", None)
+    assert payload["event"] == {"a": [1, "ü"]}
+    assert payload["request_id"] == answer["ResponseMetadata"]["RequestId"]
+    assert payload["arn"] == "arn:aws:lambda:us-east-1:000000000000:function:tests-echo-fn"
+    assert payload["client"] == {"x": "1"}
+    assert int(payload["memory"]) == 128
+    assert 5_000 < payload["remaining"] <= 10_000
+
+
+async def test_an_error_of_the_function_is_in_the_answer(fleet_of: FleetOf):
+    """200, FunctionError Unhandled, and Lambda's shape of the error."""
+    async with fleet_of(stack_of({"fail-fn": function("fail")})) as running:
+        answer, payload = await called(running, FunctionName="tests-fail-fn", Payload=b"{}")
+    assert (answer["StatusCode"], answer["FunctionError"]) == (200, "Unhandled")
+    assert (payload["errorType"], payload["errorMessage"]) == ("ValueError", "as asked")
+
+
+async def test_event_is_accepted_and_runs_later(fleet_of: FleetOf):
+    """202 at once; the function prints in the background."""
+    async with fleet_of(stack_of({"say-fn": function("say")})) as running:
+        answer, _ = await called(running, FunctionName="tests-say-fn", InvocationType="Event", Payload=b'"hello"')
+        assert answer["StatusCode"] == 202
+        await until(lambda: "said hello" in running.printed("say-fn"))
+
+
+async def test_dry_run_runs_nothing(fleet_of: FleetOf):
+    """204, and no environment is started."""
+    async with fleet_of(stack_of({"echo-fn": function("echo")})) as running:
+        answer, _ = await called(running, FunctionName="tests-echo-fn", InvocationType="DryRun")
+        assert answer["StatusCode"] == 204
+        assert running.fleet.statistics().pools[0].started == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "status"),
+    [
+        ({"FunctionName": "tests-nobody"}, "ResourceNotFoundException", 404),
+        ({"FunctionName": "tests-echo-fn", "Payload": b"{"}, "InvalidRequestContentException", 400),
+        (
+            {"FunctionName": "tests-echo-fn", "Payload": b'"' + b"x" * 6 * 1024 * 1024 + b'"'},
+            "RequestTooLargeException",
+            413,
+        ),
+        ({"FunctionName": "tests-off-fn", "Payload": b"{}"}, "TooManyRequestsException", 429),
+    ],
+)
+async def test_refusals_are_the_exceptions_that_boto3_knows(
+    fleet_of: FleetOf, arguments: dict[str, Any], code: str, status: int
+):
+    """Status, code and, when throttled, the reason."""
+    functions = {"echo-fn": function("echo"), "off-fn": function("echo", reserved_concurrency=0)}
+    async with fleet_of(stack_of(functions)) as running:
+        api = client(running)
+        with pytest.raises(ClientError) as refused:
+            await asyncio.to_thread(lambda: api.invoke(**arguments))
+    response = refused.value.response
+    assert (response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]) == (code, status)
+    if status == 429:
+        assert response["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
+
+
+async def test_an_environment_sees_lambdas_variables_and_not_the_fleets(
+    fleet_of: FleetOf, monkeypatch: pytest.MonkeyPatch
+):
+    """Reserved names, its role's credentials, its own settings, and none of our secrets."""
+    monkeypatch.setenv("GITHUB_TOKEN", "secret")
+    stack = stack_of({"env-fn": function("environment", environment={"OWN": "1"})})
+    async with fleet_of(stack) as running:
+        seen = json.loads((await running.fleet.invoke("env-fn", b"{}")).payload)
+    assert seen["OWN"] == "1"
+    assert seen["AWS_ACCESS_KEY_ID"] == "AKenv-fn"
+    assert seen["AWS_LAMBDA_FUNCTION_NAME"] == "tests-env-fn"
+    assert seen["TZ"] == ":UTC"
+    assert "GITHUB_TOKEN" not in seen
+
+
+async def test_an_init_error_reaches_the_caller(fleet_of: FleetOf):
+    """What the module raised, and the next call tries again."""
+    async with fleet_of(stack_of({"broken-fn": function("broken.handler")})) as running:
+        for started in (1, 2):
+            result = await running.fleet.invoke("broken-fn", b"{}")
+            assert json.loads(result.payload)["errorMessage"] == "no settings"
+            assert running.fleet.statistics().pools[0].started == started
+
+
+async def test_time_is_up(fleet_of: FleetOf):
+    """The caller hears of it, and the function answers again afterwards."""
+    async with fleet_of(stack_of({"sleep-fn": function("sleep", timeout=1)})) as running:
+        began = time.monotonic()
+        result = await running.fleet.invoke("sleep-fn", b'{"seconds": 30}')
+        assert result.function_error == "Unhandled"
+        assert "Task timed out after" in json.loads(result.payload)["errorMessage"]
+        assert time.monotonic() - began < 10
+        again = await running.fleet.invoke("sleep-fn", b'{"seconds": 0}')
+        assert again.payload == b'"slept"'
+
+
+async def test_a_crash_is_told_and_healed(fleet_of: FleetOf):
+    """Runtime.ExitError for what ran; the next invocation runs in a new process."""
+    async with fleet_of(stack_of({"die-fn": function("die"), "echo-fn": function("echo")})) as running:
+        result = await running.fleet.invoke("die-fn", b"{}")
+        assert json.loads(result.payload)["errorType"] == "Runtime.ExitError"
+        first = json.loads((await running.fleet.invoke("echo-fn", b"{}")).payload)["pid"]
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: not running.fleet.pools["echo-fn"].statistics().environments["ready"])
+        second = json.loads((await running.fleet.invoke("echo-fn", b"{}")).payload)["pid"]
+        assert second != first
+
+
+async def test_an_answer_above_the_limit_is_an_error(fleet_of: FleetOf):
+    """6 MB and 100 bytes are the most."""
+    async with fleet_of(stack_of({"large-fn": function("large")})) as running:
+        result = await running.fleet.invoke("large-fn", b"{}")
+        assert json.loads(result.payload)["errorType"] == "Function.ResponseSizeTooLarge"
+
+
+async def test_slots_run_at_once_in_one_environment(fleet_of: FleetOf):
+    """Four invocations of 0.5 s each are done in one start."""
+    async with fleet_of(stack_of({"sleep-fn": function("sleep", slots=4)})) as running:
+        await running.fleet.invoke("sleep-fn", b'{"seconds": 0}')
+        began = time.monotonic()
+        await asyncio.gather(*(running.fleet.invoke("sleep-fn", b'{"seconds": 0.5}') for _ in range(4)))
+        assert time.monotonic() - began < 1.9
+        assert running.fleet.statistics().pools[0].started == 1
+
+
+async def test_classic_environments_start_for_invocations_at_once(fleet_of: FleetOf):
+    """Two invocations, two processes; both are kept for the next ones."""
+    async with fleet_of(stack_of({"sleep-fn": function("sleep")})) as running:
+        await asyncio.gather(*(running.fleet.invoke("sleep-fn", b'{"seconds": 0.3}') for _ in range(2)))
+        await running.fleet.invoke("sleep-fn", b'{"seconds": 0}')
+        assert running.fleet.statistics().pools[0].started == 2
+
+
+async def test_idle_environments_end(fleet_of: FleetOf):
+    """After the settable time the process is gone; the next call starts another."""
+    async with fleet_of(stack_of({"echo-fn": function("echo")}), idle_seconds=0.1) as running:
+        pid = json.loads((await running.fleet.invoke("echo-fn", b"{}")).payload)["pid"]
+        await until(lambda: not any(running.fleet.statistics().pools[0].environments.values()))
+        assert not psutil.pid_exists(pid)
+        await running.fleet.invoke("echo-fn", b"{}")
+
+
+async def test_an_environment_is_replaced_before_its_credentials_end(fleet_of: FleetOf):
+    """Short leases: the next invocation gets fresh keys."""
+    issued: list[str] = []
+
+    async def two_seconds(name: str) -> RoleCredentials:
+        issued.append(f"AK{len(issued)}")
+        return RoleCredentials(Credentials(issued[-1], "s", "t"), time.time() + 2)
+
+    async with fleet_of(stack_of({"env-fn": function("environment")}), two_seconds) as running:
+        seen = set()
+        async with asyncio.timeout(20):
+            while len(seen) < 2:
+                seen.add(json.loads((await running.fleet.invoke("env-fn", b"{}")).payload)["AWS_ACCESS_KEY_ID"])
+                await asyncio.sleep(0.05)
+        assert seen <= set(issued)
+
+
+async def test_no_process_is_left_when_the_fleet_ends(fleet_of: FleetOf):
+    """Environments and what they started are gone, also those in the middle of an invocation."""
+    async with fleet_of(stack_of({"sleep-fn": function("sleep"), "echo-fn": function("echo", slots=3)})) as running:
+        await running.fleet.invoke("echo-fn", b"{}")
+        hanging = asyncio.create_task(running.fleet.invoke("sleep-fn", b'{"seconds": 8}'))
+        await until(lambda: running.fleet.pools["sleep-fn"].statistics().running)
+        children = psutil.Process().children(recursive=True)
+        environments = [
+            child
+            for child in children
+            if any("workers.runtime" in word or "awslambdaric" in word for word in child.cmdline())
+        ]
+        assert len(environments) >= 2
+    assert json.loads((await hanging).payload)["errorType"] == "Runtime.ExitError"
+    _, alive = await asyncio.to_thread(psutil.wait_procs, environments, timeout=5)
+    assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
+
+
+async def test_logs_metrics_and_health_are_there(fleet_of: FleetOf, http: aiohttp.ClientSession, tmp_path: Path):
+    """A function's lines in its file, what happened in /metrics, the state in /healthz."""
+    async with fleet_of(stack_of({"say-fn": function("say")})) as running:
+        await running.fleet.invoke("say-fn", b'"hello"')
+        await until(lambda: b"said hello\n" in (tmp_path / "logs" / "say-fn.log").read_bytes())
+        async with http.get(running.fleet.runtime_url + "/metrics") as answer:
+            metrics = await answer.text()
+        async with http.get(running.fleet.runtime_url + "/healthz") as answer:
+            health = await answer.json()
+    assert 'fleet_invocations_total{function="say-fn",outcome="success"} 1.0' in metrics
+    assert 'fleet_environments{function="say-fn",state="ready"} 1.0' in metrics
+    assert 'fleet_cold_start_seconds_count{function="say-fn"} 1.0' in metrics
+    assert health["status"] == "ok"
+    assert health["pools"][0]["function"] == "say-fn"
+
+
+async def test_a_web_page_cannot_invoke(fleet_of: FleetOf, http: aiohttp.ClientSession):
+    """A browser names the page's origin; the control port refuses it."""
+    async with fleet_of(stack_of({"echo-fn": function("echo")})) as running:
+        url = running.fleet.runtime_url + "/2015-03-31/functions/tests-echo-fn/invocations"
+        async with http.post(url, data=b"{}", headers={"Origin": "http://evil.example"}) as answer:
+            assert answer.status == 403
