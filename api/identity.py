@@ -56,12 +56,17 @@ def read_caller(authorizer: Mapping[str, Any], *, now: float) -> Caller:
     Raises:
         Unauthorized: it describes none, or one whose token has ended.
     """
-    tenant, user, ends = (str(authorizer.get(name, "")) for name in ("tenant", "user", "expires_at"))
+    tenant, user, ends, scope = (_text(authorizer, name) for name in ("tenant", "user", "expires_at", "scope"))
     if not TENANT.fullmatch(tenant) or not USER.fullmatch(user) or not ends.isdecimal():
         raise Unauthorized("Send a token: Authorization: Bearer <JWT>.", code="token_missing")
     if int(ends) <= now:
         raise Unauthorized("The token has expired; ask the shop for a new one.", code="token_expired")
-    return Caller(Owner(tenant, user), frozenset(str(authorizer.get("scope", "")).split()))
+    return Caller(Owner(tenant, user), frozenset(scope.split()))
+
+
+def _text(authorizer: Mapping[str, Any], name: str) -> str:
+    value = authorizer.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _authorizer(request: Request) -> Mapping[str, Any]:

@@ -1,0 +1,207 @@
+"""The gallery's files, the description and its page: served without AWS, each with its policy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api.app import build_app
+from api.pages import FOLDER, content_security_policy, load_pages
+from api.services import Services
+from shoebox.config import FunctionSettings, Limits
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[httpx.AsyncClient]:
+    """The application with settings, and nothing behind it."""
+    settings = FunctionSettings(
+        files_table="files",
+        personal_bucket="personal",
+        deletions_queue_url="",
+        file_events_topic_arn="",
+        s3_public_url="https://s3.example.test/base",
+    )
+    absent: Any = None
+
+    @asynccontextmanager
+    async def opener() -> AsyncIterator[Services]:
+        yield Services(settings, Limits(), absent, absent, absent, absent, "us-east-1", absent)
+
+    app = build_app(opener)
+
+    async with app.router.lifespan_context(app) as state:
+
+        async def with_state(scope: Any, receive: Any, send: Any) -> None:
+            await app({**scope, "state": dict(state or {})}, receive, send)
+
+        transport = httpx.ASGITransport(app=with_state)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
+            yield client
+
+
+async def test_the_gallery_is_at_the_root(site: httpx.AsyncClient) -> None:
+    """The page comes with a policy that lets in our own scripts, and S3 for pictures and uploads, and no more."""
+    answer = await site.get("/")
+    policy = answer.headers["content-security-policy"]
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.content == (FOLDER / "index.html").read_bytes()
+    assert "default-src 'none'" in policy
+    assert "script-src 'self';" in policy
+    assert "img-src 'self' blob: data: https://s3.example.test;" in policy
+    assert "connect-src 'self' https://s3.example.test;" in policy
+    assert "unsafe" not in policy
+
+
+async def test_every_file_of_the_gallery_is_served_with_its_type(site: httpx.AsyncClient) -> None:
+    """Whatever lies in the folder, and the page's own links all lead somewhere."""
+    names = {p.relative_to(FOLDER).as_posix() for p in FOLDER.rglob("*") if p.is_file()}
+    types = {".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".css": "text/css; charset=utf-8"}
+    assert set(load_pages()) == names
+    for name in names:
+        answer = await site.get(f"/pages/{name}")
+        assert answer.status_code == 200
+        assert answer.content == (FOLDER / name).read_bytes()
+        assert answer.headers["content-type"] == types.get(Path(name).suffix, answer.headers["content-type"])
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    for link in re.findall(r'(?:src|href)="(pages/[^"]+)"', (FOLDER / "index.html").read_text()):
+        assert link.removeprefix("pages/") in names
+
+
+async def test_an_unchanged_file_is_not_sent_again(site: httpx.AsyncClient) -> None:
+    """A plain address is asked about each time, by ETag; one that names the version is kept for good."""
+    first = await site.get("/pages/icon.svg")
+    tag = first.headers["etag"]
+    assert first.headers["cache-control"] == "no-cache"
+
+    for condition in (tag, f"W/{tag}", f'"other", {tag}'):
+        again = await site.get("/pages/icon.svg", headers={"if-none-match": condition})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert (await site.get("/pages/icon.svg", headers={"if-none-match": '"other"'})).status_code == 200
+    pinned = await site.get("/pages/icon.svg", params={"v": tag.strip('"')})
+    assert pinned.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert (await site.get("/pages/icon.svg", params={"v": "old"})).headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/pages",
+        "/pages/",
+        "/pages/nothing.js",
+        "/pages/../app.py",
+        "/pages/%2e%2e/app.py",
+        "/pages/..%2fapp.py",
+        "/pages//etc/passwd",
+        "/pages/.hidden.js",
+        "/pages/index.html/",
+        "/app.py",
+        "/index.html",
+    ],
+)
+async def test_nothing_else_is_served(site: httpx.AsyncClient, path: str) -> None:
+    """No listing, no way out of the folder, nothing hidden: a problem 404."""
+    answer = await site.get(path)
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def test_hidden_files_and_unknown_types_are_left_out(tmp_path: Path) -> None:
+    """An editor's leavings and secrets in the folder stay there."""
+    for name in ("a.js", ".env", ".b.js", "c.py", "sub/d.css", ".git/e.js", "f.js~"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+
+    assert set(load_pages(tmp_path)) == {"a.js", "sub/d.css"}
+
+
+def test_the_policy_names_an_origin_only() -> None:
+    """A path, or a port, of the S3 address ends up right."""
+    assert "connect-src 'self' http://127.0.0.1:4566;" in content_security_policy("http://127.0.0.1:4566/x?y#z")
+
+
+async def test_heads_are_answered(site: httpx.AsyncClient) -> None:
+    """Link checkers ask with HEAD."""
+    for path in ("/", "/pages/icon.svg", "/docs", "/openapi.json"):
+        assert (await site.head(path)).status_code == 200
+
+
+async def test_the_description_is_openapi_with_problems(site: httpx.AsyncClient) -> None:
+    """OpenAPI 3.1, every operation with a stable id, its token's scope and its problems; nothing of FastAPI's own."""
+    answer = await site.get("/openapi.json")
+    document = answer.json()
+    operations = {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+    assert document["openapi"].startswith("3.1")
+    assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    assert "ValidationError" not in answer.text
+    assert operations["DELETE /v1/files/{file_id}"]["security"] == [{"token": ["files:write"]}]
+    assert "security" not in operations["GET /v1/limits"]
+    for name, operation in operations.items():
+        assert operation["operationId"]
+        for status, response in operation["responses"].items():
+            if int(status) >= 400 and name != "GET /healthz":
+                assert set(response["content"]) == {"application/problem+json"}
+    again = await site.get("/openapi.json", headers={"if-none-match": answer.headers["etag"]})
+    assert again.status_code == 304
+
+
+class Links(HTMLParser):
+    """What a page links to and loads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.targets: set[str] = set()
+        self.ids: set[str] = set()
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag."""
+        self.tags.add(tag)
+        found = dict(attrs)
+        self.targets |= {value for name in ("href", "src") if (value := found.get(name))}
+        self.ids |= {value for value in [found.get("id")] if value}
+
+
+async def test_the_docs_need_nothing_from_elsewhere(site: httpx.AsyncClient) -> None:
+    """One page with every route and document, no script, and links that lead somewhere."""
+    answer = await site.get("/docs")
+    page = Links()
+    page.feed(answer.text)
+    document = (await site.get("/openapi.json")).json()
+
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "script" not in page.tags
+    assert {target for target in page.targets if not target.startswith("#")} == {"openapi.json"}
+    assert {target[1:] for target in page.targets if target.startswith("#")} <= page.ids
+    assert all(f"<code>{path}</code>" in answer.text for path in document["paths"])
+    assert {f"schema-{name}" for name in document["components"]["schemas"]} <= page.ids
+    assert "unsafe" not in answer.headers["content-security-policy"]
+
+
+async def test_limits_are_told_to_anyone(site: httpx.AsyncClient) -> None:
+    """What a client needs to judge a picture before it sends a byte."""
+    answer = await site.get("/v1/limits")
+
+    assert answer.json() == {
+        "max_bytes": 104_857_600,
+        "max_pixels": 100_000_000,
+        "max_side": 30_000,
+        "max_batch": 100,
+        "multipart_from": 16_777_216,
+        "part_bytes": 8_388_608,
+        "content_types": ["image/jpeg", "image/png", "image/webp", "image/gif", "image/heic", "image/heif"],
+        "renditions": ["2048", "1024", "320"],
+    }

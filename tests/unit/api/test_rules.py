@@ -1,0 +1,243 @@
+"""The API's pure rules: who calls, what may be registered, how a file falls into parts, and what a link allows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.identity import read_caller
+from api.links import Links
+from api.models import RefusedEntry
+from api.multipart import PartPlan
+from api.registrations import read_entry
+from shoebox.aws import Credentials
+from shoebox.config import FunctionSettings, Limits
+from shoebox.errors import Invalid, Unauthorized
+from shoebox.files import MEDIA_TYPES, File, FileKey, Owner, Registration, State
+from shoebox.ports.pictures import Part
+from shoebox.presign import Presigner
+
+LIMITS = Limits()
+SHA = "0123456789abcdef" * 4
+GOOD = {"name": "beach.jpg", "size": 123, "content_type": "image/jpeg", "sha256": SHA}
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def code(**wrong: Any) -> str:
+    """The problem of a good entry but for what is wrong."""
+    refused = read_entry({**GOOD, **wrong}, LIMITS)
+    assert isinstance(refused, RefusedEntry), refused
+    orjson.dumps(refused.model_dump())
+    return refused.problem.code
+
+
+@pytest.mark.parametrize("media_type", MEDIA_TYPES)
+def test_a_good_entry_is_a_registration(media_type: str) -> None:
+    """Every accepted type, image/heif under its usual name."""
+    asked = read_entry({**GOOD, "content_type": media_type}, LIMITS)
+
+    assert asked == Registration("beach.jpg", 123, MEDIA_TYPES[media_type], SHA)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "", " ", "\u00a0", ".", "..", "a/b", "/a", "../../etc/passwd", "a\\b", "C:\\x.jpg", "a\0b", "a\nb", "a\x7fb",
+        "a\x85b", "a\u2028b", "\ud800", "a" * 256, "é" * 128, "🏖" * 64,
+    ],
+)  # fmt: skip
+def test_a_name_with_a_path_or_controls_is_refused(name: str) -> None:
+    """Names are shown and saved by others; they hold at most 255 bytes and nothing that steers."""
+    assert code(name=name) == "name_invalid"
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "...", ".hidden", "a b.jpg", "é" * 127, "写真.jpg", "👨‍👩‍👧.png", "a" * 255, "con", "%2F"]
+)
+def test_other_names_are_welcome(name: str) -> None:
+    """People name their photos in their own languages."""
+    assert isinstance(read_entry({**GOOD, "name": name}, LIMITS), Registration)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ({"size": 0}, "size_zero"),
+        ({"size": -1}, "validation"),
+        ({"size": LIMITS.max_bytes + 1}, "size_too_large"),
+        ({"size": 10**30}, "size_too_large"),
+        ({"size": 1.0}, "validation"),
+        ({"size": True}, "validation"),
+        ({"size": "123"}, "validation"),
+        ({"size": None}, "validation"),
+        ({"content_type": "image/svg+xml"}, "type_unsupported"),
+        ({"content_type": "IMAGE/JPEG"}, "type_unsupported"),
+        ({"content_type": "image/jpeg; charset=x"}, "type_unsupported"),
+        ({"content_type": ""}, "type_unsupported"),
+        ({"sha256": "0" * 63}, "checksum_malformed"),
+        ({"sha256": "0" * 64 + "\n"}, "checksum_malformed"),
+        ({"sha256": "A" * 64}, "checksum_malformed"),
+        ({"sha256": "é" * 64}, "checksum_malformed"),
+        ({"sha256": ["0" * 64]}, "validation"),
+        ({"name": 7}, "validation"),
+        ({"extra": 1}, "validation"),
+        ({"\ud800": 1}, "validation"),
+    ],
+)
+def test_each_wrong_value_has_its_code(wrong: dict[str, Any], expected: str) -> None:
+    """Types are strict, unknown keys are refused, and each bound has a code of its own."""
+    assert code(**wrong) == expected
+
+
+@pytest.mark.parametrize("missing", GOOD)
+def test_a_missing_value_is_named(missing: str) -> None:
+    """The detail says which key is missing."""
+    refused = read_entry({name: value for name, value in GOOD.items() if name != missing}, LIMITS)
+
+    assert isinstance(refused, RefusedEntry)
+    assert refused.problem.code == "validation"
+    assert f"/{missing}: " in refused.problem.detail
+
+
+def test_limits_are_inclusive() -> None:
+    """The largest file is still a file."""
+    assert isinstance(read_entry({**GOOD, "size": LIMITS.max_bytes}, LIMITS), Registration)
+
+
+@given(ANY_JSON | st.fixed_dictionaries({name: ANY_JSON | st.just(value) for name, value in GOOD.items()}))
+def test_any_entry_is_taken_or_refused(entry: Any) -> None:
+    """Whatever JSON an entry is, it ends as a registration or as a problem that can be sent."""
+    found = read_entry(entry, LIMITS)
+
+    if isinstance(found, RefusedEntry):
+        orjson.dumps(found.model_dump())
+    else:
+        assert 0 < found.size <= LIMITS.max_bytes
+
+
+CALLER = {"tenant": "demo", "user": "anna", "scope": "files:read files:write", "expires_at": "1000"}
+
+
+def test_the_authorizers_word_makes_a_caller() -> None:
+    """Tenant, user and scopes, until the very second that the token ends."""
+    caller = read_caller(CALLER, now=999.9)
+
+    assert (caller.owner, caller.scopes) == (Owner("demo", "anna"), frozenset({"files:read", "files:write"}))
+    with pytest.raises(Unauthorized) as ended:
+        read_caller(CALLER, now=1000)
+    assert ended.value.code == "token_expired"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tenant": ""}, {"tenant": "demo#x"}, {"tenant": "demo\n"}, {"user": ""}, {"user": "a/b"}, {"user": None},
+        {"expires_at": ""}, {"expires_at": "soon"}, {"expires_at": "-1"}, {"expires_at": "1e9"}, {"expires_at": "²"},
+    ],
+)  # fmt: skip
+def test_a_word_that_cannot_be_is_no_caller(wrong: dict[str, Any]) -> None:
+    """A context that our authorizer would not write lets nobody in."""
+    for context in ({**CALLER, **wrong}, {k: v for k, v in CALLER.items() if k not in wrong}):
+        with pytest.raises(Unauthorized) as refused:
+            read_caller(context, now=0)
+        assert refused.value.code == "token_missing"
+
+
+@given(st.integers(1, 10**9), st.integers(5 * 1024 * 1024, 10**9))
+def test_parts_cover_a_file_exactly(size: int, part_bytes: int) -> None:
+    """All parts but the last are full, the last is not empty, and together they are the file."""
+    plan = PartPlan(size, part_bytes)
+    sizes = [plan.size(number) for number in range(1, plan.count + 1)]
+
+    assert sum(sizes) == size
+    assert all(part == part_bytes for part in sizes[:-1])
+    assert 0 < sizes[-1] <= part_bytes
+
+
+def test_parts_that_are_short_or_missing_are_named() -> None:
+    """A part counts when it is there at its full size."""
+    plan = PartPlan(25, 10)
+    parts = [Part(1, 10, "a", None), Part(2, 9, "b", None)]
+
+    assert plan.missing(parts) == [2, 3]
+    assert plan.missing([Part(1, 10, "a", None), Part(2, 10, "b", None), Part(3, 5, "c", None)]) == []
+    for number in (0, 4):
+        with pytest.raises(Invalid):
+            plan.size(number)
+
+
+def links(at: datetime, **settings: Any) -> Links:
+    """What signs at a moment."""
+    given = FunctionSettings(
+        files_table="files",
+        personal_bucket="personal",
+        deletions_queue_url="",
+        file_events_topic_arn="",
+        s3_public_url="https://s3.example.test",
+        **settings,
+    )
+    presigner = Presigner(Credentials("AKIA", "secret"), region="eu-central-1", endpoint_url=given.s3_public_url)
+    return Links(presigner, given, at=at)
+
+
+def file(expires_at: int | None = None) -> File:
+    """A registered file of anna."""
+    registration = Registration('né "x".jpg', 7, "image/png", SHA)
+    owner = Owner("demo", "anna")
+    key = FileKey(owner, owner.file_id(registration.sha256))
+    return File(key, registration, State.REGISTERED, NOW, expires_at=expires_at)
+
+
+def test_an_upload_is_bound_to_length_type_and_checksum() -> None:
+    """All three headers are signed, and are told to the client as it must send them."""
+    link = links(NOW).upload(file())
+    query = parse_qs(urlsplit(link.url).query)
+
+    assert query["X-Amz-SignedHeaders"] == ["content-length;content-type;host;x-amz-checksum-sha256"]
+    assert link.headers == {
+        "content-length": "7",
+        "content-type": "image/png",
+        "x-amz-checksum-sha256": "ASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4mrze8=",
+    }
+    assert (link.method, link.expires_at) == ("PUT", NOW + timedelta(hours=1))
+
+
+@pytest.mark.parametrize(("left", "expected"), [(7200, 3600), (3600, 3600), (100, 100), (1, 1), (-5, 1)])
+def test_an_upload_link_never_outlives_its_registration(left: int, expected: int) -> None:
+    """It lives an hour, or as long as the file still waits."""
+    link = links(NOW).upload(file(expires_at=int(NOW.timestamp()) + left))
+
+    assert parse_qs(urlsplit(link.url).query)["X-Amz-Expires"] == [str(expected)]
+    assert link.expires_at == NOW + timedelta(seconds=expected)
+
+
+def test_a_picture_keeps_its_url_for_a_quarter_of_its_life() -> None:
+    """Polling gives equal URLs, so browsers keep what they have; a URL has always three quarters of its life left."""
+    key = file().key
+    urls = [links(NOW + timedelta(seconds=s)).rendition(key, "320") for s in range(0, 3600, 60)]
+
+    assert len(set(urls)) == 4
+    assert urls == sorted(urls, key=urls.index)
+    for second, url in zip(range(0, 3600, 60), urls, strict=True):
+        query = parse_qs(urlsplit(url).query)
+        signed_at = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        left = signed_at + timedelta(seconds=int(query["X-Amz-Expires"][0])) - (NOW + timedelta(seconds=second))
+        assert timedelta(minutes=45) <= left <= timedelta(hours=1)
+
+
+def test_an_original_is_saved_under_its_own_name() -> None:
+    """The name is in the signature, in a form that no quote or newline can break out of."""
+    query = parse_qs(urlsplit(links(NOW).original(file())).query)
+
+    assert query["response-content-disposition"] == ["attachment; filename*=UTF-8''n%C3%A9%20%22x%22.jpg"]
