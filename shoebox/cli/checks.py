@@ -10,6 +10,7 @@ from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from shoebox.cli.folder import DataFolder
 
@@ -77,7 +78,8 @@ def ports(wanted: Iterable[int], data: Path) -> Iterator[Finding]:
     """Whether the ports are free, or held by our own stack, or by whom."""
     from fleet.ports import PortTaken, holder_of, listen
 
-    own = DataFolder(data).running() is not None
+    running = DataFolder(data).running() or {}
+    own = {urlsplit(str(running.get(name))).port for name in ("url", "control", "emulator")}
     for port in wanted:
         try:
             listen(port, "doctor").close()
@@ -87,7 +89,7 @@ def ports(wanted: Iterable[int], data: Path) -> Iterator[Finding]:
             yield Finding(f"port {port}", Level.PROBLEM, f"port {port} may not be used", advice)
         except PortTaken:
             holder = holder_of(port) or "a program that cannot be named"
-            if own:
+            if port in own:
                 yield Finding(f"port {port}", Level.OK, f"port {port} is held by {holder}, the stack running here")
             else:
                 advice = "Stop that program, or: shoebox up --free-ports"

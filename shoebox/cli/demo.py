@@ -12,7 +12,6 @@ from shoebox.cli.output import Output
 
 if TYPE_CHECKING:
     from shoebox.cli.folder import DataFolder
-    from shoebox.client.records import Report
     from shoebox.samples import Sample
 
 
@@ -43,18 +42,18 @@ def demo(
 
 
 async def _demo(data: Path, output: Output, *, small: bool) -> bool:
-    from shoebox.cli.demo_results import show
     from shoebox.cli.demo_samples import samples
     from shoebox.cli.folder import DataFolder
 
     folder = DataFolder(data)
     made = await samples(folder.samples, output, small=small)
-    report = await _upload_all(made, folder, output)
-    return show(report, made, output)
+    return await _run_through(made, folder, output)
 
 
-async def _upload_all(made: list[Sample], folder: DataFolder, output: Output) -> Report:
+async def _run_through(made: list[Sample], folder: DataFolder, output: Output) -> bool:
+    """Start the stack, upload, show, stop; whether each photo ended as it should."""
     from fleet.local import LocalSettings
+    from shoebox.cli.demo_results import show
     from shoebox.cli.errorline import ErrorLine
     from shoebox.cli.local import ROOT, addresses, stack_file, started
     from shoebox.cli.progress import shown
@@ -75,5 +74,6 @@ async def _upload_all(made: list[Sample], folder: DataFolder, output: Output) ->
         output.say(f"Uploading {len(made)} photos to {found['url']}")
         async with open_api(found["url"], found["token"]) as api, shown(output) as listener:
             report = await Uploader(api, await api.limits(), listener=listener).run([sample.path for sample in made])
-        output.say("Stopping the stack …")
-    return report
+        well = show(report, made, output)
+        output.say("[dim]Stopping the stack …[/dim]")
+    return well

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from shoebox.cli.output import Output, safe
 
 _BAD = {"error", "critical", "fatal"}
 _PAUSE = 1.0
+_MOST_BYTES = 5_000_000
 _OURS = {"emulator.died"}  # it ends the command, with a message of its own
 
 
@@ -51,20 +51,18 @@ class ErrorLine:
                 self._output.say(f"[red]✗[/red] {safe(where)}: {safe(what)}{times} [dim]{safe(logs)}[/dim]")
             self._shown = self._counts.copy()
 
-    @contextmanager
-    def log_to(self, path: Path) -> Iterator[None]:
-        """From now on, our own log lines go to this file; a new one each time."""
+    def log_to(self, path: Path) -> None:
+        """From now on, this process's own log lines are added to the end of a file."""
         import structlog
 
         from shoebox.telemetry import configure_logging
 
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and path.stat().st_size > _MOST_BYTES:
+            path.replace(path.with_suffix(".log.1"))
         configure_logging()
-        processors = structlog.get_config()["processors"]
-        structlog.configure(
-            processors=[self._watch, *processors], logger_factory=structlog.BytesLoggerFactory(path.open("wb"))
-        )
-        yield
+        processors = [self._watch, *structlog.get_config()["processors"]]
+        structlog.configure(processors=processors, logger_factory=structlog.BytesLoggerFactory(path.open("ab")))
 
     def _watch(self, _: Any, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         if method in _BAD and fields["event"] not in _OURS:

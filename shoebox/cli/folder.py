@@ -30,6 +30,11 @@ class DataFolder:
         """Where sample photos are kept from run to run."""
         return self.path / "samples"
 
+    @property
+    def log(self) -> Path:
+        """What the fleet itself logs; each function has a log of its own in the data."""
+        return self.path / "stack.log"
+
     def key_file(self, tenant: str) -> Path:
         """A tenant's private key, 0600."""
         return self.path / "keys" / f"{tenant}.pem"

@@ -38,17 +38,12 @@ async def started(
     """
     from fleet.local import Local as Stack
 
-    with explained(), ExitStack() as opened:
+    with explained(), Steps(output) as steps:
         key = _demo_key(folder)
-        steps = Steps(output)
-        opened.enter_context(
-            errors.log_to(folder.path / f"{settings.data_dir.name if settings.data_dir else 'up'}.log")
-        )
-        opened.enter_context(steps)
+        errors.log_to(folder.log)
         steps.begin("Starting the AWS emulator and creating what stack.yaml describes")
         async with Stack.start(settings, _publishing(key, steps), on_line=errors.line) as local:
             steps.done(f"{len(local.fleet.pools)} functions and the gateway")
-            opened.close()
             yield local
 
 

@@ -109,7 +109,7 @@ class Api:
                 timeout=aiohttp.ClientTimeout(total=_CALL_SECONDS, sock_connect=5),
             ) as response:
                 yield response
-        except aiohttp.InvalidURL as error:
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             raise NotShoebox(f"{self.url} is no address; it should look like http://127.0.0.1:8080.") from error
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Unreachable(f"Shoebox at {self.url} does not answer ({_why(error)}).") from error

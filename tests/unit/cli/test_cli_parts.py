@@ -1,0 +1,247 @@
+"""Small parts of the command line: tally, error line, folder, doctor's checks, times, and how quickly it starts."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from shoebox.cli import checks
+from shoebox.cli.checks import Level
+from shoebox.cli.errorline import ErrorLine
+from shoebox.cli.folder import DataFolder
+from shoebox.cli.local import stack_file
+from shoebox.cli.options import seconds
+from shoebox.cli.output import Output, safe, size_text
+from shoebox.cli.tally import Tally
+from shoebox.client import events
+from shoebox.client.records import Outcome, Record
+
+
+class Talk(Output):
+    """An output whose talk can be awaited."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: asyncio.Queue[str] = asyncio.Queue()
+
+    def say(self, text: str) -> None:
+        """Keep it."""
+        self.said.put_nowait(text)
+
+
+def record(name: str, size: int) -> Record:
+    """A record of a file."""
+    return Record(Path(name), size, "image/jpeg")
+
+
+def test_a_tally_counts_only_bytes_that_have_to_go_out() -> None:
+    """What is stored already, a twin or failed is taken off the total; a try taken back leaves nothing."""
+    tally, sent, stored, failed = Tally(), record("a", 100), record("b", 50), record("c", 30)
+    stored.already_stored, stored.outcome = True, Outcome.READY
+    failed.outcome = Outcome.FAILED
+
+    happened: list[events.Event] = [
+        *map(events.Found, (sent, stored, failed)),
+        events.AllFound(),
+        events.Settled(stored),
+        events.Sent(failed, 30),
+        events.Sent(failed, -30),
+        events.Settled(failed),
+        events.Sent(sent, 100),
+        events.Stored(sent),
+    ]
+    for event in happened:
+        tally(event)
+    waiting = tally.processing
+    sent.outcome = Outcome.READY
+    tally(events.Settled(sent))
+
+    assert (tally.bytes_sent, tally.bytes_total) == (100, 100)
+    assert (waiting, tally.processing, tally.settled, tally.found) == (1, 0, 3, 3)
+
+
+async def test_new_errors_are_shown_once_and_counted() -> None:
+    """The same error many times is one line; other lines of the log are none."""
+    talk = Talk()
+    errors = ErrorLine(talk)
+    for _ in range(3):
+        errors.line("ingest", b'{"level": "ERROR", "message": "it [red]broke"}')
+    errors.line("api", b'{"level": "error", "event": "slow"}')
+    errors.line("api", b'{"level": "info", "event": "request"}')
+    errors.line("api", b"level, but no JSON")
+
+    task = asyncio.create_task(errors.show("logs"))
+    async with asyncio.timeout(10):
+        said = [await talk.said.get(), await talk.said.get()]
+    task.cancel()
+
+    assert errors.total == 4
+    assert said == [
+        "[red]✗[/red] ingest: it \\[red]broke (3 times) [dim]logs[/dim]",
+        "[red]✗[/red] api: slow [dim]logs[/dim]",
+    ]
+
+
+def test_a_folder_knows_whether_a_stack_runs_in_it(tmp_path: Path) -> None:
+    """A note without a lock is one that somebody left who was killed; it is not believed."""
+    folder = DataFolder(tmp_path)
+    folder.data.mkdir()
+    folder.announce({"url": "http://127.0.0.1:1"})
+    left_behind = folder.gateway_url()
+    with (folder.data / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        running = folder.gateway_url()
+    folder.withdraw()
+
+    assert (left_behind, running) == (None, "http://127.0.0.1:1")
+    assert list(tmp_path.glob("running*")) == []
+
+
+@pytest.mark.parametrize(
+    ("simd", "plain", "avx2", "level"),
+    [
+        ("12.1", None, True, Level.OK),
+        ("12.1", None, False, Level.PROBLEM),
+        (None, "12.1", True, Level.WARNING),
+        (None, "12.1", False, Level.OK),
+        ("12.1", "12.1", True, Level.PROBLEM),
+        (None, None, True, Level.PROBLEM),
+    ],
+)
+def test_the_doctor_judges_pillow(simd: str | None, plain: str | None, avx2: bool, level: Level) -> None:
+    """One of the two, and the one that the processor can use."""
+    finding = checks._pillow(simd, plain, avx2)
+
+    assert finding.level is level
+    assert bool(finding.advice) is (level is not Level.OK)
+
+
+def test_the_doctor_names_who_holds_a_port(tmp_path: Path) -> None:
+    """A free port is well, a taken one is a problem with its holder, our own stack's is well again."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        (held,) = checks.ports([port], tmp_path)
+        folder = DataFolder(tmp_path)
+        folder.data.mkdir()
+        folder.announce({"url": f"http://127.0.0.1:{port}"})
+        with (folder.data / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            (own,) = checks.ports([port], tmp_path)
+    (free,) = checks.ports([port], tmp_path)
+
+    assert (held.level, "pid" in held.found, "--free-ports" in held.advice) == (Level.PROBLEM, True, True)
+    assert own.level is Level.OK
+    assert free.level is Level.OK
+
+
+def test_the_doctor_reads_the_stack(tmp_path: Path) -> None:
+    """A good stack.yaml is counted, a bad one explained."""
+    bad = tmp_path / "stack.yaml"
+    bad.write_text("functions: 7")
+
+    (good,) = checks.stack(stack_file())
+    (wrong,) = checks.stack(bad)
+
+    assert (good.level, "functions" in good.found) == (Level.OK, True)
+    assert (wrong.level, str(bad) in wrong.found) == (Level.PROBLEM, True)
+
+
+async def test_the_doctor_says_when_the_gateway_is_gone(unused_port: int) -> None:
+    """A stack that should answer and does not is a problem; none at all is not."""
+    gone = await checks.gateway(f"http://127.0.0.1:{unused_port}")
+    none = await checks.gateway(None)
+
+    assert (gone.level, none.level) == (Level.PROBLEM, Level.OK)
+
+
+def test_doctor_ends_with_5_and_pure_json_when_something_is_wrong(tmp_path: Path) -> None:
+    """The exit code and the document agree."""
+    (tmp_path / "bad.yaml").write_text("[")
+    code = "from shoebox.cli import main; main()"
+    ports = ["--port", "0", "--emulator-port", "0", "--stack", "bad.yaml"]
+
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "doctor", "--json", *ports], cwd=tmp_path, capture_output=True, timeout=60
+    )
+
+    document = json.loads(ended.stdout)
+    assert (ended.returncode, document["ok"]) == (5, False)
+    assert [f["name"] for f in document["findings"] if f["level"] == "problem"] == ["stack.yaml"]
+
+
+def test_doctor_is_three_lines_when_all_is_well(tmp_path: Path) -> None:
+    """All well: three lines, nothing to do."""
+    command = [sys.executable, "-c", "from shoebox.cli import main; main()", "doctor"]
+
+    ended = subprocess.run(
+        [*command, "--port", "0", "--emulator-port", "0"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    advised = ended.stdout.count("→")
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert len(ended.stdout.splitlines()) == 3 + 2 * advised
+    assert ended.stdout.count("✓") == 3
+
+
+@pytest.mark.parametrize(("text", "expected"), [("90", 90), ("30s", 30), ("15m", 900), ("12H", 43_200), ("1d", 86_400)])
+def test_times_are_read(text: str, expected: int) -> None:
+    """A number alone is seconds."""
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5", "1.5h", "5w"])
+def test_other_times_are_refused(text: str) -> None:
+    """What is no time is wrong usage."""
+    with pytest.raises(typer.BadParameter):
+        seconds(text)
+
+
+def test_texts_for_people() -> None:
+    """Sizes are short; others' text can neither style nor steer."""
+    assert [size_text(n) for n in (0, 999, 1_000, 1_550_000, 2e9)] == ["0 B", "999 B", "1.0 kB", "1.6 MB", "2.0 GB"]
+    assert safe("[bold]\x1b[2J\n") == "\\[bold]\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}"
+
+
+def test_help_needs_nothing_heavy() -> None:
+    """`shoebox --help` imports no client, no cloud, no pictures: so it comes at once."""
+    heavy = ("aiohttp", "aiobotocore", "cryptography", "fleet", "numpy", "PIL", "pydantic", "stamina", "structlog")
+    code = f"import shoebox.cli.app, sys; print([name for name in {heavy!r} if name in sys.modules])"
+
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+    assert ended.stdout.strip() == "[]", ended.stderr
+
+
+def test_every_command_has_examples_and_every_option_a_variable() -> None:
+    """Help begins with examples, and each option can be set from the environment."""
+    from typer.main import get_command
+
+    from shoebox.cli.app import app
+
+    commands = dict(_commands(get_command(app), ""))
+
+    assert {"up", "upload", "doctor", "demo", "files list", "files show", "files delete", "token mint"} == set(commands)
+    for name, command in commands.items():
+        assert f"shoebox {name}" in (command.help or ""), name
+        bare = [p.name for p in command.params if not p.envvar and p.name not in ("help", None)]
+        assert bare == [], name
+
+
+def _commands(command: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, child in command.commands.items():
+        if hasattr(child, "commands"):
+            yield from _commands(child, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", child
