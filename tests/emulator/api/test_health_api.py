@@ -1,0 +1,57 @@
+"""/healthz and faults behind the API, on the emulator: what fails is named, and nothing more is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleet.emulator import Emulator
+from shoebox.aws import Credentials
+from shoebox.config import FunctionSettings
+from tests.emulator.api.conftest import Bench, Clock, entry, serving
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_all_is_well_with_the_functions_own_permissions(bench: Bench) -> None:
+    """Anyone may ask; the role of the API suffices to find out."""
+    answer = await bench.client_with(None).get("/healthz")
+
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ok", "dependencies": {"files_table": "ok", "personal_bucket": "ok"}}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "dependencies"),
+    [
+        ({"files_table": "no-such-table"}, {"files_table": "failed", "personal_bucket": "ok"}),
+        ({"personal_bucket": "no-such-bucket"}, {"files_table": "ok", "personal_bucket": "failed"}),
+    ],
+)
+async def test_what_fails_is_named(
+    emulator: Emulator,
+    role: Credentials,
+    settings: FunctionSettings,
+    bench: Bench,
+    wrong: dict[str, str],
+    dependencies: dict[str, str],
+) -> None:
+    """503 and the dependency's name, without an address or an error's text."""
+    broken = settings.model_copy(update=wrong)
+    async with serving(emulator, role, broken, Clock()) as (handler, services):
+        answer = await Bench(handler, services, Clock(), bench.http).client_with(None).get("/healthz")
+
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "failed", "dependencies": dependencies}
+
+
+async def test_a_missing_permission_is_a_fault_that_tells_nothing(
+    emulator: Emulator, role: Credentials, settings: FunctionSettings, bench: Bench
+) -> None:
+    """A table that the role may not touch: 500 without its name; requests that are wrong anyway stay 4xx."""
+    broken = settings.model_copy(update={"files_table": "secret-table"})
+    async with serving(emulator, role, broken, Clock()) as (handler, services):
+        client = Bench(handler, services, Clock(), bench.http).client()
+        answer = await client.post("/v1/files", json={"files": [entry()]})
+        assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+        assert "secret-table" not in answer.text
+        assert (await client.get("/v1/files?limit=0")).status_code == 422
