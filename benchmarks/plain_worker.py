@@ -13,6 +13,7 @@ import json
 import resource
 import sys
 import threading
+import time
 from urllib.parse import unquote_plus
 
 import boto3
@@ -61,11 +62,12 @@ def handle(s3: object, dynamodb: object, settings: dict[str, str], key: str) -> 
     dynamodb.update_item(
         TableName=settings["table"],
         Key={"pk": {"S": key}},
-        UpdateExpression="SET #state = :ready",
+        UpdateExpression="SET #state = :ready, finished_at = :now",
         ConditionExpression="#state = :registered AND sha256 = :sha256",
         ExpressionAttributeNames={"#state": "state"},
         ExpressionAttributeValues={
             ":ready": {"S": "READY"},
+            ":now": {"N": str(time.time())},
             ":registered": {"S": "REGISTERED"},
             ":sha256": {"S": digest},
         },

@@ -88,7 +88,7 @@ class FileKey:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What a client promises to upload: `sha256` as 64 hex digits, `size` in bytes, `media_type` a value of MEDIA_TYPES."""
+    """What a client promises to upload: SHA-256 as 64 hex digits, size in bytes, a value of MEDIA_TYPES."""
 
     name: str
     size: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic import Field
 from shoebox.policies import Grant, statements
 from shoebox.stack import Name, Part, Stack, StackError
 
-_REFERENCE = re.compile(r"\$\{([a-z_]+)\.([a-z0-9_-]+)(?:\.([a-z_]+))?\}")
+_REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
 
 class Place(Part):
@@ -80,12 +81,15 @@ class BoundStack(Part):
 
     def policy(self, function: str) -> dict[str, Any]:
         """The IAM policy document of a function's role: exactly its permissions."""
-        grants = [
-            self._grant(target, actions) for target, actions in self.stack.functions[function].permissions.items()
-        ]
+        grants = [self.grant(target, actions) for target, actions in self.stack.functions[function].permissions.items()]
         return {"Version": "2012-10-17", "Statement": [s for grant in grants for s in statements(grant)]}
 
-    def _grant(self, target: str, actions: list[str]) -> Grant:
+    def grant(self, target: str, actions: list[str]) -> Grant:
+        """What a permission of stack.yaml allows, for example `queue/uploads` and `[consume]`.
+
+        Raises:
+            StackError: it names nothing of this stack, or no permission of that kind.
+        """
         kind, _, rest = target.partition("/")
         name, _, keys = rest.partition("/")
         try:
@@ -99,29 +103,49 @@ class BoundStack(Part):
         Raises:
             StackError: a reference names something unknown.
         """
-        return _REFERENCE.sub(lambda found: self._resolve(*found.groups()), text)
+        return _REFERENCE.sub(lambda found: self._resolve(found[1]), text)
 
-    def _resolve(self, kind: str, name: str, attribute: str | None) -> str:
-        if kind == "place" and name in Place.model_fields:
-            return str(getattr(self.place, name))
-        match attribute:
-            case "name":
+    def _resolve(self, reference: str) -> str:
+        match reference.split("."):
+            case ["place", name] if name in Place.model_fields:
+                return str(getattr(self.place, name))
+            case [kind, name, "name"]:
                 return self.name_of(kind, name)
-            case "arn":
+            case [kind, name, "arn"]:
                 return self.arn_of(kind, name)
-            case "url" if kind == "queue":
+            case ["queue", name, "url"]:
                 return self.queue_url(name)
-        raise StackError(f"unknown reference ${{{kind}.{name}.{attribute}}}")
+        raise StackError(f"unknown reference ${{{reference}}}")
 
 
 def bind(stack: Stack, place: Place) -> BoundStack:
     """`stack`, named for `place`; every reference and permission is resolved once, here.
 
     Raises:
-        StackError: a reference or a permission cannot be resolved.
+        StackError: references or permissions cannot be resolved; the message lists all of them.
     """
     bound = BoundStack(stack=stack, place=place)
-    for name in stack.functions:
-        bound.environment(name)
-        bound.policy(name)
+    problems = [*_unresolved(bound)]
+    if problems:
+        raise StackError("The stack cannot be bound:\n" + "\n".join(f"  {problem}" for problem in problems))
     return bound
+
+
+def _unresolved(bound: BoundStack) -> Iterator[str]:
+    """What is wrong with references and permissions, each with its place in the file."""
+    stack = bound.stack
+    for name, bucket in stack.buckets.items():
+        for origin in bucket.cors.origins if bucket.cors else ():
+            yield from _problem(f"buckets.{name}.cors", bound.fill, origin)
+    for name, function in stack.functions.items():
+        for variable, value in function.environment.items():
+            yield from _problem(f"functions.{name}.environment.{variable}", bound.fill, value)
+        for target, words in function.permissions.items():
+            yield from _problem(f"functions.{name}", bound.grant, target, words)
+
+
+def _problem(where: str, resolve: Callable[..., object], *arguments: object) -> Iterator[str]:
+    try:
+        resolve(*arguments)
+    except StackError as error:
+        yield f"{where}: {error}"

@@ -33,8 +33,7 @@ _ACTIONS: dict[str, dict[str, tuple[str, ...]]] = {
             "sqs:GetQueueAttributes",
         ),
     },
-    # On AWS sns:Publish covers PublishBatch; ministack asks for the call's own name.
-    "topic": {"publish": ("sns:Publish", "sns:PublishBatch")},
+    "topic": {"publish": ("sns:Publish",)},
 }
 
 

@@ -181,7 +181,7 @@ class Stack(Part):
         return [
             f"queues.{f.queue.name}.visibility_timeout must be at least 6 × the timeout of {name} ({6 * f.timeout} s)"
             for name, f in self.functions.items()
-            if f.queue and self.queues[f.queue.name].visibility_timeout < 6 * f.timeout
+            if f.queue and f.queue.name in self.queues and self.queues[f.queue.name].visibility_timeout < 6 * f.timeout
         ]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shoebox.place import BoundStack, Place, bind
-from shoebox.stack import Function, Stack, StackError, load_stack
+from shoebox.stack import Cors, Function, Stack, StackError, load_stack
 
 STACK = load_stack(Path(__file__).parents[2] / "stack.yaml")
 PLACE = Place(
@@ -147,3 +147,27 @@ def test_two_prefixes_share_nothing():
     functions: dict[str, Function] = STACK.functions
     names = [{b.name_of("function", f) for f in functions} | set(b.environment("api").values()) for b in (one, two)]
     assert names[0] & names[1] == {"https://photos.example"}
+
+
+def test_every_problem_of_a_stack_is_in_one_message():
+    """Unknown references, words that are no permission and bad origins are all listed, each with its place."""
+    stack = STACK
+    api = stack.functions["api"].model_copy(
+        update={
+            "environment": {"A": "${foo}", "B": "${place.nope}", "C": "${queue.nope.url}", "D": "${Table.x.name}"},
+            "permissions": {"queue/uploads": ["eat"], "table/nope": ["read"]},
+        }
+    )
+    cors = Cors(origins=["${place.nowhere}"], methods=["GET"])
+    personal = stack.buckets["personal"].model_copy(update={"cors": cors})
+    wrong = stack.model_copy(
+        update={"functions": {**stack.functions, "api": api}, "buckets": {**stack.buckets, "personal": personal}}
+    )
+
+    with pytest.raises(StackError) as raised:
+        bind(wrong, PLACE)
+
+    message = str(raised.value)
+    assert len(message.splitlines()) == 8
+    for part in ("environment.A", "${place.nope}", "queue named 'nope'", "Table", "eat", "table named", "personal.cors"):
+        assert part in message
