@@ -160,13 +160,15 @@ async def test_a_role_without_permission_is_named(
     fleet_of: FleetOf, queue_of: QueueOf, root_clients: Clients, http: aiohttp.ClientSession
 ):
     """Function, queue and missing action are in the mapping's state, its health and its metrics."""
-    async with queue_of(permissions=["send"]) as queue:
-        async with fleet_of(queue.stack, RoleSource(queue.stack, root_clients)) as running:
-            mapping = running.fleet.mappings[0]
-            await until(lambda: mapping.last_error is not None)
-            health = await (await http.get(running.fleet.runtime_url + "/healthz")).json()
-            metrics = await (await http.get(running.fleet.runtime_url + "/metrics")).text()
-    assert mapping.last_error == ("AccessDenied: the role of function worker-fn lacks sqs:ReceiveMessage on queue work")
+    async with (
+        queue_of(permissions=["send"]) as queue,
+        fleet_of(queue.stack, RoleSource(queue.stack, root_clients)) as running,
+    ):
+        mapping = running.fleet.mappings[0]
+        await until(lambda: mapping.last_error is not None)
+        health = await (await http.get(running.fleet.runtime_url + "/healthz")).json()
+        metrics = await (await http.get(running.fleet.runtime_url + "/metrics")).text()
+    assert mapping.last_error == "AccessDenied: the role of function worker-fn lacks sqs:ReceiveMessage on queue work"
     assert health["status"] == "degraded"
     assert 'fleet_mapping_blocked{function="worker-fn"} 1.0' in metrics
     assert 'fleet_mapping_errors_total{code="AccessDenied' in metrics

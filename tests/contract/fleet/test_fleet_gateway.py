@@ -165,9 +165,9 @@ async def test_a_body_above_ten_megabytes_is_refused(fleet_of: FleetOf, http: ai
 
 async def test_what_lambda_cannot_take_is_too_large_as_well(fleet_of: FleetOf, http: aiohttp.ClientSession):
     """A body of 9 MB passes the gateway's limit, its event not Lambda's 6 MB."""
-    async with fleet_of(web()) as running:
-        async with http.post(running.fleet.gateway_url + "/page", data=b"x" * 9_000_000) as answer:
-            assert await problem(answer) == (413, "body_too_large")
+    body = b"x" * 9_000_000
+    async with fleet_of(web()) as running, http.post(running.fleet.gateway_url + "/page", data=body) as answer:
+        assert await problem(answer) == (413, "body_too_large")
 
 
 async def test_headers_above_their_limit_are_refused(fleet_of: FleetOf, http: aiohttp.ClientSession):

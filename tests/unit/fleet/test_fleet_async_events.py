@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from fleet_waits import until
+from fleet_fakes import until
 
 from fleet.async_events import AsyncEvents, AsyncRetry, AsyncStatistics
 from fleet.errors import Throttled

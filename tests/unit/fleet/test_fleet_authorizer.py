@@ -2,7 +2,7 @@ import asyncio
 
 import orjson
 import pytest
-from fleet_waits import until
+from fleet_fakes import until
 
 from fleet.authorizer import Authorizer, Refusal
 from fleet.authorizer_cache import AuthorizerCache

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from fleet_waits import until
+from fleet_fakes import until
 
 from fleet.errors import Throttled
 from fleet.event_source import EventSourceMapping, MappingSettings

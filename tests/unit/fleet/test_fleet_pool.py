@@ -2,90 +2,17 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
+from fleet_fakes import Bench, pool_bench
 
 from fleet.credentials import CredentialsError
-from fleet.environment import Environment
 from fleet.errors import Throttled
-from fleet.functions import FunctionSpec
-from fleet.invocation import Call, Invocation, InvokeResult
-from fleet.lifecycle import Times
-from fleet.limits import Concurrency
+from fleet.invocation import InvokeResult
 from fleet.metrics import Metrics
-from fleet.pool import Pool
-from fleet.scheduler import Scheduler, State
-
-
-class FakeProcess:
-    """A process that ends when it is told to."""
-
-    pid = 2**22 + 1  # above what the kernel gives
-
-    def __init__(self) -> None:
-        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.stopped = asyncio.Event()
-
-    async def wait(self) -> int:
-        """Wait for the end."""
-        return await asyncio.shield(self.ended)
-
-    async def stop(self, seconds: float) -> None:
-        """End in good order."""
-        self.stopped.set()
-        self.end(0)
-
-    def kill(self) -> None:
-        """End by a signal."""
-        self.end(-9)
-
-    def end(self, status: int) -> None:
-        """End with this status."""
-        if not self.ended.done():
-            self.ended.set_result(status)
-
-
-class FakeLauncher:
-    """Hands out fake processes, and shows what was started."""
-
-    def __init__(self) -> None:
-        self.launched: asyncio.Queue[tuple[Environment, FakeProcess]] = asyncio.Queue()
-        self.error: Exception | None = None
-        self.count = 0
-
-    async def __call__(self, function: FunctionSpec, environment: Environment) -> FakeProcess:
-        """Start a process."""
-        self.count += 1
-        if self.error:
-            raise self.error
-        process = FakeProcess()
-        self.launched.put_nowait((environment, process))
-        return process
-
-
-class Bench:
-    """A pool with its fakes; time stands still unless a test moves it."""
-
-    def __init__(self, pool: Pool, launcher: FakeLauncher) -> None:
-        self.pool = pool
-        self.launcher = launcher
-        self.now = 0.0
-
-    def invoke(self, request_id: str = "r1") -> asyncio.Task[InvokeResult]:
-        """Call the function."""
-        return asyncio.create_task(self.pool.invoke(Call(b"{}", request_id=request_id)))
-
-    async def ready(self) -> tuple[Environment, FakeProcess]:
-        """The next environment that was started."""
-        return await asyncio.wait_for(self.launcher.launched.get(), 5)
-
-    async def next(self, environment: Environment) -> Invocation:
-        """What a slot of the environment gets."""
-        invocation = await asyncio.wait_for(self.pool.poll(environment), 5)
-        assert invocation is not None
-        return invocation
-
+from fleet.scheduler import State
 
 MakeBench = Callable[..., AbstractAsyncContextManager[Bench]]
 
@@ -95,24 +22,10 @@ def bench(tmp_path: Path) -> MakeBench:
     """Makes a pool with fakes: `async with bench(slots=2) as b`."""
 
     @asynccontextmanager
-    async def make(
-        *, slots: int = 1, timeout: int = 3, most: int = 10, account: int = 10, **times: float
-    ) -> AsyncIterator[Bench]:
-        launcher = FakeLauncher()
-        spec = FunctionSpec("api", "shoebox-api", "arn", "a.b", 128, timeout, slots)
-        holder: list[Bench] = []
-        pool = Pool(
-            spec,
-            launch=launcher,
-            admission=Concurrency(account, {}),
-            scheduler=Scheduler(slots, most, 60.0),
-            metrics=Metrics(tmp_path),
-            times=Times(**times),
-            clock=lambda: holder[0].now if holder else 0.0,
-        )
-        holder.append(Bench(pool, launcher))
-        async with pool:
-            yield holder[0]
+    async def make(**changes: Any) -> AsyncIterator[Bench]:
+        made = pool_bench(Metrics(tmp_path), **changes)
+        async with made.pool:
+            yield made
 
     return make
 
