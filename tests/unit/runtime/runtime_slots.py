@@ -45,9 +45,11 @@ async def running_slots(
 ) -> AsyncIterator[Running]:
     """Slots that poll, drained at the end."""
     running = start_slots(api, handler, slots, **settings)
-    await api.wait_idle(slots)
-    yield running
-    await running.stop()
+    try:
+        await api.wait_idle(slots)
+        yield running
+    finally:
+        await running.stop()
 
 
 async def eventually(condition: Callable[[], bool], timeout: float = 10) -> None:

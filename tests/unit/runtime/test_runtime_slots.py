@@ -229,10 +229,8 @@ async def test_a_handler_that_ignores_its_cancel_is_leaked(
 
     async def handler(event: Any, context: Context) -> Any:
         while event == "stubborn" and not release.is_set():
-            try:
-                await release.wait()
-            except asyncio.CancelledError:
-                continue
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait_for(release.wait(), 20)
         return event
 
     async with running_slots(api, handler) as running:
@@ -368,13 +366,41 @@ async def test_a_refused_next_is_tried_again(api: FakeRuntimeApi) -> None:
         assert (await api.invoke(1)).json() == 1
 
 
+async def test_only_failures_in_a_row_count(api: FakeRuntimeApi) -> None:
+    """A `next` that fails now and then never adds up to giving up; its log line belongs to no invocation."""
+    noted: list[Context | None] = []
+
+    class Note(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().startswith("next failed"):
+                noted.append(current_context.get())
+
+    async def handler(event: Any, context: Context) -> Any:
+        await asyncio.sleep(0.15)
+        api.refusals.extend([202, 500])
+        return event
+
+    note = Note()
+    logging.getLogger("runtime").addHandler(note)
+    running = start_slots(api, handler, reconnect=0.1)
+    for _ in range(3):
+        await api.wait_idle(1)
+        await api.invoke().taken.wait()
+        await eventually(lambda: api.idle == 0)
+    await api.wait_idle(1)
+    await running.stop()
+    logging.getLogger("runtime").removeHandler(note)
+    assert running.drain.exit_code == 0
+    assert noted == [None] * 3
+
+
 @pytest.mark.parametrize(("error", "code"), [(SystemExit(3), 3), (SystemExit(0), 1), (KeyboardInterrupt(), 1)])
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_exits_are_reported_and_end_the_process(
     api: FakeRuntimeApi, error: BaseException, code: int, kind: str
 ) -> None:
     """`sys.exit` in a handler is Runtime.ExitError; the others' invocations end first."""
-    leave = asyncio.Event()
+    leave = threading.Event()
 
     def exits() -> None:
         raise error
@@ -382,14 +408,13 @@ async def test_exits_are_reported_and_end_the_process(
     async def handler(event: Any, context: Context) -> Any:
         if event == "exit":
             exits()
-        await leave.wait()
+        await asyncio.to_thread(leave.wait, 20)
         return event
 
     def sync_handler(event: Any, context: Context) -> Any:
         if event == "exit":
             exits()
-        while not leave.is_set():
-            time.sleep(0.001)
+        leave.wait(20)
         return event
 
     running = start_slots(api, handler if kind == "async" else sync_handler, slots=2)
