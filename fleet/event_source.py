@@ -80,6 +80,7 @@ class EventSourceMapping:
 
     async def __aenter__(self) -> Self:
         self._poller = asyncio.create_task(self._poll())
+        self._poller.add_done_callback(self._polling_ended)
         return self
 
     def stop_polling(self) -> None:
@@ -125,6 +126,12 @@ class EventSourceMapping:
                 task = asyncio.create_task(self._run(batch))
                 self._work.add(task)
                 task.add_done_callback(self._end)
+
+    def _polling_ended(self, task: asyncio.Task[None]) -> None:
+        """A fault of ours must not end a mapping in silence."""
+        if not task.cancelled() and (error := task.exception()):
+            self._errors["poll"] = f"polling has ended: {error!r}"
+            _log.critical("polling ended", function=self.settings.function, exc_info=error)
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._work.discard(task)

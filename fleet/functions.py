@@ -10,6 +10,7 @@ from fleet.errors import FunctionNotFound
 from shoebox.place import BoundStack
 
 VERSION = "$LATEST"
+_MANAGED_INIT = 130.0  # AWS Lambda, "Lambda Managed Instances": or the function's timeout, if that is longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ class FunctionSpec:
     slots: int = 1
     reserved_concurrency: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    def init_limit(self, classic: float) -> float:
+        """Seconds to become ready: `classic`, or with several slots what Lambda Managed Instances give."""
+        return classic if self.slots == 1 else max(_MANAGED_INIT, self.timeout)
 
 
 class Functions:

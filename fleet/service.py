@@ -17,6 +17,7 @@ from fleet.event_source import EventSourceMapping, MappingSettings
 from fleet.functions import Functions, FunctionSpec
 from fleet.gateway import Gateway
 from fleet.gateway_responses import GatewayResponses
+from fleet.gauges import show_gauges
 from fleet.invocation import Call, InvokeResult
 from fleet.invoke import InvokeApi, Invoker
 from fleet.launcher import Launcher
@@ -131,7 +132,7 @@ class Fleet:
         await opening.enter_async_context(self._events)
         self._gateway = await opening.enter_async_context(Server(self._gateway_app(), gateway_socket))
         await self._start_mappings(opening)
-        self._show_gauges()
+        show_gauges(self._metrics, self.statistics)
 
     async def _start_pools(self, opening: AsyncExitStack) -> None:
         reserved = {f.key: f.reserved_concurrency for f in self._functions if f.reserved_concurrency is not None}
@@ -145,7 +146,7 @@ class Fleet:
                 admission=admission,
                 scheduler=Scheduler(function.slots, settings.environments_at_most, settings.idle_seconds),
                 metrics=self._metrics,
-                times=Times(settings.init_seconds, settings.stop_seconds, settings.wait_seconds),
+                times=Times(function.init_limit(settings.init_seconds), settings.stop_seconds, settings.wait_seconds),
             )
             self._pools[function.key] = await opening.enter_async_context(pool)
         opening.callback(_each, Pool.stop, self._pools.values())
@@ -229,26 +230,6 @@ class Fleet:
 
     async def _run_event(self, function: str, call: Call) -> InvokeResult:
         return await self._pools[function].invoke(call)
-
-    def _show_gauges(self) -> None:
-        self._metrics.watch(
-            "fleet_environments", "Environments by state.", ["function", "state"], self._environment_samples
-        )
-        self._metrics.watch("fleet_waiting", "Invocations that wait for a slot.", ["function"], self._waiting_samples)
-        self._metrics.watch(
-            "fleet_mapping_blocked", "1 while SQS refuses a mapping.", ["function"], self._blocked_samples
-        )
-
-    def _environment_samples(self) -> Iterable[tuple[list[str], float]]:
-        for pool in self.statistics().pools:
-            for state, count in pool.environments.items():
-                yield [pool.function, state], count
-
-    def _waiting_samples(self) -> Iterable[tuple[list[str], float]]:
-        return [([pool.function], pool.waiting) for pool in self.statistics().pools]
-
-    def _blocked_samples(self) -> Iterable[tuple[list[str], float]]:
-        return [([mapping.function], float(bool(mapping.last_error))) for mapping in self.statistics().mappings]
 
 
 def _each(stop: Callable[[Thing], None], things: Iterable[Thing]) -> None:

@@ -47,7 +47,7 @@ class FleetSettings:
     concurrency: int = 1000
     environments_at_most: int = 8  # of one function: what a laptop can carry
     idle_seconds: float = 300.0
-    init_seconds: float = 10.0
+    init_seconds: float = 10.0  # of functions with one slot
     stop_seconds: float = 2.0
     wait_seconds: float = 30.0  # for a free slot
     poll_seconds: int = 20

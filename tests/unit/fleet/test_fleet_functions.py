@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from fleet.errors import FunctionNotFound
@@ -20,3 +22,10 @@ def test_other_names_are_not_found(name: str):
     """404, and nothing is guessed."""
     with pytest.raises(FunctionNotFound):
         Functions([SPEC]).by_name(name)
+
+
+def test_several_slots_have_the_init_time_of_managed_instances():
+    """130 seconds or the function's timeout, where one slot has the classic limit."""
+    assert SPEC.init_limit(10.0) == 10.0
+    assert replace(SPEC, slots=2).init_limit(10.0) == 130.0
+    assert replace(SPEC, slots=2, timeout=900).init_limit(10.0) == 900
