@@ -4,6 +4,7 @@ import { passing, persist, retryAfter } from "./retry.js";
 
 // Relative to this module, so that the page also works below a stage's path (/prod/…).
 const BASE = new URL("../v1/", import.meta.url);
+const WATCHED = 3; // attempts while somebody looks at an empty page
 
 /** What the API, or the way to it, answered instead of a result. `status` is 0 if there was no answer. */
 export class Problem extends Error {
@@ -27,7 +28,7 @@ export class Api {
   }
 
   limits() {
-    return this.#call("GET", "limits");
+    return this.#call("GET", "limits", { attempts: WATCHED });
   }
 
   async register(files) {
@@ -36,7 +37,7 @@ export class Api {
 
   /** A page of the owner's files, newest first: `{files, next_cursor}`. */
   list({ cursor, state, signal }) {
-    return this.#call("GET", "files", { query: { limit: 50, ...(cursor && { cursor }), ...(state && { state }) }, signal });
+    return this.#call("GET", "files", { query: { limit: 50, ...(cursor && { cursor }), ...(state && { state }) }, attempts: WATCHED, signal });
   }
 
   /** Those of up to 100 files that exist. */
@@ -76,13 +77,13 @@ export class Api {
     return this.#call("DELETE", `files/${id}/multipart/${encodeURIComponent(uploadId)}`);
   }
 
-  async #call(method, path, { body, query, signal } = {}) {
+  async #call(method, path, { body, query, attempts, signal } = {}) {
     const url = new URL(path, BASE);
     if (query) url.search = new URLSearchParams(query);
     const headers = { authorization: `Bearer ${this.#token()}`, ...(body && { "content-type": "application/json" }) };
     const request = { method, headers, body: body && JSON.stringify(body), signal, cache: "no-store", credentials: "omit" };
     try {
-      return await persist(() => fetchOnce(url, request), { signal });
+      return await persist(() => fetchOnce(url, request), { attempts, signal });
     } catch (error) {
       error.retry = false; // it was tried often enough
       if (error.status === 401) this.#onUnauthorized(error);

@@ -174,15 +174,15 @@ export class Gallery {
   /** The tile `key` stands for this file from now on; another that did is dropped. */
   #claim(fileId, key) {
     const other = this.#keys.get(fileId) ?? fileId;
-    if (other !== key && this.#tiles.get(other)) this.#drop(this.#tiles.get(other));
+    if (other !== key && this.#tiles.get(other)) this.#drop(this.#tiles.get(other), { keepFile: true });
     this.#keys.set(fileId, key);
   }
 
-  #drop({ key, upload }) {
+  #drop({ key, upload }, { keepFile = false } = {}) {
     this.#tiles.drop(key);
     if (!upload) return;
     if (this.#keys.get(upload.fileId) === key) this.#keys.delete(upload.fileId);
-    this.#queue.dismiss(upload);
+    this.#queue.dismiss(upload, { keepFile });
     this.#activity.forget(upload);
   }
 

@@ -78,11 +78,11 @@ export class Queue {
     upload.controller.abort(new DOMException("Cancelled", "AbortError"));
   }
 
-  /** Forget an upload that is not on its way (any more), and free what Shoebox holds of it if it was not finished. */
-  dismiss(upload) {
+  /** Forget an upload that is not on its way (any more). What is unfinished of it is freed, but for `keepFile`. */
+  dismiss(upload, { keepFile = false } = {}) {
     this.uploads.delete(upload);
     this.#forget(upload);
-    if (UNFINISHED.has(upload.state)) this.#release(upload);
+    if (UNFINISHED.has(upload.state) && !keepFile) this.#release(upload);
   }
 
   /** Take what Shoebox says of a file; false if no upload of this page waits for it. */

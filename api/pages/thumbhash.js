@@ -1,7 +1,9 @@
-// ThumbHash (evanw/thumbhash, format of 2023): some 25 bytes that hold a blurred picture. Decoding only.
+// ThumbHash (evanw/thumbhash, format of 2023): some 25 bytes that hold a blurred picture. Decoding only, and opaque
+// pictures only: Shoebox makes no others.
 
 const SIDE = 32;
-const MOST_TERMS = 7;
+const MOST_TERMS = 7; // of the longer side
+const START = 5; // where the terms begin
 
 /** Paint the picture of a base64 hash into `canvas`, which takes its proportions. False if the hash is malformed. */
 export function paint(canvas, base64) {
@@ -16,28 +18,23 @@ export function paint(canvas, base64) {
 /** A base64 hash as ImageData, 32 pixels along its longer side; null if it is malformed. */
 export function decode(base64) {
   const hash = bytesOf(base64);
-  const shorter = hash[3] & 7;
-  if (hash.length < 6 || shorter === 0) return null;
   const head = hash[0] | (hash[1] << 8) | (hash[2] << 16);
   const tail = hash[3] | (hash[4] << 8);
-  const alpha = head >> 23;
-  const wide = tail >> 15;
-  const longer = alpha ? 5 : 7;
-  const [lx, ly] = wide ? [longer, shorter] : [shorter, longer];
+  const shorter = tail & 7;
+  const transparent = head >> 23;
+  if (hash.length <= START || shorter === 0 || transparent) return null;
+  const [lx, ly] = tail >> 15 ? [MOST_TERMS, shorter] : [shorter, MOST_TERMS];
 
-  const next = nibbles(hash, alpha ? 6 : 5);
-  const channels = [
-    channel((head & 63) / 63, Math.max(3, lx), Math.max(3, ly), ((head >> 18) & 31) / 31, next),
-    channel(((head >> 6) & 63) / 31.5 - 1, 3, 3, (((tail >> 3) & 63) / 63) * 1.25, next),
-    channel(((head >> 12) & 63) / 31.5 - 1, 3, 3, (((tail >> 9) & 63) / 63) * 1.25, next),
-    alpha ? channel((hash[5] & 15) / 15, 5, 5, (hash[5] >> 4) / 15, next) : { mean: 1, terms: [] },
-  ];
+  const next = halfBytes(hash);
+  const light = channel((head & 63) / 63, Math.max(3, lx), Math.max(3, ly), ((head >> 18) & 31) / 31, next);
+  const yellow = channel(((head >> 6) & 63) / 31.5 - 1, 3, 3, (((tail >> 3) & 63) / 63) * 1.25, next);
+  const red = channel(((head >> 12) & 63) / 31.5 - 1, 3, 3, (((tail >> 9) & 63) / 63) * 1.25, next);
   const width = lx > ly ? SIDE : Math.round((SIDE * lx) / ly);
   const height = lx > ly ? Math.round((SIDE * ly) / lx) : SIDE;
-  return draw(new ImageData(width, height), channels);
+  return draw(new ImageData(width, height), { light, yellow, red });
 }
 
-function draw(image, [light, yellow, red, opacity]) {
+function draw(image, { light, yellow, red }) {
   const across = cosines(image.width);
   const down = cosines(image.height);
   for (let y = 0, i = 0; y < image.height; y++) {
@@ -49,7 +46,7 @@ function draw(image, [light, yellow, red, opacity]) {
       image.data[i] = r * 255;
       image.data[i + 1] = (r - q) * 255;
       image.data[i + 2] = b * 255;
-      image.data[i + 3] = value(opacity, across[x], down[y]) * 255;
+      image.data[i + 3] = 255;
     }
   }
   return image;
@@ -71,12 +68,12 @@ function channel(mean, nx, ny, scale, next) {
 }
 
 /** Reads the hash's half bytes one after the other, each as -1 to 1. */
-function nibbles(hash, start) {
-  let index = 0;
+function halfBytes(hash) {
+  let index = 2 * START;
   return () => {
-    const nibble = (hash[start + (index >> 1)] >> ((index & 1) << 2)) & 15;
+    const half = (hash[index >> 1] >> ((index & 1) * 4)) & 15;
     index++;
-    return nibble / 7.5 - 1;
+    return half / 7.5 - 1;
   };
 }
 

@@ -1,7 +1,7 @@
 // What a tile shows of a photo: its state, a note, why it failed, how far it is, and what one may do.
 // A photo is {key, order, upload, file}: an upload of this page, a file that Shoebox holds, or both.
 
-import { reason, size } from "./words.js";
+import { reason, sentence, size } from "./words.js";
 
 const LATE = 120_000; // ms after which a registered file that nobody here sends counts as left behind
 const STEPS = { waiting: "Waiting", hashing: "Checking", registering: "Checking", processing: "Being prepared", cancelled: "Cancelled" };
@@ -32,7 +32,7 @@ export function viewOf(photo) {
     case "ready":
       return { ...view, note: upload?.already ? "Already stored" : facts(file) };
     case "rejected":
-      return { ...view, note: "Rejected", why: { title: reason(file.reason), detail: file.detail ?? "" }, actions: rejectedActions(photo) };
+      return { ...view, note: "Rejected", why: { title: reason(file.reason), detail: sentence(file.detail ?? "") }, actions: rejectedActions(photo) };
     case "unfinished":
       return { ...view, note: "Not finished", why: { title: "Its upload did not finish", detail: "Choose the file again to go on." } };
     case "refused":

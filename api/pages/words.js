@@ -35,6 +35,9 @@ export function size(bytes) {
   return `${number < 9.95 ? number.toFixed(1).replace(/\.0$/, "") : Math.round(number)} ${["", "kB", "MB", "GB"][power]}`;
 }
 
+/** `text` with a capital letter and a full stop. */
+export const sentence = (text) => text && text[0].toUpperCase() + text.slice(1).replace(/([^.!?])$/, "$1.");
+
 /** `1 photo`, `3 photos`. */
 export const count = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
 

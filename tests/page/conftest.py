@@ -1,14 +1,14 @@
 """A running stack, a browser, and galleries that must leave neither an error in the console nor a token in a URL."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from gallery import Gallery
+from gallery import Gallery, MakePhoto, OpenGallery
 from playwright.async_api import Browser, async_playwright
 from running_stack import RunningStack, running_stack
 
@@ -25,8 +25,6 @@ ARGUMENTS = [
     "--disable-quic",
 ]
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
-
-OpenGallery = Callable[..., Awaitable[Gallery]]
 
 
 @pytest.fixture(scope="session")
@@ -53,16 +51,14 @@ def user(request: pytest.FixtureRequest) -> str:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_gallery(browser: Browser, stack: RunningStack, user: str) -> AsyncIterator[OpenGallery]:
-    """Opens galleries: `await open_gallery(token=…, expected=[…], **context options)`; by default with the user's token.
+    """Opens galleries: `await open_gallery(token=…, expected=…, **context options)`, or with the user's own token.
 
     At the end none may have an error in its console, and none may have sent its token in a URL.
     """
     opened: list[tuple[Gallery, str | None]] = []
     async with AsyncExitStack() as closing:
 
-        async def open_one(
-            token: str | None = "", *, expected: tuple[str, ...] = (), **options: Any
-        ) -> Gallery:
+        async def open_one(token: str | None = "", *, expected: tuple[str, ...] = (), **options: Any) -> Gallery:
             context = await browser.new_context(**(DESKTOP | options))
             closing.push_async_callback(context.close)
             gallery = Gallery(await context.new_page(), context, stack, list(expected))
@@ -85,7 +81,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sample]:
 
 
 @pytest.fixture
-def photo(tmp_path: Path) -> Callable[..., Path]:
+def photo(tmp_path: Path) -> MakePhoto:
     """Makes a photo of its own content: `photo(seed, kilobytes)`; the file is named after the seed."""
 
     def make(seed: int, kilobytes: int = 40) -> Path:

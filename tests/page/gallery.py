@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from playwright.async_api import BrowserContext, CDPSession, ConsoleMessage, Locator, Page, Request, expect
 from running_stack import RunningStack
 
+OpenGallery: TypeAlias = Callable[..., Awaitable["Gallery"]]
+MakePhoto: TypeAlias = Callable[..., Path]
 PATIENCE = 30_000  # ms: everything here is quick, but the machine may be busy
 
 # Drops files on the page as the browser does when they come from a file manager.
@@ -94,7 +96,8 @@ class Gallery:
 
     def tile(self, name: str) -> Locator:
         """The tile of the photo with this name."""
-        return self.page.locator(".tile").filter(has=self.page.locator(".name", has_text=re.compile(f"^{re.escape(name)}$")))
+        exactly = re.compile(f"^{re.escape(name)}$")
+        return self.page.locator(".tile").filter(has=self.page.locator(".name", has_text=exactly))
 
     def tiles(self, state: str | None = None) -> Locator:
         """The tiles that are shown, all or those in a state."""

@@ -2,19 +2,16 @@
 
 import asyncio
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import OpenGallery
-from gallery import PATIENCE, Gallery
+from gallery import PATIENCE, Gallery, MakePhoto, OpenGallery
 from playwright.async_api import Locator, Request, Route, expect
 from running_stack import RunningStack
 
 from shoebox.samples import Sample, jpeg_of_size
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-MakePhoto = Callable[..., Path]
 FAILED_LOAD = r"Failed to load resource"
 
 # Counts how many XMLHttpRequests are under way at most.
@@ -137,9 +134,7 @@ async def test_what_is_no_photo_is_refused_before_it_moves(
     await expect(tile).to_have_count(0)
 
 
-async def test_a_file_that_is_too_large_is_refused_before_it_moves(
-    open_gallery: OpenGallery, tmp_path: Path
-) -> None:
+async def test_a_file_that_is_too_large_is_refused_before_it_moves(open_gallery: OpenGallery, tmp_path: Path) -> None:
     """A file beyond the service's limit is refused by the page, which says how large a photo may be."""
     gallery = await open_gallery()
     large = tmp_path / "large.jpg"
@@ -205,6 +200,23 @@ async def test_a_failed_upload_can_be_retried(open_gallery: OpenGallery, photo: 
     await tile.get_by_role("button", name="Retry photo-1.jpg").click()
     await gallery.wait_for_picture("photo-1.jpg")
     await expect(gallery.page.locator("#activity")).to_be_hidden()
+
+
+async def test_a_failed_upload_can_be_chosen_again(open_gallery: OpenGallery, photo: MakePhoto) -> None:
+    """Choosing the file of a failed upload again replaces it, and takes nothing back of what is now on its way."""
+    gallery = await open_gallery(expected=(FAILED_LOAD,))
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=400, headers=cors(gallery))
+
+    await gallery.page.route(is_upload(gallery), refuse)
+    await gallery.choose(photo(1))
+    await gallery.wait_for("photo-1.jpg", "failed")
+    await gallery.page.unroute(is_upload(gallery))
+    await gallery.choose(photo(1))
+    await expect(gallery.tiles("ready")).to_have_count(1, timeout=PATIENCE)
+    await expect(gallery.tiles()).to_have_count(1)
+    assert not [request for request in gallery.requests if request.method == "DELETE"]
 
 
 async def test_a_cancelled_upload_can_be_retried(open_gallery: OpenGallery, photo: MakePhoto) -> None:

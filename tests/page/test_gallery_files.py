@@ -1,0 +1,22 @@
+"""The page's files: few bytes, and nothing from elsewhere."""
+
+import gzip
+from pathlib import Path
+
+PAGES = Path(__file__).parents[2] / "api" / "pages"
+SCRIPT_BUDGET = 40_000  # bytes, compressed
+NAMESPACE = "http://www.w3.org/2000/svg"
+
+
+def test_the_scripts_are_small() -> None:
+    """All scripts together stay below their budget."""
+    scripts = b"".join(path.read_bytes() for path in sorted(PAGES.glob("*.js")))
+    assert len(gzip.compress(scripts)) < SCRIPT_BUDGET
+
+
+def test_nothing_comes_from_elsewhere() -> None:
+    """No file of the page names another host: no fonts, no scripts, no pictures from elsewhere."""
+    for path in PAGES.iterdir():
+        text = path.read_text().replace(NAMESPACE, "")
+        assert "http://" not in text, path.name
+        assert "https://" not in text, path.name

@@ -1,0 +1,76 @@
+"""The page's own algorithms, held against pictures and other implementations."""
+
+import base64
+import contextlib
+import hashlib
+import io
+
+import numpy as np
+import pytest
+import thumbhash
+from gallery import OpenGallery
+from landscapes import landscape
+from PIL import Image
+
+from shoebox.samples import scene
+from workers.imaging.placeholder import placeholder
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+DECODE = """
+async (hash) => {
+  const { decode } = await import("/pages/thumbhash.js");
+  const image = decode(hash);
+  return image && [image.width, image.height, Array.from(image.data)];
+}
+"""
+SHA256 = """
+async (sizes) => {
+  const { sha256 } = await import("/pages/sha256.js");
+  const digests = [];
+  for (const size of sizes) {
+    const bytes = Uint8Array.from({ length: size }, (_, i) => (i * 7) % 251);
+    digests.push(Array.from(new Uint8Array(await sha256(new Blob([bytes])))));
+  }
+  return digests;
+}
+"""
+
+
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (300, 300), (1200, 200)])
+async def test_placeholders_look_like_the_picture(open_gallery: OpenGallery, size: tuple[int, int]) -> None:
+    """What the page paints for a photo is the photo, blurred: the same proportions, and nearly the same colours."""
+    picture = landscape(seed=2, width=size[0], height=size[1])
+    gallery = await open_gallery(token=None)
+    width, height, painted = await gallery.page.evaluate(DECODE, placeholder(picture))
+    assert max(width, height) == 32
+    assert width / height == pytest.approx(size[0] / size[1], rel=0.15)
+    blurred = np.asarray(picture.resize((width, height), Image.Resampling.BOX), dtype=float)
+    difference = np.array(painted).reshape(height, width, 4)[:, :, :3] - blurred
+    assert np.abs(difference).mean() < 12  # upside down it is above 45
+
+
+async def test_placeholders_agree_with_another_implementation(open_gallery: OpenGallery) -> None:
+    """The first pixel is what the package thumbhash computes, to the rounding; its other pixels repeat the first."""
+    text = placeholder(scene(640, 480))
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints
+        _, _, rgba = thumbhash.thumb_hash_to_rgba(list(base64.b64decode(text)))
+    gallery = await open_gallery(token=None)
+    _, _, painted = await gallery.page.evaluate(DECODE, text)
+    assert np.abs(np.array(painted[:4]) - np.array(rgba[:4])).max() <= 1
+
+
+@pytest.mark.parametrize("text", ["", "AAAA", "no base64!", "////"])
+async def test_malformed_placeholders_do_no_harm(open_gallery: OpenGallery, text: str) -> None:
+    """What is no ThumbHash is not painted, and is no error."""
+    gallery = await open_gallery(token=None)
+    assert await gallery.page.evaluate(DECODE, text) is None
+
+
+async def test_sha256_without_a_secure_context(open_gallery: OpenGallery) -> None:
+    """The SHA-256 for pages over plain http agrees with the standard library, at every edge of its padding."""
+    sizes = [0, 1, 55, 56, 63, 64, 65, 119, 120, 1000, 3_000_000]
+    gallery = await open_gallery(token=None)
+    digests = await gallery.page.evaluate(SHA256, sizes)
+    expected = [hashlib.sha256(bytes((i * 7) % 251 for i in range(size))).digest() for size in sizes]
+    assert [bytes(digest) for digest in digests] == expected
