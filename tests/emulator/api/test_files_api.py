@@ -294,7 +294,7 @@ async def test_deleting_again_orders_again(bench: Bench, root: Clients, provisio
 
     answers = [await bench.client().delete(f"/v1/files/{file_id}") for _ in range(2)]
     assert [answer.status_code for answer in answers] == [202, 404]
-    assert await orders(bench, root, provisioned, at_least=1) >= 1
+    assert await orders(bench, root, provisioned, at_least=2) == 2
 
 
 async def orders(bench: Bench, root: Clients, provisioned: BoundStack, *, at_least: int) -> int:

@@ -1,0 +1,78 @@
+"""The authorizer against the real place of the keys: the public bucket, read by anyone, as stack.yaml sets it up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from api.authorizer import Authorizer
+from api.http_get import HttpGetter
+from api.tenant_keys import TenantKeys
+from shoebox.aws import Clients
+from shoebox.config import AuthorizerSettings
+from shoebox.keys import KeyPair, jwks
+from shoebox.place import BoundStack
+from shoebox.tokens import mint_token
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+ARN = "arn:aws:execute-api:us-east-1:000000000000:shoebox/live/GET/v1/files"
+
+
+@pytest.fixture
+def address(provisioned: BoundStack) -> str:
+    """Where stack.yaml tells the authorizer to look."""
+    return AuthorizerSettings.from_environment(provisioned.environment("authorizer")).keys_url
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def authorizer(address: str) -> AsyncIterator[Authorizer]:
+    """The authorizer with its own HTTP client."""
+    getter = HttpGetter()
+    yield Authorizer(TenantKeys(getter.get, address))
+    getter.close()
+
+
+async def judge(authorizer: Authorizer, pair: KeyPair, tenant: str) -> dict[str, str]:
+    """The context of the answer to a token of `tenant`, signed with `pair`."""
+    token = mint_token(pair, tenant=tenant, user="anna", now=time.time())
+    answer = await authorizer.judge({"methodArn": ARN, "headers": {"authorization": f"Bearer {token}"}})
+    context: dict[str, str] = answer["context"]
+    return context
+
+
+async def test_published_keys_let_their_tenant_in(
+    authorizer: Authorizer, root: Clients, provisioned: BoundStack
+) -> None:
+    """A document under keys/ in the public bucket is all that a tenant needs; others stay unknown."""
+    pairs = [KeyPair.generate("EdDSA"), KeyPair.generate("ES256")]
+    bucket = provisioned.name_of("bucket", "public")
+    await (await root.open("s3")).put_object(Bucket=bucket, Key="keys/keytest.json", Body=jwks(pairs))
+
+    for pair in pairs:
+        assert (await judge(authorizer, pair, "keytest"))["tenant"] == "keytest"
+    assert (await judge(authorizer, pairs[0], "keytest-without"))["code"] == "tenant_unknown"
+    assert (await judge(authorizer, KeyPair.generate(), "keytest"))["code"] == "key_unknown"
+
+
+async def test_only_keys_are_public(address: str, root: Clients, provisioned: BoundStack) -> None:
+    """Anyone reads keys, and nobody without credentials lists, writes, or reads anything else."""
+    bucket = provisioned.name_of("bucket", "public")
+    s3 = await root.open("s3")
+    for key in ("keys/open.json", "private.json"):
+        await s3.put_object(Bucket=bucket, Key=key, Body=b"{}")
+    base = address.removesuffix("/keys")
+
+    async with aiohttp.ClientSession() as http:
+        for method, url, status in (
+            ("GET", f"{base}/keys/open.json", 200),
+            ("GET", f"{base}/private.json", 403),
+            ("GET", f"{base}?list-type=2", 403),
+            ("PUT", f"{base}/keys/open.json", 403),
+            ("DELETE", f"{base}/keys/open.json", 403),
+        ):
+            async with http.request(method, url) as answer:
+                assert answer.status == status, (method, url)
