@@ -7,6 +7,7 @@ application on the emulator; a bearer token of a known text stands for a word of
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import uuid
 from collections.abc import Iterator
@@ -25,7 +26,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.app import build_app
 from api.openapi import describe
 from fleet.emulator import ROOT, Emulator
-from fleet.ports import listen
 from fleet.provision import RoleSource
 from shoebox.aws import Clients
 from shoebox.config import FunctionSettings
@@ -71,7 +71,7 @@ class Threaded:
 
     def __init__(self, emulator: Emulator, provisioned: BoundStack, settings: FunctionSettings) -> None:
         self._given = (emulator, provisioned, settings)
-        self._socket = listen(0, "the contract's API")
+        self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._server: uvicorn.Server | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
