@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Self
 
+from fleet.environments.invocation import Call, InvokeResult
 from fleet.errors import Throttled
-from fleet.invocation import Call, InvokeResult
 from shoebox.telemetry import get_logger
 
 _log = get_logger(action="fleet.async_events")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 
-from fleet.asgi import App, Receive, Response, Scope, Send, header, json_response, respond
+from fleet.environments.runtime_api import PREFIX as RUNTIME
+from fleet.http.asgi import App, Receive, Response, Scope, Send, header, json_response, respond
 from fleet.invoke import PREFIX as INVOKE
 from fleet.metrics import Metrics
-from fleet.runtime_api import PREFIX as RUNTIME
 from fleet.statistics import FleetStatistics
 
 _METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"

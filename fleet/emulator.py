@@ -18,7 +18,7 @@ from typing import BinaryIO, NoReturn, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fleet.ports import listen
+from fleet.http.ports import listen
 from shoebox.aws import Clients, Credentials
 from shoebox.config import AwsSettings
 from shoebox.telemetry import get_logger

@@ -11,7 +11,12 @@ from urllib.parse import unquote
 
 import orjson
 
-from fleet.asgi import (
+from fleet.async_events import AsyncEvents
+from fleet.environments.invocation import ASYNC_PAYLOAD, SYNC_PAYLOAD, Call, InvokeResult
+from fleet.environments.pool import Pool
+from fleet.errors import InvalidRequestContent, InvokeError, RequestTooLarge, Throttled
+from fleet.functions import VERSION, Functions, FunctionSpec
+from fleet.http.asgi import (
     BodyTooLarge,
     Disconnected,
     Receive,
@@ -23,12 +28,7 @@ from fleet.asgi import (
     read_body,
     respond,
 )
-from fleet.async_events import AsyncEvents
-from fleet.errors import InvalidRequestContent, InvokeError, RequestTooLarge, Throttled
-from fleet.functions import VERSION, Functions, FunctionSpec
-from fleet.invocation import ASYNC_PAYLOAD, SYNC_PAYLOAD, Call, InvokeResult
-from fleet.pool import Pool
-from fleet.trace import new_trace_id, trace_id_of
+from fleet.http.trace import new_trace_id, trace_id_of
 
 PREFIX = "/2015-03-31/functions/"
 

@@ -13,8 +13,8 @@ from typing import Self, TypeAlias
 
 from fleet.data_folder import data_folder
 from fleet.emulator import ACCOUNT, ROOT, Emulator, EmulatorDied
+from fleet.http.ports import listen
 from fleet.logs import LineCallback
-from fleet.ports import listen
 from fleet.provision import Report, RoleSource, provision
 from fleet.provision.tasks import first_of
 from fleet.service import Fleet

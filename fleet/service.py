@@ -8,34 +8,34 @@ from contextlib import AsyncExitStack
 from typing import Self, TypeVar
 
 from fleet.async_events import AsyncEvents
-from fleet.authorizer import Authorizer
-from fleet.authorizer_cache import AuthorizerCache
-from fleet.authorizer_policy import Authorization
 from fleet.control import Control
 from fleet.credentials import CredentialsCache, CredentialsSource
-from fleet.event_source import EventSourceMapping, MappingSettings
+from fleet.environments.invocation import Call, InvokeResult
+from fleet.environments.launcher import Launcher
+from fleet.environments.lifecycle import Times
+from fleet.environments.pool import Pool
+from fleet.environments.process import Surroundings
+from fleet.environments.runtime_api import RuntimeApi
+from fleet.environments.scheduler import Scheduler
 from fleet.functions import Functions, FunctionSpec
-from fleet.gateway import Gateway
-from fleet.gateway_responses import GatewayResponses
+from fleet.gateway.app import Gateway
+from fleet.gateway.authorizer import Authorizer
+from fleet.gateway.authorizer_cache import AuthorizerCache
+from fleet.gateway.authorizer_policy import Authorization
+from fleet.gateway.proxy_event import Api
+from fleet.gateway.responses import GatewayResponses
+from fleet.gateway.routes import Routes
 from fleet.gauges import show_gauges
-from fleet.invocation import Call, InvokeResult
+from fleet.http.ports import listen
+from fleet.http.server import Server
 from fleet.invoke import InvokeApi, Invoker
-from fleet.launcher import Launcher
-from fleet.lifecycle import Times
 from fleet.limits import Concurrency
 from fleet.logs import FunctionLog, LineCallback
 from fleet.metrics import Metrics
-from fleet.polling import POLLERS, FixedScale
-from fleet.pool import Pool
-from fleet.ports import listen
-from fleet.process import Surroundings
-from fleet.proxy_event import Api
-from fleet.routes import Routes
-from fleet.runtime_api import RuntimeApi
-from fleet.scheduler import Scheduler
-from fleet.server import Server
+from fleet.queues.event_source import EventSourceMapping, MappingSettings
+from fleet.queues.polling import POLLERS, FixedScale
+from fleet.queues.source_queue import QueueAddress, RoleQueue
 from fleet.settings import FleetSettings
-from fleet.source_queue import QueueAddress, RoleQueue
 from fleet.statistics import FleetStatistics
 from shoebox.config import AwsSettings
 from shoebox.place import BoundStack
@@ -49,7 +49,7 @@ class Fleet:
     """Runs the functions of a stack from `async with` to its end.
 
     `credentials` assumes a function's role; `on_line` gets every line that a function prints. Entering raises
-    `fleet.ports.PortTaken` when a port belongs to another program.
+    `fleet.http.ports.PortTaken` when a port belongs to another program.
     """
 
     def __init__(

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fleet.async_events import AsyncStatistics
-from fleet.authorizer_cache import CacheStatistics
-from fleet.event_source import MappingStatistics
-from fleet.pool import PoolStatistics
+from fleet.environments.pool import PoolStatistics
+from fleet.gateway.authorizer_cache import CacheStatistics
+from fleet.queues.event_source import MappingStatistics
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def decoders() -> Iterator[Finding]:
 
 def ports(wanted: Iterable[int], data: Path) -> Iterator[Finding]:
     """Whether the ports are free, or held by our own stack, or by whom."""
-    from fleet.ports import PortTaken, holder_of, listen
+    from fleet.http.ports import PortTaken, holder_of, listen
 
     running = DataFolder(data).running() or {}
     own = {urlsplit(str(running.get(name))).port for name in ("url", "control", "emulator")}

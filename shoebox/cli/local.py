@@ -110,7 +110,7 @@ def explained() -> Iterator[None]:
     """
     from fleet.data_folder import DataFolderError
     from fleet.emulator import EmulatorDied, EmulatorError
-    from fleet.ports import PortTaken
+    from fleet.http.ports import PortTaken
     from fleet.provision import Problem
     from shoebox.config import ConfigError
     from shoebox.keys import KeyFileError

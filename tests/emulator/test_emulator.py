@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from fleet.emulator import ROOT, Emulator, EmulatorDied, EmulatorFailed
-from fleet.ports import PortTaken, holder_of, listen
+from fleet.http.ports import PortTaken, holder_of, listen
 from fleet.provision import Change, RoleSource, provision
 from shoebox.aws import Clients, Credentials
 from shoebox.place import BoundStack

@@ -11,8 +11,8 @@ import pytest
 
 from fleet.data_folder import MARKER, FolderInUse, ForeignFolder
 from fleet.emulator import EmulatorDied
+from fleet.http.ports import PortTaken, listen
 from fleet.local import Local, LocalSettings
-from fleet.ports import PortTaken, listen
 from fleet.provision import Change
 from shoebox.stack import StackError
 

@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Callable
 
-from fleet.environment import Environment
+from fleet.environments.environment import Environment
+from fleet.environments.invocation import Call, Invocation, InvokeResult
+from fleet.environments.lifecycle import Times
+from fleet.environments.pool import Pool
+from fleet.environments.scheduler import Scheduler
 from fleet.functions import FunctionSpec
-from fleet.invocation import Call, Invocation, InvokeResult
-from fleet.lifecycle import Times
 from fleet.limits import Concurrency
 from fleet.metrics import Metrics
-from fleet.pool import Pool
-from fleet.scheduler import Scheduler
 
 
 async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:

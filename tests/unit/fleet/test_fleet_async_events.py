@@ -5,8 +5,8 @@ import pytest
 from fleet_fakes import until
 
 from fleet.async_events import AsyncEvents, AsyncRetry, AsyncStatistics
+from fleet.environments.invocation import Call, InvokeResult, failure
 from fleet.errors import Throttled
-from fleet.invocation import Call, InvokeResult, failure
 
 
 class Time:

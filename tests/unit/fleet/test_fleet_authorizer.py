@@ -4,14 +4,14 @@ import orjson
 import pytest
 from fleet_fakes import until
 
-from fleet.authorizer import Authorizer, Refusal
-from fleet.authorizer_cache import AuthorizerCache
-from fleet.authorizer_policy import Authorization
+from fleet.environments.invocation import InvokeResult, failure
 from fleet.errors import Throttled
-from fleet.gateway_request import GatewayRequest
-from fleet.invocation import InvokeResult, failure
-from fleet.proxy_event import Api
-from fleet.routes import Match
+from fleet.gateway.authorizer import Authorizer, Refusal
+from fleet.gateway.authorizer_cache import AuthorizerCache
+from fleet.gateway.authorizer_policy import Authorization
+from fleet.gateway.proxy_event import Api
+from fleet.gateway.request import GatewayRequest
+from fleet.gateway.routes import Match
 from shoebox.stack import Route
 
 API = Api("api1", "prod", "1", "eu-west-1")

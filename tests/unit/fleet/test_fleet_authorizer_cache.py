@@ -1,4 +1,4 @@
-from fleet.authorizer_cache import AuthorizerCache, cache_key
+from fleet.gateway.authorizer_cache import AuthorizerCache, cache_key
 
 
 class Clock:

@@ -1,7 +1,7 @@
 import orjson
 import pytest
 
-from fleet.authorizer_policy import MalformedPolicy, parse_output
+from fleet.gateway.authorizer_policy import MalformedPolicy, parse_output
 
 ARN = "arn:aws:execute-api:us-east-1:1:api/prod/GET/v1/files"
 

@@ -2,8 +2,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.batch_buffer import BatchBuffer
-from fleet.sqs_event import SqsMessage, event_of
+from fleet.queues.batch_buffer import BatchBuffer
+from fleet.queues.sqs_event import SqsMessage, event_of
 
 
 def message(number: int = 0, size: int = 10, at: float = 0.0) -> SqsMessage:

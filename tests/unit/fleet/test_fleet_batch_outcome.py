@@ -1,8 +1,8 @@
 import orjson
 import pytest
 
-from fleet.batch_outcome import outcome
-from fleet.invocation import InvokeResult
+from fleet.environments.invocation import InvokeResult
+from fleet.queues.batch_outcome import outcome
 
 IDS = ("a", "b", "c")
 

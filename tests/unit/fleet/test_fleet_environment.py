@@ -2,9 +2,9 @@ import asyncio
 
 import pytest
 
-from fleet.environment import Environment, InvalidState, TooLate, UnknownRequest
-from fleet.invocation import Call, Invocation
-from fleet.scheduler import State
+from fleet.environments.environment import Environment, InvalidState, TooLate, UnknownRequest
+from fleet.environments.invocation import Call, Invocation
+from fleet.environments.scheduler import State
 
 
 def environment(slots: int = 1) -> Environment:

@@ -7,13 +7,13 @@ import orjson
 import pytest
 from fleet_fakes import until
 
+from fleet.environments.invocation import InvokeResult, failure
 from fleet.errors import Throttled
-from fleet.event_source import EventSourceMapping, MappingSettings
-from fleet.invocation import InvokeResult, failure
 from fleet.metrics import Metrics
-from fleet.polling import FixedScale
-from fleet.source_queue import QueueError
-from fleet.sqs_event import SqsMessage, message_of
+from fleet.queues.event_source import EventSourceMapping, MappingSettings
+from fleet.queues.polling import FixedScale
+from fleet.queues.source_queue import QueueError
+from fleet.queues.sqs_event import SqsMessage, message_of
 
 
 class FakeQueue:

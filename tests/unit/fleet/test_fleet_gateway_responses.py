@@ -1,7 +1,7 @@
 import orjson
 import pytest
 
-from fleet.gateway_responses import GatewayResponses, MalformedResponse, proxy_response
+from fleet.gateway.responses import GatewayResponses, MalformedResponse, proxy_response
 from shoebox.stack import GatewayResponse
 
 DENIED = GatewayResponse(

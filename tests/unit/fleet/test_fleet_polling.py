@@ -1,4 +1,4 @@
-from fleet.polling import POLLERS, Backoff, FixedScale
+from fleet.queues.polling import POLLERS, Backoff, FixedScale
 
 
 def test_waits_double_up_to_the_bound_and_begin_again_after_success():

@@ -9,10 +9,10 @@ import pytest
 from fleet_fakes import Bench, pool_bench
 
 from fleet.credentials import CredentialsError
+from fleet.environments.invocation import InvokeResult
+from fleet.environments.scheduler import State
 from fleet.errors import Throttled
-from fleet.invocation import InvokeResult
 from fleet.metrics import Metrics
-from fleet.scheduler import State
 
 MakeBench = Callable[..., AbstractAsyncContextManager[Bench]]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 
 from fleet.credentials import RoleCredentials
+from fleet.environments.process import Surroundings, start_process, variables
 from fleet.functions import FunctionSpec
-from fleet.process import Surroundings, start_process, variables
 from shoebox.aws import Credentials
 
 COMMON = Surroundings("eu-west-1", "http://127.0.0.1:1", Path("/code"), Path("/metrics"), {"EXTRA": "1"})
@@ -112,7 +112,7 @@ async def test_nothing_survives_a_fleet_that_is_killed(tmp_path: Path):
     script.write_text(
         "import asyncio, sys\n"
         "from pathlib import Path\n"
-        "from fleet.process import start_process\n"
+        "from fleet.environments.process import start_process\n"
         "async def main():\n"
         "    p = await start_process(['sleep', '60'], {'PATH': '/usr/bin:/bin'}, Path('.'), print, print)\n"
         "    print(p.pid, flush=True)\n"

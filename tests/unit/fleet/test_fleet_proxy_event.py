@@ -2,9 +2,9 @@ from datetime import UTC, datetime
 
 import orjson
 
-from fleet.gateway_request import GatewayRequest
-from fleet.proxy_event import Api, authorizer_event, proxy_event
-from fleet.routes import Match
+from fleet.gateway.proxy_event import Api, authorizer_event, proxy_event
+from fleet.gateway.request import GatewayRequest
+from fleet.gateway.routes import Match
 from shoebox.stack import Route
 
 API = Api("api1", "prod", "123456789012", "eu-west-1")

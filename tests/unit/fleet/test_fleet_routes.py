@@ -1,6 +1,6 @@
 import pytest
 
-from fleet.routes import Routes
+from fleet.gateway.routes import Routes
 from shoebox.stack import Route
 
 ROUTES = Routes(

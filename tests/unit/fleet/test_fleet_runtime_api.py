@@ -7,10 +7,10 @@ import orjson
 import pytest
 from fleet_fakes import Bench, pool_bench, until
 
-from fleet.environment import Environment
-from fleet.invocation import RESPONSE_PAYLOAD
+from fleet.environments.environment import Environment
+from fleet.environments.invocation import RESPONSE_PAYLOAD
+from fleet.environments.runtime_api import RuntimeApi
 from fleet.metrics import Metrics
-from fleet.runtime_api import RuntimeApi
 
 
 class Exchange:

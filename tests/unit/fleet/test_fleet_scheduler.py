@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from fleet.scheduler import Scheduler, State
+from fleet.environments.scheduler import Scheduler, State
 
 
 @dataclass

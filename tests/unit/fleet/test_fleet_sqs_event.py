@@ -1,6 +1,6 @@
 import orjson
 
-from fleet.sqs_event import event_of, message_of
+from fleet.queues.sqs_event import event_of, message_of
 
 RECEIVED = {
     "MessageId": "m1",

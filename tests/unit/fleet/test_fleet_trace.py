@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from fleet.trace import new_trace_id, trace_id_of
+from fleet.http.trace import new_trace_id, trace_id_of
 
 
 def test_a_new_root_has_x_rays_form():

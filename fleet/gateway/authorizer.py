@@ -9,13 +9,13 @@ from typing import Any
 
 import orjson
 
-from fleet.authorizer_cache import AuthorizerCache, cache_key
-from fleet.authorizer_policy import Authorization, MalformedPolicy, parse_output
+from fleet.environments.invocation import InvokeResult
 from fleet.errors import InvokeError
-from fleet.gateway_request import GatewayRequest
-from fleet.invocation import InvokeResult
-from fleet.proxy_event import Api, authorizer_event
-from fleet.routes import Match
+from fleet.gateway.authorizer_cache import AuthorizerCache, cache_key
+from fleet.gateway.authorizer_policy import Authorization, MalformedPolicy, parse_output
+from fleet.gateway.proxy_event import Api, authorizer_event
+from fleet.gateway.request import GatewayRequest
+from fleet.gateway.routes import Match
 from shoebox.telemetry import get_logger
 
 _log = get_logger(action="fleet.authorizer")

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from fleet.asgi import Headers, Response
+from fleet.http.asgi import Headers, Response
 from shoebox.stack import GatewayResponse
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2

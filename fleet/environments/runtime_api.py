@@ -10,8 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from fleet import invocation as results
-from fleet.asgi import (
+from fleet.environments import invocation as results
+from fleet.environments.environment import Environment, InvalidState, TooLate, UnknownRequest
+from fleet.environments.invocation import RESPONSE_PAYLOAD, Invocation, InvokeResult
+from fleet.environments.pool import Pool
+from fleet.http.asgi import (
     App,
     BodyTooLarge,
     Disconnected,
@@ -25,9 +28,6 @@ from fleet.asgi import (
     read_body,
     respond,
 )
-from fleet.environment import Environment, InvalidState, TooLate, UnknownRequest
-from fleet.invocation import RESPONSE_PAYLOAD, Invocation, InvokeResult
-from fleet.pool import Pool
 
 PREFIX = "/.rt/"
 _RUNTIME = "2018-06-01/runtime/"

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from fleet.invocation import InvokeResult
+from fleet.environments.invocation import InvokeResult
 
 
 @dataclass(frozen=True, slots=True)

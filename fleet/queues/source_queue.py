@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 from botocore.exceptions import BotoCoreError, ClientError
 
 from fleet.credentials import CredentialsCache, CredentialsError
-from fleet.sqs_event import SqsMessage, message_of
+from fleet.queues.sqs_event import SqsMessage, message_of
 from shoebox.aws import Clients
 from shoebox.config import AwsSettings
 

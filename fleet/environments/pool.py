@@ -1,6 +1,6 @@
 """The environments of one function: invocations wait here for a slot, and environments start, retire and are replaced.
 
-What to do is decided by `fleet.scheduler` and `fleet.limits`; this module does it.
+What to do is decided by `fleet.environments.scheduler` and `fleet.limits`; this module does it.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fleet import invocation as results
-from fleet.environment import Environment
+from fleet.environments import invocation as results
+from fleet.environments.environment import Environment
+from fleet.environments.invocation import Call, Invocation, InvokeResult
+from fleet.environments.lifecycle import Launch, StartFailure, Times, live
+from fleet.environments.scheduler import Scheduler, State
 from fleet.errors import Throttled
 from fleet.functions import FunctionSpec
-from fleet.invocation import Call, Invocation, InvokeResult
-from fleet.lifecycle import Launch, StartFailure, Times, live
 from fleet.limits import Admission, Throttle, ThrottleReason
 from fleet.metrics import Metrics
-from fleet.scheduler import Scheduler, State
 from shoebox.telemetry import get_logger
 
 _log = get_logger(action="fleet.pool")

@@ -8,15 +8,15 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 
-from fleet.asgi import BodyTooLarge, Disconnected, Receive, Response, Scope, Send, read_body, respond
-from fleet.authorizer import Authorizer, Refusal
+from fleet.environments.invocation import InvokeResult
 from fleet.errors import InvokeError, RequestTooLarge
-from fleet.gateway_request import BODY_BYTES, HEADER_BYTES, GatewayRequest, request_of
-from fleet.gateway_responses import GatewayResponses, MalformedResponse, proxy_response
-from fleet.invocation import InvokeResult
+from fleet.gateway.authorizer import Authorizer, Refusal
+from fleet.gateway.proxy_event import Api, proxy_event
+from fleet.gateway.request import BODY_BYTES, HEADER_BYTES, GatewayRequest, request_of
+from fleet.gateway.responses import GatewayResponses, MalformedResponse, proxy_response
+from fleet.gateway.routes import Match, Routes
+from fleet.http.asgi import BodyTooLarge, Disconnected, Receive, Response, Scope, Send, read_body, respond
 from fleet.metrics import Metrics
-from fleet.proxy_event import Api, proxy_event
-from fleet.routes import Match, Routes
 from shoebox.telemetry import get_logger
 
 _log = get_logger(action="fleet.gateway")

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from fleet import invocation as results
 from fleet.credentials import CredentialsError
-from fleet.environment import Environment
+from fleet.environments import invocation as results
+from fleet.environments.environment import Environment
+from fleet.environments.invocation import InvokeResult
+from fleet.environments.scheduler import State
 from fleet.functions import FunctionSpec
-from fleet.invocation import InvokeResult
-from fleet.scheduler import State
 
 
 class Process(Protocol):

@@ -6,8 +6,8 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from fleet.asgi import Scope, header
-from fleet.trace import trace_id_of
+from fleet.http.asgi import Scope, header
+from fleet.http.trace import trace_id_of
 
 HEADER_BYTES = 10_240  # API Gateway quotas: total combined size of request line and header values
 BODY_BYTES = 10 * 1024 * 1024  # API Gateway quotas: payload size

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from fleet.invocation import SYNC_PAYLOAD
-from fleet.sqs_event import SqsMessage
+from fleet.environments.invocation import SYNC_PAYLOAD
+from fleet.queues.sqs_event import SqsMessage
 
 RECEIVE_MOST = 10  # SQS: messages of one ReceiveMessage
 _FRAME = len(b'{"Records":[]}')

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import uvicorn
 
-from fleet.asgi import App
+from fleet.http.asgi import App
 
 _OPTIONS: dict[str, Any] = {
     "lifespan": "off",

@@ -1,6 +1,7 @@
 """An execution environment: its slots, the invocations that run in it, and where it is in its life.
 
-It is the Runtime API's side of one process (`fleet.process`); `fleet.pool` decides what goes into it. No clock, no I/O.
+It is the Runtime API's side of one process (`fleet.environments.process`); `fleet.environments.pool` decides what
+goes into it. No clock, no I/O.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from fleet.invocation import Invocation
-from fleet.scheduler import State
+from fleet.environments.invocation import Invocation
+from fleet.environments.scheduler import State
 
 _COMES_BACK = 0.25  # seconds in which a slot that has answered asks for more
 _FOLLOWS = 2.0  # seconds in which the other slots of a new environment ask for the first time

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from functools import partial
 
 from fleet.credentials import CredentialsCache, RoleCredentials
-from fleet.environment import Environment
+from fleet.environments.environment import Environment
+from fleet.environments.process import EnvironmentProcess, Surroundings, start_process, variables
+from fleet.environments.runtime_api import PREFIX, RuntimeApi
 from fleet.functions import FunctionSpec
+from fleet.http.ports import listen
+from fleet.http.server import Server
 from fleet.logs import FunctionLog, LineCallback
-from fleet.ports import listen
-from fleet.process import EnvironmentProcess, Surroundings, start_process, variables
-from fleet.runtime_api import PREFIX, RuntimeApi
-from fleet.server import Server
 from fleet.settings import RuntimeCommand
 
 _LOOPBACK = "127.0.0.1"

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Self
 
-from fleet.batch_buffer import BatchBuffer
-from fleet.batch_outcome import Outcome, outcome
+from fleet.environments.invocation import InvokeResult
 from fleet.errors import Throttled
-from fleet.invocation import InvokeResult
 from fleet.metrics import Metrics
-from fleet.polling import Backoff, Scale
-from fleet.source_queue import QueueError, SourceQueue
-from fleet.sqs_event import SqsMessage, event_of
+from fleet.queues.batch_buffer import BatchBuffer
+from fleet.queues.batch_outcome import Outcome, outcome
+from fleet.queues.polling import Backoff, Scale
+from fleet.queues.source_queue import QueueError, SourceQueue
+from fleet.queues.sqs_event import SqsMessage, event_of
 from shoebox.telemetry import get_logger
 
 _log = get_logger(action="fleet.event_source")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-from fleet.gateway_request import GatewayRequest
-from fleet.routes import Match
+from fleet.gateway.request import GatewayRequest
+from fleet.gateway.routes import Match
 
 _NO_IDENTITY = dict.fromkeys(
     (

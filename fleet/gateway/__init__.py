@@ -1,0 +1,1 @@
+"""API Gateway's REST flavour: routes, authorizer with its cache, proxy events, shaped errors."""
