@@ -82,7 +82,7 @@ class FileKey:
     @classmethod
     def of_original(cls, key: str) -> Self | None:
         """The file that an S3 key of an original belongs to; None for any other key."""
-        found = _ORIGINAL.match(key)
+        found = _ORIGINAL.fullmatch(key)
         return cls(Owner(found[1], found[2]), found[3]) if found else None
 
 

@@ -22,7 +22,7 @@ def results(report: Report, output: Output) -> None:
         _table(rows, output)
     hidden = len(report.records) - len(rows)
     if hidden:
-        output.say(f"[dim]… and {hidden} more that are well; --json lists all.[/dim]")
+        output.say(f"[dim]{hidden} photos are well and not listed; --json lists all.[/dim]")
     output.say(summary_line(report))
 
 

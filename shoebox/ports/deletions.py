@@ -22,10 +22,10 @@ class Deletions:
     async def order(self, file: File) -> None:
         """Order the deletion of `file`, as it stood before; ordering twice does no harm.
 
-        A file that was still REGISTERED may be in a worker's hands: its order waits until that worker must be done,
-        so that no rendition appears after the deletion.
+        A file that was still REGISTERED, or was deleted a moment ago, may be in a worker's hands: its order waits until
+        that worker must be done, so that no rendition appears after the deletion.
         """
-        delay = _INGEST_SECONDS if file.state is State.REGISTERED else 0
+        delay = 0 if file.state in {State.READY, State.REJECTED} else _INGEST_SECONDS
         await self._client.send_message(QueueUrl=self._queue_url, MessageBody=order_text(file.key), DelaySeconds=delay)
 
 
@@ -52,5 +52,5 @@ def read_order(text: str) -> FileKey:
 
 
 def _check(pattern: re.Pattern[str], value: object) -> None:
-    if not isinstance(value, str) or not pattern.match(value):
+    if not isinstance(value, str) or not pattern.fullmatch(value):
         raise ValueError("not a deletion order")

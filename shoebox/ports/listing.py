@@ -89,6 +89,6 @@ def _decode(cursor: str) -> str:
         listed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except (binascii.Error, ValueError):
         listed = ""
-    if not _CURSOR.match(listed):
+    if not _CURSOR.fullmatch(listed):
         raise Invalid("This cursor was not made here; take `next_cursor` of the page before.")
     return listed
