@@ -1,8 +1,8 @@
 """JSON in and out: orjson where it is installed, else the standard library, with the same results.
 
 As AWS's Python runtime client: any JSON value, tuples, Decimal as a number, non-string keys; nothing else.
-Differences: integers beyond 64 bits in an event are read as floats by orjson; UUIDs and enums are written by value; NaN and infinities, which JSON does not have, as null; and without
-orjson a Decimal fraction keeps 17 digits.
+Differences: UUIDs and enums are written by value; NaN and infinities, which JSON does not have, as null. With orjson,
+integers of an event beyond 64 bits are read as floats; without it, a Decimal fraction keeps 17 digits.
 """
 
 from __future__ import annotations

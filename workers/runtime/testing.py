@@ -90,8 +90,8 @@ class FakeRuntimeApi:
         self.ready = asyncio.Event()
         """Set by the first `next`."""
         self.init_error: asyncio.Future[ReceivedRequest] = asyncio.get_running_loop().create_future()
-        self.refusals: deque[int] = deque()
-        """Statuses to answer the next requests with, instead of what is right."""
+        self.refusals: deque[int | None] = deque()
+        """Statuses to answer the next requests with, instead of what is right; None hangs up."""
         self._prefix = prefix
         self._chunked = chunked
         self._cut = cut
@@ -198,7 +198,7 @@ class FakeRuntimeApi:
     ) -> None:
         path = request.path.removeprefix(self._prefix)
         if self.refusals:
-            await self._send(writer, self.refusals.popleft(), _error("Refused"))
+            await self._refuse(writer, self.refusals.popleft())
         elif not request.path.startswith(f"{self._prefix}{API}/"):
             await self._send(writer, 404, _error("NotFound"))
         elif (request.method, path) == ("GET", f"{API}/invocation/next"):
@@ -209,6 +209,11 @@ class FakeRuntimeApi:
             await self._send(writer, *self._post(request, *path.split("/")[-2:]))
         else:
             await self._send(writer, 404, _error("NotFound"))
+
+    async def _refuse(self, writer: asyncio.StreamWriter, status: int | None) -> None:
+        if status is None:
+            raise ConnectionResetError("as the test wants it")
+        await self._send(writer, status, _error("Refused"))
 
     async def _next(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         waiting: asyncio.Future[PendingInvocation] = asyncio.get_running_loop().create_future()

@@ -111,11 +111,34 @@ async def test_exit_inside_a_handlers_task(api: FakeRuntimeApi) -> None:
 @pytest.mark.parametrize("function", ["stuck", "stuck_in_a_thread"])
 async def test_a_thread_that_never_ends_does_not_hold_the_process(api: FakeRuntimeApi, function: str) -> None:
     """Python waits for threads at its exit; the runtime does not wait for ever."""
-    async with runtime_process(api, f"runtime_functions.{function}", variables={"RUNTIME_DRAIN_S": "1"}) as process:
+    async with runtime_process(api, f"runtime_functions.{function}", variables={"RUNTIME_DRAIN_S": "60"}) as process:
         posted = await api.invoke(deadline_ms=int((time.time() + 0.5) * 1000))
         assert posted.json()["errorType"] in ("Runtime.HandlerLeaked", "Runtime.DeadlineExceeded")
         process.signal()
         assert await asyncio.wait_for(process.ended(), 20) == 0
+    assert "ending by force" in "".join(process.lines)
+
+
+async def test_a_runtime_api_that_falls_silent_does_not_hold_the_process() -> None:
+    """An answer that nobody takes ends with the drain's time."""
+    answering = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: r-1\r\nContent-Length: 2\r\n\r\n{}")
+        await reader.readuntil(b"\r\n\r\n")
+        answering.set()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    variables = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}", "RUNTIME_DRAIN_S": "0"}
+    async with runtime_process(None, "runtime_functions.echo", variables=variables) as process:
+        await answering.wait()
+        process.signal()
+        assert await asyncio.wait_for(process.ended(), 20) == 0
+    server.close()
     assert "ending by force" in "".join(process.lines)
 
 

@@ -215,6 +215,22 @@ async def bare_app(scope: Scope, receive: Receive, send: Send) -> None:
     assert await receive() == {"type": "http.disconnect"}
 
 
+async def test_no_disconnect_before_the_response() -> None:
+    """Who listens for a disconnect while it works, as streaming responses do, must not hear of one."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        listening = asyncio.ensure_future(receive())
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"part", "more_body": True})
+        done, _ = await asyncio.wait({listening}, timeout=0.05)
+        assert not done
+        await send({"type": "http.response.body"})
+        assert await listening == {"type": "http.disconnect"}
+
+    assert (await asgi_handler(app)(event(), Context()))["statusCode"] == 200
+
+
 async def test_application_without_lifespan() -> None:
     """Who raises on the lifespan scope simply has none; the disconnect follows the response."""
     handler = asgi_handler(bare_app)

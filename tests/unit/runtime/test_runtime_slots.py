@@ -340,6 +340,19 @@ async def test_connection_lost_between_request_and_answer(api: FakeRuntimeApi) -
         assert (await invocation).json() == "kept"
 
 
+async def test_connection_lost_under_the_answer(api: FakeRuntimeApi) -> None:
+    """A server that hangs up on a kept connection gets the answer again, over a new one."""
+
+    async def handler(event: Any, context: Context) -> Any:
+        api.refusals.append(None)
+        return event
+
+    async with running_slots(api, handler):
+        assert (await api.invoke("kept")).json() == "kept"
+    posts = [request for request in api.requests if request.method == "POST"]
+    assert [post.body for post in posts] == [b'"kept"', b'"kept"']
+
+
 async def test_the_runtime_api_comes_back(api: FakeRuntimeApi) -> None:
     """A restart of the other side is survived by every slot."""
     async with running_slots(api, echo, slots=3):
