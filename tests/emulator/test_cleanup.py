@@ -1,0 +1,116 @@
+"""Cleanup on the emulator, with its own role: what is ordered goes, and nothing else."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from shoebox.aws import Clients
+from shoebox.files import RENDITIONS, File, FileKey, Owner, Registration
+from shoebox.ports.deletions import order_text
+from shoebox.ports.files_table import FilesTable
+from shoebox.ports.pictures import Pictures
+from tests.emulator.conftest import ClientsFor
+from workers.batch import BatchResult, Message, TimeBudget, run_batch
+from workers.cleanup import Cleanup
+
+BUCKET = "shoebox-personal"
+
+
+@dataclass
+class Bench:
+    """Cleanup under its own role, and root's eyes to look with."""
+
+    cleanup: Cleanup
+    table: FilesTable
+    s3: Any
+    owner: Owner
+
+    async def stored_file(self, number: int = 0) -> File:
+        """A file with its original and its renditions in S3."""
+        promise = Registration("photo.jpg", 5, "image/jpeg", f"{number:064x}")
+        [file] = await self.table.register(self.owner, [promise])
+        for key in (file.key.original, *map(file.key.rendition, RENDITIONS)):
+            await self.s3.put_object(Bucket=BUCKET, Key=key, Body=b"bytes")
+        return file
+
+    async def objects(self, key: FileKey) -> int:
+        """How many objects of a file lie in S3."""
+        found = 0
+        for prefix in (key.original, key.rendition("x").removesuffix("/x.jpg")):
+            found += (await self.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix))["KeyCount"]
+        return found
+
+    async def deliver(self, *bodies: str) -> BatchResult:
+        """Run one batch of orders."""
+        messages = [Message(uuid.uuid4().hex, body, 1, datetime.now(UTC)) for body in bodies]
+        budget = TimeBudget.of_remaining(30)
+        return await run_batch(messages, self.cleanup.delete, at_once=5, budget=budget, function="cleanup")
+
+
+@pytest.fixture
+async def bench(clients_for: ClientsFor, root_clients: Clients) -> Bench:
+    """A bench with an owner that no other test knows."""
+    clients = await clients_for("cleanup")
+    table = FilesTable(await clients.open("dynamodb"), "shoebox-files")
+    cleanup = Cleanup(table, Pictures(await clients.open("s3"), BUCKET))
+    return Bench(cleanup, table, await root_clients.open("s3"), Owner("demo", uuid.uuid4().hex))
+
+
+async def test_an_ordered_file_goes_whole(bench: Bench):
+    """Original, renditions and item are gone; a neighbour stays as it was."""
+    file, neighbour = await bench.stored_file(1), await bench.stored_file(2)
+    await bench.table.start_deletion(file.key)
+
+    assert (await bench.deliver(order_text(file.key))).returned == ()
+
+    assert await bench.objects(file.key) == 0
+    assert await bench.table.states([file.key]) == {}
+    assert await bench.objects(neighbour.key) == 4
+    assert await bench.table.get(neighbour.key) == neighbour
+
+
+async def test_an_order_that_comes_twice_does_no_harm(bench: Bench):
+    """The second delivery, or one at the same time, finds nothing to do."""
+    file = await bench.stored_file()
+    await bench.table.start_deletion(file.key)
+
+    assert (await bench.deliver(order_text(file.key), order_text(file.key))).returned == ()
+    assert (await bench.deliver(order_text(file.key))).returned == ()
+
+
+async def test_a_file_that_is_not_being_deleted_is_left_alone(bench: Bench):
+    """A forged or stale order deletes nothing: the item decides."""
+    file = await bench.stored_file()
+
+    assert (await bench.deliver(order_text(file.key))).returned == ()
+
+    assert await bench.objects(file.key) == 4
+    assert await bench.table.get(file.key) == file
+
+
+async def test_the_parts_of_an_open_upload_go_too(bench: Bench):
+    """Deleting a file in the middle of its multipart upload frees the parts."""
+    file = await bench.stored_file()
+    upload = await bench.s3.create_multipart_upload(Bucket=BUCKET, Key=file.key.original)
+    await bench.table.open_multipart(file.key, upload["UploadId"])
+    await bench.table.start_deletion(file.key)
+
+    assert (await bench.deliver(order_text(file.key))).returned == ()
+
+    with pytest.raises(ClientError, match="NoSuchUpload"):
+        await bench.s3.list_parts(Bucket=BUCKET, Key=file.key.original, UploadId=upload["UploadId"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "[]", "{}", '{"tenant": "demo", "user": "../x", "file_id": "f"}', '{"tenant": 1, "user": 2, "file_id": 3}'],
+)
+async def test_what_is_no_order_goes_back(bench: Bench, body: str):
+    """It ends in the dead-letter queue, where a person sees it; nothing is deleted."""
+    result = await bench.deliver(body)
+
+    assert result.statistics.failed == 1
