@@ -8,6 +8,7 @@ once; passing ones raise, and the message comes again. Events are published befo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -86,8 +87,9 @@ class Ingest:
             prepared = await self._darkroom.prepare(file.registration, original)
         except PictureRejected as rejected:
             return await self._reject(file, rejected, stages)
-        for rendition in prepared.renditions:
-            await self._pictures.put_rendition(file.key, rendition.name, rendition.jpeg)
+        async with asyncio.TaskGroup() as puts:
+            for rendition in prepared.renditions:
+                puts.create_task(self._pictures.put_rendition(file.key, rendition.name, rendition.jpeg))
         if not await self._files.mark_ready(file.key, _picture(prepared), stages):
             _log.info("someone_was_first")
             return None
