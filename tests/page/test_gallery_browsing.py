@@ -1,6 +1,7 @@
 """What is stored is shown: the list, its filter and its pages, the lightbox, deleting; on a desktop and on a phone."""
 
 import re
+from pathlib import Path
 
 import httpx
 import pytest
@@ -169,15 +170,20 @@ async def test_lightbox_deletes_and_goes_on(open_gallery: OpenGallery, photo: Ma
 
 
 async def test_phone_needs_no_horizontal_scrolling(
-    open_gallery: OpenGallery, photo: MakePhoto, samples: dict[str, Sample]
+    open_gallery: OpenGallery, photo: MakePhoto, samples: dict[str, Sample], tmp_path: Path
 ) -> None:
     """On a phone everything fits the width, every control is large enough for a finger, and photos open by touch."""
     gallery = await uploaded(open_gallery, photo, 2, **PHONE)
+    long = photo(2).rename(tmp_path / f"{'a-long-name-without-a-space' * 5}.jpg")
+    await gallery.choose(long)
+    await gallery.wait_for_picture(long.name)
     await gallery.choose(samples["truncated.jpg"].path)
     await gallery.wait_for("truncated.jpg", "rejected")
     assert await gallery.page.evaluate("document.documentElement.scrollWidth") == 390
     assert await gallery.page.evaluate(SMALL_CONTROLS) == []
-    await gallery.tile("photo-1.jpg").locator(".open").tap()
+    await gallery.tile(long.name).locator(".open").tap()
+    assert await gallery.page.evaluate("document.getElementById('lightbox').scrollWidth") == 390
+    await gallery.page.evaluate(SWIPE, [-120, 10])
     await expect(gallery.page.locator("#lightbox-name")).to_have_text("photo-1.jpg")
     assert await gallery.page.evaluate("document.getElementById('lightbox').scrollWidth") == 390
     assert await gallery.page.evaluate(SMALL_CONTROLS) == []

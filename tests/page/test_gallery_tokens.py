@@ -1,5 +1,7 @@
 """Who may look: the token's way into the page, and what the page says when it has none or a wrong one."""
 
+from pathlib import Path
+
 import pytest
 from gallery import PATIENCE, MakePhoto, OpenGallery
 from playwright.async_api import Route, expect
@@ -93,10 +95,14 @@ async def test_a_service_that_is_away_is_asked_again(open_gallery: OpenGallery, 
 
 
 async def test_another_shops_token_sees_nothing(
-    open_gallery: OpenGallery, stack: RunningStack, user: str, photo: MakePhoto
+    open_gallery: OpenGallery, stack: RunningStack, user: str, photo: MakePhoto, tmp_path: Path
 ) -> None:
     """The same user name at another shop is another person: nothing of the first one's is left on the screen."""
     gallery = await open_gallery()
+    refused = tmp_path / "diary.txt"
+    refused.write_text("Dear diary")
+    await gallery.choose(refused)
+    await gallery.wait_for("diary.txt", "refused")
     await gallery.choose(photo(1))
     await gallery.wait_for_picture("photo-1.jpg")
     token = stack.token(user, "corner-shop")

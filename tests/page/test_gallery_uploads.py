@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from gallery import PATIENCE, Gallery, MakePhoto, OpenGallery
-from playwright.async_api import Locator, Request, Route, expect
+from playwright.async_api import Locator, Request, Response, Route, expect
 from running_stack import RunningStack
 
 from shoebox.samples import Sample, jpeg_of_size
@@ -279,12 +279,25 @@ async def test_a_large_file_goes_in_parts_and_is_resumed(
     assert sorted(re.findall(r"partNumber=(\d)", request.url)[0] for request in second.uploads()) == ["2", "3"]
 
 
+async def test_cancelling_a_large_file_frees_its_parts(open_gallery: OpenGallery, tmp_path: Path) -> None:
+    """What S3 holds of a large file that is cancelled is thrown away at once."""
+    gallery = await open_gallery()
+    large = tmp_path / "large.jpg"
+    large.write_bytes(jpeg_of_size(1, 1200, 900, 17 * 1024 * 1024))
+    async with gallery.page.expect_response(is_abortion, timeout=PATIENCE) as abortion:
+        await cancelled(gallery, large)
+    assert (await abortion.value).status == 204
+
+
 async def test_a_hidden_tab_does_not_ask(open_gallery: OpenGallery, photo: MakePhoto) -> None:
     """While the tab is hidden, nothing asks for the state of pending files; once it is visible again, it goes on."""
     gallery = await open_gallery()
+    await gallery.page.clock.install()
     await gallery.page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
     await gallery.choose(photo(1))
     tile = await gallery.wait_for("photo-1.jpg", "processing")
+    await gallery.page.clock.fast_forward("01:00")
+    await gallery.page.evaluate("fetch('/v1/limits')")  # a question asked before would be noticed before this one
     assert not polls(gallery)
     await gallery.page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
     await expect(tile).to_have_attribute("data-state", "ready", timeout=PATIENCE)
@@ -296,8 +309,14 @@ async def cancelled(gallery: Gallery, path: Path) -> Locator:
     await gallery.limit_upload(100_000)
     await gallery.choose(path)
     tile = await gallery.wait_for(path.name, "sending")
+    await expect(tile.locator(".note")).to_have_text(re.compile(r"^[1-9]\d* %"), timeout=PATIENCE)
     await tile.get_by_role("button", name=f"Cancel {path.name}").click()
     return await gallery.wait_for(path.name, "cancelled")
+
+
+def is_abortion(answer: Response) -> bool:
+    """Answers a request to give up a multipart upload."""
+    return answer.request.method == "DELETE" and "/multipart/" in answer.url
 
 
 def is_upload(gallery: Gallery) -> re.Pattern[str]:
