@@ -23,7 +23,8 @@ function enter(claims) {
   element("gallery").hidden = false;
   element("leave").hidden = false;
   element("owner").hidden = false;
-  element("owner").textContent = `${claims.user} · ${claims.tenant}`;
+  element("user").textContent = claims.user;
+  element("tenant").textContent = ` · ${claims.tenant}`;
   if (gallery) gallery.resume();
   else gallery = new Gallery({ token: token.current, scopes: claims.scopes, onUnauthorized });
 }

@@ -22,7 +22,7 @@ export function refusal(file, type, limits) {
   if (file.size === 0) return { title: "The file is empty", detail: "There is nothing in it to upload." };
   if (!limits.content_types.includes(type)) {
     const detail = `Shoebox takes ${kinds(limits.content_types)}${type ? `; this is ${type}` : ""}.`;
-    return { title: "Not a kind of picture Shoebox takes", detail };
+    return { title: "Not a picture Shoebox takes", detail };
   }
   if (file.size > limits.max_bytes) {
     return { title: "The file is too large", detail: `It has ${size(file.size)}; a photo may have ${size(limits.max_bytes)}.` };

@@ -4,7 +4,7 @@ const REASONS = {
   size_mismatch: "Not the whole file arrived",
   checksum_mismatch: "The file changed on its way",
   wrong_type: "Not the kind of file its name says",
-  unsupported_type: "Not a kind of picture Shoebox takes",
+  unsupported_type: "Not a picture Shoebox takes",
   empty: "The file is empty",
   truncated: "The file is cut off",
   corrupt: "The file is damaged",
@@ -14,7 +14,7 @@ const REASONS = {
 const PROBLEMS = {
   size_zero: "The file is empty",
   size_too_large: "The file is too large",
-  type_unsupported: "Not a kind of picture Shoebox takes",
+  type_unsupported: "Not a picture Shoebox takes",
   name_invalid: "Shoebox cannot keep this name",
   scope_missing: "This token may not do that",
   unreachable: "No connection",

@@ -1,6 +1,7 @@
 """The page's files: few bytes, and nothing from elsewhere."""
 
 import gzip
+import re
 from pathlib import Path
 
 PAGES = Path(__file__).parents[2] / "api" / "pages"
@@ -20,3 +21,14 @@ def test_nothing_comes_from_elsewhere() -> None:
         text = path.read_text().replace(NAMESPACE, "")
         assert "http://" not in text, path.name
         assert "https://" not in text, path.name
+
+
+def test_every_module_is_fetched_at_once() -> None:
+    """The page names each module that it needs in its head, so that none waits until another has arrived."""
+    needed, found = ["main.js"], set()
+    while needed:
+        name = needed.pop()
+        found.add(name)
+        needed += set(re.findall(r'from "\./([\w-]+\.js)"', (PAGES / name).read_text())) - found
+    named = re.findall(r'<link rel="modulepreload" href="pages/([\w-]+\.js)">', (PAGES / "index.html").read_text())
+    assert set(named) == found - {"main.js"}

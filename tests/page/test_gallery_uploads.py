@@ -115,8 +115,8 @@ async def test_the_same_photo_is_sent_once(open_gallery: OpenGallery, photo: Mak
 @pytest.mark.parametrize(
     ("name", "content", "title"),
     [
-        ("notes.txt", b"Remember the milk.", "Not a kind of picture Shoebox takes"),
-        ("film.mp4", b"\0\0\0\x18ftypmp42" + bytes(20), "Not a kind of picture Shoebox takes"),
+        ("notes.txt", b"Remember the milk.", "Not a picture Shoebox takes"),
+        ("film.mp4", b"\0\0\0\x18ftypmp42" + bytes(20), "Not a picture Shoebox takes"),
         ("empty.jpg", b"", "The file is empty"),
     ],
 )
