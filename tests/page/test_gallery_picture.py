@@ -21,26 +21,29 @@ COLOURS = 64
 VIEWPORT = {"width": 1280, "height": 920}
 
 
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    """A landscape for each of the names, and last a large one that takes a while to upload."""
+    for seed, name in zip(reversed(range(len(NAMES))), NAMES, strict=True):
+        landscape(seed).save(tmp_path / f"{name}.jpg", quality=90)
+    landscape(8, 2400, 1800).save(tmp_path / "sunrise.jpg", quality=100)
+    return [tmp_path / f"{name}.jpg" for name in (*NAMES, "sunrise")]
+
+
 async def test_the_picture_of_the_gallery(
-    open_gallery: OpenGallery, stack: RunningStack, samples: dict[str, Sample], tmp_path: Path
+    open_gallery: OpenGallery, stack: RunningStack, samples: dict[str, Sample], photos: list[Path]
 ) -> None:
     """The gallery with photos, a faulty file and an upload under way is a picture, as large as the README's."""
     gallery = await open_gallery(token=stack.token("alice", "corner-shop"), viewport=VIEWPORT)
-    for seed, name in zip(reversed(range(len(NAMES))), NAMES, strict=True):
-        path = tmp_path / f"{name}.jpg"
-        landscape(seed).save(path, quality=90)
-        await gallery.choose(path)
-        await gallery.wait_for(path.name, "ready")
-    await gallery.choose(samples["truncated.jpg"].path)
+    *stored, sunrise = photos
+    await gallery.choose(*stored, samples["truncated.jpg"].path)
     await gallery.wait_for("truncated.jpg", "rejected")
-    sunrise = tmp_path / "sunrise.jpg"
-    landscape(8, 2400, 1800).save(sunrise, quality=100)
+    for path in stored:
+        await gallery.wait_for_picture(path.name)
     await gallery.limit_upload(100_000)
     await gallery.choose(sunrise)
     note = gallery.tile(sunrise.name).locator(".note")
     await expect(note).to_have_text(re.compile(r"^[4-9]\d %"), timeout=PATIENCE)
-    for name in NAMES:
-        await gallery.wait_for_picture(f"{name}.jpg")
     await gallery.page.evaluate("scrollTo(0, 0)")
     picture = await gallery.page.screenshot(animations="disabled")
     if os.environ.get("SHOEBOX_WRITE_IMAGES") == "1":

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from gallery import PATIENCE, Gallery, MakePhoto, OpenGallery
 from playwright.async_api import Locator, Request, Response, Route, expect
-from running_stack import RunningStack
 
 from shoebox.samples import Sample, jpeg_of_size
 
@@ -27,6 +26,14 @@ COUNT_UPLOADS = """
   };
 }
 """
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photo that is large enough to go in three parts."""
+    path = tmp_path_factory.mktemp("large") / "large.jpg"
+    path.write_bytes(jpeg_of_size(1, 1200, 900, 17 * 1024 * 1024))
+    return path
 
 
 async def test_chosen_photos_become_ready(open_gallery: OpenGallery, samples: dict[str, Sample]) -> None:
@@ -250,12 +257,8 @@ async def test_many_files_share_registrations_and_connections(open_gallery: Open
     assert len(registrations(gallery)) <= 20
 
 
-async def test_a_large_file_goes_in_parts_and_is_resumed(
-    open_gallery: OpenGallery, stack: RunningStack, user: str, tmp_path: Path
-) -> None:
+async def test_a_large_file_goes_in_parts_and_is_resumed(open_gallery: OpenGallery, large: Path) -> None:
     """A large file is sent in parts; after the page was closed in the middle, only the missing parts are sent."""
-    large = tmp_path / "large.jpg"
-    large.write_bytes(jpeg_of_size(1, 1200, 900, 17 * 1024 * 1024))
     first = await open_gallery()
     done = asyncio.Event()
 
@@ -279,11 +282,9 @@ async def test_a_large_file_goes_in_parts_and_is_resumed(
     assert sorted(re.findall(r"partNumber=(\d)", request.url)[0] for request in second.uploads()) == ["2", "3"]
 
 
-async def test_cancelling_a_large_file_frees_its_parts(open_gallery: OpenGallery, tmp_path: Path) -> None:
+async def test_cancelling_a_large_file_frees_its_parts(open_gallery: OpenGallery, large: Path) -> None:
     """What S3 holds of a large file that is cancelled is thrown away at once."""
     gallery = await open_gallery()
-    large = tmp_path / "large.jpg"
-    large.write_bytes(jpeg_of_size(1, 1200, 900, 17 * 1024 * 1024))
     async with gallery.page.expect_response(is_abortion, timeout=PATIENCE) as abortion:
         await cancelled(gallery, large)
     assert (await abortion.value).status == 204
