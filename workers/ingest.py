@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,9 @@ from shoebox.files import File, Picture, RenditionInfo, State
 from shoebox.metrics import PHOTOS, STAGE_SECONDS
 from shoebox.ports.events import FileEvent, FileEvents
 from shoebox.ports.files_table import FilesTable, Stages
-from shoebox.ports.pictures import Pictures
+from shoebox.ports.pictures import PhotoBytes
+from shoebox.ports.s3_http import S3Http, open_session
+from shoebox.presign import Presigner
 from shoebox.telemetry import configure_logging, get_logger, log_context
 from workers.batch import BatchResult, Message, TimeBudget, run_batch
 from workers.darkroom import Darkroom
@@ -37,10 +39,10 @@ class Ingest:
     """Takes photos from REGISTERED to READY or REJECTED."""
 
     def __init__(
-        self, files: FilesTable, pictures: Pictures, events: FileEvents, darkroom: Darkroom, *, max_bytes: int
+        self, files: FilesTable, photos: PhotoBytes, events: FileEvents, darkroom: Darkroom, *, max_bytes: int
     ) -> None:
         self._files = files
-        self._pictures = pictures
+        self._photos = photos
         self._events = events
         self._darkroom = darkroom
         self._max_bytes = max_bytes
@@ -79,7 +81,7 @@ class Ingest:
             return await self._prepare(file, Stages(upload.at, received_at))
 
     async def _prepare(self, file: File, stages: Stages) -> FileEvent | None:
-        original = await self._pictures.fetch(file.key, max_bytes=self._max_bytes)
+        original = await self._photos.fetch(file.key, max_bytes=self._max_bytes)
         if original is None:
             _log.warning("original_is_gone")
             return None
@@ -89,7 +91,7 @@ class Ingest:
             return await self._reject(file, rejected, stages)
         async with asyncio.TaskGroup() as puts:
             for rendition in prepared.renditions:
-                puts.create_task(self._pictures.put_rendition(file.key, rendition.name, rendition.jpeg))
+                puts.create_task(self._photos.put_rendition(file.key, rendition.name, rendition.jpeg))
         if not await self._files.mark_ready(file.key, _picture(prepared), stages):
             _log.info("someone_was_first")
             return None
@@ -140,17 +142,24 @@ def _picture(prepared: Prepared) -> Picture:
 async def open_ingest() -> AsyncIterator[tuple[Ingest, FunctionSettings]]:
     """Everything ingest needs, opened once a process."""
     configure_logging()
-    settings, limits = FunctionSettings.from_environment(), Limits.from_environment()
-    async with Clients(AwsSettings.from_environment()) as clients:
-        with Darkroom(limits, megapixels_at_once=settings.megapixels_at_once) as darkroom:
-            ingest = Ingest(
-                FilesTable(await clients.open("dynamodb"), settings.files_table),
-                Pictures(await clients.open("s3"), settings.personal_bucket),
-                FileEvents(await clients.open("sns"), settings.file_events_topic_arn),
-                darkroom,
-                max_bytes=limits.max_bytes,
-            )
-            yield ingest, settings
+    aws, limits = AwsSettings.from_environment(), Limits.from_environment()
+    settings = FunctionSettings.from_environment()
+    async with AsyncExitStack() as opening:
+        clients = await opening.enter_async_context(Clients(aws))
+        session = await opening.enter_async_context(open_session())
+        darkroom = opening.enter_context(Darkroom(limits, megapixels_at_once=settings.megapixels_at_once))
+
+        async def presigner() -> Presigner:
+            return Presigner(await clients.credentials(), region=aws.region, endpoint_url=settings.s3_url)
+
+        ingest = Ingest(
+            FilesTable(await clients.open("dynamodb"), settings.files_table),
+            PhotoBytes(S3Http(session, presigner, settings.personal_bucket)),
+            FileEvents(await clients.open("sns"), settings.file_events_topic_arn),
+            darkroom,
+            max_bytes=limits.max_bytes,
+        )
+        yield ingest, settings
 
 
 @with_lifespan(open_ingest)

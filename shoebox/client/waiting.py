@@ -12,7 +12,7 @@ from shoebox.client.records import Outcome, Record
 
 _SHORTEST, _LONGEST = 0.25, 2.0
 _BATCH = 100
-_AT_ONCE = 500  # files in one round; the oldest are the likeliest to be done
+_AT_ONCE = 100  # files in one round; the oldest are the likeliest to be done, and asking costs the service CPU
 _MISSES = 5
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from shoebox.files import RENDITIONS, FileKey
+from shoebox.ports.s3_http import S3Error, S3Http
 
 _GONE = {"NoSuchKey", "404", "NotFound"}
 _NO_UPLOAD = {"NoSuchUpload", "404"}
@@ -34,35 +35,36 @@ class Part:
     sha256: str | None
 
 
+class PhotoBytes:
+    """Originals in, renditions out: what ingest does for every photo."""
+
+    def __init__(self, store: S3Http) -> None:
+        self._store = store
+
+    async def fetch(self, key: FileKey, *, max_bytes: int) -> Original | None:
+        """The original, not read when larger than `max_bytes`; None if there is none.
+
+        Without s3:ListBucket AWS answers 403 for an object that is not there; that is raised, like any refusal.
+        """
+        try:
+            return Original(*await self._store.get(key.original, max_bytes=max_bytes))
+        except S3Error as error:
+            if error.code in _GONE:
+                return None
+            raise
+
+    async def put_rendition(self, key: FileKey, name: str, jpeg: bytes) -> None:
+        """Store a rendition; the same bytes again do no harm."""
+        headers = {"content-type": "image/jpeg", "cache-control": "private, max-age=31536000, immutable"}
+        await self._store.put(key.rendition(name), jpeg, headers)
+
+
 class Pictures:
-    """Reads and writes the personal bucket. `client` is an aiobotocore S3 client."""
+    """Multipart uploads and deletions in the personal bucket. `client` is an aiobotocore S3 client."""
 
     def __init__(self, client: Any, bucket: str) -> None:
         self._client = client
         self.bucket = bucket
-
-    async def fetch(self, key: FileKey, *, max_bytes: int) -> Original | None:
-        """The original, not read when larger than `max_bytes`; None if there is none."""
-        try:
-            answer = await self._client.get_object(Bucket=self.bucket, Key=key.original)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _GONE:
-                return None
-            raise
-        size = int(answer["ContentLength"])
-        async with answer["Body"] as body:
-            data = await body.read() if size <= max_bytes else None
-        return Original(data=data, size=size, stored_at=answer["LastModified"])
-
-    async def put_rendition(self, key: FileKey, name: str, jpeg: bytes) -> None:
-        """Store a rendition; the same bytes again do no harm."""
-        await self._client.put_object(
-            Bucket=self.bucket,
-            Key=key.rendition(name),
-            Body=jpeg,
-            ContentType="image/jpeg",
-            CacheControl="private, max-age=31536000, immutable",
-        )
 
     async def delete_all(self, key: FileKey) -> None:
         """Delete the original and every rendition; what is gone already is no error."""

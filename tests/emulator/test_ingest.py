@@ -1,6 +1,7 @@
 """Ingest on the emulator, with its own role: every way a photo can go, and that none can hurt its neighbours."""
 
 import asyncio
+import contextlib
 import io
 import json
 import struct
@@ -21,7 +22,9 @@ from shoebox.files import RENDITIONS, File, FileKey, Owner, Registration, State
 from shoebox.place import BoundStack
 from shoebox.ports.events import FileEvents
 from shoebox.ports.files_table import FilesTable
-from shoebox.ports.pictures import Pictures
+from shoebox.ports.pictures import PhotoBytes
+from shoebox.ports.s3_http import S3Http, open_session
+from shoebox.presign import Presigner
 from shoebox.samples import exif_block, jpeg_of_size, scene
 from tests.emulator.conftest import ClientsFor
 from workers.batch import Message, TimeBudget
@@ -34,6 +37,7 @@ class Bench:
     """Ingest with its surroundings: what a client would have done before, and what can be seen after."""
 
     ingest: Ingest
+    store: S3Http
     table: FilesTable
     s3: Any
     sqs: Any
@@ -106,15 +110,22 @@ async def bench(provisioned: BoundStack, clients_for: ClientsFor, root_clients: 
     )
     table = FilesTable(await clients.open("dynamodb"), "shoebox-files")
     limits = Limits()
-    with Darkroom(limits, megapixels_at_once=100) as darkroom:
+    keys, place = await clients.credentials(), provisioned.place
+
+    async def presigner() -> Presigner:
+        return Presigner(keys, region=place.region, endpoint_url=place.s3_url)
+
+    async with open_session() as session, contextlib.AsyncExitStack() as opening:
+        darkroom = opening.enter_context(Darkroom(limits, megapixels_at_once=100))
+        store = S3Http(session, presigner, "shoebox-personal")
         ingest = Ingest(
             table,
-            Pictures(await clients.open("s3"), "shoebox-personal"),
+            PhotoBytes(store),
             FileEvents(await clients.open("sns"), topic),
             darkroom,
             max_bytes=limits.max_bytes,
         )
-        yield Bench(ingest, table, await root_clients.open("s3"), sqs, url)
+        yield Bench(ingest, store, table, await root_clients.open("s3"), sqs, url)
     await sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
     await sqs.delete_queue(QueueUrl=url)
 
@@ -248,14 +259,14 @@ async def test_a_crash_before_the_event_is_made_good(bench: Bench):
 async def test_a_passing_fault_goes_back_and_is_done_later(bench: Bench):
     """A bucket that cannot be reached fails that message alone; the next delivery finishes the photo."""
     file = await bench.upload(JPEG)
-    right, bench.ingest._pictures.bucket = bench.ingest._pictures.bucket, "shoebox-missing"
+    right, bench.store.bucket = bench.store.bucket, "shoebox-missing"
     failing = message(file.key)
     assert await bench.deliver(failing) == [failing.id]
     still = await bench.table.get(file.key)
     assert still is not None
     assert still.state is State.REGISTERED
 
-    bench.ingest._pictures.bucket = right
+    bench.store.bucket = right
     assert await bench.deliver(message(file.key, receive_count=2)) == []
     found = await bench.table.get(file.key)
     assert found is not None

@@ -66,6 +66,7 @@ def test_environments_are_filled_in(bound: BoundStack):
         "SHOEBOX_PERSONAL_BUCKET": "family-personal",
         "SHOEBOX_DELETIONS_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/family-deletions",
         "SHOEBOX_FILE_EVENTS_TOPIC_ARN": "arn:aws:sns:eu-central-1:123456789012:family-file-events",
+        "SHOEBOX_S3_URL": "https://s3.eu-central-1.amazonaws.com",
         "SHOEBOX_S3_PUBLIC_URL": "https://photos.example",
     }
     keys_url = bound.environment("authorizer")["SHOEBOX_KEYS_URL"]
@@ -146,7 +147,7 @@ def test_two_prefixes_share_nothing():
     one, two = bind(STACK, PLACE), bind(STACK, PLACE.model_copy(update={"prefix": "other"}))
     functions: dict[str, Function] = STACK.functions
     names = [{b.name_of("function", f) for f in functions} | set(b.environment("api").values()) for b in (one, two)]
-    assert names[0] & names[1] == {"https://photos.example"}
+    assert names[0] & names[1] == {"https://photos.example", "https://s3.eu-central-1.amazonaws.com"}
 
 
 def test_every_problem_of_a_stack_is_in_one_message():

@@ -26,6 +26,7 @@ async def site() -> AsyncIterator[httpx.AsyncClient]:
         personal_bucket="personal",
         deletions_queue_url="",
         file_events_topic_arn="",
+        s3_url="https://s3.example.test",
         s3_public_url="https://s3.example.test/base",
     )
     absent: Any = None

@@ -184,6 +184,7 @@ def links(at: datetime, **settings: Any) -> Links:
         personal_bucket="personal",
         deletions_queue_url="",
         file_events_topic_arn="",
+        s3_url="https://s3.example.test",
         s3_public_url="https://s3.example.test",
         **settings,
     )

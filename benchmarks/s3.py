@@ -1,0 +1,71 @@
+"""CPU of an S3 GET and PUT of 100 KB: Shoebox's presigned requests beside aiobotocore, on the embedded emulator."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+
+from fleet.emulator import ROOT, Emulator
+from shoebox.aws import Clients
+from shoebox.ports.s3_http import S3Http, open_session
+from shoebox.presign import Presigner
+
+BODY = bytes(100_000)
+CALLS, AT_ONCE, REPEATS = 400, 8, 5
+BUCKET = "bench-photos"
+
+
+async def main() -> None:
+    """Print the table."""
+    async with Emulator() as emulator, Clients(emulator.aws, ROOT) as clients, open_session() as session:
+        s3 = await clients.open("s3")
+        await s3.create_bucket(Bucket=BUCKET)
+        await s3.put_object(Bucket=BUCKET, Key="photo", Body=BODY)
+
+        async def presigner() -> Presigner:
+            return Presigner(await clients.credentials(), region="us-east-1", endpoint_url=emulator.url)
+
+        store = S3Http(session, presigner, BUCKET)
+
+        async def get_theirs() -> None:
+            answer = await s3.get_object(Bucket=BUCKET, Key="photo")
+            async with answer["Body"] as body:
+                await body.read()
+
+        async def get_ours() -> None:
+            await store.get("photo", max_bytes=10**6)
+
+        candidates: dict[tuple[str, str], Callable[[], Awaitable[object]]] = {
+            ("GET", "aiobotocore"): get_theirs,
+            ("GET", "shoebox"): get_ours,
+            ("PUT", "aiobotocore"): lambda: s3.put_object(Bucket=BUCKET, Key="out", Body=BODY),
+            ("PUT", "shoebox"): lambda: store.put("out", BODY, {"content-type": "image/jpeg"}),
+        }
+        rounds: dict[tuple[str, str], list[tuple[float, float]]] = {name: [] for name in candidates}
+        for _ in range(REPEATS):
+            for name, call in candidates.items():
+                rounds[name].append(await _time(call))
+    print("| 100 KB | client | CPU µs a call | calls/s |\n|---|---|---|---|")
+    for (operation, client), times in rounds.items():
+        cpu = statistics.median(cpu for cpu, _ in times)
+        rate = statistics.median(rate for _, rate in times)
+        print(f"| {operation} | {client} | {cpu:,.0f} | {rate:,.0f} |")
+
+
+async def _time(call: Callable[[], Awaitable[object]]) -> tuple[float, float]:
+    """Client CPU in microseconds a call, and calls a second, with AT_ONCE of them in flight."""
+    left = iter(range(CALLS))
+    cpu, wall = time.process_time(), time.perf_counter()
+
+    async def lane() -> None:
+        for _ in left:
+            await call()
+
+    await asyncio.gather(*(lane() for _ in range(AT_ONCE)))
+    return (time.process_time() - cpu) / CALLS * 1e6, CALLS / (time.perf_counter() - wall)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
