@@ -30,13 +30,13 @@ class ImagingError(Exception):
 class PictureRejected(ImagingError):
     """The bytes are no picture that Shoebox keeps.
 
-    `reason` is stable and stored with the file; `detail` is for a human and may change.
+    `reason` is stable and stored with the file; `detail` is a sentence for a human and may change.
     """
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason: Reason = reason
-        self.detail = detail
+        self.detail = detail[:1].upper() + detail[1:].removesuffix(".") + "."
 
     def __reduce__(self) -> tuple[type[PictureRejected], tuple[Reason, str]]:
         return PictureRejected, (self.reason, self.detail)

@@ -206,3 +206,17 @@ async def test_limits_are_told_to_anyone(site: httpx.AsyncClient) -> None:
         "content_types": ["image/jpeg", "image/png", "image/webp", "image/gif", "image/heic", "image/heif"],
         "renditions": ["2048", "1024", "320"],
     }
+
+
+@pytest.mark.parametrize(("accepts", "compressed"), [("gzip, br", True), ("identity", False), ("", False)])
+async def test_files_are_compressed_for_who_can_read_that(
+    site: httpx.AsyncClient, accepts: str, compressed: bool
+) -> None:
+    """A phone gets a third of the bytes; the content is the same, and caches keep the two apart."""
+    answer = await site.get("/pages/style.css", headers={"accept-encoding": accepts})
+    on_the_wire = int(answer.headers["content-length"])
+
+    assert (answer.headers.get("content-encoding") == "gzip") is compressed
+    assert answer.content == (FOLDER / "style.css").read_bytes()
+    assert (on_the_wire < len(answer.content) / 2) is compressed
+    assert answer.headers["vary"] == "accept-encoding"
