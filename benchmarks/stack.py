@@ -1,4 +1,4 @@
-"""The stack that a benchmark measures: `shoebox up` as a process of its own, in an empty folder, on free ports."""
+"""The stack that a benchmark measures: `shoebox up` as a process of its own, in memory, on free ports."""
 
 from __future__ import annotations
 
@@ -40,7 +40,15 @@ class Stack:
 def running_stack() -> Iterator[Stack]:
     """Start a stack, wait until it is ready, and stop it at the end."""
     with TemporaryDirectory(prefix="shoebox-bench-") as folder:
-        command = [Path(sys.prefix, "bin/shoebox"), "up", "--free-ports", "--json", "--data", f"{folder}/data"]
+        command = [
+            Path(sys.prefix, "bin/shoebox"),
+            "up",
+            "--free-ports",
+            "--memory",
+            "--json",
+            "--data",
+            f"{folder}/data",
+        ]
         log = Path(folder, "up.log")
         with log.open("wb") as talk, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=talk) as up:
             assert up.stdout is not None

@@ -37,6 +37,15 @@ def up(
         bool,
         typer.Option("--free-ports", envvar="SHOEBOX_FREE_PORTS", help="Any free ports.", rich_help_panel=_PANEL),
     ] = False,
+    memory: Annotated[
+        bool,
+        typer.Option(
+            "--memory",
+            envvar="SHOEBOX_MEMORY",
+            help="Keep nothing: all data in memory, which is quicker. For load tests.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = False,
     stack: StackFile = None,
     data: Data = DATA,
     json: Json = False,
@@ -62,7 +71,7 @@ def up(
     settings = LocalSettings(
         stack_file=stack or stack_file(),
         task_root=ROOT,
-        data_dir=folder.data,
+        data_dir=None if memory else folder.data,
         fresh=fresh,
         emulator_port=0 if free_ports else emulator_port,
         gateway_port=0 if free_ports else port,
@@ -71,7 +80,7 @@ def up(
     try:
         run(_up(settings, data, output))
     except KeyboardInterrupt:
-        output.say(f"Stopped. Your photos are kept in {folder.data}.")
+        output.say("Stopped." if memory else f"Stopped. Your photos are kept in {folder.data}.")
 
 
 async def _up(settings: LocalSettings, data: Path, output: Output) -> None:
@@ -84,7 +93,8 @@ async def _up(settings: LocalSettings, data: Path, output: Output) -> None:
     folder, errors = DataFolder(data), ErrorLine(output)
     async with started(settings, folder, output, errors) as local:
         found = addresses(local, folder)
-        folder.announce(found)
+        if settings.data_dir:
+            folder.announce(found)
         try:
             _show(found, output)
             await errors.show(found["logs"])
@@ -93,7 +103,8 @@ async def _up(settings: LocalSettings, data: Path, output: Output) -> None:
                 output.say("Stopping …")
             raise
         finally:
-            folder.withdraw()
+            if settings.data_dir:
+                folder.withdraw()
 
 
 def _show(found: dict[str, Any], output: Output) -> None:

@@ -180,6 +180,19 @@ async def test_ctrl_c_ends_every_process_and_a_restart_keeps_the_photos(tmp_path
     assert not (tmp_path / ".shoebox" / "running.json").exists()
 
 
+async def test_in_memory_nothing_is_kept_and_a_stack_of_the_folder_is_not_disturbed(running: Up) -> None:
+    """`--memory` runs beside the folder's own stack, takes photos, and leaves no data and no note behind."""
+    note = (running.folder / ".shoebox" / "running.json").read_text()
+    async with up(running.folder, "--memory") as other:
+        uploaded = await other.run("upload", photo(running.folder, "a.jpg"), "--url", other.addresses["url"], "--json")
+        assert (running.folder / ".shoebox" / "running.json").read_text() == note
+    listed = await running.run("files", "list", "--json")
+
+    assert uploaded.document["summary"]["ready"] == 1
+    assert listed.document["files"] == []
+    assert not (running.folder / other.addresses["data"]).exists()  # an absolute path stays one
+
+
 async def test_sigterm_ends_every_process(running: Up) -> None:
     """A supervisor's SIGTERM does as Ctrl-C; stderr told each step of the start, stdout nothing but the JSON."""
     family = running.family()
