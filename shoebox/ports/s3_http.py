@@ -1,7 +1,7 @@
 """S3 objects over plain HTTP with presigned requests: the hot path of ingest.
 
-A photo is one GET and three PUTs. Through aiobotocore each costs about 1.5 ms of CPU; a signature of ours and an aiohttp
-request cost about 0.5 (`./run bench s3`). Everything that is not done for every photo goes through aiobotocore.
+A photo is one GET and three PUTs. Through aiobotocore each costs about 1.5 ms of CPU; a signature of ours and an
+aiohttp request cost about 0.5 (`./run bench s3`). What is not done for every photo goes through aiobotocore.
 """
 
 from __future__ import annotations

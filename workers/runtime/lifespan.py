@@ -13,6 +13,7 @@ If opening fails, the function's start fails (init error). A test opens the hand
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Generic, TypeVar, cast
@@ -22,18 +23,18 @@ from workers.runtime.context import Context
 R = TypeVar("R")
 
 
-class LifespanHandler:
+class LifespanHandler(ABC):
     """Base of handlers that live as long as the process; the runtime enters `lifespan` once."""
 
     is_async = True
 
+    @abstractmethod
     def __call__(self, event: Any, context: Context) -> Any:
         """Handle one event."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lifespan(self) -> AbstractAsyncContextManager[None]:
         """Everything the handler needs is open inside this."""
-        raise NotImplementedError
 
 
 class ResourceHandler(LifespanHandler, Generic[R]):

@@ -94,6 +94,6 @@ def test_weights_grow_with_what_decoding_holds() -> None:
 
 
 def test_a_rejection_survives_the_way_between_processes() -> None:
-    """Reason and detail are still there after pickling."""
-    copy = pickle.loads(pickle.dumps(PictureRejected("corrupt", "why")))
-    assert (copy.reason, copy.detail) == ("corrupt", "why")
+    """Reason and detail, which is a sentence, are still there after pickling."""
+    copy = pickle.loads(pickle.dumps(PictureRejected("corrupt", "the why of it")))
+    assert (copy.reason, copy.detail) == ("corrupt", "The why of it.")
