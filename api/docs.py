@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
@@ -16,6 +17,8 @@ from fastapi.responses import Response
 from api.openapi import describe
 
 router = APIRouter(include_in_schema=False)
+_INLINE_CODE = re.compile(r"`([^`]+)`")
+_EMPHASIS = re.compile(r"(?<![\w*])\*(\w[^*<>]*)\*(?![\w*])")
 _STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
 body { max-width: 60rem; margin: 0 auto; padding: 1rem; }
@@ -71,7 +74,7 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
 
 def _parameters(parameters: list[dict[str, Any]]) -> str:
     rows = [
-        (_code(p["name"]), escape(p["in"]), _type(p["schema"]), escape(p.get("description", ""))) for p in parameters
+        (_code(p["name"]), escape(p["in"]), _type(p["schema"]), _words(p.get("description", ""))) for p in parameters
     ]
     return _table(("Parameter", "In", "Type", ""), rows)
 
@@ -83,7 +86,7 @@ def _body(operation: dict[str, Any]) -> str:
 
 def _responses(responses: dict[str, Any]) -> str:
     rows = [
-        (_code(status), escape(response["description"]), ", ".join(map(_media, response.get("content", {}).items())))
+        (_code(status), _words(response["description"]), ", ".join(map(_media, response.get("content", {}).items())))
         for status, response in sorted(responses.items())
     ]
     return _table(("Status", "Meaning", "Document"), rows)
@@ -96,7 +99,7 @@ def _media(content: tuple[str, dict[str, Any]]) -> str:
 def _schema(name: str, schema: dict[str, Any]) -> str:
     required = schema.get("required", [])
     rows = [
-        (_code(key), _type(value), "" if key in required else "optional", escape(value.get("description", "")))
+        (_code(key), _type(value), "" if key in required else "optional", _words(value.get("description", "")))
         for key, value in schema.get("properties", {}).items()
     ]
     return f"""<section id="schema-{escape(name)}"><h3>{_code(name)}</h3>
@@ -133,8 +136,13 @@ def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _paragraphs(text: str) -> str:
-    return "".join(f"<p>{escape(part)}</p>" for part in text.strip().split("\n\n") if part)
+    return "".join(f"<p>{_words(part)}</p>" for part in text.strip().split("\n\n") if part)
 
 
 def _code(text: str) -> str:
     return f"<code>{escape(text)}</code>"
+
+
+def _words(text: str) -> str:
+    """Text with Markdown's `code` and *emphasis*, which is all that descriptions use."""
+    return _EMPHASIS.sub(r"<em>\1</em>", _INLINE_CODE.sub(r"<code>\1</code>", escape(text)))

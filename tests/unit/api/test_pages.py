@@ -220,3 +220,12 @@ async def test_files_are_compressed_for_who_can_read_that(
     assert answer.content == (FOLDER / "style.css").read_bytes()
     assert (on_the_wire < len(answer.content) / 2) is compressed
     assert answer.headers["vary"] == "accept-encoding"
+
+
+async def test_the_descriptions_markdown_is_shown_as_it_is_meant(site: httpx.AsyncClient) -> None:
+    """Code and emphasis become elements, once escaped; no backtick is left for the reader."""
+    page = (await site.get("/docs")).text
+
+    assert "<code>Authorization: Bearer &lt;JWT&gt;</code>" in page
+    assert "<em>service</em>" in page
+    assert "`" not in page
