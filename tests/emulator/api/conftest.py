@@ -26,6 +26,9 @@ from shoebox.config import FunctionSettings, Limits
 from shoebox.files import FileKey, Owner, Picture, RenditionInfo
 from shoebox.place import BoundStack
 from shoebox.ports.files_table import Stages
+from shoebox.ports.pictures import PhotoBytes
+from shoebox.ports.s3_http import S3Http
+from shoebox.presign import Presigner
 from workers.runtime.asgi import AsgiHandler, asgi_handler
 from workers.runtime.context import Context
 
@@ -117,6 +120,18 @@ class Bench:
             link["method"], link["url"], data=data, headers=sent, skip_auto_headers=skip
         ) as answer:
             return answer.status
+
+    async def stored(self, key: FileKey) -> bytes | None:
+        """The original that S3 has of a file, read as ingest reads it."""
+
+        async def presigner() -> Presigner:
+            credentials = await self.services.clients.credentials()
+            url = self.services.settings.s3_url
+            return Presigner(credentials, region=self.services.region, endpoint_url=url)
+
+        photos = PhotoBytes(S3Http(self.http, presigner, self.services.settings.personal_bucket))
+        original = await photos.fetch(key, max_bytes=100 * 2**20)
+        return original.data if original else None
 
     async def finish(self, file_id: str, picture: Picture | None = None) -> FileKey:
         """Make a registered file READY as ingest would, or REJECTED without a picture."""

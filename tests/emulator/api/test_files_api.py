@@ -33,9 +33,7 @@ async def test_a_registered_file_is_uploaded_by_its_link_alone(bench: Bench) -> 
     assert file["upload"]["method"] == "PUT"
     assert file["upload"]["headers"]["content-length"] == "10"
     assert await bench.put(file["upload"], b"some bytes") == 200
-    original = await bench.services.pictures.fetch(FileKey(bench.owner, file["file_id"]), max_bytes=100)
-    assert original is not None
-    assert original.data == b"some bytes"
+    assert await bench.stored(FileKey(bench.owner, file["file_id"])) == b"some bytes"
 
 
 async def test_what_is_stored_is_not_uploaded_again(bench: Bench) -> None:

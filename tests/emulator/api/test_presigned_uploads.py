@@ -12,7 +12,7 @@ import pytest_asyncio
 from api.links import Links
 from shoebox.files import FileKey
 from shoebox.presign import Presigner
-from tests.emulator.api.conftest import PART, Bench
+from tests.emulator.api.conftest import Bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -34,8 +34,7 @@ async def link(bench: Bench) -> dict[str, Any]:
 async def stored(bench: Bench, data: bytes = DATA) -> bytes | None:
     """What S3 has of the bench's file."""
     key = FileKey(bench.owner, bench.owner.file_id(sha256(data).hexdigest()))
-    original = await bench.services.pictures.fetch(key, max_bytes=10 * PART)
-    return original.data if original else None
+    return await bench.stored(key)
 
 
 async def test_the_promised_bytes_are_taken(bench: Bench, link: dict[str, Any]) -> None:
