@@ -91,7 +91,7 @@ def prepare(data: bytes, declared_type: str, limits: ImageLimits) -> Prepared:
 def inspect(data: bytes, declared_type: str, limits: ImageLimits) -> Inspection:
     """Check size, type, completeness and dimensions without decoding.
 
-    Raises `PictureRejected` with any reason of the contract.
+    Raises `PictureRejected`, for any `Reason`.
     """
     started = perf_counter()
     limits.check_bytes(len(data))
