@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 import structlog
@@ -16,10 +16,16 @@ import structlog
 log_context = structlog.contextvars.bound_contextvars
 
 
-def configure_logging(*, level: int = logging.INFO) -> None:
-    """Write JSON lines to stdout from now on; call it once, at a program's entry."""
+def configure_logging(
+    *, level: int = logging.INFO, stream: BinaryIO | None = None, watch: structlog.typing.Processor | None = None
+) -> None:
+    """Write JSON lines to `stream`, or else stdout, from now on; call it once, at a program's entry.
+
+    `watch` sees each line's fields before the others do.
+    """
     structlog.configure(
         processors=[
+            *([watch] if watch else []),
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -27,7 +33,7 @@ def configure_logging(*, level: int = logging.INFO) -> None:
             structlog.processors.JSONRenderer(serializer=_dumps),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        logger_factory=structlog.BytesLoggerFactory(stream or sys.stdout.buffer),
         cache_logger_on_first_use=True,
     )
 

@@ -53,16 +53,12 @@ class ErrorLine:
 
     def log_to(self, path: Path) -> None:
         """From now on, this process's own log lines are added to the end of a file."""
-        import structlog
-
         from shoebox.telemetry import configure_logging
 
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and path.stat().st_size > _MOST_BYTES:
             path.replace(path.with_suffix(".log.1"))
-        configure_logging()
-        processors = [self._watch, *structlog.get_config()["processors"]]
-        structlog.configure(processors=processors, logger_factory=structlog.BytesLoggerFactory(path.open("ab")))
+        configure_logging(stream=path.open("ab"), watch=self._watch)
 
     def _watch(self, _: Any, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         if method in _BAD and fields["event"] not in _OURS:

@@ -11,8 +11,7 @@ from shoebox.client.errors import ClientError
 from shoebox.client.records import Outcome, Record
 
 _SHORTEST, _LONGEST = 0.25, 2.0
-_BATCH = 100
-_AT_ONCE = 100  # files in one round; the oldest are the likeliest to be done, and asking costs the service CPU
+_BATCH = 100  # files in one round; the oldest are the likeliest to be done, and asking costs the service CPU
 _MISSES = 5
 
 
@@ -60,13 +59,11 @@ class Waiter:
     async def _ask(self) -> bool:
         """Whether any file settled."""
         before = len(self._waiting)
-        ids = list(islice(self._waiting, _AT_ONCE))
-        for start in range(0, len(ids), _BATCH):
-            asked = ids[start : start + _BATCH]
-            found = {file["file_id"]: file for file in await self._api.files(asked)}
-            for file_id in asked:
-                self._take(file_id, found.get(file_id))
-                self._to_the_end(file_id)
+        asked = list(islice(self._waiting, _BATCH))
+        found = {file["file_id"]: file for file in await self._api.files(asked)}
+        for file_id in asked:
+            self._take(file_id, found.get(file_id))
+            self._to_the_end(file_id)
         moved = len(self._waiting) < before
         if moved:
             self._moved_at = asyncio.get_running_loop().time()
