@@ -8,10 +8,8 @@ from dataclasses import asdict
 from fleet.environments.runtime_api import PREFIX as RUNTIME
 from fleet.http.asgi import App, Receive, Response, Scope, Send, header, json_response, respond
 from fleet.invoke import PREFIX as INVOKE
-from fleet.metrics import Metrics
+from fleet.metrics import METRICS_TYPE, Metrics
 from fleet.statistics import FleetStatistics
-
-_METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class Control:
@@ -40,7 +38,7 @@ class Control:
     def _own(self, path: str) -> Response:
         match path:
             case "/metrics":
-                return Response(200, self._metrics.exposition(), [(b"content-type", _METRICS_TYPE)])
+                return Response(200, self._metrics.exposition(), [METRICS_TYPE])
             case "/healthz":
                 return self._health()
         return json_response(404, {"message": "Not found"})

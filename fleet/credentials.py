@@ -20,6 +20,11 @@ class RoleCredentials:
     keys: Credentials
     expires_at: float
 
+    def usable(self, timeout: float, now: float) -> float:
+        """Seconds from `now` for which new invocations may use them: the last one needs its whole time limit."""
+        life = self.expires_at - now
+        return life - min(timeout + 60, life / 2)
+
 
 CredentialsSource: TypeAlias = Callable[[str], Awaitable[RoleCredentials]]
 """`await source(function)` assumes the role of a function, by its name in stack.yaml.
@@ -53,6 +58,10 @@ class CredentialsCache:
             if lease is None or self._clock() >= lease[0]:
                 lease = self._leases[function] = await self._renew(function)
             return lease[1]
+
+    def forget(self) -> None:
+        """Ask anew from now on: whoever gave the credentials may not know them any more."""
+        self._leases.clear()
 
     async def _renew(self, function: str) -> tuple[float, RoleCredentials]:
         asked_at = self._clock()

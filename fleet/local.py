@@ -1,27 +1,33 @@
-"""A whole stack on one machine: data folder, emulator, provisioning, fleet; started in order, stopped in reverse."""
+"""A whole stack: data folder, emulator, provisioning, fleet; started in order, stopped in reverse.
+
+The emulator is the embedded one, or one that somebody else runs, in a container for example.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Any, NoReturn, Self, TypeAlias
 
 from fleet.data_folder import data_folder
 from fleet.emulator import ACCOUNT, ROOT, Emulator, EmulatorDied
-from fleet.http.ports import listen
+from fleet.endpoint import Keeper, until_it_answers
+from fleet.http.ports import LOOPBACK, listen
 from fleet.logs import LineCallback
 from fleet.provision import Report, RoleSource, provision
 from fleet.provision.tasks import first_of
 from fleet.service import Fleet
 from fleet.settings import FleetSettings
-from shoebox.aws import Clients
+from shoebox.aws import Clients, Credentials
+from shoebox.config import AwsSettings
 from shoebox.place import BoundStack, Place, bind
-from shoebox.stack import load_stack
+from shoebox.stack import StackError, load_stack
 from shoebox.telemetry import get_logger
 
 log = get_logger(action="local")
@@ -32,6 +38,9 @@ class LocalSettings:
     """Settings of a local stack. Port 0 takes any free port; `data_dir` None keeps nothing.
 
     `task_root` is where the functions' code is imported from; `environment` is added to every function's variables.
+    `endpoint_url` names an emulator that runs already, `credentials` are then its administrator's, and it gets
+    `endpoint_seconds` to answer. `gateway_url` and `s3_public_url` are the addresses as clients see them, where they
+    differ. `host`, `runtime_port` and `joined` as in `fleet.settings.FleetSettings`.
     """
 
     stack_file: Path
@@ -45,16 +54,26 @@ class LocalSettings:
     control_port: int = 9001
     environment: Mapping[str, str] = field(default_factory=dict)
     environments_at_most: int = 8
+    endpoint_url: str | None = None
+    endpoint_seconds: float = 60.0
+    credentials: Credentials = ROOT
+    gateway_url: str | None = None
+    s3_public_url: str | None = None
+    host: str = LOOPBACK
+    runtime_port: int = 9002
+    joined: frozenset[str] = frozenset()
 
 
 class Local:
     """A running stack; made by `Local.start`. Its parts appear in the order of the attributes.
 
-    `clients` may do anything. `seconds` is how long each step of the start took.
+    `emulator` is None where somebody else runs it; `endpoint_url` is its address in any case. `clients` may do
+    anything. `seconds` is how long each step of the start took.
     """
 
     folder: Path
-    emulator: Emulator
+    emulator: Emulator | None
+    endpoint_url: str
     clients: Clients
     bound: BoundStack
     report: Report
@@ -78,7 +97,7 @@ class Local:
         The block is cancelled when the emulator dies. `on_line` gets every line that a function prints.
 
         Raises:
-            DataFolderError, PortTaken, StackError, EmulatorError, Problem: with a message for the user.
+            DataFolderError, PortTaken, StackError, EmulatorError, EndpointAway, Problem: with a message for the user.
         """
         local = cls(settings)
         async with AsyncExitStack() as opening:
@@ -88,44 +107,65 @@ class Local:
 
     async def _start(self, opening: AsyncExitStack, after_provision: Hook | None, on_line: LineCallback | None) -> None:
         stack = load_stack(self.settings.stack_file)
+        if unknown := self.settings.joined - stack.functions.keys():
+            raise StackError(f"{self.settings.stack_file} has no function {', '.join(sorted(unknown))} to join")
         self.folder = _open_folder(opening, self.settings)
         reserved = opening.enter_context(ExitStack())
-        gateway_port = _reserve(reserved, self.settings.gateway_port, "the gateway")
-        control_port = _reserve(reserved, self.settings.control_port, "the fleet's control port")
+        gateway_port = _reserve(reserved, self.settings.gateway_port, "the gateway", self.settings.host)
+        control_port = _reserve(reserved, self.settings.control_port, "the fleet's control port", self.settings.host)
         with self._timed("emulator"):
-            await self._start_emulator(opening)
+            await self._reach_emulator(opening)
         with self._timed("provision"):
             self.bound = bind(stack, self._place(gateway_port))
-            self.report = await provision(self.bound, self.clients)
-            if after_provision:
-                await after_provision(self)
+            await self._provision(after_provision)
         with self._timed("fleet"):
             reserved.close()
             settings = self._fleet_settings(gateway_port, control_port)
             fleet = Fleet(self.bound, settings, RoleSource(self.bound, self.clients), on_line=on_line)
             self.fleet = await opening.enter_async_context(fleet)
+        if self.emulator is None:
+            keeper = Keeper(self.bound, self.clients, partial(self._restore, after_provision))
+            await opening.enter_async_context(_beside(keeper.run()))
+
+    async def _provision(self, after_provision: Hook | None) -> None:
+        self.report = await provision(self.bound, self.clients)
+        if after_provision:
+            await after_provision(self)
+
+    async def _restore(self, after_provision: Hook | None) -> None:
+        """The emulator was away, and may have forgotten everything: roles' sessions, too."""
+        await self._provision(after_provision)
+        self.fleet.renew_credentials()
+
+    async def _reach_emulator(self, opening: AsyncExitStack) -> None:
+        settings = self.settings
+        if settings.endpoint_url is None:
+            await self._start_emulator(opening)
+            return
+        self.emulator, self.endpoint_url = None, settings.endpoint_url
+        aws = AwsSettings(region=settings.region, endpoint_url=settings.endpoint_url)
+        self.clients = await opening.enter_async_context(Clients(aws, settings.credentials))
+        await until_it_answers(self.clients, settings.endpoint_url, settings.endpoint_seconds)
 
     async def _start_emulator(self, opening: AsyncExitStack) -> None:
         settings = self.settings
         kept = None if settings.data_dir is None else self.folder / "aws"
         emulator = Emulator(kept, settings.emulator_port, region=settings.region)
         self.emulator = await opening.enter_async_context(emulator)
+        self.endpoint_url = emulator.url
         if emulator.lost_data:
             log.warning("local.data_lost", reason="the last run was cut off; what it had stored may be gone")
         await opening.enter_async_context(_while_it_lives(emulator))
         self.clients = await opening.enter_async_context(Clients(emulator.aws, ROOT))
 
     def _place(self, gateway_port: int) -> Place:
-        url = self.emulator.url
-        return Place(
-            prefix=self.settings.prefix,
-            account=ACCOUNT,
-            region=self.settings.region,
-            endpoint_url=url,
-            s3_url=url,
-            s3_public_url=url,
-            sqs_url=url,
-            gateway_url=f"http://127.0.0.1:{gateway_port}",
+        settings = self.settings
+        return emulated_place(
+            self.endpoint_url,
+            gateway_url=settings.gateway_url or f"http://{LOOPBACK}:{gateway_port}",
+            prefix=settings.prefix,
+            region=settings.region,
+            s3_public_url=settings.s3_public_url,
         )
 
     def _fleet_settings(self, gateway_port: int, control_port: int) -> FleetSettings:
@@ -137,6 +177,9 @@ class Local:
             control_port=control_port,
             environment=self.settings.environment,
             environments_at_most=self.settings.environments_at_most,
+            host=self.settings.host,
+            runtime_port=self.settings.runtime_port,
+            joined=self.settings.joined,
         )
 
     @contextmanager
@@ -144,6 +187,22 @@ class Local:
         begin = time.perf_counter()
         yield
         self.seconds[step] = round(time.perf_counter() - begin, 3)
+
+
+def emulated_place(
+    url: str, *, gateway_url: str, prefix: str = "shoebox", region: str = "us-east-1", s3_public_url: str | None = None
+) -> Place:
+    """A stack's place in the emulator at `url`, which serves everything at one address."""
+    return Place(
+        prefix=prefix,
+        account=ACCOUNT,
+        region=region,
+        endpoint_url=url,
+        s3_url=url,
+        s3_public_url=s3_public_url or url,
+        sqs_url=url,
+        gateway_url=gateway_url,
+    )
 
 
 Hook: TypeAlias = Callable[[Local], Awaitable[None]]
@@ -155,11 +214,20 @@ def _open_folder(opening: AsyncExitStack, settings: LocalSettings) -> Path:
     return opening.enter_context(data_folder(settings.data_dir.resolve(), fresh=settings.fresh))
 
 
-def _reserve(reserved: ExitStack, port: int, purpose: str) -> int:
+def _reserve(reserved: ExitStack, port: int, purpose: str, host: str) -> int:
     """Hold a port until the fleet takes it: its number is needed long before, in the buckets' CORS rules."""
-    held = reserved.enter_context(listen(port, purpose))
+    held = reserved.enter_context(listen(port, purpose, host))
     number: int = held.getsockname()[1]
     return number
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, NoReturn]) -> AsyncIterator[None]:
+    """Runs `work` beside the block, until its end."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work)
+        yield
+        task.cancel()
 
 
 @asynccontextmanager

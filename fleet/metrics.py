@@ -13,6 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+METRICS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
 
 
@@ -20,9 +21,7 @@ class Metrics:
     """All metrics of one fleet; `metrics_dir` is where its environments leave theirs."""
 
     def __init__(self, metrics_dir: Path) -> None:
-        metrics_dir.mkdir(parents=True, exist_ok=True)
-        for stale in metrics_dir.glob("*.db"):
-            stale.unlink()
+        clear(metrics_dir)
         self._folder = metrics_dir
         own = self._own = CollectorRegistry()
         self.invocations = Counter(
@@ -50,13 +49,30 @@ class Metrics:
 
     def process_ended(self, pid: int) -> None:
         """Forget the live gauges of a process."""
-        mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call]
+        forget_process(pid, self._folder)
 
     def exposition(self) -> bytes:
         """Everything, in Prometheus's text format."""
-        environments = CollectorRegistry()
-        MultiProcessCollector(environments, path=str(self._folder))  # type: ignore[no-untyped-call]
-        return generate_latest(self._own) + generate_latest(environments)
+        return generate_latest(self._own) + environments_exposition(self._folder)
+
+
+def clear(folder: Path) -> None:
+    """Make the folder that environments leave their metrics in, without those of former ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob("*.db"):
+        stale.unlink()
+
+
+def environments_exposition(folder: Path) -> bytes:
+    """The sum of what the environments left in a folder, in Prometheus's text format."""
+    environments = CollectorRegistry()
+    MultiProcessCollector(environments, path=str(folder))  # type: ignore[no-untyped-call]
+    return generate_latest(environments)
+
+
+def forget_process(pid: int, folder: Path) -> None:
+    """Forget the live gauges of a process that has ended."""
+    mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
 
 
 _Sample = tuple[list[str], float]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import socket
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
@@ -26,7 +28,10 @@ from fleet.gateway.proxy_event import Api
 from fleet.gateway.responses import GatewayResponses
 from fleet.gateway.routes import Routes
 from fleet.gauges import show_gauges
-from fleet.http.ports import listen
+from fleet.hosts.api import HostApi
+from fleet.hosts.messages import PREFIX as HOSTS
+from fleet.http.asgi import Receive, Scope, Send
+from fleet.http.ports import LOOPBACK, listen
 from fleet.http.server import Server
 from fleet.invoke import InvokeApi, Invoker
 from fleet.limits import Concurrency
@@ -70,6 +75,7 @@ class Fleet:
         self._mappings: list[EventSourceMapping] = []
         self._runtime_api = RuntimeApi(self._pools)
         self._invoker = Invoker(self._pools)
+        self._runtime: Server | None = None
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -84,12 +90,17 @@ class Fleet:
     @property
     def gateway_url(self) -> str:
         """Where clients reach the HTTP API."""
-        return f"http://127.0.0.1:{self._gateway.port}"
+        return f"http://{LOOPBACK}:{self._gateway.port}"
 
     @property
     def runtime_url(self) -> str:
         """The control port: Runtime API, Invoke, /metrics and /healthz."""
-        return f"http://127.0.0.1:{self._control.port}"
+        return f"http://{LOOPBACK}:{self._control.port}"
+
+    @property
+    def hosts_url(self) -> str | None:
+        """Where hosts join; None when no function is joined."""
+        return f"http://{LOOPBACK}:{self._runtime.port}" if self._runtime else None
 
     @property
     def mappings(self) -> list[EventSourceMapping]:
@@ -114,6 +125,12 @@ class Fleet:
         """Invoke a function by its name in stack.yaml; raises as `fleet.invoke.Invoker.invoke`."""
         return await self._invoker.invoke(function, payload, trace_id=trace_id)
 
+    def renew_credentials(self) -> None:
+        """Ask for the roles' credentials anew, and replace every environment that has the former ones."""
+        self._credentials.forget()
+        for pool in self._pools.values():
+            pool.renew()
+
     async def _start(self, opening: AsyncExitStack) -> None:
         """In this order, so that the end is the reverse: no new work, then the environments, then what they talk to."""
         self._events = AsyncEvents(self._run_event)
@@ -123,16 +140,30 @@ class Fleet:
             metrics=self._metrics,
             statistics=self.statistics,
         )
-        control_socket = listen(self._settings.control_port, "the fleet's control port")
-        opening.callback(control_socket.close)
-        gateway_socket = listen(self._settings.gateway_port, "the gateway")
-        opening.callback(gateway_socket.close)
+        control_socket = self._listen(opening, self._settings.control_port, "the fleet's control port")
+        gateway_socket = self._listen(opening, self._settings.gateway_port, "the gateway")
         self._control = await opening.enter_async_context(Server(control, control_socket))
+        if self._settings.joined:
+            self._runtime = await opening.enter_async_context(self._runtime_server(opening))
         await self._start_pools(opening)
         await opening.enter_async_context(self._events)
         self._gateway = await opening.enter_async_context(Server(self._gateway_app(), gateway_socket))
         await self._start_mappings(opening)
         show_gauges(self._metrics, self.statistics)
+
+    def _listen(self, opening: AsyncExitStack, port: int, purpose: str) -> socket.socket:
+        listening = listen(port, purpose, self._settings.host)
+        opening.callback(listening.close)
+        return listening
+
+    def _runtime_server(self, opening: AsyncExitStack) -> Server:
+        """The port for hosts and their environments, apart from the control port: it hands out credentials."""
+        hosts = HostApi(self._pools, self._stack.place, self._settings, self._credentials)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await (hosts if scope["path"].startswith(HOSTS) else self._runtime_api)(scope, receive, send)
+
+        return Server(app, self._listen(opening, self._settings.runtime_port, "the fleet's runtime port"))
 
     async def _start_pools(self, opening: AsyncExitStack) -> None:
         reserved = {f.key: f.reserved_concurrency for f in self._functions if f.reserved_concurrency is not None}
@@ -144,12 +175,17 @@ class Fleet:
                 function,
                 launch=self._launcher(log),
                 admission=admission,
-                scheduler=Scheduler(function.slots, settings.environments_at_most, settings.idle_seconds),
+                scheduler=self._scheduler(function),
                 metrics=self._metrics,
                 times=Times(function.init_limit(settings.init_seconds), settings.stop_seconds, settings.wait_seconds),
             )
             self._pools[function.key] = await opening.enter_async_context(pool)
         opening.callback(_each, Pool.stop, self._pools.values())
+
+    def _scheduler(self, function: FunctionSpec) -> Scheduler:
+        if function.key in self._settings.joined:
+            return Scheduler(function.slots, most=0, idle=math.inf)
+        return Scheduler(function.slots, self._settings.environments_at_most, self._settings.idle_seconds)
 
     def _launcher(self, log: FunctionLog) -> Launcher:
         place = self._stack.place

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fleet.http.ports import LOOPBACK
+
 
 @dataclass(frozen=True, slots=True)
 class RuntimeCommand:
@@ -32,8 +34,10 @@ AWSLAMBDARIC = RuntimeCommand((sys.executable, "-m", "awslambdaric", "{handler}"
 class FleetSettings:
     """Settings of a fleet; times in seconds. Port 0 takes any free port.
 
-    `task_root` is where the functions' code is imported from (LAMBDA_TASK_ROOT). `environment` is added to the
-    environment variables of every function. `concurrency` is the account's, as on AWS.
+    `host` is the address that the ports are opened on. `task_root` is where the functions' code is imported from
+    (LAMBDA_TASK_ROOT). `environment` is added to the environment variables of every function. `concurrency` is the
+    account's, as on AWS. The environments of the functions in `joined` are not started here: hosts bring them, at the
+    runtime port, which is open only for them (fleet.hosts).
     """
 
     log_folder: Path
@@ -41,6 +45,9 @@ class FleetSettings:
     task_root: Path
     gateway_port: int = 0
     control_port: int = 0
+    runtime_port: int = 0
+    host: str = LOOPBACK
+    joined: frozenset[str] = frozenset()
     command: RuntimeCommand = SHOEBOX_RUNTIME
     environment: Mapping[str, str] = field(default_factory=dict)
     stage: str = "local"

@@ -7,17 +7,15 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from fleet.credentials import CredentialsCache, RoleCredentials
+from fleet.credentials import CredentialsCache
 from fleet.environments.environment import Environment
 from fleet.environments.process import EnvironmentProcess, Surroundings, start_process, variables
 from fleet.environments.runtime_api import PREFIX, RuntimeApi
 from fleet.functions import FunctionSpec
-from fleet.http.ports import listen
+from fleet.http.ports import LOOPBACK, listen
 from fleet.http.server import Server
 from fleet.logs import FunctionLog, LineCallback
 from fleet.settings import RuntimeCommand
-
-_LOOPBACK = "127.0.0.1"
 
 
 class Launcher:
@@ -54,12 +52,12 @@ class Launcher:
             OSError: the program cannot be started.
         """
         credentials = await self._credentials.get(function.key)
-        environment.retire_at = self._clock() + self._usable(function, credentials)
+        environment.retire_at = self._clock() + credentials.usable(function.timeout, self._epoch())
         address, close = await self._address(function, environment)
         try:
             return await start_process(
                 self._command.for_handler(function.handler),
-                variables(function, environment.identity, address, credentials, self._common),
+                variables(function, environment.identity, address, credentials.keys, self._common),
                 self._common.task_root,
                 partial(self._write, function.key),
                 close,
@@ -68,18 +66,13 @@ class Launcher:
             close()
             raise
 
-    def _usable(self, function: FunctionSpec, credentials: RoleCredentials) -> float:
-        """Seconds for which new invocations may use the credentials: the last one needs its whole time limit."""
-        life = credentials.expires_at - self._epoch()
-        return life - min(function.timeout + 60, life / 2)
-
     async def _address(self, function: FunctionSpec, environment: Environment) -> tuple[str, Callable[[], None]]:
         if not self._command.own_port:
-            return f"{_LOOPBACK}:{self._server.port}{PREFIX}{function.key}/{environment.identity}", _nothing
+            return f"{LOOPBACK}:{self._server.port}{PREFIX}{function.key}/{environment.identity}", _nothing
         sock = listen(0, "an environment's Runtime API")
         app = self._api.app_for(function.key, environment.identity)
         server: asyncio.Server = await self._server.also_serve(app, sock)
-        return f"{_LOOPBACK}:{sock.getsockname()[1]}", server.close
+        return f"{LOOPBACK}:{sock.getsockname()[1]}", server.close
 
     def _write(self, function: str, lines: bytes) -> None:
         self._log.write(lines)

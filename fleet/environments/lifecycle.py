@@ -19,8 +19,8 @@ class Process(Protocol):
     """The process behind an environment."""
 
     @property
-    def pid(self) -> int:
-        """Its process id."""
+    def pid(self) -> int | None:
+        """Its process id, if it runs on this machine."""
 
     async def wait(self) -> int:
         """Wait for its end; returns the exit status."""
@@ -66,7 +66,7 @@ class StartFailure:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a process ended; `pid` is None when it never began."""
+    """How a process ended; `pid` is None when it never began, or ran elsewhere."""
 
     status: int
     pid: int | None = None

@@ -97,6 +97,15 @@ class Pool:
         """One of the environments that have not ended."""
         return self._environments.get(identity)
 
+    def join(self, launch: Launch) -> Environment:
+        """Take in an environment that nobody here asked for; `launch` gives its process."""
+        return self._start(launch)
+
+    def renew(self) -> None:
+        """Drain every environment, so that others with new credentials take their places."""
+        for environment in self._environments.values():
+            environment.drain()
+
     async def invoke(self, call: Call) -> InvokeResult:
         """Run `call`. A caller that stops waiting does not stop an invocation that runs.
 
@@ -168,7 +177,7 @@ class Pool:
             for _ in range(
                 self._scheduler.to_start(len(self._waiting), list(self._environments.values()), self._clock())
             ):
-                self._start()
+                self._start(self._launch)
 
     def _assign(self, environment: Environment, invocation: Invocation) -> None:
         now = self._clock()
@@ -203,16 +212,15 @@ class Pool:
         if environment.slots == 1:
             environment.drain()
 
-    def _start(self) -> None:
+    def _start(self, launch: Launch) -> Environment:
         environment = Environment(uuid.uuid4().hex, self.function.slots, self._clock())
         self._environments[environment.identity] = environment
         self._started += 1
-        self._tasks.create_task(self._live(environment))
+        self._tasks.create_task(self._live(environment, launch))
+        return environment
 
-    async def _live(self, environment: Environment) -> None:
-        end = await live(
-            self.function, environment, launch=self._launch, times=self._times, start_failed=self._start_failed
-        )
+    async def _live(self, environment: Environment, launch: Launch) -> None:
+        end = await live(self.function, environment, launch=launch, times=self._times, start_failed=self._start_failed)
         if end.pid is not None:
             self._metrics.process_ended(end.pid)
         del self._environments[environment.identity]

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from fleet.credentials import RoleCredentials
 from fleet.functions import VERSION, FunctionSpec
 from fleet.logs import pump
+from shoebox.aws import Credentials
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _OUTPUT_SECONDS = 1.0  # for the rest of the output, when a grandchild keeps the pipe open
@@ -34,10 +34,9 @@ class Surroundings:
 
 
 def variables(
-    function: FunctionSpec, identity: str, runtime_api: str, credentials: RoleCredentials, common: Surroundings
+    function: FunctionSpec, identity: str, runtime_api: str, keys: Credentials, common: Surroundings
 ) -> dict[str, str]:
     """All environment variables of an environment ("Defined runtime environment variables"); nothing is inherited."""
-    keys = credentials.keys
     values = {
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
         "LANG": "en_US.UTF-8",

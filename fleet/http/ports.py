@@ -22,8 +22,11 @@ class PortTaken(RuntimeError):
         self.holder = holder
 
 
-def listen(port: int, purpose: str) -> socket.socket:
-    """A socket that listens on 127.0.0.1; port 0 takes any free one.
+LOOPBACK = "127.0.0.1"
+
+
+def listen(port: int, purpose: str, host: str = LOOPBACK) -> socket.socket:
+    """A socket that listens on `host`, an IPv4 address; port 0 takes any free one.
 
     Connections wait in its backlog until a server accepts them, so nobody has to poll for a start.
 
@@ -34,7 +37,7 @@ def listen(port: int, purpose: str) -> socket.socket:
     server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        server.bind(("127.0.0.1", port))
+        server.bind((host, port))
         server.listen(2048)
     except OSError as error:
         server.close()

@@ -1,4 +1,4 @@
-"""The command line: `shoebox up | upload | files | token | doctor | demo`. Reference: docs/reference/cli.md.
+"""The command line, `shoebox up | upload | files | …`. Reference: docs/reference/cli.md.
 
 Commands live in one module each and import what they need when they run, so that help and errors come at once.
 """

@@ -1,22 +1,24 @@
-"""Starts the local stack for `up` and `demo`: shows each step, publishes the demo tenant's key, explains failures."""
+"""Starts the local stack for `up` and `demo`: shows each step, and publishes the demo tenant's key."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import shoebox
 from shoebox.cli.access import TENANT, USER, mint
-from shoebox.cli.exits import CliError, Exit
+from shoebox.cli.explained import explained
 from shoebox.cli.folder import DataFolder
 from shoebox.cli.output import Output
 
 if TYPE_CHECKING:
     from fleet.local import Local, LocalSettings
+    from shoebox.aws import Clients
     from shoebox.cli.errorline import ErrorLine
+    from shoebox.place import BoundStack
 
 ROOT = Path(shoebox.__file__).parents[1]
 
@@ -39,9 +41,10 @@ async def started(
     from fleet.local import Local as Stack
 
     with explained(), Steps(output) as steps:
-        key = _demo_key(folder)
+        key = demo_key(folder)
         errors.log_to(folder.log)
-        steps.begin("Starting the AWS emulator and creating what stack.yaml describes")
+        where = f"Waiting for {settings.endpoint_url}" if settings.endpoint_url else "Starting the AWS emulator"
+        steps.begin(f"{where} and creating what stack.yaml describes")
         async with Stack.start(settings, _publishing(key, steps), on_line=errors.line) as local:
             steps.done(f"{len(local.fleet.pools)} functions and the gateway")
             yield local
@@ -59,12 +62,13 @@ def addresses(local: Local, folder: DataFolder) -> dict[str, Any]:
         "docs": f"{gateway}/docs",
         "metrics": f"{control}/metrics",
         "control": control,
-        "emulator": local.emulator.url,
+        "hosts": local.fleet.hosts_url,
+        "emulator": local.endpoint_url,
         "token": token,
         "data": str(local.folder),
         "logs": str(local.folder / "logs"),
         "pid": os.getpid(),
-        "emulator_pid": local.emulator.pid,
+        "emulator_pid": local.emulator.pid if local.emulator else None,
         "seconds": local.seconds,
     }
 
@@ -101,50 +105,7 @@ class Steps:
         self._output.say(f"[green]✓[/green] {text} [dim]{taken:.1f} s[/dim]")
 
 
-@contextmanager
-def explained() -> Iterator[None]:
-    """Turns what can go wrong with a local stack into one message with what to do.
-
-    Raises:
-        CliError: instead.
-    """
-    from fleet.data_folder import DataFolderError
-    from fleet.emulator import EmulatorDied, EmulatorError
-    from fleet.http.ports import PortTaken
-    from fleet.provision import Problem
-    from shoebox.config import ConfigError
-    from shoebox.keys import KeyFileError
-    from shoebox.stack import StackError
-
-    try:
-        yield
-    except PortTaken as error:
-        raise _local(str(error), "Or let every port be a free one: shoebox up --free-ports") from error
-    except DataFolderError as error:
-        raise _local(str(error), "Another folder: --data OTHER --free-ports") from error
-    except EmulatorDied as error:
-        raise _local(str(error), "Start again: shoebox up. Should it die again, look with: shoebox doctor") from error
-    except EmulatorError as error:
-        raise _local(str(error), "Look what is missing: shoebox doctor. Or begin empty: shoebox up --fresh") from error
-    except Problem as error:
-        raise _local(f"The stack could not be created: {error}", "Begin empty: shoebox up --fresh") from error
-    except (StackError, ConfigError) as error:
-        raise _local(str(error), "Correct it, then look with: shoebox doctor") from error
-    except KeyFileError as error:
-        raise _local(str(error), "Or move it away; a new one is made.") from error
-    except PermissionError as error:
-        raise _local(
-            f"Not permitted: {error}", "Choose ports from 1024 on, and a folder that you may write."
-        ) from error
-    except ModuleNotFoundError as error:
-        raise _local(f"A part is missing: {error.name}.", "Set the environment up: ./run setup") from error
-
-
-def _local(message: str, hint: str) -> CliError:
-    return CliError(message, hint=hint, exit_code=Exit.LOCAL)
-
-
-def _demo_key(folder: DataFolder) -> Path:
+def demo_key(folder: DataFolder) -> Path:
     """The demo tenant's key file; made when it is not there."""
     from shoebox.keys import KeyPair
 
@@ -154,20 +115,33 @@ def _demo_key(folder: DataFolder) -> Path:
     return path
 
 
-def _publishing(key: Path, steps: Steps) -> Callable[[Local], Awaitable[None]]:
-    """Publishes the demo tenant's public key where the authorizer looks for it."""
+async def publish_demo_key(key: Path, bound: BoundStack, clients: Clients) -> None:
+    """Put the demo tenant's public key where the authorizer looks for it."""
     from shoebox.keys import KeyPair, jwks
 
+    s3 = await clients.open("s3")
+    await s3.put_object(
+        Bucket=bound.name_of("bucket", "public"),
+        Key=f"keys/{TENANT}.json",
+        Body=jwks([KeyPair.load(key)]),
+        ContentType="application/json",
+    )
+
+
+def _publishing(key: Path, steps: Steps) -> Callable[[Local], Awaitable[None]]:
+    """Publishes the key, at the start and whenever the emulator had to be restored, and tells of it."""
+    started = False
+
     async def publish(local: Local) -> None:
-        s3 = await local.clients.open("s3")
-        await s3.put_object(
-            Bucket=local.bound.name_of("bucket", "public"),
-            Key=f"keys/{TENANT}.json",
-            Body=jwks([KeyPair.load(key)]),
-            ContentType="application/json",
-        )
+        nonlocal started
+        await publish_demo_key(key, local.bound, local.clients)
+        summary = str(local.report).partition("\n")[0]
+        if started:
+            steps.done(f"The AWS emulator is back. {summary}", local.report.seconds)
+            return
+        started = True
         steps.done("AWS emulator", local.seconds["emulator"])
-        steps.done(str(local.report).partition("\n")[0], local.report.seconds)
+        steps.done(summary, local.report.seconds)
         steps.begin("Starting the functions and the gateway")
 
     return publish

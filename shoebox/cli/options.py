@@ -75,6 +75,67 @@ EmulatorPort = Annotated[
         rich_help_panel="Local stack",
     ),
 ]
+ControlPort = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=65_535,
+        envvar="SHOEBOX_CONTROL_PORT",
+        help="Port of Invoke and /metrics; 0: any free one.",
+        rich_help_panel="Local stack",
+    ),
+]
+RuntimePort = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=65_535,
+        envvar="SHOEBOX_RUNTIME_PORT",
+        help="Port where hosts join with environments of their own; 0: any free one.",
+        rich_help_panel="Local stack",
+    ),
+]
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint-url",
+        envvar="AWS_ENDPOINT_URL",
+        metavar="URL",
+        help="An AWS emulator that runs already, such as LocalStack.",
+        rich_help_panel="Local stack",
+        show_default=False,
+    ),
+]
+GatewayUrl = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SHOEBOX_GATEWAY_URL",
+        metavar="URL",
+        help="Address of the gateway as browsers see it; S3 lets its pages upload.",
+        rich_help_panel="Local stack",
+        show_default=False,
+    ),
+]
+S3PublicUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--s3-public-url",
+        envvar="SHOEBOX_S3_PUBLIC_URL",
+        metavar="URL",
+        help="Address of S3 as clients see it, where it is not the endpoint's.",
+        rich_help_panel="Local stack",
+        show_default=False,
+    ),
+]
+Bind = Annotated[
+    str,
+    typer.Option(
+        envvar="SHOEBOX_BIND",
+        metavar="ADDRESS",
+        help="Address to open ports on; in a container 0.0.0.0.",
+        rich_help_panel="Local stack",
+    ),
+]
 StackFile = Annotated[
     Path | None,
     typer.Option(

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shoebox.cli.options import DATA, Data, EmulatorPort, Json, NoProgress, Port, Quiet, StackFile
+from shoebox.cli.options import (
+    DATA,
+    ControlPort,
+    Data,
+    EmulatorPort,
+    Endpoint,
+    Json,
+    NoProgress,
+    Port,
+    Quiet,
+    RuntimePort,
+    StackFile,
+)
 from shoebox.cli.output import Output
 
 if TYPE_CHECKING:
@@ -23,16 +35,8 @@ def up(
     ] = False,
     port: Port = 8080,
     emulator_port: EmulatorPort = 4566,
-    control_port: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=65_535,
-            envvar="SHOEBOX_CONTROL_PORT",
-            help="Port of Invoke and /metrics; 0: any free one.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = 9001,
+    control_port: ControlPort = 9001,
+    runtime_port: RuntimePort = 9002,
     free_ports: Annotated[
         bool,
         typer.Option("--free-ports", envvar="SHOEBOX_FREE_PORTS", help="Any free ports.", rich_help_panel=_PANEL),
@@ -46,6 +50,17 @@ def up(
             rich_help_panel=_PANEL,
         ),
     ] = False,
+    endpoint_url: Endpoint = None,
+    join: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="SHOEBOX_JOIN",
+            metavar="FUNCTION",
+            show_default=False,
+            help="Do not start this function's environments: `shoebox host FUNCTION` brings them. May be repeated.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
     stack: StackFile = None,
     data: Data = DATA,
     json: Json = False,
@@ -58,6 +73,8 @@ def up(
       shoebox up
       shoebox up --fresh --free-ports
       shoebox up --json > addresses.json &
+      shoebox up --endpoint-url http://127.0.0.1:4566      [dim]# on LocalStack[/dim]
+      shoebox up --join ingest                             [dim]# and run that function in a debugger[/dim]
 
     Exit code 0: stopped as asked. 5: a port is taken, a part is missing, the emulator died.
     """
@@ -76,11 +93,15 @@ def up(
         emulator_port=0 if free_ports else emulator_port,
         gateway_port=0 if free_ports else port,
         control_port=0 if free_ports else control_port,
+        runtime_port=0 if free_ports else runtime_port,
+        endpoint_url=endpoint_url,
+        joined=frozenset(join or ()),
     )
     try:
         run(_up(settings, data, output))
     except KeyboardInterrupt:
-        output.say("Stopped." if memory else f"Stopped. Your photos are kept in {folder.data}.")
+        kept_elsewhere = memory or endpoint_url
+        output.say("Stopped." if kept_elsewhere else f"Stopped. Your photos are kept in {folder.data}.")
 
 
 async def _up(settings: LocalSettings, data: Path, output: Output) -> None:
@@ -99,7 +120,7 @@ async def _up(settings: LocalSettings, data: Path, output: Output) -> None:
             _show(found, output)
             await errors.show(found["logs"])
         except asyncio.CancelledError:
-            if not local.emulator.died.is_set():
+            if local.emulator is None or not local.emulator.died.is_set():
                 output.say("Stopping …")
             raise
         finally:
@@ -116,6 +137,7 @@ def _show(found: dict[str, Any], output: Output) -> None:
         ("API docs", found["docs"]),
         ("Metrics", found["metrics"]),
         ("Logs", found["logs"]),
+        *([("Hosts", found["hosts"])] if found["hosts"] else []),
     ):
         output.line(f"{name:<9} {address}")
     output.say("[dim]Upload: shoebox upload PATH. Ctrl-C stops everything and keeps the photos.[/dim]")

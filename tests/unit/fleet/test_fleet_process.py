@@ -6,13 +6,12 @@ from pathlib import Path
 
 import psutil
 
-from fleet.credentials import RoleCredentials
 from fleet.environments.process import Surroundings, start_process, variables
 from fleet.functions import FunctionSpec
 from shoebox.aws import Credentials
 
 COMMON = Surroundings("eu-west-1", "http://127.0.0.1:1", Path("/code"), Path("/metrics"), {"EXTRA": "1"})
-KEYS = RoleCredentials(Credentials("AK", "SK", "TOKEN"), 0.0)
+KEYS = Credentials("AK", "SK", "TOKEN")
 
 
 def spec(**changes: object) -> FunctionSpec:

@@ -1,0 +1,148 @@
+"""A host: runs one environment of a function after the other, for a fleet elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from fleet.environments.lifecycle import Process
+from fleet.environments.process import Surroundings, start_process, variables
+from fleet.environments.runtime_api import PREFIX as RUNTIME
+from fleet.hosts.connection import FleetAway, FleetConnection, Joined
+from fleet.hosts.messages import Welcome, Word
+from fleet.hosts.terminal import start_in_terminal
+from fleet.metrics import forget_process
+from fleet.queues.polling import Backoff
+from shoebox.telemetry import get_logger
+
+_log = get_logger(action="fleet.host")
+_STEADY_SECONDS = 10.0  # an environment that lived so long was well: the next one need not wait
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """What to run, for whom and where.
+
+    `command` is the environment's program; with `terminal` it has this process's own terminal, for a debugger, instead
+    of a pipe. After a stop it may go on for `drain_seconds`.
+    """
+
+    function: str
+    fleet_url: str
+    task_root: Path
+    metrics_dir: Path
+    command: tuple[str, ...] = (sys.executable, "-m", "workers.runtime")
+    terminal: bool = False
+    environment: Mapping[str, str] | None = None
+    drain_seconds: float = 12.0
+
+
+@dataclass(slots=True)
+class HostState:
+    """Where a host is in its work: the environment that it runs, and whether it takes invocations."""
+
+    function: str
+    identity: str | None = None
+    ready: bool = False
+    trouble: str | None = None
+
+
+class Host:
+    """Joins, runs a process, and joins again when that has ended; `write` gets what the process prints."""
+
+    def __init__(self, settings: HostSettings, write: Callable[[bytes], None]) -> None:
+        self.state = HostState(settings.function)
+        self._settings = settings
+        self._write = write
+        self._backoff = Backoff(0.2, 5.0)
+
+    async def run(self) -> NoReturn:
+        """Work until cancelled; then the process drains, and ends.
+
+        Raises:
+            NotJoinable: the fleet has no work for this host.
+        """
+        async with aiohttp.ClientSession() as session:
+            connection = FleetConnection(session, self._settings.fleet_url, self._settings.function)
+            while True:
+                await self._run_one(connection)
+                await asyncio.sleep(self._backoff.next())
+
+    async def _run_one(self, connection: FleetConnection) -> None:
+        began = asyncio.get_running_loop().time()
+        try:
+            async with connection.join() as joined:
+                self._note(None)
+                await self._serve(connection, joined)
+        except FleetAway as error:
+            self._note(str(error))
+            return
+        finally:
+            self.state.identity, self.state.ready = None, False
+        if asyncio.get_running_loop().time() - began >= _STEADY_SECONDS:
+            self._backoff.reset()
+
+    async def _serve(self, connection: FleetConnection, joined: Joined) -> None:
+        welcome = joined.welcome
+        self.state.identity = welcome.identity
+        process = await self._start(welcome)
+        _log.info("environment started", environment=welcome.identity, pid=process.pid)
+        obey = asyncio.create_task(self._obey(joined, process))
+        ended = asyncio.create_task(process.wait())
+        try:
+            status = await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            await self._end(process, self._settings.drain_seconds)
+            await ended
+            raise
+        finally:
+            obey.cancel()
+            if process.pid is not None:
+                forget_process(process.pid, self._settings.metrics_dir)
+        _log.info("environment ended", environment=welcome.identity, status=status)
+        await connection.tell_exit(welcome.identity, status)
+
+    async def _start(self, welcome: Welcome) -> Process:
+        settings = self._settings
+        common = Surroundings(
+            region=welcome.region,
+            endpoint_url=welcome.endpoint_url,
+            task_root=settings.task_root,
+            metrics_dir=settings.metrics_dir,
+            environment={**welcome.environment, **(settings.environment or {})},
+        )
+        address = f"{urlsplit(settings.fleet_url).netloc}{RUNTIME}{welcome.function.key}/{welcome.identity}"
+        values = variables(welcome.function, welcome.identity, address, welcome.credentials, common)
+        if settings.terminal:
+            return await start_in_terminal(settings.command, values, settings.task_root)
+        return await start_process([*settings.command], values, settings.task_root, self._write, _nothing)
+
+    async def _obey(self, joined: Joined, process: Process) -> None:
+        """Do as the fleet says; when it is gone, what runs here has nobody to answer to."""
+        async for word in joined.words():
+            if word is Word.STOP:
+                await self._end(process, joined.welcome.stop_seconds)
+                return
+            self.state.ready = True
+        await self._end(process, joined.welcome.stop_seconds)
+
+    async def _end(self, process: Process, seconds: float) -> None:
+        self.state.ready = False
+        await process.stop(seconds)
+
+    def _note(self, trouble: str | None) -> None:
+        """Remember what stands in the way; log it when it is news."""
+        if trouble and trouble != self.state.trouble:
+            _log.warning("waiting for the fleet", reason=trouble)
+        self.state.trouble = trouble
+
+
+def _nothing() -> None:
+    """The environment's address needs no closing."""

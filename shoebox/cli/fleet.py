@@ -1,0 +1,88 @@
+"""`shoebox fleet`: the fleet in a container; hosts in other containers bring the functions' environments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shoebox.cli.options import (
+    DATA,
+    Bind,
+    ControlPort,
+    Data,
+    Endpoint,
+    GatewayUrl,
+    Port,
+    RuntimePort,
+    S3PublicUrl,
+    StackFile,
+)
+
+if TYPE_CHECKING:
+    from fleet.local import Local, LocalSettings
+
+
+def fleet(
+    endpoint_url: Endpoint = None,
+    port: Port = 8080,
+    control_port: ControlPort = 9001,
+    runtime_port: RuntimePort = 9002,
+    bind: Bind = "127.0.0.1",
+    gateway_url: GatewayUrl = None,
+    s3_public_url: S3PublicUrl = None,
+    stack: StackFile = None,
+    data: Data = DATA,
+) -> None:
+    """Run gateway, Lambda service and event source mappings on an AWS emulator; `shoebox host` brings the functions.
+
+    [bold]Examples[/bold]
+      shoebox fleet --endpoint-url http://localstack:4566 --bind 0.0.0.0
+
+    compose.yaml runs it; on one machine without containers there is `shoebox up`. Logs are JSON lines on stdout.
+    Exit code 0: stopped as asked. 5: it could not start.
+    """
+    from fleet.local import LocalSettings
+    from shoebox.cli.exits import CliError, Exit
+    from shoebox.cli.explained import explained
+    from shoebox.cli.folder import DataFolder
+    from shoebox.cli.local import ROOT, demo_key, stack_file
+    from shoebox.cli.run import run
+    from shoebox.stack import load_stack
+    from shoebox.telemetry import configure_logging
+
+    if endpoint_url is None:
+        hint = "Name it with --endpoint-url or AWS_ENDPOINT_URL. `shoebox up` starts one by itself."
+        raise CliError("There is no emulator to work on.", hint=hint, exit_code=Exit.USAGE)
+    configure_logging()
+    with explained():
+        described = stack or stack_file()
+        settings = LocalSettings(
+            stack_file=described,
+            task_root=ROOT,
+            data_dir=None,
+            gateway_port=port,
+            control_port=control_port,
+            runtime_port=runtime_port,
+            endpoint_url=endpoint_url,
+            gateway_url=gateway_url,
+            s3_public_url=s3_public_url,
+            host=bind,
+            joined=frozenset(load_stack(described).functions),
+        )
+        try:
+            run(_fleet(settings, demo_key(DataFolder(data))))
+        except KeyboardInterrupt:
+            return
+
+
+async def _fleet(settings: LocalSettings, key: Path) -> None:
+    import asyncio
+
+    from fleet.local import Local as Stack
+    from shoebox.cli.local import publish_demo_key
+
+    async def publish(local: Local) -> None:
+        await publish_demo_key(key, local.bound, local.clients)
+
+    async with Stack.start(settings, publish):
+        await asyncio.Event().wait()

@@ -1,0 +1,84 @@
+"""`shoebox provision`: creates what stack.yaml describes in an emulator, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shoebox.cli.options import DATA, Data, Endpoint, GatewayUrl, Json, Quiet, S3PublicUrl, StackFile
+from shoebox.cli.output import Output
+
+if TYPE_CHECKING:
+    from fleet.provision import Report
+    from shoebox.place import BoundStack
+
+DEFAULT_GATEWAY = "http://127.0.0.1:8080"
+
+
+def provision(
+    endpoint_url: Endpoint = None,
+    gateway_url: GatewayUrl = DEFAULT_GATEWAY,
+    s3_public_url: S3PublicUrl = None,
+    wait: Annotated[
+        int, typer.Option(min=0, envvar="SHOEBOX_WAIT", metavar="SECONDS", help="How long the emulator may take.")
+    ] = 60,
+    stack: StackFile = None,
+    data: Data = DATA,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Create what stack.yaml describes in an AWS emulator that runs already, and publish the demo tenant's key.
+
+    [bold]Examples[/bold]
+      shoebox provision --endpoint-url http://127.0.0.1:4566
+
+    Twice is no fault: what is there is brought up to date, and nothing is removed. In AWS, Terraform does this.
+    Exit code 0: everything is as described. 5: it is not; the message names what.
+    """
+    from shoebox.cli.exits import CliError, Exit
+    from shoebox.cli.explained import explained
+    from shoebox.cli.folder import DataFolder
+    from shoebox.cli.local import demo_key, stack_file
+    from shoebox.cli.run import run
+
+    if endpoint_url is None:
+        hint = "Name it with --endpoint-url or AWS_ENDPOINT_URL. `shoebox up` starts one and provisions it by itself."
+        raise CliError("There is no emulator to provision.", hint=hint, exit_code=Exit.USAGE)
+    output = Output(json=json, quiet=quiet)
+    with explained():
+        from fleet.local import emulated_place
+        from shoebox.place import bind
+        from shoebox.stack import load_stack
+
+        key = demo_key(DataFolder(data))
+        place = emulated_place(endpoint_url, gateway_url=gateway_url or DEFAULT_GATEWAY, s3_public_url=s3_public_url)
+        report = run(_provision(bind(load_stack(stack or stack_file()), place), key, wait))
+    _show(report, output)
+
+
+async def _provision(bound: BoundStack, key: Path, wait: int) -> Report:
+    from fleet import provision
+    from fleet.emulator import ROOT
+    from fleet.endpoint import until_it_answers
+    from shoebox.aws import Clients
+    from shoebox.cli.local import publish_demo_key
+    from shoebox.config import AwsSettings
+
+    url = str(bound.place.endpoint_url)
+    async with Clients(AwsSettings(region=bound.place.region, endpoint_url=url), ROOT) as clients:
+        await until_it_answers(clients, url, wait)
+        report = await provision.provision(bound, clients)
+        await publish_demo_key(key, bound, clients)
+        return report
+
+
+def _show(report: Report, output: Output) -> None:
+    if output.json:
+        outcomes = [
+            {"kind": o.kind, "name": o.name, "change": o.change, "settings": list(o.settings)} for o in report.outcomes
+        ]
+        output.document({"resources": outcomes, "seconds": round(report.seconds, 3)})
+    else:
+        output.line(str(report))
