@@ -57,6 +57,11 @@ def local_token(url: str, data: Path, output: Output) -> str:
     return mint(key, TENANT, USER)
 
 
+def gallery_link(url: str, token: str) -> str:
+    """The gallery of the service at `url`; the token is in the fragment, which no request carries."""
+    return f"{url.rstrip('/')}/#token={token}"
+
+
 def mint(
     key: Path, tenant: str, user: str, *, scopes: tuple[str, ...] | None = None, lifetime: int = TOKEN_SECONDS
 ) -> str:

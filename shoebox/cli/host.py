@@ -18,6 +18,7 @@ def host(
     command: Annotated[
         list[str] | None,
         typer.Argument(
+            envvar="SHOEBOX_COMMAND",
             metavar="[-- COMMAND…]",
             show_default=False,
             help="What to run instead of the runtime, on this terminal: a debugger with the runtime, for example.",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import shoebox
-from shoebox.cli.access import TENANT, USER, mint
+from shoebox.cli.access import TENANT, USER, gallery_link, mint
 from shoebox.cli.explained import explained
 from shoebox.cli.folder import DataFolder
 from shoebox.cli.output import Output
@@ -58,7 +58,7 @@ def addresses(local: Local, folder: DataFolder) -> dict[str, Any]:
     gateway, control = local.fleet.gateway_url, local.fleet.runtime_url
     return {
         "url": gateway,
-        "gallery": f"{gateway}/#token={token}",
+        "gallery": gallery_link(gateway, token),
         "docs": f"{gateway}/docs",
         "metrics": f"{control}/metrics",
         "control": control,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from shoebox.cli.access import TENANT, USER, mint
+from shoebox.cli.access import TENANT, USER, gallery_link, mint
 from shoebox.cli.folder import DataFolder
 from shoebox.cli.options import DATA, Data, Json, seconds
 from shoebox.cli.output import Output
@@ -41,6 +41,15 @@ def mint_(
             help="The tenant's private key (PEM). Else: the local stack's.",
         ),
     ] = None,
+    gallery: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SHOEBOX_GALLERY",
+            metavar="URL",
+            show_default=False,
+            help="Print the gallery's link with the token in it, instead of the token alone.",
+        ),
+    ] = None,
     data: Data = DATA,
     json: Json = False,
 ) -> None:
@@ -50,6 +59,7 @@ def mint_(
 
       export SHOEBOX_TOKEN=$(shoebox token mint)
       shoebox token mint --user anna --scope files:read --ttl 1h
+      shoebox token mint --gallery http://127.0.0.1:8080
     """
     scopes = tuple(part for text in scope or () for part in text.replace(",", " ").split())
     text = mint(key or DataFolder(data).key_file(tenant), tenant, user, scopes=scopes or None, lifetime=ttl)
@@ -57,4 +67,4 @@ def mint_(
     if json:
         output.document({"token": text, "tenant": tenant, "user": user, "expires_at": int(time.time()) + ttl})
     else:
-        output.line(text)
+        output.line(gallery_link(gallery, text) if gallery else text)

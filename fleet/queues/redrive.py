@@ -1,0 +1,106 @@
+"""Redrive: messages of a dead-letter queue go back to work, once what made them fail is mended.
+
+AWS and LocalStack have an operation for it ("Configure a dead-letter queue redrive"); the embedded emulator has not, so
+the messages are copied there: sent first and deleted then, so that a fault in between doubles one and loses none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from fleet.provision.report import failed_with
+
+_NOT_THERE = ("InvalidAction", "UnsupportedOperation", "UnknownOperation", "UnknownOperationException")
+_BATCH = 10
+_HOLD_SECONDS = 60  # a received message is ours for so long
+_PAUSE = 0.5
+
+
+class RedriveError(RuntimeError):
+    """The messages could not be moved; the message says why, and how many were."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """A dead-letter queue and the queue that its messages came from."""
+
+    url: str
+    arn: str
+    source_url: str
+    source_arn: str
+
+
+async def redrive(sqs: Any, queue: DeadLetters, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> int:
+    """Move every message that is visible now back to its queue; returns how many.
+
+    Messages that fail again meanwhile, and come back, are left for the next time.
+
+    Raises:
+        RedriveError: SQS refused, or the move ended early.
+    """
+    try:
+        started = await sqs.start_message_move_task(SourceArn=queue.arn, DestinationArn=queue.source_arn)
+    except ClientError as error:
+        if failed_with(error, *_NOT_THERE):
+            return await _copy(sqs, queue)
+        raise RedriveError(f"SQS does not move the messages: {error}") from error
+    return await _until_moved(sqs, queue, started["TaskHandle"], sleep)
+
+
+async def _until_moved(sqs: Any, queue: DeadLetters, handle: str, sleep: Callable[[float], Awaitable[None]]) -> int:
+    """Wait for the end of a move; SQS allows one a queue at a time, so the newest is ours."""
+    while True:
+        results = (await sqs.list_message_move_tasks(SourceArn=queue.arn, MaxResults=1))["Results"]
+        task = results[0] if results else {"Status": "FAILED", "FailureReason": "SQS does not know it any more"}
+        moved = int(task.get("ApproximateNumberOfMessagesMoved", 0))
+        match task["Status"]:
+            case "COMPLETED":
+                return moved
+            case "RUNNING" | "CANCELLING":
+                await sleep(_PAUSE)
+            case status:
+                reason = task.get("FailureReason", status)
+                raise RedriveError(f"The move {handle[:12]}… ended early, after {moved} messages: {reason}")
+
+
+async def _copy(sqs: Any, queue: DeadLetters) -> int:
+    """Send and delete, ten at a time, as many as were there at the start."""
+    name = "ApproximateNumberOfMessages"
+    answer = await sqs.get_queue_attributes(QueueUrl=queue.url, AttributeNames=[name])
+    left = int(answer["Attributes"][name])
+    moved = 0
+    while moved < left:
+        messages = await _receive(sqs, queue.url, min(_BATCH, left - moved))
+        if not messages:
+            break
+        await _send(sqs, queue, messages, moved)
+        moved += len(messages)
+    return moved
+
+
+async def _receive(sqs: Any, url: str, most: int) -> Sequence[dict[str, Any]]:
+    answer = await sqs.receive_message(
+        QueueUrl=url, MaxNumberOfMessages=most, VisibilityTimeout=_HOLD_SECONDS, MessageAttributeNames=["All"]
+    )
+    found: list[dict[str, Any]] = answer.get("Messages", [])
+    return found
+
+
+async def _send(sqs: Any, queue: DeadLetters, messages: Sequence[dict[str, Any]], before: int) -> None:
+    copies = [
+        {"Id": str(n), "MessageBody": m["Body"], "MessageAttributes": m.get("MessageAttributes", {})}
+        for n, m in enumerate(messages)
+    ]
+    sent = await sqs.send_message_batch(QueueUrl=queue.source_url, Entries=copies)
+    done = [int(entry["Id"]) for entry in sent.get("Successful", [])]
+    handles = [{"Id": str(n), "ReceiptHandle": messages[n]["ReceiptHandle"]} for n in done]
+    if handles:
+        await sqs.delete_message_batch(QueueUrl=queue.url, Entries=handles)
+    if failed := sent.get("Failed"):
+        reason = failed[0].get("Message") or failed[0]["Code"]
+        raise RedriveError(f"{len(failed)} messages stay, after {before + len(done)} were moved: {reason}")
