@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -54,7 +53,7 @@ def up(
     from shoebox.cli.engine import Engine
     from shoebox.cli.explained import explained
 
-    output, engine = Output(json=json, quiet=quiet), Engine()
+    output, engine = Output(json=json, quiet=quiet), Engine(compose_folder())
     engine.check()
     with explained():
         _check_stack()
@@ -86,10 +85,17 @@ def down(
     """
     from shoebox.cli.engine import Engine
 
-    engine = Engine()
+    engine = Engine(compose_folder())
     engine.check()
     everything = ["--profile", "*", "down", "--remove-orphans"]
     _compose(engine, *everything, *([] if keep else ["--volumes"]))
+
+
+def compose_folder() -> Path:
+    """Where compose.yaml is: here, or else in Shoebox's own folder."""
+    from shoebox.cli.local import ROOT
+
+    return Path.cwd() if Path("compose.yaml").exists() else ROOT
 
 
 def _check_stack() -> None:
@@ -123,11 +129,10 @@ def _compose(engine: Engine, *arguments: str) -> None:
     """
     from shoebox.cli.exits import CliError, Exit
 
-    command = [engine.command, "compose", *arguments]
-    ended = subprocess.run(command, env=engine.environment, stdout=2)
-    if ended.returncode:
+    status = engine.show("compose", *arguments)
+    if status:
         culprits = list(_culprits(engine))
-        message = "\n".join(culprits) or f"docker compose ended with {ended.returncode}; its reason stands above."
+        message = "\n".join(culprits) or f"docker compose ended with {status}; its reason stands above."
         hint = "All of it: docker compose logs. Clear away what was started: shoebox containers down"
         raise CliError(message, hint=hint, exit_code=Exit.LOCAL)
 

@@ -6,8 +6,10 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from shoebox.cli.exits import CliError, Exit
 
@@ -18,15 +20,27 @@ _BUILDKIT_API = (1, 39)  # the first engine that may build with BuildKit
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """The docker command with its environment; BuildKit is on unless somebody has switched it off."""
+    """The docker command, run in `folder`; BuildKit is on unless somebody has switched it off."""
 
+    folder: Path
     command: str = "docker"
     environment: Mapping[str, str] = field(default_factory=lambda: {"DOCKER_BUILDKIT": "1", **os.environ})
 
     def run(self, *arguments: str, seconds: float | None = _SECONDS) -> subprocess.CompletedProcess[str]:
         """Run `docker ARGUMENTS` and keep what it says."""
-        command = [self.command, *arguments]
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=seconds)
+        return subprocess.run(  # noqa: S603  # the words are ours
+            [self.command, *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
+
+    def show(self, *arguments: str) -> int:
+        """Run `docker ARGUMENTS`; what it says goes to stderr. Returns its exit code."""
+        words = [self.command, *arguments]
+        return subprocess.run(words, env=self.environment, cwd=self.folder, stdout=sys.stderr).returncode  # noqa: S603
 
     def check(self) -> None:
         """Everything that building and running the containers needs is there.
@@ -75,7 +89,7 @@ def _missing(message: str, hint: str) -> CliError:
     return CliError(message, hint=hint, exit_code=Exit.LOCAL)
 
 
-def _numbers(version: str) -> Sequence[int]:
+def _numbers(version: str) -> tuple[int, ...]:
     """The first two numbers of a version, as a tuple that compares."""
     return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
 
