@@ -23,12 +23,14 @@ from fleet.logs import LineCallback
 from fleet.provision import Report, RoleSource, provision
 from fleet.provision.tasks import first_of
 from fleet.service import Fleet
-from fleet.settings import FleetSettings
+from fleet.settings import LONG_POLL, FleetSettings
 from shoebox.aws import Clients, Credentials
 from shoebox.config import AwsSettings
 from shoebox.place import BoundStack, Place, bind
 from shoebox.stack import StackError, load_stack
 from shoebox.telemetry import get_logger
+
+_SHORT_POLL = 2  # on an emulator that outlives us: the end waits for the poll under way
 
 log = get_logger(action="local")
 
@@ -169,6 +171,7 @@ class Local:
         )
 
     def _fleet_settings(self, gateway_port: int, control_port: int) -> FleetSettings:
+        shared = self.emulator is None
         return FleetSettings(
             log_folder=self.folder / "logs",
             metrics_dir=self.folder / "metrics",
@@ -180,6 +183,8 @@ class Local:
             host=self.settings.host,
             runtime_port=self.settings.runtime_port,
             joined=self.settings.joined,
+            poll_seconds=_SHORT_POLL if shared else LONG_POLL,
+            finish_polls=shared,
         )
 
     @contextmanager

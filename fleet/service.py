@@ -257,6 +257,7 @@ class Fleet:
                 visibility_timeout=visibility,
                 poll_seconds=self._settings.poll_seconds,
                 drain_seconds=self._settings.drain_seconds,
+                finish_polls=self._settings.finish_polls,
             ),
             queue=queue,
             invoke=lambda event: self.invoke(function.key, event),

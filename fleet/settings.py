@@ -9,6 +9,8 @@ from pathlib import Path
 
 from fleet.http.ports import LOOPBACK
 
+LONG_POLL = 20  # seconds; the longest that SQS allows
+
 
 @dataclass(frozen=True, slots=True)
 class RuntimeCommand:
@@ -37,7 +39,7 @@ class FleetSettings:
     `host` is the address that the ports are opened on. `task_root` is where the functions' code is imported from
     (LAMBDA_TASK_ROOT). `environment` is added to the environment variables of every function. `concurrency` is the
     account's, as on AWS. The environments of the functions in `joined` are not started here: hosts bring them, at the
-    runtime port, which is open only for them (fleet.hosts).
+    runtime port, which is open only for them (fleet.hosts). `finish_polls` as in `fleet.queues.event_source`.
     """
 
     log_folder: Path
@@ -57,6 +59,7 @@ class FleetSettings:
     init_seconds: float = 10.0  # of functions with one slot
     stop_seconds: float = 2.0
     wait_seconds: float = 30.0  # for a free slot
-    poll_seconds: int = 20
+    poll_seconds: int = LONG_POLL
+    finish_polls: bool = False
     drain_seconds: float = 20.0
     log_bytes: int = 20_000_000

@@ -25,7 +25,11 @@ _log = get_logger(action="fleet.event_source")
 
 @dataclass(frozen=True, slots=True)
 class MappingSettings:
-    """One mapping: names for its log and metrics; batch size; times in seconds."""
+    """One mapping: names for its log and metrics; batch size; times in seconds.
+
+    `finish_polls`: at the end the poll under way is waited for, and what it brings given back. Emulators of SQS do not
+    notice that a poller has gone, and would hide messages for it until their visibility timeout.
+    """
 
     function: str
     queue: str
@@ -34,6 +38,7 @@ class MappingSettings:
     visibility_timeout: float
     poll_seconds: int = 20
     drain_seconds: float = 20.0
+    finish_polls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +149,7 @@ class EventSourceMapping:
         while (remaining := self._buffer.remaining(self._clock())) > 0:
             wait = max(1, min(self.settings.poll_seconds, ceil(min(remaining, self.settings.poll_seconds))))
             try:
-                messages = await self._queue.receive(self._buffer.wanted(), wait)
+                messages = await self._receive(wait)
             except QueueError as error:
                 self._note(error)
                 await self._sleep(self._poll_backoff.next())
@@ -155,6 +160,25 @@ class EventSourceMapping:
             self._count("received", len(messages))
             self._received += len(messages)
         return self._buffer.take()
+
+    async def _receive(self, wait: int) -> list[SqsMessage]:
+        receiving = asyncio.ensure_future(self._queue.receive(self._buffer.wanted(), wait))
+        if not self.settings.finish_polls:
+            return await receiving
+        try:
+            return await asyncio.shield(receiving)
+        except asyncio.CancelledError:
+            await self._give_back(receiving)
+            raise
+
+    async def _give_back(self, receiving: asyncio.Future[list[SqsMessage]]) -> None:
+        """Make visible again what comes after the end, and what waits for its batch."""
+        try:
+            messages = [*self._buffer.take(), *await receiving]
+            if messages:
+                await self._queue.release(messages)
+        except QueueError as error:
+            self._note(error)
 
     async def _run(self, batch: list[SqsMessage]) -> None:
         ids = [message.message_id for message in batch]

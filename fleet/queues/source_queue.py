@@ -17,8 +17,12 @@ from shoebox.config import AwsSettings
 
 _GONE = ("ReceiptHandleIsInvalid", "AWS.SimpleQueueService.ReceiptHandleIsInvalid")
 _DENIED = ("AccessDenied", "AccessDeniedException", "AWS.SimpleQueueService.AccessDenied", "UnauthorizedOperation")
-_DELETE_MOST = 10  # SQS: entries of one DeleteMessageBatch
-_ACTIONS = {"receive": "sqs:ReceiveMessage", "delete": "sqs:DeleteMessage"}
+_BATCH_MOST = 10  # SQS: entries of one batch call
+_ACTIONS = {
+    "receive": "sqs:ReceiveMessage",
+    "delete": "sqs:DeleteMessage",
+    "release": "sqs:ChangeMessageVisibility",
+}
 
 
 class QueueError(Exception):
@@ -36,13 +40,16 @@ class QueueError(Exception):
 
 
 class SourceQueue(Protocol):
-    """Where a mapping's messages come from; both calls raise `QueueError`."""
+    """Where a mapping's messages come from; each call raises `QueueError`."""
 
     async def receive(self, most: int, wait: int) -> list[SqsMessage]:
         """Up to `most` (1..10) messages, waiting up to `wait` seconds for the first."""
 
     async def delete(self, messages: Sequence[SqsMessage]) -> None:
         """Delete messages; those that are gone already count as deleted."""
+
+    async def release(self, messages: Sequence[SqsMessage]) -> None:
+        """Let others receive messages at once; nothing was done about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +119,9 @@ class RoleQueue:
             QueueError: SQS refuses, or cannot be reached; the other calls have been made.
         """
         errors: list[QueueError] = []
-        for start in range(0, len(messages), _DELETE_MOST):
+        for start in range(0, len(messages), _BATCH_MOST):
             try:
-                await self._delete(messages[start : start + _DELETE_MOST])
+                await self._delete(messages[start : start + _BATCH_MOST])
             except QueueError as error:
                 errors.append(error)
         if errors:
@@ -131,6 +138,19 @@ class RoleQueue:
         for failed in answer.get("Failed", []):
             if failed["Code"] not in _GONE:
                 raise QueueError("delete", failed["Code"], failed.get("Message", ""))
+
+    async def release(self, messages: Sequence[SqsMessage]) -> None:
+        """Let others receive messages at once, ten a call.
+
+        Raises:
+            QueueError: SQS refuses, or cannot be reached.
+        """
+        for start in range(0, len(messages), _BATCH_MOST):
+            entries = [
+                {"Id": str(index), "ReceiptHandle": m.receipt_handle, "VisibilityTimeout": 0}
+                for index, m in enumerate(messages[start : start + _BATCH_MOST])
+            ]
+            await self._call("release", "change_message_visibility_batch", Entries=entries)
 
     async def _call(self, call: str, operation: str, **arguments: Any) -> dict[str, Any]:
         try:

@@ -1,0 +1,206 @@
+"""A running Shoebox as its clients and operators meet it: the same on the embedded emulator and on LocalStack."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from fleet.local import Local
+from shoebox.client.api import Api, open_api
+from shoebox.client.records import Record
+from shoebox.client.uploads import Uploader, UploadSettings
+from shoebox.files import Owner, Registration, State
+from shoebox.keys import KeyPair, jwks
+from shoebox.ports.files_table import FilesTable
+from shoebox.samples import jpeg_of_size
+from shoebox.tokens import mint_token
+
+ROOT = Path(__file__).parents[2]
+TENANT = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change to stack.yaml, by pattern; it must fit at least once."""
+
+    pattern: str
+    replacement: str
+
+
+IMPATIENT = (
+    Change(r"uploads: \{visibility_timeout: 360,", "uploads: {visibility_timeout: 12,"),
+    Change(r"(handler: workers\.ingest\.handler\n    memory: 2048\n    timeout:) 60", r"\1 2"),
+)
+"""Messages of a dead worker come back after 12 seconds instead of six minutes."""
+
+
+def changed_stack(folder: Path, *changes: Change, name: str = "stack.yaml") -> Path:
+    """stack.yaml with changes, as a file in `folder`."""
+    text = (ROOT / "stack.yaml").read_text()
+    for change in changes:
+        text, count = re.subn(change.pattern, change.replacement, text)
+        assert count, f"{change.pattern} is not in stack.yaml any more"
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def photo(folder: Path, name: str, seed: int = 1, size: int = 40_000) -> Path:
+    """A photo made from a formula."""
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_bytes(jpeg_of_size(seed, 640, 480, size))
+    return path
+
+
+async def until(look: Callable[[], Awaitable[Any]], seconds: float) -> Any:
+    """What `look` gives as soon as it is true."""
+    async with asyncio.timeout(seconds):
+        while not (found := await look()):  # noqa: ASYNC110 - the state is in other processes
+            await asyncio.sleep(0.05)
+        return found
+
+
+@dataclass
+class System:
+    """A stack with the demo tenant's key; its parts by their physical names."""
+
+    local: Local
+    key: KeyPair = field(default_factory=KeyPair.generate)
+
+    async def publish_key(self) -> None:
+        """Put the tenant's public key where the authorizer looks."""
+        s3 = await self.local.clients.open("s3")
+        await s3.put_object(Bucket=self.name("bucket", "public"), Key=f"keys/{TENANT}.json", Body=jwks([self.key]))
+
+    def name(self, kind: str, name: str) -> str:
+        """A physical name."""
+        return self.local.bound.name_of(kind, name)
+
+    def token(self, user: str = "anna") -> str:
+        """A token for ten minutes."""
+        return mint_token(self.key, tenant=TENANT, user=user, lifetime=600, now=time.time())
+
+    @asynccontextmanager
+    async def api(self, user: str = "anna") -> AsyncIterator[Api]:
+        """The HTTP API as a user of the shop."""
+        async with open_api(self.local.fleet.gateway_url, self.token(user)) as api:
+            yield api
+
+    async def upload(self, *paths: Path, user: str = "anna", wait: bool = True) -> list[Record]:
+        """Upload as `shoebox upload` does, and wait for the final states."""
+        async with self.api(user) as api:
+            return (await Uploader(api, await api.limits(), UploadSettings(wait=wait)).run(paths)).records
+
+    async def client(self, service: str) -> Any:
+        """An AWS client that may do anything."""
+        return await self.local.clients.open(service)
+
+    async def objects(self, prefix: str = "") -> list[str]:
+        """Keys in the personal bucket."""
+        s3 = await self.client("s3")
+        answer = await s3.list_objects_v2(Bucket=self.name("bucket", "personal"), Prefix=prefix)
+        return [item["Key"] for item in answer.get("Contents", [])]
+
+    async def waiting(self, queue: str) -> tuple[int, int]:
+        """Messages of a queue: visible, in flight."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        sqs = await self.client("sqs")
+        url = self.local.bound.queue_url(queue)
+        found = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names))["Attributes"]
+        return int(found[names[0]]), int(found[names[1]])
+
+    async def subscribe(self) -> Events:
+        """A queue that gets every file event from now on."""
+        sqs, sns = await self.client("sqs"), await self.client("sns")
+        url: str = (await sqs.create_queue(QueueName=f"{self.local.bound.place.prefix}-told"))["QueueUrl"]
+        arn = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"]))["Attributes"]["QueueArn"]
+        allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+        policy = {"Version": "2012-10-17", "Statement": [allow | {"Resource": arn}]}
+        await sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+        topic = self.local.bound.arn_of("topic", "file-events")
+        raw = {"RawMessageDelivery": "true"}
+        await sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes=raw)
+        return Events(sqs, url)
+
+    async def files(self) -> FilesTable:
+        """The files' table."""
+        return FilesTable(await self.client("dynamodb"), self.name("table", "files"))
+
+
+class Events:
+    """File events that a subscriber's queue received, by the file's id."""
+
+    def __init__(self, sqs: Any, url: str) -> None:
+        self._sqs = sqs
+        self._url = url
+        self.seen: list[dict[str, Any]] = []
+
+    async def take(self) -> int:
+        """Take what has come; how many events that makes in all."""
+        answer = await self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10)
+        for message in answer.get("Messages", []):
+            self.seen.append(json.loads(message["Body"]))
+            await self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+        return len(self.seen)
+
+    async def until(self, number: int, seconds: float = 30) -> list[dict[str, Any]]:
+        """The events, when there are so many of different ids."""
+
+        async def come() -> bool:
+            await self.take()
+            return len({event["event_id"] for event in self.seen}) >= number
+
+        await until(come, seconds)
+        return self.seen
+
+
+@dataclass
+class Herd:
+    """Photos that went into S3 behind the API's back, many at once, and what became of them."""
+
+    table: FilesTable
+    keys: Sequence[Any]
+
+    @classmethod
+    async def drive(cls, system: System, number: int, size: int = 30_000) -> Herd:
+        """Register and store photos of one owner."""
+        photos = [jpeg_of_size(n, 640, 480, size) for n in range(number)]
+        table, s3 = await system.files(), await system.client("s3")
+        promised = [Registration("p.jpg", len(d), "image/jpeg", sha256(d).hexdigest()) for d in photos]
+        files = await table.register(Owner(TENANT, "herd"), promised)
+        bucket = system.name("bucket", "personal")
+        for file, data in zip(files, photos, strict=True):
+            await s3.put_object(Bucket=bucket, Key=file.key.original, Body=data)
+        return cls(table, [file.key for file in files])
+
+    async def states(self) -> Counter[State]:
+        """How many are in which state."""
+        return Counter(file.state for file in await self.table.get_many(self.keys))
+
+    async def until_ready(self, number: int | None = None, seconds: float = 90) -> None:
+        """Wait until so many, or all, are READY."""
+        wanted = len(self.keys) if number is None else number
+
+        async def enough() -> bool:
+            return (await self.states())[State.READY] >= wanted
+
+        await until(enough, seconds)
+
+
+async def fetch(url: str) -> bytes:
+    """The bytes at a presigned URL."""
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.read()

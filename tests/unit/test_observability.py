@@ -1,0 +1,112 @@
+"""compose/: Prometheus scrapes, and the alerts and the dashboard ask for, what there is."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY, generate_latest
+
+import shoebox.metrics  # noqa: F401  # registers the domain's metrics
+from fleet.async_events import AsyncStatistics
+from fleet.gateway.authorizer_cache import CacheStatistics
+from fleet.gauges import show_gauges
+from fleet.metrics import Metrics
+from fleet.statistics import FleetStatistics
+from shoebox.stack import load_stack
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = ROOT / "compose"
+NAME = re.compile(r"\b(?:fleet|shoebox)_\w+")
+TYPE_LINE = re.compile(r"^# TYPE (\w+) (\w+)$", re.MULTILINE)
+
+
+def read(path: str) -> Any:
+    """A YAML file, or a JSON one, which is YAML too."""
+    return yaml.safe_load((COMPOSE / path).read_text(encoding="utf-8"))
+
+
+def panels() -> list[dict[str, Any]]:
+    """The dashboard's panels."""
+    found: list[dict[str, Any]] = json.loads((COMPOSE / "grafana/dashboards/shoebox.json").read_text())["panels"]
+    return found
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """Every expression in PromQL, with the name of its alert or panel."""
+    for group in read("alerts.yml")["groups"]:
+        for rule in group["rules"]:
+            yield rule["alert"], rule["expr"]
+    for panel in panels():
+        for target in panel["targets"]:
+            yield panel["title"], target["expr"]
+
+
+@pytest.fixture
+def series(tmp_path: Path) -> set[str]:
+    """The names of all series that the fleet and the functions may show."""
+    metrics = Metrics(tmp_path / "metrics")
+    show_gauges(metrics, lambda: FleetStatistics([], [], AsyncStatistics(0, 0, 0), CacheStatistics(0, 0, 0)))
+    text = (metrics.exposition() + generate_latest(REGISTRY)).decode()
+    return {name for family, kind in TYPE_LINE.findall(text) for name in names_of(family, kind)}
+
+
+def names_of(family: str, kind: str) -> set[str]:
+    """A family's series (Prometheus, "Metric types")."""
+    return {f"{family}_{part}" for part in ("bucket", "count", "sum")} if kind == "histogram" else {family}
+
+
+def unknown(expression: str, series: set[str]) -> set[str]:
+    """The metrics of ours that an expression asks for, and nobody shows."""
+    return set(NAME.findall(expression)) - series
+
+
+def test_every_metric_that_is_asked_for_exists(series: set[str]) -> None:
+    """Each alert and panel asks only for metrics that the code registers."""
+    assert {where: names for where, expression in expressions() if (names := unknown(expression, series))} == {}
+
+
+@pytest.mark.parametrize(
+    "slip", ["shoebox_photos", "fleet_gateway_seconds", "fleet_invocation_total", "fleet_waitings"]
+)
+def test_a_metric_that_does_not_exist_is_found(slip: str, series: set[str]) -> None:
+    """The check can fail: a counter without `_total`, a histogram without its part, names with a slip."""
+    assert unknown(f"sum by (function) (rate({slip}[1m]))", series) == {slip}
+
+
+def test_every_panel_and_alert_asks_for_something_of_ours() -> None:
+    """No expression slips through because none of its names was recognised; `up` is Prometheus's own."""
+    assert [where for where, expression in expressions() if not NAME.search(expression)] == ["FleetDown"]
+
+
+def test_containers_of_every_function_are_scraped() -> None:
+    """Prometheus looks up the name of each function of stack.yaml: a container service has its function's name."""
+    jobs = {job["job_name"]: job for job in read("prometheus.yml")["scrape_configs"]}
+    (lookup,) = jobs["functions"]["dns_sd_configs"]
+
+    assert set(lookup["names"]) == set(load_stack(ROOT / "stack.yaml").functions)
+
+
+def test_the_dashboard_refers_to_the_provisioned_data_source() -> None:
+    """Each panel and each of its targets has the uid of the data source that Grafana is given."""
+    (source,) = read("grafana/provisioning/datasources/prometheus.yaml")["datasources"]
+    uids = {part["datasource"]["uid"] for panel in panels() for part in (panel, *panel["targets"])}
+
+    assert uids == {source["uid"]}
+
+
+def test_no_panel_lies_on_another() -> None:
+    """Panels have ids and places of their own in Grafana's grid of 24 columns."""
+    cells = [
+        (x, y)
+        for place in (panel["gridPos"] for panel in panels())
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) < 24
+    assert len({panel["id"] for panel in panels()}) == len(panels())
