@@ -4,7 +4,6 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -12,11 +11,11 @@ import jwt
 import pytest
 from yarl import URL
 
-from fleet.local import Local, LocalSettings
+from fleet.local import Local
 from shoebox.keys import KeyPair, jwks
 from shoebox.tokens import mint_token
+from tests.e2e.conftest import Start
 
-ROOT = Path(__file__).parents[2]
 PHOTO = {"name": "a.jpg", "size": 5, "content_type": "image/jpeg", "sha256": "ab" * 32}
 PAIRS = {tenant: KeyPair.generate() for tenant in ("demo", "other")}
 STRANGER = KeyPair.generate()
@@ -47,17 +46,13 @@ class Service:
 
 
 @pytest.fixture
-async def service() -> AsyncIterator[Service]:
-    """A stack in memory with two tenants."""
-
-    async def publish(local: Local) -> None:
-        s3 = await local.clients.open("s3")
+async def service(start: Start) -> AsyncIterator[Service]:
+    """A stack with two tenants."""
+    async with start() as system, aiohttp.ClientSession() as session:
+        s3, bucket = await system.client("s3"), system.name("bucket", "public")
         for tenant, pair in PAIRS.items():
-            await s3.put_object(Bucket="shoebox-public", Key=f"keys/{tenant}.json", Body=jwks([pair]))
-
-    settings = LocalSettings(ROOT / "stack.yaml", ROOT, data_dir=None, emulator_port=0, gateway_port=0, control_port=0)
-    async with Local.start(settings, publish) as local, aiohttp.ClientSession() as session:
-        yield Service(local, session)
+            await s3.put_object(Bucket=bucket, Key=f"keys/{tenant}.json", Body=jwks([pair]))
+        yield Service(system.local, session)
 
 
 def token(pair: KeyPair = PAIRS["demo"], *, tenant: str = "demo", user: str = "anna") -> str:

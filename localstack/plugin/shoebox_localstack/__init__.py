@@ -1,0 +1,1 @@
+"""What LocalStack lacks to run Shoebox from package registries alone."""
