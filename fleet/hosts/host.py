@@ -17,6 +17,7 @@ from fleet.environments.process import Surroundings, start_process, variables
 from fleet.environments.runtime_api import PREFIX as RUNTIME
 from fleet.hosts.connection import FleetAway, FleetConnection, Joined
 from fleet.hosts.messages import Welcome, Word
+from fleet.hosts.reload import code_changed
 from fleet.hosts.terminal import start_in_terminal
 from fleet.metrics import forget_process
 from fleet.queues.polling import Backoff
@@ -31,7 +32,8 @@ class HostSettings:
     """What to run, for whom and where.
 
     `command` is the environment's program; with `terminal` it has this process's own terminal, for a debugger, instead
-    of a pipe. After a stop it may go on for `drain_seconds`.
+    of a pipe. With `reload` an environment is replaced when code under `task_root` changes. After a stop it may go on
+    for `drain_seconds`.
     """
 
     function: str
@@ -40,6 +42,7 @@ class HostSettings:
     metrics_dir: Path
     command: tuple[str, ...] = (sys.executable, "-m", "workers.runtime")
     terminal: bool = False
+    reload: bool = False
     environment: Mapping[str, str] | None = None
     drain_seconds: float = 12.0
 
@@ -94,7 +97,9 @@ class Host:
         self.state.identity = welcome.identity
         process = await self._start(welcome)
         _log.info("environment started", environment=welcome.identity, pid=process.pid)
-        obey = asyncio.create_task(self._obey(joined, process))
+        attendants = [asyncio.create_task(self._obey(joined, process))]
+        if self._settings.reload:
+            attendants.append(asyncio.create_task(self._replace_when_changed(process)))
         ended = asyncio.create_task(process.wait())
         try:
             status = await asyncio.shield(ended)
@@ -103,7 +108,8 @@ class Host:
             await ended
             raise
         finally:
-            obey.cancel()
+            for attendant in attendants:
+                attendant.cancel()
             if process.pid is not None:
                 forget_process(process.pid, self._settings.metrics_dir)
         _log.info("environment ended", environment=welcome.identity, status=status)
@@ -132,6 +138,12 @@ class Host:
                 return
             self.state.ready = True
         await self._end(process, joined.welcome.stop_seconds)
+
+    async def _replace_when_changed(self, process: Process) -> None:
+        await code_changed(self._settings.task_root)
+        _log.info("code changed", environment=self.state.identity)
+        self._backoff.reset()
+        await self._end(process, self._settings.drain_seconds)
 
     async def _end(self, process: Process, seconds: float) -> None:
         self.state.ready = False

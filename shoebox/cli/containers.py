@@ -38,6 +38,10 @@ def up(
         list[str] | None,
         typer.Option(envvar="COMPOSE_PROFILES", help="Also: metrics, load.", show_default=False),
     ] = None,
+    reload: Annotated[
+        bool,
+        typer.Option("--reload", envvar="SHOEBOX_RELOAD", help="Source changes reach the functions as you save them."),
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -46,6 +50,7 @@ def up(
     [bold]Examples[/bold]
       shoebox containers up
       shoebox containers up --scale ingest=3 --profile metrics
+      shoebox containers up --reload
 
     It is `docker compose up --build --wait`, with a look at this machine before, and at the culprit's log after.
     Exit code 0: all are healthy. 5: something is missing, a port is taken, or a container did not become healthy.
@@ -58,7 +63,8 @@ def up(
     with explained():
         _check_stack()
         _check_ports(engine)
-    arguments = [word for name in profile or () for word in ("--profile", name)]
+    arguments = ["--file", "compose.yaml", "--file", "compose/reload.yaml"] if reload else []
+    arguments += [word for name in profile or () for word in ("--profile", name)]
     scales = [word for text in scale or () for word in ("--scale", text)]
     _compose(engine, *arguments, "up", "--build", "--wait", "--remove-orphans", *scales)
     found = _addresses(engine)
@@ -67,9 +73,7 @@ def up(
         return
     for name in ("gallery", "docs", "metrics", "emulator"):
         output.line(f"{name.capitalize():<9} {found[name]}")
-    output.say(
-        "[dim]Logs: docker compose logs -f. Source changes: docker compose watch. End: shoebox containers down[/dim]"
-    )
+    output.say("[dim]Logs: docker compose logs -f. End: shoebox containers down[/dim]")
 
 
 @app.command()

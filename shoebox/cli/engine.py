@@ -14,7 +14,7 @@ from pathlib import Path
 from shoebox.cli.exits import CliError, Exit
 
 _SECONDS = 20
-_COMPOSE = (2, 24)  # the first that knows all of compose.yaml: watch with sync+restart
+_COMPOSE = (2, 24)  # the first that knows all of compose.yaml
 _BUILDKIT_API = (1, 39)  # the first engine that may build with BuildKit
 
 

@@ -31,6 +31,9 @@ def host(
         int, typer.Option(min=0, max=65_535, envvar="SHOEBOX_STATUS_PORT", help="Port of /healthz and /metrics.")
     ] = 0,
     bind: Bind = "127.0.0.1",
+    reload: Annotated[
+        bool, typer.Option("--reload", envvar="SHOEBOX_RELOAD", help="Start anew when the function's code changes.")
+    ] = False,
     metrics: Annotated[
         Path | None,
         typer.Option(
@@ -51,6 +54,7 @@ def host(
     Exit code 0: stopped as asked; running invocations could finish. 5: the fleet has no work for it.
     """
     import tempfile
+    from dataclasses import replace
 
     from fleet.hosts.connection import NotJoinable
     from fleet.hosts.host import HostSettings
@@ -62,9 +66,9 @@ def host(
 
     configure_logging()
     with explained(), tempfile.TemporaryDirectory(prefix="shoebox-metrics-") as folder:
-        settings = HostSettings(function, fleet, ROOT, metrics or Path(folder))
+        settings = HostSettings(function, fleet, ROOT, metrics or Path(folder), reload=reload)
         if command:
-            settings = HostSettings(function, fleet, ROOT, metrics or Path(folder), tuple(command), terminal=True)
+            settings = replace(settings, command=tuple(command), terminal=True)
         try:
             run(_host(settings, bind, status_port))
         except KeyboardInterrupt:

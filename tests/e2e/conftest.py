@@ -14,10 +14,11 @@ import pytest
 
 from fleet.emulator import Emulator
 from fleet.local import Local, LocalSettings
-from tests.e2e.system import ROOT, System
+from shoebox.keys import KeyPair
+from tests.e2e.system import ROOT, LocalSystem
 
 EMULATORS = ("embedded", "localstack")
-Start = Callable[..., AbstractAsyncContextManager[System]]
+Start = Callable[..., AbstractAsyncContextManager[LocalSystem]]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -54,7 +55,7 @@ def start(emulator_url: str) -> Start:
     prefix = f"e2e-{uuid.uuid4().hex[:8]}"
 
     @asynccontextmanager
-    async def starting(stack: Path = ROOT / "stack.yaml", **changes: Any) -> AsyncIterator[System]:
+    async def starting(stack: Path = ROOT / "stack.yaml", **changes: Any) -> AsyncIterator[LocalSystem]:
         settings = LocalSettings(
             stack_file=stack,
             task_root=ROOT,
@@ -66,13 +67,12 @@ def start(emulator_url: str) -> Start:
             endpoint_url=emulator_url,
             **changes,
         )
-        system: list[System] = []
+        key = KeyPair.generate()
 
         async def publish(local: Local) -> None:
-            system[:] = system or [System(local)]
-            await system[0].publish_key()
+            await LocalSystem("", local.bound, local.clients, key, local=local).publish_key()
 
-        async with Local.start(settings, publish):
-            yield system[0]
+        async with Local.start(settings, publish) as local:
+            yield LocalSystem(local.fleet.gateway_url, local.bound, local.clients, key, local=local)
 
     return starting

@@ -17,11 +17,14 @@ from typing import Any
 import aiohttp
 
 from fleet.local import Local
+from fleet.queues.event_source import MappingStatistics
+from shoebox.aws import Clients
 from shoebox.client.api import Api, open_api
 from shoebox.client.records import Record
 from shoebox.client.uploads import Uploader, UploadSettings
 from shoebox.files import Owner, Registration, State
 from shoebox.keys import KeyPair, jwks
+from shoebox.place import BoundStack
 from shoebox.ports.files_table import FilesTable
 from shoebox.samples import jpeg_of_size
 from shoebox.tokens import mint_token
@@ -74,19 +77,21 @@ async def until(look: Callable[[], Awaitable[Any]], seconds: float) -> Any:
 
 @dataclass
 class System:
-    """A stack with the demo tenant's key; its parts by their physical names."""
+    """A stack with the demo tenant's key; its parts by their physical names. `clients` may do anything."""
 
-    local: Local
+    gateway_url: str
+    bound: BoundStack
+    clients: Clients
     key: KeyPair = field(default_factory=KeyPair.generate)
 
     async def publish_key(self) -> None:
         """Put the tenant's public key where the authorizer looks."""
-        s3 = await self.local.clients.open("s3")
+        s3 = await self.client("s3")
         await s3.put_object(Bucket=self.name("bucket", "public"), Key=f"keys/{TENANT}.json", Body=jwks([self.key]))
 
     def name(self, kind: str, name: str) -> str:
         """A physical name."""
-        return self.local.bound.name_of(kind, name)
+        return self.bound.name_of(kind, name)
 
     def token(self, user: str = "anna") -> str:
         """A token for ten minutes."""
@@ -95,7 +100,7 @@ class System:
     @asynccontextmanager
     async def api(self, user: str = "anna") -> AsyncIterator[Api]:
         """The HTTP API as a user of the shop."""
-        async with open_api(self.local.fleet.gateway_url, self.token(user)) as api:
+        async with open_api(self.gateway_url, self.token(user)) as api:
             yield api
 
     async def upload(self, *paths: Path, user: str = "anna", wait: bool = True) -> list[Record]:
@@ -105,7 +110,7 @@ class System:
 
     async def client(self, service: str) -> Any:
         """An AWS client that may do anything."""
-        return await self.local.clients.open(service)
+        return await self.clients.open(service)
 
     async def objects(self, prefix: str = "") -> list[str]:
         """Keys in the personal bucket."""
@@ -117,19 +122,19 @@ class System:
         """Messages of a queue: visible, in flight."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         sqs = await self.client("sqs")
-        url = self.local.bound.queue_url(queue)
+        url = self.bound.queue_url(queue)
         found = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names))["Attributes"]
         return int(found[names[0]]), int(found[names[1]])
 
     async def subscribe(self) -> Events:
         """A queue that gets every file event from now on."""
         sqs, sns = await self.client("sqs"), await self.client("sns")
-        url: str = (await sqs.create_queue(QueueName=f"{self.local.bound.place.prefix}-told"))["QueueUrl"]
+        url: str = (await sqs.create_queue(QueueName=f"{self.bound.place.prefix}-told"))["QueueUrl"]
         arn = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"]))["Attributes"]["QueueArn"]
         allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
         policy = {"Version": "2012-10-17", "Statement": [allow | {"Resource": arn}]}
         await sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
-        topic = self.local.bound.arn_of("topic", "file-events")
+        topic = self.bound.arn_of("topic", "file-events")
         raw = {"RawMessageDelivery": "true"}
         await sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes=raw)
         return Events(sqs, url)
@@ -164,6 +169,18 @@ class Events:
 
         await until(come, seconds)
         return self.seen
+
+
+@dataclass
+class LocalSystem(System):
+    """A stack that runs in this process, where its fleet can be looked into."""
+
+    local: Local = field(kw_only=True)
+
+    def mapping(self, function: str) -> MappingStatistics:
+        """What the function's event source mapping has done so far."""
+        found = next(m for m in self.local.fleet.mappings if m.settings.function == function)
+        return found.statistics()
 
 
 @dataclass

@@ -6,12 +6,12 @@ import psutil
 
 from shoebox.files import State
 from tests.e2e.conftest import Start
-from tests.e2e.system import IMPATIENT, Herd, System, changed_stack
+from tests.e2e.system import IMPATIENT, Herd, LocalSystem, changed_stack
 
 PHOTOS = 60
 
 
-def ingest_processes(system: System) -> list[psutil.Process]:
+def ingest_processes(system: LocalSystem) -> list[psutil.Process]:
     """The execution environments of `ingest` that live."""
     children = psutil.Process().children(recursive=True)
     return [p for p in children if _variable(p, "AWS_LAMBDA_FUNCTION_NAME") == system.name("function", "ingest")]

@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from PIL import Image
 
+from fleet.provision import RoleSource
 from fleet.queues.overview import dead_letters_of, queue_state
 from fleet.queues.redrive import redrive
 from shoebox.aws import Clients
@@ -66,8 +67,7 @@ async def test_duplicate_events_change_nothing(start: Start, tmp_path: Path) -> 
         await _tell_again(system, key, times=3)
 
         async def all_done() -> bool:
-            mapping = next(m for m in system.local.fleet.mappings if m.settings.function == "ingest")
-            return mapping.statistics().deleted >= 4 and await system.waiting("uploads") == (0, 0)
+            return system.mapping("ingest").deleted >= 4 and await system.waiting("uploads") == (0, 0)
 
         await until(all_done, 60)
         async with system.api() as api:
@@ -84,7 +84,7 @@ async def _tell_again(system: System, key: str, times: int) -> None:
     record = {"eventTime": at, "eventName": "ObjectCreated:Put", "s3": {"bucket": bucket, "object": {"key": key}}}
     entries = [{"Id": str(n), "MessageBody": json.dumps({"Records": [record]})} for n in range(times)]
     sqs = await system.client("sqs")
-    await sqs.send_message_batch(QueueUrl=system.local.bound.queue_url("uploads"), Entries=entries)
+    await sqs.send_message_batch(QueueUrl=system.bound.queue_url("uploads"), Entries=entries)
 
 
 WRONG_TABLE = Change(
@@ -109,7 +109,7 @@ async def test_dead_letters_are_redriven_when_the_fault_is_mended(start: Start, 
         system.key = key
         await system.publish_key()
         sqs = await system.client("sqs")
-        queues = [await queue_state(sqs, system.name("queue", name)) for name in system.local.bound.stack.queues]
+        queues = [await queue_state(sqs, system.name("queue", name)) for name in system.bound.stack.queues]
         dead = dead_letters_of(queues, system.name("queue", "uploads-dead"))
         assert dead is not None
         assert await redrive(sqs, dead) == 3
@@ -188,14 +188,14 @@ async def test_a_function_can_do_what_it_is_granted_and_no_more(start: Start, tm
         [record] = await system.upload(photo(tmp_path, "a.jpg"), wait=False)
 
         async def kept() -> bool:
-            return any(m.statistics().kept for m in system.local.fleet.mappings if m.settings.function == "ingest")
+            return system.mapping("ingest").kept > 0
 
         await until(kept, 60)
         async with system.api() as api:
             assert (await api.file(str(record.file_id)))["state"] == "REGISTERED"
-        ingest = (await system.local.fleet._credentials.get("ingest")).keys
+        role = (await RoleSource(system.bound, system.clients)("ingest")).keys
         aws = AwsSettings(endpoint_url=system.local.endpoint_url)
-        async with Clients(aws, ingest) as clients:
+        async with Clients(aws, role) as clients:
             s3 = await clients.open("s3")
             with pytest.raises(ClientError, match="AccessDenied"):
                 await s3.put_object(Bucket=system.name("bucket", "personal"), Key="renditions/x", Body=b"x")

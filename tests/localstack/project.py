@@ -1,0 +1,129 @@
+"""The stack of compose.yaml under a name and ports of its own, beside whatever else runs on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from fleet.emulator import ROOT as ADMINISTRATOR
+from fleet.local import emulated_place
+from shoebox.aws import Clients
+from shoebox.cli.engine import Engine
+from shoebox.config import AwsSettings
+from shoebox.keys import KeyPair
+from shoebox.place import bind
+from shoebox.stack import load_stack
+from tests.e2e.system import ROOT, System
+
+PORTS = (
+    "SHOEBOX_PORT",
+    "SHOEBOX_EMULATOR_PORT",
+    "SHOEBOX_CONTROL_PORT",
+    "SHOEBOX_PROMETHEUS_PORT",
+    "SHOEBOX_GRAFANA_PORT",
+    "SHOEBOX_LOCUST_PORT",
+)
+IMAGES = {
+    "SHOEBOX_IMAGE": "shoebox:test",
+    "SHOEBOX_LOCALSTACK_IMAGE": "shoebox-localstack:test",
+    "SHOEBOX_LOAD_IMAGE": "shoebox-load:test",
+}
+BUILD_SECONDS = 1500
+MINUTES = 300
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody has at this moment."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A compose project: `docker compose` with its name, its ports and its stack.yaml."""
+
+    name: str
+    environment: dict[str, str]
+    stack: Path
+    folder: Path = ROOT
+
+    @classmethod
+    def named(cls, name: str, stack: Path = ROOT / "stack.yaml", folder: Path = ROOT) -> Project:
+        """A project with free ports."""
+        ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
+        environment = {"COMPOSE_PROJECT_NAME": name, "SHOEBOX_STACK": str(stack), **ports, **IMAGES}
+        return cls(name, environment, stack, folder)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine with the project's variables."""
+        return Engine(self.folder, environment={**os.environ, "DOCKER_BUILDKIT": "1", **self.environment})
+
+    def compose(self, *arguments: str, seconds: float = MINUTES) -> subprocess.CompletedProcess[str]:
+        """Run `docker compose`, whatever comes of it."""
+        return self.engine.run("compose", *arguments, seconds=seconds)
+
+    def must(self, *arguments: str, seconds: float = MINUTES) -> str:
+        """Run `docker compose`, which must succeed; what it printed."""
+        ended = self.compose(*arguments, seconds=seconds)
+        assert ended.returncode == 0, ended.stderr[-3000:] + self.compose("logs", "--tail", "20").stdout[-5000:]
+        return ended.stdout
+
+    def up(self, *arguments: str) -> None:
+        """Everything, until all is healthy."""
+        self.must("up", "--build", "--wait", *arguments, seconds=BUILD_SECONDS)
+
+    def containers(self, service: str = "") -> list[dict[str, Any]]:
+        """The running containers, as `docker inspect` shows them."""
+        ids = self.must("ps", "--quiet", *([service] if service else [])).split()
+        return list(json.loads(self.engine.run("inspect", *ids).stdout)) if ids else []
+
+    def logs(self, service: str) -> list[dict[str, Any]]:
+        """The JSON lines that a service has printed."""
+        lines = self.must("logs", "--no-log-prefix", "--no-color", service).splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def url(self, variable: str) -> str:
+        """An address on 127.0.0.1."""
+        return f"http://127.0.0.1:{self.environment[variable]}"
+
+    def left(self) -> str:
+        """Containers, volumes and networks with the project's label: what `down` must not leave."""
+        label = f"label=com.docker.compose.project={self.name}"
+        found = [
+            self.engine.run("ps", "--all", "--quiet", "--filter", label),
+            self.engine.run("volume", "ls", "--quiet", "--filter", label),
+            self.engine.run("network", "ls", "--quiet", "--filter", label),
+        ]
+        return "".join(each.stdout for each in found)
+
+    @asynccontextmanager
+    async def system(self) -> AsyncIterator[System]:
+        """The running stack as clients and operators meet it, with the demo tenant's key from its volume."""
+        pem = self.must("run", "--rm", "--entrypoint", "cat", "token", "/var/lib/shoebox/keys/demo.pem")
+        gateway, emulator = self.url("SHOEBOX_PORT"), self.url("SHOEBOX_EMULATOR_PORT")
+        bound = bind(load_stack(self.stack), emulated_place(emulator, gateway_url=gateway))
+        async with Clients(AwsSettings(endpoint_url=emulator), ADMINISTRATOR) as clients:
+            yield System(gateway, bound, clients, KeyPair.of(load_pem_private_key(pem.encode(), None)))
+
+
+@contextmanager
+def project(name: str, stack: Path = ROOT / "stack.yaml", folder: Path = ROOT) -> Iterator[Project]:
+    """A project that leaves nothing behind."""
+    made = Project.named(name, stack, folder)
+    try:
+        yield made
+    finally:
+        made.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "20")

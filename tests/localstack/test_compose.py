@@ -1,0 +1,207 @@
+"""compose.yaml as a developer uses it: up, upload, scale, trouble, down."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from shoebox.client.records import Outcome
+from tests.e2e.system import IMPATIENT, Change, changed_stack, fetch, photo, until
+from tests.localstack.project import BUILD_SECONDS, ROOT, Project, project
+
+PHOTOS = 120
+SERVICES = {"localstack", "fleet", "api", "authorizer", "ingest", "cleanup"}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stack.yaml whose messages come back soon."""
+    return changed_stack(tmp_path_factory.mktemp("stack"), *IMPATIENT)
+
+
+@pytest.fixture(scope="module")
+def up(stack: Path) -> Iterator[Project]:
+    """The stack in containers, for all tests of this module."""
+    with project("shoebox-test", stack) as running:
+        running.up()
+        yield running
+
+
+def test_everything_is_healthy_and_closed(up: Project) -> None:
+    """Each service runs as nobody special, within a memory limit, and is published on 127.0.0.1 alone if at all."""
+    containers = {c["Config"]["Labels"]["com.docker.compose.service"]: c for c in up.containers()}
+
+    assert set(containers) == SERVICES
+    for name, container in containers.items():
+        assert container["State"]["Health"]["Status"] == "healthy", name
+        assert container["HostConfig"]["Memory"] > 0, name
+        assert container["Config"]["User"] not in ("", "root", "0"), name
+        published = container["NetworkSettings"]["Ports"] or {}
+        hosts = {binding["HostIp"] for bindings in published.values() for binding in bindings or []}
+        assert hosts <= {"127.0.0.1"}, name
+        assert not any("CERT_FILE" in variable or "PIP_CERT" in variable for variable in container["Config"]["Env"]), (
+            name
+        )
+    published = {name for name, c in containers.items() if any((c["NetworkSettings"]["Ports"] or {}).values())}
+    assert published == {"localstack", "fleet"}
+
+
+async def test_the_gallery_works(up: Project, tmp_path: Path) -> None:
+    """`docker compose run --rm token` gives a link; with its token a page's origin may upload and see its photo."""
+    link = up.must("run", "--rm", "token").strip()
+    gallery, _, token = link.partition("#token=")
+    assert gallery == f"{up.url('SHOEBOX_PORT')}/"
+    async with up.system() as system, aiohttp.ClientSession() as browser:
+        async with browser.get(gallery) as page:
+            assert (page.status, page.content_type) == (200, "text/html")
+        data = photo(tmp_path, "a.jpg").read_bytes()
+        promise = {"name": "a.jpg", "size": len(data), "content_type": "image/jpeg"}
+        promise |= {"sha256": sha256(data).hexdigest()}
+        headers = {"authorization": f"Bearer {token}"}
+        async with browser.post(f"{gallery}v1/files", json={"files": [promise]}, headers=headers) as answer:
+            [entry] = (await answer.json())["files"]
+        upload = entry["upload"]
+        origin = {"Origin": gallery.rstrip("/"), "Sec-Fetch-Mode": "cors"}
+        sent = {k: v for k, v in upload["headers"].items() if k != "content-length"} | origin
+        async with browser.put(upload["url"], data=data, headers=sent) as put:
+            assert (put.status, put.headers["Access-Control-Allow-Origin"]) == (200, origin["Origin"])
+
+        async def ready() -> dict[str, object] | None:
+            async with browser.get(f"{gallery}v1/files/{entry['file_id']}", headers=headers) as answer:
+                file: dict[str, object] = await answer.json()
+                return file if file["state"] == "READY" else None
+
+        file = await until(ready, 60)
+        assert (await fetch(file["renditions"][2]["url"]))[:2] == b"\xff\xd8"
+        asks = {"Origin": "http://evil.example", "Access-Control-Request-Method": "PUT"}
+        async with browser.options(upload["url"], headers=asks) as preflight:
+            assert "Access-Control-Allow-Origin" not in preflight.headers
+        assert system.bound.place.prefix == "shoebox"
+
+
+async def test_a_worker_killed_under_load_loses_nothing(up: Project, tmp_path: Path) -> None:
+    """Ingest is scaled from one to three under load, one is killed in mid-batch: every photo is READY exactly once."""
+    photos = [photo(tmp_path / "photos", f"{n}.jpg", seed=n, size=120_000) for n in range(PHOTOS)]
+    async with up.system() as system:
+        events = await system.subscribe()
+        uploading = asyncio.create_task(system.upload(*photos))
+
+        async def told(number: int) -> None:
+            async def enough() -> bool:
+                return await events.take() >= number
+
+            await until(enough, 120)
+
+        await told(5)
+        await asyncio.to_thread(up.must, "up", "-d", "--no-deps", "--no-recreate", "--scale", "ingest=3", "ingest")
+        joined = len(up.containers("ingest"))
+        await told(len(events.seen) + 10)
+        victim = up.containers("ingest")[0]["Id"]
+        await asyncio.to_thread(up.engine.run, "kill", "--signal", "KILL", victim)
+        at_the_kill = len(events.seen)
+        records = await uploading
+        seen = await events.until(PHOTOS, 60)
+
+        assert joined == 3
+        assert at_the_kill < PHOTOS, "the kill came too late to prove anything"
+        cut_off = [line for line in up.logs("fleet") if line["event"] == "environment ended"]
+        assert sum(line["invocations"] for line in cut_off) >= 1, "no batch was cut off"
+        assert {record.outcome for record in records} == {Outcome.READY}
+        assert len({event["event_id"] for event in seen}) == len({event["file_id"] for event in seen}) == PHOTOS
+        assert {event["event"] for event in seen} == {"file.ready"}
+        assert await system.waiting("uploads-dead") == (0, 0)
+
+
+async def test_localstack_killed_and_back(up: Project, tmp_path: Path) -> None:
+    """While LocalStack is away the API says so; when it is back, empty, all is made again and photos become READY."""
+    async with up.system() as system, aiohttp.ClientSession() as http:
+        up.must("kill", "localstack")
+        async with http.get(f"{system.gateway_url}/healthz") as answer:
+            assert answer.status == 503
+        up.must("up", "-d", "--no-deps", "--wait", "localstack")
+
+        async def well() -> bool:
+            async with http.get(f"{system.gateway_url}/healthz") as answer:
+                restored = any(line["event"] == "endpoint.restored" for line in up.logs("fleet"))
+                return restored and answer.status == 200
+
+        await until(well, 60)
+        [record] = await system.upload(photo(tmp_path, "after.jpg", seed=77))
+        assert record.outcome is Outcome.READY
+
+
+async def test_a_fleet_that_restarts_is_joined_again(up: Project, tmp_path: Path) -> None:
+    """Functions wait for the fleet and join it again; their containers go on."""
+    before = {c["Id"]: c["State"]["StartedAt"] for c in up.containers("api")}
+    up.must("restart", "fleet")
+    up.must("up", "-d", "--no-deps", "--no-recreate", "--wait", "fleet", "api", "authorizer", "ingest")
+    async with up.system() as system:
+        [record] = await system.upload(photo(tmp_path, "again.jpg", seed=78))
+
+    assert record.outcome is Outcome.READY
+    assert {c["Id"]: c["State"]["StartedAt"] for c in up.containers("api")} == before
+
+
+def test_a_wrong_stack_is_one_clear_message(tmp_path: Path) -> None:
+    """`up` ends with a failure, and provision's log says what is wrong and where."""
+    wrong = changed_stack(tmp_path, Change(r"memory: 2048", "memory: lots"))
+    with project("shoebox-wrong", wrong) as broken:
+        ended = broken.compose("up", "--build", "--wait")
+        said = broken.must("logs", "--no-log-prefix", "provision")
+
+    assert ended.returncode != 0
+    assert "provision" in ended.stderr
+    assert said.count("✗") == 1
+    assert "functions.ingest.memory" in said
+    assert "Traceback" not in said
+
+
+def test_down_leaves_nothing(stack: Path) -> None:
+    """No container, volume or network stays."""
+    with project("shoebox-down", stack) as short:
+        short.must("up", "--build", "-d", "localstack", "provision")
+        assert short.left()
+        short.must("down", "--volumes")
+        assert short.left() == ""
+
+
+def checkout(folder: Path) -> Path:
+    """A copy of the project's own files, to change them."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target)
+    return folder
+
+
+async def test_a_source_change_reaches_the_function_in_seconds(tmp_path: Path) -> None:
+    """With compose/reload.yaml a file that is saved is what the function runs, without a new image or container."""
+    folder = checkout(tmp_path / "checkout")
+    source = folder / "shoebox" / "config.py"
+    with project("shoebox-reload", folder / "stack.yaml", folder) as reloading:
+        files = ["--file", "compose.yaml", "--file", "compose/reload.yaml"]
+        reloading.must(*files, "up", "--build", "--wait", seconds=BUILD_SECONDS)
+        url = f"{reloading.url('SHOEBOX_PORT')}/v1/limits"
+        async with aiohttp.ClientSession() as http:
+
+            async def most_files() -> int:
+                async with http.get(url) as answer:
+                    return int((await answer.json())["max_batch"]) if answer.status == 200 else 0
+
+            assert await most_files() == 100
+            source.write_text(re.sub("(max_batch: .*default=)100", r"\g<1>99", source.read_text()))
+
+            async def changed() -> bool:
+                return await most_files() == 99
+
+            await until(changed, 15)
