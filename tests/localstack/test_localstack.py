@@ -1,0 +1,105 @@
+"""LocalStack's own container: closed, checked, and gone for a while in the middle of the work."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from fleet.local import Local, LocalSettings
+from shoebox.client.records import Outcome
+from shoebox.files import State
+from tests.e2e.system import IMPATIENT, ROOT, Herd, LocalSystem, changed_stack, photo, until
+from tests.localstack.container import ENGINE, LocalStackContainer, localstack
+from tests.localstack.project import free_ports
+
+PHOTOS = 40
+
+
+@pytest.fixture(scope="module")
+def container(localstack_image: str) -> Iterator[LocalStackContainer]:
+    """A LocalStack of this module's own, whose port outlives a restart."""
+    with localstack(localstack_image, free_ports(1)[0]) as running:
+        yield running
+
+
+@asynccontextmanager
+async def stack_on(container: LocalStackContainer, folder: Path) -> AsyncIterator[LocalSystem]:
+    """A stack whose messages come back soon, with its functions as processes here."""
+    settings = LocalSettings(
+        stack_file=changed_stack(folder, *IMPATIENT),
+        task_root=ROOT,
+        data_dir=None,
+        gateway_port=0,
+        control_port=0,
+        endpoint_url=container.get_url(),
+    )
+    systems: list[LocalSystem] = []
+
+    async def publish(local: Local) -> None:
+        systems.append(LocalSystem("", local.bound, local.clients, local=local))
+        systems[-1].key = systems[0].key
+        await systems[-1].publish_key()
+
+    async with Local.start(settings, publish) as local:
+        systems[0].gateway_url = local.fleet.gateway_url
+        yield systems[0]
+
+
+def test_the_container_is_nobody_special(container: LocalStackContainer) -> None:
+    """It runs without rights, published on 127.0.0.1 alone, with signatures checked and nothing that phones out."""
+    [facts] = json.loads(ENGINE.run("inspect", container.get_wrapped_container().id).stdout)
+    variables = dict(line.split("=", 1) for line in facts["Config"]["Env"])
+
+    assert facts["Config"]["User"] not in ("", "root", "0")
+    assert [b["HostIp"] for bs in facts["NetworkSettings"]["Ports"].values() for b in bs] == ["127.0.0.1"]
+    assert variables["S3_SKIP_SIGNATURE_VALIDATION"] == "0"
+    assert variables["DISABLE_EVENTS"] == "1"
+    assert "LOCALSTACK_AUTH_TOKEN" not in variables
+
+
+async def test_localstack_held_in_mid_batch_loses_nothing(container: LocalStackContainer, tmp_path: Path) -> None:
+    """LocalStack answers nobody for longer than a batch may take, and kept everything: every photo becomes READY."""
+    async with stack_on(container, tmp_path) as system:
+        events = await system.subscribe()
+        herd = await Herd.drive(system, PHOTOS)
+        await herd.until_ready(3, 60)
+        before = system.mapping("ingest")
+        container.get_wrapped_container().pause()
+        try:
+            await asyncio.sleep(4)  # twice what the function may take: whatever was at work is over
+        finally:
+            container.get_wrapped_container().unpause()
+        ready = (await herd.states())[State.READY]
+        await herd.until_ready(seconds=90)
+
+        assert before.batches > 0, "no batch was at work when LocalStack stopped"
+        assert ready < PHOTOS, "it stopped too late to prove anything"
+        told = await events.until(PHOTOS)
+        assert len({event["event_id"] for event in told}) == PHOTOS
+        assert await system.waiting("uploads-dead") == (0, 0)
+
+
+async def test_localstack_killed_comes_back_whole(container: LocalStackContainer, tmp_path: Path) -> None:
+    """Killed, LocalStack has forgotten all; the stack makes it again, takes new credentials, and goes on."""
+    async with stack_on(container, tmp_path) as system:
+        [first] = await system.upload(photo(tmp_path, "before.jpg", seed=1))
+        environments = {pool: p.statistics().started for pool, p in system.local.fleet.pools.items()}
+        made_before = system.local.report
+        container.get_wrapped_container().kill()
+        container.get_wrapped_container().start()
+
+        async def made_again() -> bool:
+            return system.local.report is not made_before
+
+        await until(made_again, 60)
+        [second] = await system.upload(photo(tmp_path, "after.jpg", seed=2))
+
+        assert (first.outcome, second.outcome) == (Outcome.READY, Outcome.READY)
+        started = {pool: p.statistics().started for pool, p in system.local.fleet.pools.items()}
+        assert all(started[name] > environments[name] for name in ("api", "ingest"))
+        assert len(await system.objects("originals/")) == 1
