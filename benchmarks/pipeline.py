@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -113,8 +113,13 @@ def print_memory(usage: Sequence[Usage]) -> None:
 
 async def shoebox_round(stack: Stack, photos: Sequence[Path]) -> Round:
     """Upload the photos through the public API and wait until each is READY."""
-    before = _ingest_cpu(stack)
-    async with open_api(stack.addresses["url"], stack.addresses["token"], connections=64) as api:
+    return await upload_round(stack.addresses, photos, lambda: _ingest_cpu(stack))
+
+
+async def upload_round(addresses: Mapping[str, Any], photos: Sequence[Path], cpu: Callable[[], float]) -> Round:
+    """The same for any Shoebox at `addresses`; `cpu` tells the seconds that its workers have used so far."""
+    before = cpu()
+    async with open_api(addresses["url"], addresses["token"], connections=64) as api:
         settings = UploadSettings(concurrency=UPLOADS_AT_ONCE)
         report = await Uploader(api, await api.limits(), settings).run(photos)
         ids = [record.file_id for record in report.records if record.file_id]
@@ -130,7 +135,7 @@ async def shoebox_round(stack: Stack, photos: Sequence[Path]) -> Round:
         photos=len(files),
         seconds=(max(finished) - min(registered)).total_seconds(),
         milliseconds=[(b - a).total_seconds() * 1000 for a, b in zip(registered, finished, strict=True)],
-        cpu_seconds=_ingest_cpu(stack) - before,
+        cpu_seconds=cpu() - before,
     )
 
 

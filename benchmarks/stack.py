@@ -37,8 +37,8 @@ class Stack:
 
 
 @contextmanager
-def running_stack() -> Iterator[Stack]:
-    """Start a stack, wait until it is ready, and stop it at the end."""
+def running_stack(*options: str) -> Iterator[Stack]:
+    """Start a stack with more options of `shoebox up`, wait until it is ready, and stop it at the end."""
     with TemporaryDirectory(prefix="shoebox-bench-") as folder:
         command = [
             Path(sys.prefix, "bin/shoebox"),
@@ -48,6 +48,7 @@ def running_stack() -> Iterator[Stack]:
             "--json",
             "--data",
             f"{folder}/data",
+            *options,
         ]
         log = Path(folder, "up.log")
         with log.open("wb") as talk, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=talk) as up:

@@ -133,9 +133,10 @@ class Environment:
         self.settled.set()
 
     def drain(self) -> None:
-        """Take no more invocations."""
+        """Take no more invocations; one that was starting will not be ready any more."""
         if self.state is not State.ENDED:
             self.state = State.DRAINING
+        self.settled.set()
         self._drain()
 
     def end(self) -> list[Invocation]:

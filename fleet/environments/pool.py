@@ -75,7 +75,6 @@ class Pool:
             self._settle(waiting, results.exited(waiting.request_id, 0), "stopped")
         for environment in self._environments.values():
             environment.drain()
-            environment.settled.set()
             environment.drained.set()
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -96,6 +95,11 @@ class Pool:
     def environment(self, identity: str) -> Environment | None:
         """One of the environments that have not ended."""
         return self._environments.get(identity)
+
+    @property
+    def stopping(self) -> bool:
+        """It runs nothing more, and nobody may join."""
+        return self._closing.is_set()
 
     def join(self, launch: Launch) -> Environment:
         """Take in an environment that nobody here asked for; `launch` gives its process."""

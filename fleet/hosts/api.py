@@ -15,7 +15,18 @@ from fleet.environments.scheduler import State
 from fleet.functions import FunctionSpec
 from fleet.hosts.messages import PREFIX, Welcome, Word
 from fleet.hosts.remote import LOST, RemoteProcess
-from fleet.http.asgi import Receive, Response, Scope, Send, header, json_response, read_body, respond
+from fleet.http.asgi import (
+    BodyTooLarge,
+    Disconnected,
+    Receive,
+    Response,
+    Scope,
+    Send,
+    header,
+    json_response,
+    read_body,
+    respond,
+)
 from fleet.settings import FleetSettings
 from shoebox.place import Place
 from shoebox.telemetry import get_logger
@@ -72,6 +83,9 @@ class HostApi:
             except CredentialsError as error:
                 await respond(send, _refusal(503, str(error)))
                 return
+            if pool.stopping:  # its end would wait for an environment that comes now
+                await respond(send, _refusal(503, "The fleet is ending."))
+                return
             await self._accompany(pool, credentials, receive, send)
 
     async def _accompany(self, pool: Pool, credentials: RoleCredentials, receive: Receive, send: Send) -> None:
@@ -121,7 +135,7 @@ class HostApi:
             return _refusal(404, "No such environment.")
         try:
             status = int(orjson.loads(await read_body(scope, receive, _EXIT_BODY))["status"])
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, BodyTooLarge, Disconnected):
             return _refusal(400, 'Expected {"status": a number}.')
         process.end(status)
         return Response(204)

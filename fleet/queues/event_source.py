@@ -89,8 +89,8 @@ class EventSourceMapping:
         return self
 
     def stop_polling(self) -> None:
-        """Take no more messages; the batches at work go on."""
-        if self._poller is not None:
+        """Take no more messages; the batches at work go on, and with `finish_polls` the poll under way does."""
+        if self._poller is not None and not self._poller.cancelling():  # a second time would cut that poll off
             self._poller.cancel()
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -173,8 +173,12 @@ class EventSourceMapping:
 
     async def _give_back(self, receiving: asyncio.Future[list[SqsMessage]]) -> None:
         """Make visible again what comes after the end, and what waits for its batch."""
+        messages = self._buffer.take()
         try:
-            messages = [*self._buffer.take(), *await receiving]
+            messages += await receiving
+        except QueueError as error:
+            self._note(error)
+        try:
             if messages:
                 await self._queue.release(messages)
         except QueueError as error:
