@@ -1,7 +1,7 @@
 """The same photos through Shoebox on the embedded emulator, on LocalStack in a container, and all of it in containers.
 
-Interleaved rounds in one run; every stack is up all the time. Needs a Docker engine. It tells what an emulator costs, not
-what Shoebox can do: both are one process with one thread at work.
+Interleaved rounds in one run; every stack is up all the time. Needs a Docker engine. It tells what an emulator costs,
+not what Shoebox can do: both emulators are one process with one thread at work.
 """
 
 from __future__ import annotations
