@@ -10,7 +10,7 @@ from shoebox.cli.engine import Engine, why_not
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.load_profile("ci")
 
-pytest_plugins = ["tests.localstack.container"]
+pytest_plugins = ["tests.emulators", "tests.localstack.container"]
 _LEFT_OUT = pytest.StashKey[tuple[int, str]]()
 
 

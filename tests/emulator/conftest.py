@@ -1,8 +1,9 @@
-"""One emulator process for the session; clients live as long as their test, on its own event loop."""
+"""Stacks on each emulator (`tests/emulators.py`); clients live as long as their test, on its own event loop."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -11,6 +12,7 @@ import pytest
 from fleet.emulator import ROOT, Emulator
 from fleet.provision import RoleSource, provision
 from shoebox.aws import Clients
+from shoebox.config import AwsSettings
 from shoebox.place import BoundStack, Place, bind
 from shoebox.stack import Stack, load_stack
 
@@ -20,27 +22,35 @@ GATEWAY_URL = "http://127.0.0.1:8088"  # nobody listens there; it is the origin 
 ClientsFor = Callable[[str], Awaitable[Clients]]
 
 
-def bind_to(emulator: Emulator, stack: Stack, prefix: str = "shoebox") -> BoundStack:
+@dataclass(frozen=True, slots=True)
+class EmulatorAt:
+    """A running emulator, whichever it is."""
+
+    url: str
+
+    @property
+    def aws(self) -> AwsSettings:
+        """Settings for clients of it."""
+        return AwsSettings(endpoint_url=self.url)
+
+
+def bind_to(emulator: Emulator | EmulatorAt, stack: Stack, prefix: str = "shoebox") -> BoundStack:
     """`stack` as it is on `emulator`; another prefix makes another, independent copy of it."""
     url = emulator.url
     place = Place(prefix=prefix, endpoint_url=url, s3_url=url, s3_public_url=url, sqs_url=url, gateway_url=GATEWAY_URL)
     return bind(stack, place)
 
 
-async def provision_as_root(emulator: Emulator, bound: BoundStack) -> None:
+async def provision_as_root(emulator: EmulatorAt, bound: BoundStack) -> None:
     """Create the stack with root's keys."""
     async with Clients(emulator.aws, ROOT) as clients:
         await provision(bound, clients)
 
 
 @pytest.fixture(scope="session")
-def emulator() -> Iterator[Emulator]:
-    """The session's emulator. Its loop runs at start and stop only; the process is what lasts."""
-    with asyncio.Runner() as runner:
-        started = Emulator()
-        runner.run(started.__aenter__())
-        yield started
-        runner.run(started.stop())
+def emulator(emulator_url: str) -> EmulatorAt:
+    """The session's emulator: the embedded one, then LocalStack."""
+    return EmulatorAt(emulator_url)
 
 
 @pytest.fixture(scope="session")
@@ -50,13 +60,13 @@ def stack() -> Stack:
 
 
 @pytest.fixture(scope="session")
-def bound(emulator: Emulator, stack: Stack) -> BoundStack:
+def bound(emulator: EmulatorAt, stack: Stack) -> BoundStack:
     """stack.yaml, bound to the session's emulator; not created there."""
     return bind_to(emulator, stack)
 
 
 @pytest.fixture(scope="session")
-def provisioned(emulator: Emulator, bound: BoundStack) -> BoundStack:
+def provisioned(emulator: EmulatorAt, bound: BoundStack) -> BoundStack:
     """stack.yaml as created in the session's emulator. Tests share it: use keys and ids of your own."""
     with asyncio.Runner() as runner:
         runner.run(provision_as_root(emulator, bound))
@@ -64,13 +74,13 @@ def provisioned(emulator: Emulator, bound: BoundStack) -> BoundStack:
 
 
 @pytest.fixture
-def own_stack(emulator: Emulator, stack: Stack, request: pytest.FixtureRequest) -> BoundStack:
+def own_stack(emulator: EmulatorAt, stack: Stack, request: pytest.FixtureRequest) -> BoundStack:
     """A copy of the stack for this test alone, not yet created: for tests that empty queues or change settings."""
     return bind_to(emulator, stack, prefix=f"own{abs(hash(request.node.nodeid)) % 10**9}")
 
 
 @pytest.fixture
-async def root_clients(emulator: Emulator) -> AsyncIterator[Clients]:
+async def root_clients(emulator: EmulatorAt) -> AsyncIterator[Clients]:
     """Clients that may do anything, as the provisioner."""
     async with Clients(emulator.aws, ROOT) as clients:
         yield clients
@@ -84,7 +94,9 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-async def clients_for(emulator: Emulator, provisioned: BoundStack, root_clients: Clients) -> AsyncIterator[ClientsFor]:
+async def clients_for(
+    emulator: EmulatorAt, provisioned: BoundStack, root_clients: Clients
+) -> AsyncIterator[ClientsFor]:
     """Gives clients with the credentials of a function's role: `await clients_for("ingest")`."""
     source = RoleSource(provisioned, root_clients)
     async with AsyncExitStack() as opened:

@@ -20,20 +20,21 @@ from shoebox.place import BoundStack
 from shoebox.stack import Stack
 from tests.emulator.conftest import bind_to
 
+pytestmark = pytest.mark.only_on("embedded", reason="it is about the embedded emulator's own process")
 PUBLIC = "keys/demo.json"
 
 
-async def test_it_is_ready_when_entered(emulator: Emulator, root_clients: Clients):
+async def test_it_is_ready_when_entered(embedded: Emulator, root_clients: Clients):
     """The first call after the start succeeds, and it is root's."""
     identity = await (await root_clients.open("sts")).get_caller_identity()
     assert identity["Arn"] == "arn:aws:iam::000000000000:root"
-    assert emulator.url == f"http://127.0.0.1:{emulator.port}"
+    assert embedded.url == f"http://127.0.0.1:{embedded.port}"
 
 
-def test_it_listens_on_loopback_only(emulator: Emulator):
+def test_it_listens_on_loopback_only(embedded: Emulator):
     """No other machine can reach it, for root needs no secret there."""
-    assert emulator.pid is not None
-    listening = [c.laddr.ip for c in psutil.Process(emulator.pid).net_connections() if c.status == psutil.CONN_LISTEN]
+    assert embedded.pid is not None
+    listening = [c.laddr.ip for c in psutil.Process(embedded.pid).net_connections() if c.status == psutil.CONN_LISTEN]
     assert listening == ["127.0.0.1"]
 
 
@@ -93,11 +94,11 @@ async def test_the_users_own_settings_do_not_reach_it(monkeypatch: pytest.Monkey
             await (await clients.open("sqs")).list_queues()
 
 
-async def test_a_roles_keys_are_checked(emulator: Emulator, provisioned: BoundStack, root_clients: Clients):
+async def test_a_roles_keys_are_checked(embedded: Emulator, provisioned: BoundStack, root_clients: Clients):
     """Unlike root's, a role's secret must be right."""
     keys = (await RoleSource(provisioned, root_clients)("api")).keys
     forged = Credentials(keys.access_key_id, "wrong", keys.session_token)
-    async with Clients(emulator.aws, forged) as clients:
+    async with Clients(embedded.aws, forged) as clients:
         with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
             await (await clients.open("sqs")).get_queue_url(QueueName="any")
 
@@ -203,22 +204,22 @@ async def test_it_ends_with_its_parent(tmp_path: Path):
 PAGE = {"Origin": "http://evil.example"}
 
 
-async def test_a_web_page_cannot_act_as_root(emulator: Emulator, http: aiohttp.ClientSession):
+async def test_a_web_page_cannot_act_as_root(embedded: Emulator, http: aiohttp.ClientSession):
     """Any site that a developer visits could otherwise reach the emulator from his browser."""
-    wipe = await http.post(f"{emulator.url}/_ministack/reset", headers=PAGE)
+    wipe = await http.post(f"{embedded.url}/_ministack/reset", headers=PAGE)
     forged = {"X-Amz-Credential": "test/20260101/us-east-1/sqs/aws4_request", "Action": "ListQueues"}
-    listed = await http.post(emulator.url, params=forged, headers=PAGE)
-    image = await http.get(f"{emulator.url}/_ministack/health", headers={"Sec-Fetch-Mode": "no-cors"})
-    rebound = await http.get(f"{emulator.url}/_ministack/health", headers={"Host": f"evil.example:{emulator.port}"})
+    listed = await http.post(embedded.url, params=forged, headers=PAGE)
+    image = await http.get(f"{embedded.url}/_ministack/health", headers={"Sec-Fetch-Mode": "no-cors"})
+    rebound = await http.get(f"{embedded.url}/_ministack/health", headers={"Host": f"evil.example:{embedded.port}"})
     assert [wipe.status, listed.status, image.status, rebound.status] == [403] * 4
 
 
-async def test_a_page_cannot_hide_roots_key_behind_a_roles(emulator: Emulator, http: aiohttp.ClientSession):
+async def test_a_page_cannot_hide_roots_key_behind_a_roles(embedded: Emulator, http: aiohttp.ClientSession):
     """One request with two sets of credentials, or with an admin path, is refused."""
     role = {"X-Amz-Credential": "ASIAX/20260101/us-east-1/s3/aws4_request"}
     root = {"Authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request"}
-    both = await http.get(emulator.url, params=role, headers=PAGE | root)
-    wipe = await http.post(f"{emulator.url}/_ministack/reset", params=role, headers=PAGE)
+    both = await http.get(embedded.url, params=role, headers=PAGE | root)
+    wipe = await http.post(f"{embedded.url}/_ministack/reset", params=role, headers=PAGE)
     assert [both.status, wipe.status] == [403, 403]
 
 

@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from fleet.emulator import ROOT, Emulator
+from fleet.emulator import ROOT
 from fleet.provision import RoleSource, provision
 from fleet.provision.roles import ensure_roles
 from shoebox.aws import Clients
 from shoebox.place import BoundStack, bind
 from shoebox.policies import Grant, statements
 from shoebox.stack import Stack, load_stack
-from tests.emulator.conftest import STACK_FILE, ClientsFor, bind_to
+from tests.emulator.conftest import STACK_FILE, ClientsFor, EmulatorAt, bind_to
 
+pytestmark = pytest.mark.only_on("embedded", reason="LocalStack stores policies and enforces none")
 DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "403"}
 STACK = load_stack(STACK_FILE)
 KEY = {"pk": {"S": "F#demo#me#f1"}}
@@ -150,7 +151,7 @@ class Caller:
 
 
 @pytest.fixture(scope="module")
-def own(emulator: Emulator, stack: Stack) -> BoundStack:
+def own(emulator: EmulatorAt, stack: Stack) -> BoundStack:
     """A stack for this module, whose roles it may rewrite."""
     bound = bind_to(emulator, stack, prefix="permissions")
 
@@ -164,7 +165,7 @@ def own(emulator: Emulator, stack: Stack) -> BoundStack:
 
 
 @pytest.fixture
-async def as_function(emulator: Emulator, own: BoundStack, root_clients: Clients) -> AsyncIterator[CallerFor]:
+async def as_function(emulator: EmulatorAt, own: BoundStack, root_clients: Clients) -> AsyncIterator[CallerFor]:
     """Callers with the credentials of a function's role in `own`."""
     source = RoleSource(own, root_clients)
     async with AsyncExitStack() as opened:

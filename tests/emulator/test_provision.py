@@ -10,14 +10,14 @@ from typing import Any
 import aiohttp
 import pytest
 
-from fleet.emulator import ROOT, Emulator
+from fleet.emulator import ROOT
 from fleet.provision import Change, Problem, RoleSource, provision
 from shoebox.aws import Clients
 from shoebox.config import AwsSettings
 from shoebox.place import BoundStack, bind
 from shoebox.presign import Presigner
 from shoebox.stack import Key, Queue, Stack, Table, Topic
-from tests.emulator.conftest import GATEWAY_URL, ClientsFor, bind_to
+from tests.emulator.conftest import GATEWAY_URL, ClientsFor, EmulatorAt, bind_to
 
 
 async def eventually(look: Callable[[], Awaitable[Any]], seconds: float = 10) -> Any:
@@ -141,6 +141,7 @@ async def test_a_changed_key_is_a_problem_with_a_name(own_stack: BoundStack, roo
         await provision(other, root_clients)
 
 
+@pytest.mark.only_on("embedded", reason="LocalStack enforces no role's policy")
 async def test_a_refusal_names_the_resource_and_the_reason(provisioned: BoundStack, clients_for: ClientsFor):
     """Who provisions without the right to is told where it failed and why."""
     with pytest.raises(Problem, match=r"(queue|table|role) shoebox-\S+: \w+: AccessDenied\w*: User: .* not authorized"):
@@ -166,7 +167,7 @@ async def test_queues_that_are_each_others_dead_letters_are_refused(own_stack: B
 
 
 async def test_an_upload_by_a_roles_url_reaches_the_queue(
-    own_stack: BoundStack, root_clients: Clients, emulator: Emulator, http: aiohttp.ClientSession
+    own_stack: BoundStack, root_clients: Clients, emulator: EmulatorAt, http: aiohttp.ClientSession
 ):
     """The api's presigned PUT, sent as a page does, becomes a message with bucket, key and size."""
     await provision(own_stack, root_clients)
@@ -207,6 +208,7 @@ async def test_other_prefixes_send_no_events(own_stack: BoundStack, root_clients
     assert seen == ["originals/demo/me/f1"]
 
 
+@pytest.mark.only_on("embedded", reason="LocalStack enforces no queue's policy")
 async def test_only_the_described_bucket_may_send_to_the_queue(own_stack: BoundStack, root_clients: Clients):
     """The queue's policy names one bucket; S3 refuses to connect another."""
     await provision(own_stack, root_clients)
@@ -219,7 +221,7 @@ async def test_only_the_described_bucket_may_send_to_the_queue(own_stack: BoundS
 
 
 async def test_the_galleries_origin_may_upload_and_no_other(
-    provisioned: BoundStack, emulator: Emulator, http: aiohttp.ClientSession
+    provisioned: BoundStack, emulator: EmulatorAt, http: aiohttp.ClientSession
 ):
     """CORS lets in the gateway's own pages, with the headers of an upload."""
     address = f"{emulator.url}/{provisioned.name_of('bucket', 'personal')}/originals/a/b/c"
@@ -233,8 +235,9 @@ async def test_the_galleries_origin_may_upload_and_no_other(
     assert (foreign.status, foreign.headers.get("Access-Control-Allow-Origin")) == (403, None)
 
 
+@pytest.mark.only_on("embedded", reason="LocalStack enforces no bucket's policy")
 async def test_anyone_reads_the_public_keys_and_nothing_else(
-    provisioned: BoundStack, root_clients: Clients, emulator: Emulator, http: aiohttp.ClientSession
+    provisioned: BoundStack, root_clients: Clients, emulator: EmulatorAt, http: aiohttp.ClientSession
 ):
     """Only `keys/` of the public bucket is open; listing and writing are not, nor is anything personal."""
     s3 = await root_clients.open("s3")
@@ -326,7 +329,7 @@ async def test_a_table_has_its_keys_index_and_ttl(provisioned: BoundStack, root_
     assert (ttl["AttributeName"], ttl["TimeToLiveStatus"]) == ("expires_at", "ENABLED")
 
 
-async def test_another_region_is_named_to_s3(root_clients: Clients, emulator: Emulator, stack: Stack):
+async def test_another_region_is_named_to_s3(root_clients: Clients, emulator: EmulatorAt, stack: Stack):
     """Outside us-east-1 a bucket needs its location said."""
     bound = bind_to(emulator, stack, prefix="faraway")
     there = bind(stack, bound.place.model_copy(update={"region": "eu-central-1"}))

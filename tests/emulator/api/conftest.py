@@ -19,7 +19,7 @@ import pytest_asyncio
 
 from api.app import build_app
 from api.services import Services, open_services
-from fleet.emulator import ROOT, Emulator
+from fleet.emulator import ROOT
 from fleet.provision import RoleSource
 from shoebox.aws import Clients, Credentials
 from shoebox.config import FunctionSettings, Limits
@@ -29,6 +29,7 @@ from shoebox.ports.files_table import Stages
 from shoebox.ports.pictures import PhotoBytes
 from shoebox.ports.s3_http import S3Http
 from shoebox.presign import Presigner
+from tests.emulator.conftest import EmulatorAt
 from workers.runtime.asgi import AsgiHandler, asgi_handler
 from workers.runtime.context import Context
 
@@ -166,7 +167,7 @@ def entry(data: bytes = b"picture", **given: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def serving(
-    emulator: Emulator, role: Credentials, settings: FunctionSettings, clock: Clock
+    emulator: EmulatorAt, role: Credentials, settings: FunctionSettings, clock: Clock
 ) -> AsyncIterator[tuple[AsgiHandler, Services]]:
     """The API with some settings, its lifespan open."""
     limits = Limits(part_bytes=PART)
@@ -191,7 +192,7 @@ def settings(provisioned: BoundStack) -> FunctionSettings:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def root(emulator: Emulator) -> AsyncIterator[Clients]:
+async def root(emulator: EmulatorAt) -> AsyncIterator[Clients]:
     """Clients that may do anything."""
     async with Clients(emulator.aws, ROOT) as clients:
         yield clients
@@ -204,7 +205,7 @@ async def role(provisioned: BoundStack, root: Clients) -> Credentials:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def opened(emulator: Emulator, role: Credentials, settings: FunctionSettings) -> AsyncIterator[Bench]:
+async def opened(emulator: EmulatorAt, role: Credentials, settings: FunctionSettings) -> AsyncIterator[Bench]:
     """The API as stack.yaml describes it."""
     clock = Clock()
     async with serving(emulator, role, settings, clock) as (handler, services), aiohttp.ClientSession() as http:

@@ -25,12 +25,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.app import build_app
 from api.openapi import describe
-from fleet.emulator import ROOT, Emulator
+from fleet.emulator import ROOT
 from fleet.provision import RoleSource
 from shoebox.aws import Clients
 from shoebox.config import FunctionSettings
 from shoebox.place import BoundStack
 from tests.emulator.api.conftest import Clock, entry, serving
+from tests.emulator.conftest import EmulatorAt
 
 USER = f"contract{uuid.uuid4().hex[:8]}"
 TOKEN = {"Authorization": "Bearer good"}
@@ -69,7 +70,7 @@ class Known:
 class Threaded:
     """The API under uvicorn in a thread with its own loop, until told to stop."""
 
-    def __init__(self, emulator: Emulator, provisioned: BoundStack, settings: FunctionSettings) -> None:
+    def __init__(self, emulator: EmulatorAt, provisioned: BoundStack, settings: FunctionSettings) -> None:
         self._given = (emulator, provisioned, settings)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
@@ -114,7 +115,7 @@ def behind_gateway(app: ASGIApp) -> ASGIApp:
 
 
 @pytest.fixture(scope="module")
-def known(emulator: Emulator, provisioned: BoundStack, settings: FunctionSettings) -> Iterator[Known]:
+def known(emulator: EmulatorAt, provisioned: BoundStack, settings: FunctionSettings) -> Iterator[Known]:
     """The API with one registered file."""
     with Threaded(emulator, provisioned, settings) as running, httpx.Client(base_url=running.url, headers=TOKEN) as api:
         file_id = api.post("/v1/files", json={"files": [entry(b"contract")]}).json()["files"][0]["file_id"]

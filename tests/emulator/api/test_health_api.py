@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fleet.emulator import Emulator
 from shoebox.aws import Credentials
 from shoebox.config import FunctionSettings
 from tests.emulator.api.conftest import Bench, Clock, entry, serving
+from tests.emulator.conftest import EmulatorAt
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -28,7 +28,7 @@ async def test_all_is_well_with_the_functions_own_permissions(bench: Bench) -> N
     ],
 )
 async def test_what_fails_is_named(
-    emulator: Emulator,
+    emulator: EmulatorAt,
     role: Credentials,
     settings: FunctionSettings,
     bench: Bench,
@@ -45,7 +45,7 @@ async def test_what_fails_is_named(
 
 
 async def test_a_missing_permission_is_a_fault_that_tells_nothing(
-    emulator: Emulator, role: Credentials, settings: FunctionSettings, bench: Bench
+    emulator: EmulatorAt, role: Credentials, settings: FunctionSettings, bench: Bench
 ) -> None:
     """A table that the role may not touch: 500 without its name; requests that are wrong anyway stay 4xx."""
     broken = settings.model_copy(update={"files_table": "secret-table"})
