@@ -1,6 +1,6 @@
 """The fleet's own metrics, in a registry of their own; the environments' come from the multiprocess folder.
 
-The fleet is one process, so its own need no files. Names and meaning: docs/reference/metrics.md.
+The fleet is one process, so its own need no files. Names and meaning: docs/reference/telemetry.md.
 """
 
 from __future__ import annotations
