@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from fleet.provision.report import Problem, failed_with
 from shoebox.aws import Clients
@@ -39,7 +40,7 @@ async def until_it_answers(clients: Clients, url: str, seconds: float) -> None:
     while True:
         try:
             await sts.get_caller_identity()
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, ResponseParserError) as error:
             if time.monotonic() >= deadline:
                 raise EndpointAway(f"No AWS emulator answers at {url} within {seconds:.0f} s: {error}") from error
             await asyncio.sleep(_PAUSE)
@@ -79,7 +80,7 @@ class Keeper:
             return
         try:
             await self._restore()
-        except (Problem, BotoCoreError, ClientError) as error:
+        except (Problem, BotoCoreError, ClientError, ResponseParserError) as error:
             log.warning("endpoint.not_restored", reason=str(error))
             return
         self._away = False
@@ -90,10 +91,9 @@ class Keeper:
         try:
             await ask()
         except ClientError as error:
-            if failed_with(error, *_NO_QUEUE):
-                return True
             self._note_absence(error)
-        except BotoCoreError as error:
+            return failed_with(error, *_NO_QUEUE)
+        except (BotoCoreError, ResponseParserError) as error:
             self._note_absence(error)
         else:
             return self._away

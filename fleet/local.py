@@ -228,11 +228,14 @@ def _reserve(reserved: ExitStack, port: int, purpose: str, host: str) -> int:
 
 @asynccontextmanager
 async def _beside(work: Coroutine[Any, Any, NoReturn]) -> AsyncIterator[None]:
-    """Runs `work` beside the block, until its end."""
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(work)
-        yield
-        task.cancel()
+    """Runs `work` beside the block, until its end; an error of either is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(work)
+            yield
+            task.cancel()
+    except BaseExceptionGroup as errors:
+        raise first_of(errors) from None
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     mark = metafunc.definition.get_closest_marker("only_on")
     names = mark.args if mark else EMULATORS
-    marks = {"localstack": [pytest.mark.docker]}
+    marks = {"localstack": [pytest.mark.docker, pytest.mark.timeout(600)]}  # the first one builds the image
     cases = [pytest.param(name, id=name, marks=marks.get(name, [])) for name in names]
     metafunc.parametrize("emulator_url", cases, indirect=True, scope="session")
 

@@ -100,8 +100,9 @@ async def _next(pool: Pool, environment: Environment, receive: Receive, send: Se
         watch.cancel()
         environment.leave(poller)
     if invocation is None:
-        return
-    if gone:
+        if not gone:
+            await respond(send, _LOST)  # the environment has ended, and the process does not know it yet
+    elif gone:
         pool.offer_again(environment, invocation)
     else:
         await respond(send, Response(200, invocation.call.payload, _headers(pool, invocation)))

@@ -1,7 +1,7 @@
 """The host's side of the connection to the fleet.
 
 HostError
-├── NotJoinable          the fleet will never let it join: no such function, or it starts the environments itself
+├── NotJoinable          it will never be let in: no such function, the fleet starts it itself, or that is no address
 └── FleetAway            the fleet cannot be reached, or cannot let it join now; try again
 """
 
@@ -16,6 +16,7 @@ import orjson
 from fleet.hosts.messages import PREFIX, Welcome, Word
 
 _CONNECT_SECONDS = 5
+_EXIT_SECONDS = 2
 _LINE_BYTES = 2**20  # a welcome holds a function's variables, which Lambda limits to 4 KB
 
 
@@ -24,7 +25,7 @@ class HostError(RuntimeError):
 
 
 class NotJoinable(HostError):
-    """The fleet will never let it join."""
+    """It will never be let in."""
 
 
 class FleetAway(HostError):
@@ -65,6 +66,8 @@ class FleetConnection:
         patience = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
         try:
             answer = await self._session.post(self._address, timeout=patience, read_bufsize=_LINE_BYTES)
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
+            raise NotJoinable(f"{self._url} is no address; write it like http://127.0.0.1:9002") from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise FleetAway(f"the fleet at {self._url} cannot be reached: {error}") from error
         async with answer:
@@ -83,7 +86,9 @@ class FleetConnection:
     async def tell_exit(self, identity: str, status: int) -> None:
         """Tell how the process ended; where that fails the fleet learns less, but not that it ended."""
         try:
-            async with self._session.post(f"{self._address}/{identity}/exit", json={"status": status}):
+            patience = aiohttp.ClientTimeout(total=_EXIT_SECONDS)
+            address = f"{self._address}/{identity}/exit"
+            async with self._session.post(address, json={"status": status}, timeout=patience):
                 return
         except (aiohttp.ClientError, OSError, TimeoutError):
             return

@@ -15,7 +15,7 @@ import aiohttp
 from fleet.environments.lifecycle import Process
 from fleet.environments.process import Surroundings, start_process, variables
 from fleet.environments.runtime_api import PREFIX as RUNTIME
-from fleet.hosts.connection import FleetAway, FleetConnection, Joined
+from fleet.hosts.connection import FleetAway, FleetConnection, HostError, Joined
 from fleet.hosts.messages import Welcome, Word
 from fleet.hosts.reload import code_changed
 from fleet.hosts.terminal import start_in_terminal
@@ -71,6 +71,7 @@ class Host:
 
         Raises:
             NotJoinable: the fleet has no work for this host.
+            HostError: the environment's program cannot be started.
         """
         async with aiohttp.ClientSession() as session:
             connection = FleetConnection(session, self._settings.fleet_url, self._settings.function)
@@ -105,7 +106,7 @@ class Host:
             status = await asyncio.shield(ended)
         except asyncio.CancelledError:
             await self._end(process, self._settings.drain_seconds)
-            await ended
+            await connection.tell_exit(welcome.identity, await ended)
             raise
         finally:
             for attendant in attendants:
@@ -126,9 +127,12 @@ class Host:
         )
         address = f"{urlsplit(settings.fleet_url).netloc}{RUNTIME}{welcome.function.key}/{welcome.identity}"
         values = variables(welcome.function, welcome.identity, address, welcome.credentials, common)
-        if settings.terminal:
-            return await start_in_terminal(settings.command, values, settings.task_root)
-        return await start_process([*settings.command], values, settings.task_root, self._write, _nothing)
+        try:
+            if settings.terminal:
+                return await start_in_terminal(settings.command, values, settings.task_root)
+            return await start_process([*settings.command], values, settings.task_root, self._write, _nothing)
+        except OSError as error:
+            raise HostError(f"{settings.command[0]} cannot be started: {error}") from error
 
     async def _obey(self, joined: Joined, process: Process) -> None:
         """Do as the fleet says; when it is gone, what runs here has nobody to answer to."""

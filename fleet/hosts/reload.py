@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,11 +18,13 @@ async def code_changed(folder: Path, *, pause: float = _PAUSE) -> None:
 
 
 def _times(folder: Path) -> Mapping[Path, int]:
-    """When each file was last written, in nanoseconds."""
+    """When each file was last written, in nanoseconds; hidden folders, such as a virtual environment, are passed over."""
     found = {}
-    for path in folder.rglob("*.py"):
-        try:
-            found[path] = path.stat().st_mtime_ns
-        except OSError:  # an editor replaces it at this moment
-            continue
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(parent, name) for name in files if name.endswith(".py")):
+            try:
+                found[path] = path.stat().st_mtime_ns
+            except OSError:  # an editor replaces it at this moment
+                continue
     return found

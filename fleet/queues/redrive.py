@@ -47,7 +47,7 @@ async def redrive(sqs: Any, queue: DeadLetters, *, sleep: Callable[[float], Awai
         started = await sqs.start_message_move_task(SourceArn=queue.arn, DestinationArn=queue.source_arn)
     except ClientError as error:
         if failed_with(error, *_NOT_THERE):
-            return await _copy(sqs, queue)
+            return await _copied(sqs, queue)
         raise RedriveError(f"SQS does not move the messages: {error}") from error
     return await _until_moved(sqs, queue, started["TaskHandle"], sleep)
 
@@ -66,6 +66,13 @@ async def _until_moved(sqs: Any, queue: DeadLetters, handle: str, sleep: Callabl
             case status:
                 reason = task.get("FailureReason", status)
                 raise RedriveError(f"The move {handle[:12]}… ended early, after {moved} messages: {reason}")
+
+
+async def _copied(sqs: Any, queue: DeadLetters) -> int:
+    try:
+        return await _copy(sqs, queue)
+    except ClientError as error:
+        raise RedriveError(f"SQS does not take or give a message: {error}") from error
 
 
 async def _copy(sqs: Any, queue: DeadLetters) -> int:

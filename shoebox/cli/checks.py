@@ -92,7 +92,8 @@ def ports(wanted: Iterable[int], data: Path) -> Iterator[Finding]:
             if port in own:
                 yield Finding(f"port {port}", Level.OK, f"port {port} is held by {holder}, the stack running here")
             else:
-                advice = "Stop that program, or: shoebox up --free-ports"
+                ours = "If it is Shoebox in containers: shoebox containers down. " if "docker-proxy" in holder else ""
+                advice = f"{ours}Stop that program, or: shoebox up --free-ports"
                 yield Finding(f"port {port}", Level.PROBLEM, f"port {port} is held by {holder}", advice)
 
 

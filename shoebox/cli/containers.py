@@ -23,6 +23,18 @@ _PORTS = {
     "SHOEBOX_EMULATOR_PORT": (4566, "LocalStack"),
     "SHOEBOX_CONTROL_PORT": (9001, "the fleet's control port"),
 }
+_LAST_PORT = 65_535
+File = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--file",
+        "-f",
+        envvar="SHOEBOX_COMPOSE",
+        metavar="FILE",
+        show_default=False,
+        help="Another compose file, over compose.yaml and compose.override.yaml. May be repeated.",
+    ),
+]
 _LOG_LINES = 12
 
 
@@ -38,6 +50,7 @@ def up(
         list[str] | None,
         typer.Option(envvar="COMPOSE_PROFILES", help="Also: metrics, load.", show_default=False),
     ] = None,
+    file: File = None,
     reload: Annotated[
         bool,
         typer.Option("--reload", envvar="SHOEBOX_RELOAD", help="Source changes reach the functions as you save them."),
@@ -51,6 +64,7 @@ def up(
       shoebox containers up
       shoebox containers up --scale ingest=3 --profile metrics
       shoebox containers up --reload
+      shoebox containers up --file compose/official.yaml     [dim]# LocalStack's own image[/dim]
 
     It is `docker compose up --build --wait`, with a look at this machine before, and at the culprit's log after.
     Exit code 0: all are healthy. 5: something is missing, a port is taken, or a container did not become healthy.
@@ -63,7 +77,7 @@ def up(
     with explained():
         _check_stack()
         _check_ports(engine)
-    arguments = ["--file", "compose.yaml", "--file", "compose/reload.yaml"] if reload else []
+    arguments = _files(engine.folder, [*(file or ()), *(["compose/reload.yaml"] if reload else [])])
     arguments += [word for name in profile or () for word in ("--profile", name)]
     scales = [word for text in scale or () for word in ("--scale", text)]
     _compose(engine, *arguments, "up", "--build", "--wait", "--remove-orphans", *scales)
@@ -79,8 +93,9 @@ def up(
 @app.command()
 def down(
     keep: Annotated[
-        bool, typer.Option("--keep", envvar="SHOEBOX_KEEP", help="Keep the volume with the demo tenant's key.")
+        bool, typer.Option("--keep", envvar="SHOEBOX_KEEP", help="Keep the volumes, the demo tenant's key among them.")
     ] = False,
+    file: File = None,
 ) -> None:
     """Stop and remove every container, network and volume of the stack. LocalStack keeps nothing: the photos go.
 
@@ -91,8 +106,14 @@ def down(
 
     engine = Engine(compose_folder())
     engine.check()
-    everything = ["--profile", "*", "down", "--remove-orphans"]
+    everything = [*_files(engine.folder, file or []), "--profile", "*", "down", "--remove-orphans"]
     _compose(engine, *everything, *([] if keep else ["--volumes"]))
+
+
+def _files(folder: Path, more: list[str]) -> list[str]:
+    """Options that name compose files; none where Compose's own choice does."""
+    override = ["compose.override.yaml"] if (folder / "compose.override.yaml").exists() else []
+    return [word for name in ["compose.yaml", *override, *more] for word in ("--file", name)] if more else []
 
 
 def compose_folder() -> Path:
@@ -114,15 +135,38 @@ def _check_ports(engine: Engine) -> None:
     """Nobody else has the ports; our own containers may.
 
     Raises:
-        PortTaken: somebody has.
+        CliError: somebody has.
     """
-    from fleet.http.ports import listen
+    from fleet.http.ports import PortTaken, listen
+    from shoebox.cli.exits import CliError, Exit
 
     if engine.run("compose", "ps", "--quiet", "localstack").stdout.strip():
         return
     with ExitStack() as held:
-        for variable, (port, purpose) in _PORTS.items():
-            held.enter_context(listen(int(os.environ.get(variable) or port), purpose))
+        for variable, port in _ports().items():
+            purpose = _PORTS[variable][1]
+            try:
+                held.enter_context(listen(port, purpose))
+            except PortTaken as error:
+                by = f" by {error.holder}" if error.holder else ""
+                hint = f"Stop that program, or take another port: {variable}={port + 1} shoebox containers up"
+                message = f"Port {port} for {purpose} is taken{by}."
+                raise CliError(message, hint=hint, exit_code=Exit.LOCAL) from error
+
+
+def _ports() -> dict[str, int]:
+    """Each port's variable and number, as compose.yaml takes them.
+
+    Raises:
+        CliError: one is no port.
+    """
+    from shoebox.cli.exits import CliError, Exit
+
+    ports = {name: os.environ.get(name) or str(port) for name, (port, _) in _PORTS.items()}
+    for name, port in ports.items():
+        if not (port.isdecimal() and int(port) <= _LAST_PORT):
+            raise CliError(f"{name} is {port!r}, which is no port.", exit_code=Exit.USAGE)
+    return {name: int(port) for name, port in ports.items()}
 
 
 def _compose(engine: Engine, *arguments: str) -> None:
@@ -153,10 +197,20 @@ def _culprits(engine: Engine) -> Iterator[str]:
 
 
 def _addresses(engine: Engine) -> dict[str, Any]:
-    ports = {name: int(os.environ.get(name) or port) for name, (port, _) in _PORTS.items()}
+    """What is where, and a token.
+
+    Raises:
+        CliError: no token was minted.
+    """
+    from shoebox.cli.exits import CliError, Exit
+
+    ports = _ports()
     gateway = f"http://127.0.0.1:{ports['SHOEBOX_PORT']}"
     control = f"http://127.0.0.1:{ports['SHOEBOX_CONTROL_PORT']}"
-    gallery = engine.run("compose", "run", "--rm", "token", seconds=60).stdout.strip()
+    minted = engine.run("compose", "run", "--rm", "token", seconds=60)
+    gallery = minted.stdout.strip()
+    if minted.returncode:
+        raise CliError(f"The containers run, but there is no token: {minted.stderr.strip()}", exit_code=Exit.LOCAL)
     return {
         "url": gateway,
         "gallery": gallery,

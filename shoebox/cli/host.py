@@ -56,7 +56,7 @@ def host(
     import tempfile
     from dataclasses import replace
 
-    from fleet.hosts.connection import NotJoinable
+    from fleet.hosts.connection import HostError, NotJoinable
     from fleet.hosts.host import HostSettings
     from shoebox.cli.exits import CliError, Exit
     from shoebox.cli.explained import explained
@@ -76,6 +76,8 @@ def host(
         except NotJoinable as error:
             hint = "Is it the right fleet? `shoebox up --join FUNCTION` leaves a function to hosts."
             raise CliError(f"This host has nothing to do: {error}", hint=hint, exit_code=Exit.LOCAL) from error
+        except HostError as error:
+            raise CliError(str(error), hint="What follows -- is a program.", exit_code=Exit.LOCAL) from error
 
 
 async def _host(settings: HostSettings, bind: str, port: int) -> None:

@@ -12,6 +12,14 @@ _OUTPUT = "Output"
 _SERVICE = "Service"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
+
+def address(text: str) -> str:
+    """An address that an AWS client takes, for an option's `parser`."""
+    if not re.match(r"https?://[^/\s]", text):
+        raise typer.BadParameter(f"{text!r} is no address; write it like http://127.0.0.1:4566.")
+    return text
+
+
 Json = Annotated[
     bool,
     typer.Option("--json", envvar="SHOEBOX_JSON", help="One JSON document on stdout.", rich_help_panel=_OUTPUT),
@@ -99,6 +107,7 @@ Endpoint = Annotated[
     str | None,
     typer.Option(
         "--endpoint-url",
+        parser=address,
         envvar="AWS_ENDPOINT_URL",
         metavar="URL",
         help="An AWS emulator that runs already, such as LocalStack.",

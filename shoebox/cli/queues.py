@@ -123,9 +123,12 @@ def _run(work: Any, endpoint_url: str | None, data: Path, stack: Path | None, pr
     from shoebox.stack import load_stack
 
     async def do() -> Any:
-        async with _sqs(None if aws else _endpoint(endpoint_url, data)) as sqs:
+        async with _aws_sqs() if aws else _emulated_sqs(_endpoint(endpoint_url, data)) as sqs:
             return await work(sqs, load_stack(stack or stack_file()), prefix)
 
+    if aws and endpoint_url:
+        hint = "Leave --endpoint-url out, or: unset AWS_ENDPOINT_URL"
+        raise CliError(f"--aws means AWS itself, and {endpoint_url} an emulator.", hint=hint, exit_code=Exit.USAGE)
     with explained():
         try:
             return run(do())
@@ -147,13 +150,22 @@ def _endpoint(given: str | None, data: Path) -> str:
 
 
 @asynccontextmanager
-async def _sqs(endpoint_url: str | None) -> AsyncIterator[Any]:
-    """A client for the emulator, as its administrator, or for AWS."""
+async def _emulated_sqs(url: str) -> AsyncIterator[Any]:
+    """A client for an emulator, as its administrator."""
     from fleet.emulator import ROOT
     from shoebox.aws import Clients
     from shoebox.config import AwsSettings
 
-    region = AwsSettings.from_environment().region
-    settings = AwsSettings(region=region, endpoint_url=endpoint_url)
-    async with Clients(settings, ROOT if endpoint_url else None) as clients:
+    async with Clients(AwsSettings(region=AwsSettings.from_environment().region, endpoint_url=url), ROOT) as clients:
         yield await clients.open("sqs")
+
+
+@asynccontextmanager
+async def _aws_sqs() -> AsyncIterator[Any]:
+    """A client for AWS, with the region and the credentials of AWS's own variables and profiles."""
+    from aiobotocore.session import get_session
+
+    from shoebox.aws import client_config
+
+    async with get_session().create_client("sqs", config=client_config()) as client:
+        yield client

@@ -100,8 +100,7 @@ def up(
     try:
         run(_up(settings, data, output))
     except KeyboardInterrupt:
-        kept_elsewhere = memory or endpoint_url
-        output.say("Stopped." if kept_elsewhere else f"Stopped. Your photos are kept in {folder.data}.")
+        output.say(f"Stopped. Your photos are kept in {folder.data}." if _keeps(settings) else "Stopped.")
 
 
 async def _up(settings: LocalSettings, data: Path, output: Output) -> None:
@@ -117,7 +116,7 @@ async def _up(settings: LocalSettings, data: Path, output: Output) -> None:
         if settings.data_dir:
             folder.announce(found)
         try:
-            _show(found, output)
+            _show(found, output, keeps=_keeps(settings))
             await errors.show(found["logs"])
         except asyncio.CancelledError:
             if local.emulator is None or not local.emulator.died.is_set():
@@ -128,7 +127,12 @@ async def _up(settings: LocalSettings, data: Path, output: Output) -> None:
                 folder.withdraw()
 
 
-def _show(found: dict[str, Any], output: Output) -> None:
+def _keeps(settings: LocalSettings) -> bool:
+    """Whether the photos are in our data folder, and there after the end."""
+    return settings.data_dir is not None and settings.endpoint_url is None
+
+
+def _show(found: dict[str, Any], output: Output, *, keeps: bool) -> None:
     if output.json:
         output.document(found)
         return
@@ -140,4 +144,5 @@ def _show(found: dict[str, Any], output: Output) -> None:
         *([("Hosts", found["hosts"])] if found["hosts"] else []),
     ):
         output.line(f"{name:<9} {address}")
-    output.say("[dim]Upload: shoebox upload PATH. Ctrl-C stops everything and keeps the photos.[/dim]")
+    end = "stops everything and keeps the photos" if keeps else "stops everything"
+    output.say(f"[dim]Upload: shoebox upload PATH. Ctrl-C {end}.[/dim]")

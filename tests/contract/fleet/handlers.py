@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from typing import Any
 
@@ -52,6 +53,11 @@ def large(event: Any, context: Any) -> str:
 def say(event: Any, context: Any) -> None:
     """Print a line."""
     print(f"said {event}")  # noqa: T201
+
+
+def terminal(event: Any, context: Any) -> bool:
+    """Whether the process has a terminal that it can ask."""
+    return sys.stdin.isatty()
 
 
 def page(event: Any, context: Any) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 import asyncio
 
+import pytest
+
 from fleet.credentials import CredentialsCache, RoleCredentials
 from shoebox.aws import Credentials
 
@@ -35,3 +37,23 @@ async def test_callers_at_once_share_a_request_and_functions_do_not():
     cache = CredentialsCache(roles, clock=lambda: roles.now)
     await asyncio.gather(*(cache.get("api") for _ in range(10)), cache.get("ingest"))
     assert sorted(roles.asked) == ["api", "ingest"]
+
+
+async def test_what_was_forgotten_is_asked_for_again():
+    """An emulator that has lost its sessions does not know the former keys."""
+    roles = Roles()
+    cache = CredentialsCache(roles, clock=lambda: roles.now)
+    first = await cache.get("api")
+    cache.forget()
+    assert (await cache.get("api")).keys != first.keys
+    assert roles.asked == ["api", "api"]
+
+
+@pytest.mark.parametrize(
+    ("life", "timeout", "usable"),
+    [(43_200, 60, 43_080), (900, 29, 811), (100, 60, 50), (20, 900, 10)],
+)
+def test_keys_are_usable_as_long_as_the_last_invocation_can_finish(life: float, timeout: float, usable: float):
+    """A function's time limit and a minute before their end; of a short life at least the half."""
+    credentials = RoleCredentials(Credentials("AK", "secret"), 5000.0 + life)
+    assert credentials.usable(timeout, 5000.0) == usable

@@ -17,14 +17,17 @@ from fleet.queues.sqs_event import SqsMessage, message_of
 
 
 class FakeQueue:
-    """A queue in memory: receive hides messages, delete removes them; both can be made to fail."""
+    """A queue in memory: receive hides messages, delete removes them, release shows them; all can be made to fail."""
 
     def __init__(self) -> None:
         self.visible: list[str] = []
         self.deleted: list[str] = []
+        self.released: list[str] = []
         self.receives: list[tuple[int, int]] = []
+        self.cut_off = 0  # receives that were cancelled
         self.receive_error: QueueError | None = None
         self.delete_error: QueueError | None = None
+        self.release_error: QueueError | None = None
         self.changed = asyncio.Condition()
 
     async def send(self, *ids: str) -> None:
@@ -36,10 +39,14 @@ class FakeQueue:
     async def receive(self, most: int, wait: int) -> list[SqsMessage]:
         """Wait for messages."""
         self.receives.append((most, wait))
-        if self.receive_error:
-            raise self.receive_error
         async with self.changed:
-            await self.changed.wait_for(lambda: self.visible)
+            try:
+                await self.changed.wait_for(lambda: self.visible or self.receive_error)
+            except asyncio.CancelledError:
+                self.cut_off += 1
+                raise
+            if self.receive_error:
+                raise self.receive_error
             taken, self.visible = self.visible[:most], self.visible[most:]
         received = ({"MessageId": i, "ReceiptHandle": "h" + i, "Body": i, "MD5OfBody": ""} for i in taken)
         return [message_of(message, queue_arn="arn", region="r", now=0.0) for message in received]
@@ -50,6 +57,18 @@ class FakeQueue:
             raise self.delete_error
         async with self.changed:
             self.deleted += [message.message_id for message in messages]
+            self.changed.notify_all()
+
+    async def release(self, messages: Sequence[SqsMessage]) -> None:
+        """Show them again."""
+        if self.release_error:
+            raise self.release_error
+        self.released += [message.message_id for message in messages]
+
+    async def fail(self, error: QueueError) -> None:
+        """From now on each receive fails, also the one under way."""
+        async with self.changed:
+            self.receive_error = error
             self.changed.notify_all()
 
     async def until_deleted(self, *ids: str) -> None:
@@ -117,10 +136,18 @@ def bench(tmp_path: Path) -> MakeBench:
 
     @asynccontextmanager
     async def make(
-        *, concurrency: int = 2, batch: int = 10, drain: float = 5.0, queue: FakeQueue | None = None
+        *,
+        concurrency: int = 2,
+        batch: int = 10,
+        window: float = 0,
+        drain: float = 5.0,
+        finish_polls: bool = False,
+        queue: FakeQueue | None = None,
     ) -> AsyncIterator[Bench]:
         source, worker = queue or FakeQueue(), Worker()
-        settings = MappingSettings("ingest", "uploads", batch, 0, visibility_timeout=30, drain_seconds=drain)
+        settings = MappingSettings(
+            "ingest", "uploads", batch, window, visibility_timeout=30, drain_seconds=drain, finish_polls=finish_polls
+        )
         holder: list[Bench] = []
         mapping = EventSourceMapping(
             settings,
@@ -254,3 +281,100 @@ async def test_the_end_does_not_wait_for_ever(bench: MakeBench):
         await b.queue.send("m1")
         await b.worker.until(1)
     assert b.queue.deleted == []
+
+
+async def test_the_end_cuts_the_poll_under_way(bench: MakeBench):
+    """SQS itself notices that the poller has gone, and gives the message to another."""
+    async with bench() as b:
+        await until(lambda: b.queue.receives)
+    await b.queue.send("m1")
+    assert (b.queue.cut_off, b.queue.visible, b.queue.released) == (1, ["m1"], [])
+
+
+async def test_where_polls_are_finished_the_end_gives_back_what_the_last_one_brings(bench: MakeBench):
+    """The function does not see it, and nobody has to wait for its visibility timeout."""
+    async with bench(finish_polls=True) as b:
+        await until(lambda: b.queue.receives)
+        b.mapping.stop_polling()
+        await b.queue.send("m1", "m2")
+    assert (b.queue.released, b.queue.cut_off, b.worker.batches) == (["m1", "m2"], 0, [])
+    assert len(b.queue.receives) == 1
+
+
+async def test_a_last_poll_that_brings_nothing_gives_nothing_back(bench: MakeBench):
+    """No empty call to SQS is made."""
+
+    class Empty(FakeQueue):
+        async def receive(self, most: int, wait: int) -> list[SqsMessage]:
+            self.receives.append((most, wait))
+            async with self.changed:
+                await self.changed.wait_for(lambda: self.deleted)
+            return []
+
+    queue = Empty()
+    queue.release_error = QueueError("release", "EmptyBatchRequest", "no")
+    async with bench(finish_polls=True, queue=queue) as b:
+        await until(lambda: queue.receives)
+        b.mapping.stop_polling()
+        await queue.delete([message_of(RECEIVED, queue_arn="arn", region="r", now=0.0)])
+    assert b.mapping.last_error is None
+
+
+RECEIVED = {"MessageId": "m1", "ReceiptHandle": "h", "Body": "", "MD5OfBody": ""}
+
+
+async def test_a_second_stop_does_not_cut_the_poll_that_is_finished(bench: MakeBench):
+    """The fleet stops all mappings at once and then leaves one after the other."""
+    async with bench(finish_polls=True) as b:
+        await until(lambda: b.queue.receives)
+        for _ in range(3):
+            b.mapping.stop_polling()
+            await asyncio.sleep(0)
+        await b.queue.send("m1")
+    assert (b.queue.released, b.queue.cut_off) == (["m1"], 0)
+
+
+async def test_the_end_gives_back_what_waits_for_its_batch(bench: MakeBench):
+    """Messages within their window go with those of the last poll."""
+    async with bench(finish_polls=True, window=20) as b:
+        await b.queue.send("m1")
+        await until(lambda: len(b.queue.receives) == 2)
+        b.mapping.stop_polling()
+        await b.queue.send("m2")
+    assert (b.queue.released, b.worker.batches) == (["m1", "m2"], [])
+
+
+async def test_a_last_poll_that_fails_keeps_nothing_back(bench: MakeBench):
+    """Its error is noted, and what waited for its batch is released all the same."""
+    async with bench(finish_polls=True, window=20) as b:
+        await b.queue.send("m1")
+        await until(lambda: len(b.queue.receives) == 2)
+        b.mapping.stop_polling()
+        await b.queue.fail(QueueError("receive", "InternalError", "oops"))
+    assert b.queue.released == ["m1"]
+    assert b.mapping.last_error == "receive on queue uploads: InternalError: oops"
+
+
+async def test_a_release_that_fails_is_noted(bench: MakeBench):
+    """The mapping ends in good order; the messages come back after their visibility timeout."""
+    async with bench(finish_polls=True) as b:
+        b.queue.release_error = QueueError("release", "AccessDenied", "no")
+        await until(lambda: b.queue.receives)
+        b.mapping.stop_polling()
+        await b.queue.send("m1")
+    assert b.queue.released == []
+    assert b.mapping.last_error == (
+        "AccessDenied: the role of function ingest lacks sqs:ChangeMessageVisibility on queue uploads"
+    )
+
+
+async def test_batches_at_work_finish_beside_the_last_poll(bench: MakeBench):
+    """What the function works on is deleted, what comes now is given back."""
+    async with bench(finish_polls=True) as b:
+        b.worker.open.clear()
+        await b.queue.send("m1")
+        await until(lambda: len(b.queue.receives) == 2)
+        b.mapping.stop_polling()
+        await b.queue.send("m2")
+        asyncio.get_running_loop().call_soon(b.worker.open.set)
+    assert (b.queue.deleted, b.queue.released) == (["m1"], ["m2"])

