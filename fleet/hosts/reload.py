@@ -18,7 +18,7 @@ async def code_changed(folder: Path, *, pause: float = _PAUSE) -> None:
 
 
 def _times(folder: Path) -> Mapping[Path, int]:
-    """When each file was last written, in nanoseconds; hidden folders, such as a virtual environment, are passed over."""
+    """When each file was last written, in nanoseconds; hidden folders, a virtual environment for one, are left out."""
     found = {}
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
