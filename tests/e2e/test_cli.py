@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,24 +20,9 @@ import psutil
 import pytest
 
 from shoebox.samples import jpeg_of_size
+from tests.command import Ended, end, shoebox, start
 
-COMMAND = [sys.executable, "-c", "from shoebox.cli import main; main()"]
 START_SECONDS = 90
-END_SECONDS = 60
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def document(self) -> Any:
-        """What stdout holds: JSON and nothing else."""
-        return json.loads(self.stdout)
 
 
 @dataclass
@@ -63,32 +47,6 @@ class Up:
         """Send a signal and wait for the end."""
         self.process.send_signal(number)
         return await end(self.process)
-
-
-async def start(*arguments: str | Path, folder: Path) -> asyncio.subprocess.Process:
-    """Start `shoebox` in `folder`, with none of our own settings."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("SHOEBOX_", "AWS_"))}
-    return await asyncio.create_subprocess_exec(
-        *COMMAND,
-        *map(str, arguments),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=folder,
-        env={**clean, "COLUMNS": "200"},
-    )
-
-
-async def end(process: asyncio.subprocess.Process) -> Ended:
-    """Wait for a command's end."""
-    stdout, stderr = await asyncio.wait_for(process.communicate(), END_SECONDS)
-    assert process.returncode is not None
-    return Ended(process.returncode, stdout.decode(), stderr.decode())
-
-
-async def shoebox(*arguments: str | Path, folder: Path) -> Ended:
-    """Run `shoebox` in `folder` to its end."""
-    return await end(await start(*arguments, folder=folder))
 
 
 @asynccontextmanager

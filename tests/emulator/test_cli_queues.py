@@ -4,51 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import stat
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fleet.emulator import ROOT, Emulator
 from shoebox.aws import Clients
-
-COMMAND = [sys.executable, "-c", "from shoebox.cli import main; main()"]
-ROOT_FOLDER = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def document(self) -> Any:
-        """What stdout holds: JSON and nothing else."""
-        return json.loads(self.stdout)
-
-
-async def shoebox(*arguments: str, folder: Path, **variables: str) -> Ended:
-    """Run `shoebox` in `folder` to its end, with none of our own settings."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("SHOEBOX_", "AWS_"))}
-    process = await asyncio.create_subprocess_exec(
-        *(*COMMAND, *arguments),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=folder,
-        env={**clean, "COLUMNS": "200", "PYTHONPATH": str(ROOT_FOLDER), **variables},
-    )
-    stdout, stderr = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode is not None
-    return Ended(process.returncode, stdout.decode(), stderr.decode())
+from tests.command import Ended, shoebox
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +38,7 @@ async def test_provision_list_redrive(empty: Emulator, tmp_path: Path):
         published = await (await s3.get_object(Bucket="shoebox-public", Key="keys/demo.json"))["Body"].read()
     listed, shown = await asyncio.gather(
         shoebox("queues", "list", *at, "--json", folder=tmp_path),
-        shoebox("queues", "list", folder=tmp_path, AWS_ENDPOINT_URL=empty.url),
+        shoebox("queues", "list", folder=tmp_path, env={"AWS_ENDPOINT_URL": empty.url}),
     )
     moved = await shoebox("queues", "redrive", "uploads-dead", *at, folder=tmp_path)
     none = await shoebox("queues", "redrive", "uploads-dead", *at, "--json", folder=tmp_path)

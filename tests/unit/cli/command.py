@@ -1,67 +1,35 @@
-"""Runs the real command in a process of its own."""
+"""Runs the real command against a service of the test's own."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from upload_service import TOKEN, Service
 
-COMMAND = [sys.executable, "-c", "from shoebox.cli import main; main()"]
+from tests import command
+from tests.command import Ended, end
 
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def document(self) -> Any:
-        """What stdout holds: JSON and nothing else."""
-        return json.loads(self.stdout)
+__all__ = ["Ended", "end", "shoebox", "start"]
 
 
 async def start(
     *arguments: str | Path,
     service: Service | None = None,
-    cwd: Path | None = None,
+    folder: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> asyncio.subprocess.Process:
     """Start `shoebox` with these arguments; a service's address and token go into its environment."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("SHOEBOX_", "AWS_"))}
     ours = {"SHOEBOX_URL": service.url, "SHOEBOX_TOKEN": TOKEN} if service else {}
-    return await asyncio.create_subprocess_exec(
-        *COMMAND,
-        *map(str, arguments),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=cwd,
-        env={**clean, "COLUMNS": "200", **ours, **(env or {})},
-    )
-
-
-async def end(process: asyncio.subprocess.Process) -> Ended:
-    """Wait for a command's end."""
-    stdout, stderr = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode is not None
-    return Ended(process.returncode, stdout.decode(), stderr.decode())
+    return await command.start(*arguments, folder=folder, env={**ours, **(env or {})})
 
 
 async def shoebox(
     *arguments: str | Path,
     service: Service | None = None,
-    cwd: Path | None = None,
+    folder: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Ended:
     """Run `shoebox` with these arguments to its end."""
-    return await end(await start(*arguments, service=service, cwd=cwd, env=env))
+    return await end(await start(*arguments, service=service, folder=folder, env=env))

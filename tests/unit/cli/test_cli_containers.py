@@ -28,7 +28,7 @@ class Containers:
 
     async def run(self, *arguments: str, **variables: str) -> Ended:
         """Run `shoebox containers`."""
-        return await shoebox("containers", *arguments, cwd=self.folder, env={**self.environment, **variables})
+        return await shoebox("containers", *arguments, folder=self.folder, env={**self.environment, **variables})
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ async def test_show_and_delete(service: Service, picture: MakePicture) -> None:
 
 async def test_mint_prints_just_a_token(key: Path, tmp_path: Path) -> None:
     """stdout is a token that verification accepts, with the claims that were asked for."""
-    ended = await shoebox("token", "mint", "--user", "anna", "--scope", "files:read", "--ttl", "30m", cwd=tmp_path)
+    ended = await shoebox("token", "mint", "--user", "anna", "--scope", "files:read", "--ttl", "30m", folder=tmp_path)
 
     assert (ended.code, ended.stderr, ended.stdout.count("\n")) == (0, "", 1)
     pair, token = KeyPair.load(key), read_token(ended.stdout.strip())
@@ -88,12 +88,12 @@ async def test_mint_prints_just_a_token(key: Path, tmp_path: Path) -> None:
 async def test_mint_refuses_what_would_be_refused(key: Path, tmp_path: Path) -> None:
     """Wrong times, scopes and users are wrong usage; a missing key or one open to others is the set-up's fault."""
     codes = [
-        (await shoebox("token", "mint", *arguments, cwd=tmp_path)).code
+        (await shoebox("token", "mint", *arguments, folder=tmp_path)).code
         for arguments in (["--ttl", "soon"], ["--ttl", "2d"], ["--scope", "all"], ["--user", "a b"])
     ]
-    missing = await shoebox("token", "mint", "--tenant", "other", cwd=tmp_path)
+    missing = await shoebox("token", "mint", "--tenant", "other", folder=tmp_path)
     os.chmod(key, 0o640)  # noqa: PTH101
-    open_to_others = await shoebox("token", "mint", cwd=tmp_path)
+    open_to_others = await shoebox("token", "mint", folder=tmp_path)
 
     assert codes == [2, 2, 2, 2]
     assert (missing.code, "--key" in missing.stderr) == (5, True)
@@ -102,8 +102,8 @@ async def test_mint_refuses_what_would_be_refused(key: Path, tmp_path: Path) -> 
 
 async def test_a_local_key_stands_in_for_a_token(service: Service, key: Path, tmp_path: Path) -> None:
     """Without a token, one is minted from the local key, and stderr says so; only for this machine."""
-    here = await shoebox("files", "list", cwd=tmp_path, env={"SHOEBOX_URL": service.url})
-    elsewhere = await shoebox("files", "list", cwd=tmp_path, env={"SHOEBOX_URL": "http://shoebox.invalid"})
+    here = await shoebox("files", "list", folder=tmp_path, env={"SHOEBOX_URL": service.url})
+    elsewhere = await shoebox("files", "list", folder=tmp_path, env={"SHOEBOX_URL": "http://shoebox.invalid"})
 
     assert "No token given" in here.stderr
     assert "token_missing" in here.stderr  # the test's service knows one token only

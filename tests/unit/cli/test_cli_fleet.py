@@ -25,7 +25,7 @@ def one_message(ended: Ended) -> str:
 
 async def test_no_emulator_is_wrong_usage(tmp_path: Path) -> None:
     """Neither starts one by itself: how to name one, and what does start one."""
-    ends = await asyncio.gather(*(shoebox(command, cwd=tmp_path) for command in ("provision", "fleet")))
+    ends = await asyncio.gather(*(shoebox(command, folder=tmp_path) for command in ("provision", "fleet")))
 
     for ended in ends:
         assert ended.code == 2
@@ -38,7 +38,8 @@ async def test_no_emulator_is_wrong_usage(tmp_path: Path) -> None:
 async def test_queues_need_a_stack_and_a_name_of_it(tmp_path: Path) -> None:
     """3 where no stack runs in this folder; 2 for a queue that stack.yaml has not, with those that it has."""
     nowhere, unknown = await asyncio.gather(
-        shoebox("queues", "list", cwd=tmp_path), shoebox("queues", "redrive", "uplaods-dead", *NOWHERE, cwd=tmp_path)
+        shoebox("queues", "list", folder=tmp_path),
+        shoebox("queues", "redrive", "uplaods-dead", *NOWHERE, folder=tmp_path),
     )
 
     assert (nowhere.code, unknown.code) == (3, 2)
@@ -61,7 +62,7 @@ async def test_an_address_where_no_emulator_is(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         at = ("--endpoint-url", url)
         provisioned, listed = await asyncio.gather(
-            shoebox("provision", *at, "--wait", "0", cwd=tmp_path), shoebox("queues", "list", *at, cwd=tmp_path)
+            shoebox("provision", *at, "--wait", "0", folder=tmp_path), shoebox("queues", "list", *at, folder=tmp_path)
         )
 
     assert (provisioned.code, listed.code) == (5, 3)
@@ -74,8 +75,8 @@ async def test_an_address_where_no_emulator_is(tmp_path: Path) -> None:
 async def test_what_is_no_address_is_wrong_usage(tmp_path: Path) -> None:
     """An emulator that is named without http://, as an option or by AWS's variable."""
     option, variable = await asyncio.gather(
-        shoebox("provision", "--endpoint-url", "localhost:4566", cwd=tmp_path),
-        shoebox("queues", "list", cwd=tmp_path, env={"AWS_ENDPOINT_URL": "localhost:4566"}),
+        shoebox("provision", "--endpoint-url", "localhost:4566", folder=tmp_path),
+        shoebox("queues", "list", folder=tmp_path, env={"AWS_ENDPOINT_URL": "localhost:4566"}),
     )
 
     for ended in (option, variable):
@@ -88,7 +89,7 @@ async def test_a_wrong_stack_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "stack.yaml").write_text("name: x\nfunctions: {api: {memory: lots}}\n")
     commands = [["provision"], ["fleet", "--port", "0"], ["queues", "list"]]
 
-    for ended in await asyncio.gather(*(shoebox(*command, *NOWHERE, cwd=tmp_path) for command in commands)):
+    for ended in await asyncio.gather(*(shoebox(*command, *NOWHERE, folder=tmp_path) for command in commands)):
         assert ended.code == 5
         assert "functions.api.memory" in one_message(ended)
 
@@ -98,8 +99,8 @@ async def test_a_taken_port_is_one_message(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         fleet, host = await asyncio.gather(
-            shoebox("fleet", *NOWHERE, "--port", "0", "--control-port", port, cwd=tmp_path),
-            shoebox("host", "api", "--status-port", port, cwd=tmp_path),
+            shoebox("fleet", *NOWHERE, "--port", "0", "--control-port", port, folder=tmp_path),
+            shoebox("host", "api", "--status-port", port, folder=tmp_path),
         )
 
     for ended, purpose in ((fleet, "the fleet's control port"), (host, "the host's status")):
@@ -113,7 +114,7 @@ async def test_sigterm_ends_a_fleet_that_waits_for_its_emulator(tmp_path: Path) 
     asked = asyncio.Event()
     async with await asyncio.start_server(lambda *_: asked.set(), "127.0.0.1", 0) as silent:
         url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
-        process = await start("fleet", "--endpoint-url", url, "--port", "0", "--control-port", "0", cwd=tmp_path)
+        process = await start("fleet", "--endpoint-url", url, "--port", "0", "--control-port", "0", folder=tmp_path)
         await asyncio.wait_for(asked.wait(), 20)
         process.send_signal(signal.SIGTERM)
         ended = await asyncio.wait_for(end(process), 10)
@@ -124,9 +125,9 @@ async def test_sigterm_ends_a_fleet_that_waits_for_its_emulator(tmp_path: Path) 
 async def test_a_host_must_be_told_its_function_and_its_fleet(tmp_path: Path) -> None:
     """2 for no function and for a port that is none; 5 for a fleet that is no address, which it would wait for."""
     unnamed, port, address = await asyncio.gather(
-        shoebox("host", cwd=tmp_path),
-        shoebox("host", "api", "--status-port", "70000", cwd=tmp_path),
-        shoebox("host", "api", "--fleet", "fleet:9002", cwd=tmp_path),
+        shoebox("host", folder=tmp_path),
+        shoebox("host", "api", "--status-port", "70000", folder=tmp_path),
+        shoebox("host", "api", "--fleet", "fleet:9002", folder=tmp_path),
     )
 
     assert (unnamed.code, port.code, address.code) == (2, 2, 5)
@@ -137,7 +138,7 @@ async def test_a_host_must_be_told_its_function_and_its_fleet(tmp_path: Path) ->
 
 async def test_only_functions_of_the_stack_can_be_joined(tmp_path: Path) -> None:
     """`up --join` with another name ends before anything starts."""
-    ended = await shoebox("up", "--join", "ingset", "--free-ports", cwd=tmp_path)
+    ended = await shoebox("up", "--join", "ingset", "--free-ports", folder=tmp_path)
 
     assert ended.code == 5
     assert "has no function ingset to join" in one_message(ended)
@@ -149,8 +150,8 @@ async def test_a_token_comes_as_the_gallerys_link_too(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     key = KeyPair.generate().save(keys)
     link, document = await asyncio.gather(
-        shoebox("token", "mint", "--key", key, "--gallery", "http://127.0.0.1:8080/", cwd=tmp_path),
-        shoebox("token", "mint", "--key", key, "--tenant", "acme", "--ttl", "1h", "--json", cwd=tmp_path),
+        shoebox("token", "mint", "--key", key, "--gallery", "http://127.0.0.1:8080/", folder=tmp_path),
+        shoebox("token", "mint", "--key", key, "--tenant", "acme", "--ttl", "1h", "--json", folder=tmp_path),
     )
 
     address, _, token = link.stdout.strip().partition("#token=")

@@ -150,7 +150,7 @@ async def test_a_token_that_does_not_do_is_4(service: Service, picture: MakePict
 
 async def test_no_token_is_4(service: Service, picture: MakePicture, tmp_path: Path) -> None:
     """Without a token or a local key nothing is tried."""
-    ended = await shoebox("upload", picture("a.jpg"), cwd=tmp_path, env={"SHOEBOX_URL": service.url})
+    ended = await shoebox("upload", picture("a.jpg"), folder=tmp_path, env={"SHOEBOX_URL": service.url})
 
     assert ended.code == 4
     assert "SHOEBOX_TOKEN" in ended.stderr
