@@ -157,7 +157,7 @@ class Local:
         self.endpoint_url = emulator.url
         if emulator.lost_data:
             log.warning("local.data_lost", reason="the last run was cut off; what it had stored may be gone")
-        await opening.enter_async_context(_while_it_lives(emulator))
+        await opening.enter_async_context(_beside(emulator.watch(), cause=EmulatorDied))
         self.clients = await opening.enter_async_context(Clients(emulator.aws, ROOT))
 
     def _place(self, gateway_port: int) -> Place:
@@ -227,28 +227,17 @@ def _reserve(reserved: ExitStack, port: int, purpose: str, host: str) -> int:
 
 
 @asynccontextmanager
-async def _beside(work: Coroutine[Any, Any, NoReturn]) -> AsyncIterator[None]:
-    """Runs `work` beside the block, until its end; an error of either is raised as it is."""
+async def _beside(
+    work: Coroutine[Any, Any, NoReturn], *, cause: type[BaseException] = BaseException
+) -> AsyncIterator[None]:
+    """Runs `work` beside the block, until its end; an error of either ends both, and is raised as it is.
+
+    Where there are several, one of the kind `cause` is raised: whatever else failed because of that is left out.
+    """
     try:
         async with asyncio.TaskGroup() as group:
             task = group.create_task(work)
             yield
             task.cancel()
     except BaseExceptionGroup as errors:
-        raise first_of(errors) from None
-
-
-@asynccontextmanager
-async def _while_it_lives(emulator: Emulator) -> AsyncIterator[None]:
-    """Cancels the block when the emulator dies.
-
-    Raises:
-        EmulatorDied: it did; whatever else failed because of that is left out.
-    """
-    try:
-        async with asyncio.TaskGroup() as group:
-            watch = group.create_task(emulator.watch())
-            yield
-            watch.cancel()
-    except BaseExceptionGroup as errors:
-        raise first_of(errors.subgroup(EmulatorDied) or errors) from None
+        raise first_of(errors.subgroup(cause) or errors) from None
