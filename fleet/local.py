@@ -19,6 +19,7 @@ from fleet.data_folder import data_folder
 from fleet.emulator import ACCOUNT, ROOT, Emulator, EmulatorDied
 from fleet.endpoint import Keeper, until_it_answers
 from fleet.http.ports import LOOPBACK, listen
+from fleet.limits.quotas import AWS_QUOTAS, Quotas
 from fleet.logs import LineCallback
 from fleet.provision import Report, RoleSource, provision
 from fleet.provision.tasks import first_of
@@ -42,7 +43,8 @@ class LocalSettings:
     `task_root` is where the functions' code is imported from; `environment` is added to every function's variables.
     `endpoint_url` names an emulator that runs already, `credentials` are then its administrator's, and it gets
     `endpoint_seconds` to answer. `gateway_url` and `s3_public_url` are the addresses as clients see them, where they
-    differ. `host`, `runtime_port` and `joined` as in `fleet.settings.FleetSettings`.
+    differ. `host`, `runtime_port`, `joined` and `quotas` as in
+    `fleet.settings.FleetSettings`.
     """
 
     stack_file: Path
@@ -64,6 +66,7 @@ class LocalSettings:
     host: str = LOOPBACK
     runtime_port: int = 9002
     joined: frozenset[str] = frozenset()
+    quotas: Quotas = AWS_QUOTAS
 
 
 class Local:
@@ -183,6 +186,7 @@ class Local:
             host=self.settings.host,
             runtime_port=self.settings.runtime_port,
             joined=self.settings.joined,
+            quotas=self.settings.quotas,
             poll_seconds=_SHORT_POLL if shared else LONG_POLL,
             finish_polls=shared,
         )

@@ -34,7 +34,7 @@ from fleet.http.asgi import Receive, Scope, Send
 from fleet.http.ports import LOOPBACK, listen
 from fleet.http.server import Server
 from fleet.invoke import InvokeApi, Invoker
-from fleet.limits import Concurrency
+from fleet.limits.concurrency import Concurrency
 from fleet.logs import FunctionLog, LineCallback
 from fleet.metrics import Metrics
 from fleet.queues.event_source import EventSourceMapping, MappingSettings
@@ -167,7 +167,7 @@ class Fleet:
 
     async def _start_pools(self, opening: AsyncExitStack) -> None:
         reserved = {f.key: f.reserved_concurrency for f in self._functions if f.reserved_concurrency is not None}
-        admission = Concurrency(self._settings.concurrency, reserved)
+        admission = Concurrency(self._settings.quotas.functions.concurrency, reserved)
         settings = self._settings
         for function in self._functions:
             log = opening.enter_context(FunctionLog(settings.log_folder, function.key, settings.log_bytes))

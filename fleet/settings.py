@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fleet.http.ports import LOOPBACK
+from fleet.limits.quotas import AWS_QUOTAS, Quotas
 
 LONG_POLL = 20  # seconds; the longest that SQS allows
 
@@ -37,8 +38,8 @@ class FleetSettings:
     """Settings of a fleet; times in seconds. Port 0 takes any free port.
 
     `host` is the address that the ports are opened on. `task_root` is where the functions' code is imported from
-    (LAMBDA_TASK_ROOT). `environment` is added to the environment variables of every function. `concurrency` is the
-    account's, as on AWS. The environments of the functions in `joined` are not started here: hosts bring them, at the
+    (LAMBDA_TASK_ROOT). `environment` is added to the environment variables of every function. `quotas` are the
+    account's. The environments of the functions in `joined` are not started here: hosts bring them, at the
     runtime port, which is open only for them (fleet.hosts). `finish_polls` as in `fleet.queues.event_source`.
     """
 
@@ -53,7 +54,7 @@ class FleetSettings:
     command: RuntimeCommand = SHOEBOX_RUNTIME
     environment: Mapping[str, str] = field(default_factory=dict)
     stage: str = "local"
-    concurrency: int = 1000
+    quotas: Quotas = AWS_QUOTAS
     environments_at_most: int = 8  # of one function: what a laptop can carry
     idle_seconds: float = 300.0
     init_seconds: float = 10.0  # of functions with one slot

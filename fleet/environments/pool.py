@@ -18,7 +18,7 @@ from fleet.environments.lifecycle import Launch, StartFailure, Times, live
 from fleet.environments.scheduler import Scheduler, State
 from fleet.errors import Throttled
 from fleet.functions import FunctionSpec
-from fleet.limits import Admission, Throttle, ThrottleReason
+from fleet.limits.concurrency import Admission, Throttle, ThrottleReason
 from fleet.metrics import Metrics
 from shoebox.telemetry import get_logger
 

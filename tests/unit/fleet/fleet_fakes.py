@@ -9,7 +9,7 @@ from fleet.environments.lifecycle import Times
 from fleet.environments.pool import Pool
 from fleet.environments.scheduler import Scheduler
 from fleet.functions import FunctionSpec
-from fleet.limits import Concurrency
+from fleet.limits.concurrency import Concurrency
 from fleet.metrics import Metrics
 
 

@@ -49,7 +49,7 @@ class Admission(Protocol):
 class Concurrency:
     """Account concurrency, less what is reserved; a function with reserved concurrency uses only its own."""
 
-    def __init__(self, account: int, reserved: Mapping[str, int]) -> None:
+    def __init__(self, account: float, reserved: Mapping[str, int]) -> None:
         self._unreserved = account - sum(reserved.values())
         self._reserved = dict(reserved)
         self._running: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-from fleet.limits import ADMIT, Concurrency, Throttle, ThrottleReason
+from fleet.limits.concurrency import ADMIT, Concurrency, Throttle, ThrottleReason
 
 
 def test_account_concurrency_is_shared_by_functions_without_a_reservation():

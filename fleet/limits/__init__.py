@@ -1,0 +1,11 @@
+"""AWS's limits as pure objects: the caller passes the time, so the live fleet and the day simulator share them.
+
+quotas        how much of everything: AWS's defaults, a wind tunnel, none, or a file
+bucket        the token bucket that most rates are kept by
+use           how much of a limit is used, and how often it refused
+concurrency   Lambda: who may run now
+event_source  Lambda: how many batches an SQS event source mapping has at work
+gateway       API Gateway: requests a second
+dynamodb      DynamoDB: reads and writes a second, of a partition and of a table
+s3            S3: requests a second, of a prefix
+"""

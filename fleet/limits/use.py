@@ -1,0 +1,48 @@
+"""How much of a limit is used: what `shoebox quotas` shows and /metrics exports, the same for every limit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """One limit on one thing, now.
+
+    `limit` is its stable name, such as `lambda.concurrency`; `subject` what it holds for: `account`, or the name of a
+    function, queue, route, table or prefix. `used`, `peak` (the highest since the start) and `most` are in `unit`;
+    `most` is infinite where there is no limit. `throttled` counts refusals since the start.
+    """
+
+    limit: str
+    subject: str
+    used: float
+    peak: float
+    most: float
+    unit: str
+    throttled: int = 0
+
+    @property
+    def headroom(self) -> float:
+        """How much more there may be now."""
+        return max(0.0, self.most - self.used)
+
+    @property
+    def factor(self) -> float:
+        """How many times the highest load so far would hit the limit; infinite for what was never used."""
+        return self.most / self.peak if self.peak else math.inf
+
+
+class Limit(Protocol):
+    """Whatever keeps limits can say how they are used; `now` in seconds of its clock."""
+
+    def uses(self, now: float) -> Iterable[LimitUse]:
+        """Each limit that it keeps."""
+
+
+def nearest(uses: Iterable[LimitUse]) -> list[LimitUse]:
+    """The limits in the order in which growing load would hit them: those that refused already come first."""
+    return sorted(uses, key=lambda use: (use.factor, -use.throttled, use.limit, use.subject))
