@@ -1,39 +1,32 @@
-"""Asynchronous invocations: accepted at once, run later, tried twice more after an error of the function.
+"""Asynchronous invocations: accepted at once, run later, tried again by `fleet.limits.async_events`.
 
-Rules: AWS Lambda, "How Lambda handles errors and retries with asynchronous invocation".
+What is given up goes to the function's on-failure destination as AWS's invocation record ("Capturing records of Lambda
+asynchronous invocations"), if it has one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from datetime import UTC, datetime
+from typing import Any, Self, TypeAlias
+
+import orjson
 
 from fleet.environments.invocation import Call, InvokeResult
-from fleet.errors import Throttled
+from fleet.errors import InvokeError, Throttled
+from fleet.functions import VERSION, FunctionSpec
+from fleet.limits.async_events import AsyncRules, Condition, GiveUp
+from fleet.limits.concurrency import ThrottleReason
+from fleet.limits.use import LimitUse
+from fleet.queues.destination import DeliveryError
 from shoebox.telemetry import get_logger
 
 _log = get_logger(action="fleet.async_events")
 
-
-@dataclass(frozen=True, slots=True)
-class AsyncRetry:
-    """When an event is tried again: one and two minutes after errors; after throttles 1 s, doubling to 5 minutes."""
-
-    errors: tuple[float, ...] = (60.0, 120.0)
-    throttle_first: float = 1.0
-    throttle_most: float = 300.0
-    give_up_after: float = 6 * 3600.0
-
-    def after_error(self, errors: int) -> float | None:
-        """Seconds until the next attempt when `errors` attempts have failed; None: no more."""
-        return self.errors[errors - 1] if errors <= len(self.errors) else None
-
-    def after_throttle(self, throttles: int, age: float) -> float | None:
-        """Seconds until the next attempt when `throttles` in a row were refused, for an event of this age."""
-        delay = min(self.throttle_first * 2.0 ** (throttles - 1), self.throttle_most)
-        return delay if age + delay <= self.give_up_after else None
+Destination: TypeAlias = Callable[[bytes], Awaitable[None]]
+"""Takes an invocation record; raises DeliveryError when it cannot be delivered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +38,41 @@ class AsyncStatistics:
     given_up: int
 
 
+@dataclass(slots=True)
+class _Event:
+    """An event on its way, and how its tries went."""
+
+    function: FunctionSpec
+    call: Call
+    born: float
+    tries: int = 0
+    errors: int = 0
+    throttles: int = 0
+    last: InvokeResult | None = None
+
+
 class AsyncEvents:
-    """The queue of asynchronous invocations; at its end what has not run is dropped, as its log says."""
+    """The queue of asynchronous invocations; at its end what has not run is dropped, as its log says.
+
+    `most` is how many may wait; `destinations` are by the functions' names in stack.yaml.
+    """
 
     def __init__(
         self,
         run: Callable[[str, Call], Awaitable[InvokeResult]],
         *,
-        retry: AsyncRetry | None = None,
-        most: int = 10_000,
+        most: float = 100_000,
+        destinations: Mapping[str, Destination] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._run = run
-        self._retry = retry or AsyncRetry()
         self._most = most
+        self._destinations = destinations or {}
         self._sleep = sleep
         self._clock = clock or asyncio.get_running_loop().time
         self._tasks: set[asyncio.Task[None]] = set()
-        self._succeeded = 0
-        self._given_up = 0
+        self._succeeded = self._given_up = self._refused = self._peak = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -80,35 +88,94 @@ class AsyncEvents:
         """The queue as it is now."""
         return AsyncStatistics(len(self._tasks), self._succeeded, self._given_up)
 
-    def submit(self, function: str, call: Call) -> None:
+    def uses(self) -> list[LimitUse]:
+        """How full the queue is."""
+        return [
+            LimitUse("lambda.async_queue", "account", len(self._tasks), self._peak, self._most, "events", self._refused)
+        ]
+
+    def submit(self, function: FunctionSpec, call: Call) -> None:
         """Accept an event.
 
         Raises:
             Throttled: too many wait already.
         """
         if len(self._tasks) >= self._most:
-            raise Throttled("CallerRateLimitExceeded")
-        task = asyncio.create_task(self._deliver(function, call))
+            self._refused += 1
+            raise Throttled(ThrottleReason.CALLER)
+        task = asyncio.create_task(self._deliver(_Event(function, call, self._clock())))
         self._tasks.add(task)
+        self._peak = max(self._peak, len(self._tasks))
         task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(self, function: str, call: Call) -> None:
-        born, errors, throttles = self._clock(), 0, 0
-        while True:
-            delay: float | None
-            try:
-                result = await self._run(function, call)
-            except Throttled:
-                throttles += 1
-                delay = self._retry.after_throttle(throttles, self._clock() - born)
-            else:
-                if result.function_error is None:
-                    self._succeeded += 1
-                    return
-                errors, throttles = errors + 1, 0
-                delay = self._retry.after_error(errors)
-            if delay is None:
-                self._given_up += 1
-                _log.error("event given up", function=function, request_id=call.request_id, errors=errors)
+    async def _deliver(self, event: _Event) -> None:
+        if event.function.reserved_concurrency == 0:
+            await self._give_up(event, Condition.OFF)
+            return
+        while not await self._try(event):
+            decision = self._decide(event.function.asynchronous, event)
+            if isinstance(decision, GiveUp):
+                await self._give_up(event, decision.condition)
                 return
-            await self._sleep(delay)
+            await self._sleep(decision.delay)
+        self._succeeded += 1
+
+    async def _try(self, event: _Event) -> bool:
+        """Run it once; says whether it is done."""
+        try:
+            event.last = await self._run(event.function.key, event.call)
+        except InvokeError:
+            event.throttles += 1
+            return False
+        event.tries, event.throttles = event.tries + 1, 0
+        if event.last.function_error is None:
+            return True
+        event.errors += 1
+        return False
+
+    def _decide(self, rules: AsyncRules, event: _Event) -> Any:
+        age = self._clock() - event.born
+        if event.throttles:
+            return rules.after_throttle(event.throttles, age)
+        return rules.after_error(event.errors, age)
+
+    async def _give_up(self, event: _Event, condition: Condition) -> None:
+        self._given_up += 1
+        function, request_id = event.function.key, event.call.request_id
+        _log.error("event given up", function=function, request_id=request_id, errors=event.errors, condition=condition)
+        destination = self._destinations.get(function)
+        if destination is None:
+            return
+        try:
+            await destination(invocation_record(event.function, event.call, condition, event.tries, event.last))
+        except DeliveryError as error:
+            _log.error("record not delivered", function=function, request_id=request_id, reason=str(error))
+
+
+def invocation_record(
+    function: FunctionSpec,
+    call: Call,
+    condition: Condition,
+    tries: int,
+    last: InvokeResult | None,
+    *,
+    now: datetime | None = None,
+) -> bytes:
+    """AWS's invocation record, version 1.0, of an event that was given up; what is not known of a response is null."""
+    stamp = (now or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return orjson.dumps(
+        {
+            "version": "1.0",
+            "timestamp": stamp,
+            "requestContext": {
+                "requestId": call.request_id,
+                "functionArn": f"{function.arn}:{VERSION}",
+                "condition": condition,
+                "approximateInvokeCount": tries,
+            },
+            "requestPayload": orjson.loads(call.payload),
+            "responseContext": last
+            and {"statusCode": 200, "executedVersion": VERSION, "functionError": last.function_error},
+            "responsePayload": orjson.loads(last.payload) if last and last.payload else None,
+        }
+    )

@@ -1,4 +1,4 @@
-"""What the control port serves: the Runtime API, Invoke, metrics, and the fleet's health."""
+"""What the control port serves: the Runtime API, Invoke, metrics, quotas, and the fleet's health."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from fleet.environments.runtime_api import PREFIX as RUNTIME
-from fleet.http.asgi import App, Receive, Response, Scope, Send, header, json_response, respond
+from fleet.http.asgi import JSON, App, Receive, Response, Scope, Send, header, json_response, respond
 from fleet.invoke import PREFIX as INVOKE
+from fleet.limit_board import LimitBoard
 from fleet.metrics import METRICS_TYPE, Metrics
 from fleet.statistics import FleetStatistics
 
@@ -16,12 +17,19 @@ class Control:
     """The control port's application."""
 
     def __init__(
-        self, *, runtime: App, invoke: App, metrics: Metrics, statistics: Callable[[], FleetStatistics]
+        self,
+        *,
+        runtime: App,
+        invoke: App,
+        metrics: Metrics,
+        statistics: Callable[[], FleetStatistics],
+        limits: LimitBoard,
     ) -> None:
         self._runtime = runtime
         self._invoke = invoke
         self._metrics = metrics
         self._statistics = statistics
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Browsers are refused: a web page must not invoke functions on its reader's machine."""
@@ -33,11 +41,14 @@ class Control:
         elif path.startswith(INVOKE):
             await self._invoke(scope, receive, send)
         else:
-            await respond(send, self._own(path))
+            await respond(send, await self._own(path))
 
-    def _own(self, path: str) -> Response:
+    async def _own(self, path: str) -> Response:
         match path:
+            case "/quotas":
+                return Response(200, await self._limits.document(), JSON)
             case "/metrics":
+                await self._limits.refresh()
                 return Response(200, self._metrics.exposition(), [METRICS_TYPE])
             case "/healthz":
                 return self._health()

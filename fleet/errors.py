@@ -5,6 +5,7 @@ InvokeError                 knows its HTTP status and error code
 ├── RequestTooLarge         413
 ├── InvalidRequestContent   400: the payload is not JSON
 └── Throttled               429, with its reason; try again later
+    └── NoCapacity          it is this machine that has no environment free, and no limit of AWS
 """
 
 from __future__ import annotations
@@ -58,6 +59,14 @@ class Throttled(InvokeError):
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "TooManyRequestsException"
 
-    def __init__(self, reason: str) -> None:
-        super().__init__("Rate Exceeded.")
+    def __init__(self, reason: str, message: str = "Rate Exceeded.") -> None:
+        super().__init__(message)
         self.reason = reason
+
+
+class NoCapacity(Throttled):
+    """No environment came free in time; AWS answers so where all slots of managed instances are busy."""
+
+    def __init__(self, function: str, seconds: float) -> None:
+        message = f"No environment of {function} came free in {seconds:g} s: this machine runs no more of them."
+        super().__init__("ConcurrentInvocationLimitExceeded", message)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from fleet.errors import FunctionNotFound
+from fleet.limits.async_events import AsyncRules
 from shoebox.place import BoundStack
 
 VERSION = "$LATEST"
@@ -18,7 +19,8 @@ class FunctionSpec:
     """One function of a stack.
 
     `key` is its name in stack.yaml, `name` the physical one; memory in MB, timeout in seconds; `slots` are the
-    invocations that one environment runs at once.
+    invocations that one environment runs at once. `asynchronous` holds for events that nobody waits for, and
+    `on_failure` is the queue, by its name in stack.yaml, that takes a record of those that are given up.
     """
 
     key: str
@@ -30,6 +32,13 @@ class FunctionSpec:
     slots: int = 1
     reserved_concurrency: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    asynchronous: AsyncRules = AsyncRules()  # noqa: RUF009  # frozen
+    on_failure: str | None = None
+
+    @classmethod
+    def of_json(cls, content: Mapping[str, Any]) -> Self:
+        """From what JSON made of one; KeyError or TypeError when it was none."""
+        return cls(**{**content, "asynchronous": AsyncRules(**content["asynchronous"])})
 
     def init_limit(self, classic: float) -> float:
         """Seconds to become ready: `classic`, or with several slots what Lambda Managed Instances give."""
@@ -50,6 +59,10 @@ class Functions:
 
     def __iter__(self) -> Iterator[FunctionSpec]:
         return iter(self._by_key.values())
+
+    def reserved(self, scaled: Callable[[float], float]) -> dict[str, float]:
+        """Reserved concurrency by the functions' names in stack.yaml, as `scaled` makes it."""
+        return {f.key: scaled(f.reserved_concurrency) for f in self if f.reserved_concurrency is not None}
 
     def by_key(self, key: str) -> FunctionSpec:
         """The function with this name in stack.yaml; KeyError when there is none."""
@@ -82,4 +95,6 @@ def _spec(stack: BoundStack, key: str) -> FunctionSpec:
         slots=described.slots,
         reserved_concurrency=described.reserved_concurrency,
         environment=stack.environment(key),
+        asynchronous=AsyncRules(described.asynchronous.retries, described.asynchronous.max_age),
+        on_failure=described.asynchronous.on_failure,
     )

@@ -89,8 +89,8 @@ class InvokeApi:
         raise InvalidRequestContent(f"Unknown invocation type {kind!r}")
 
     def _accept(self, function: FunctionSpec, payload: bytes) -> Response:
-        call = Call(payload, trace_id=new_trace_id())
-        self._events.submit(function.key, call)
+        call = Call(payload, trace_id=new_trace_id(), synchronous=False)
+        self._events.submit(function, call)
         return Response(202, headers=[(b"x-amzn-requestid", call.request_id.encode())])
 
     async def _run(self, function: FunctionSpec, payload: bytes, scope: Scope) -> Response:

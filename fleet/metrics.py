@@ -27,6 +27,9 @@ class Metrics:
         self.invocations = Counter(
             "fleet_invocations", "Invocations by outcome.", ["function", "outcome"], registry=own
         )
+        self.throttles = Counter(
+            "fleet_throttles", "Invocations that were refused, by AWS's reason.", ["function", "reason"], registry=own
+        )
         self.duration = Histogram(
             "fleet_invocation_seconds", "Hand-over to answer.", ["function"], buckets=_SECONDS, registry=own
         )

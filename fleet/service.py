@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from typing import Self, TypeVar
 
-from fleet.async_events import AsyncEvents
+from fleet.async_events import AsyncEvents, Destination
 from fleet.control import Control
 from fleet.credentials import CredentialsCache, CredentialsSource
 from fleet.environments.invocation import Call, InvokeResult
@@ -34,9 +34,12 @@ from fleet.http.asgi import Receive, Scope, Send
 from fleet.http.ports import LOOPBACK, listen
 from fleet.http.server import Server
 from fleet.invoke import InvokeApi, Invoker
-from fleet.limits.concurrency import Concurrency
+from fleet.limit_board import LimitBoard
+from fleet.limits.concurrency import lambda_limits
+from fleet.limits.use import LimitUse
 from fleet.logs import FunctionLog, LineCallback
 from fleet.metrics import Metrics
+from fleet.queues.destination import QueueDestination
 from fleet.queues.event_source import EventSourceMapping, MappingSettings
 from fleet.queues.polling import POLLERS, FixedScale
 from fleet.queues.source_queue import QueueAddress, RoleQueue
@@ -53,7 +56,8 @@ Thing = TypeVar("Thing")
 class Fleet:
     """Runs the functions of a stack from `async with` to its end.
 
-    `credentials` assumes a function's role; `on_line` gets every line that a function prints. Entering raises
+    `credentials` assumes a function's role; `on_line` gets every line that a function prints; `elsewhere` asks for the
+    limits that are kept beside the emulator. Entering raises
     `fleet.http.ports.PortTaken` when a port belongs to another program.
     """
 
@@ -64,6 +68,7 @@ class Fleet:
         credentials: CredentialsSource,
         *,
         on_line: LineCallback | None = None,
+        elsewhere: Callable[[], Awaitable[Iterable[LimitUse]]] | None = None,
     ) -> None:
         self._stack = stack
         self._settings = settings
@@ -75,6 +80,12 @@ class Fleet:
         self._mappings: list[EventSourceMapping] = []
         self._runtime_api = RuntimeApi(self._pools)
         self._invoker = Invoker(self._pools)
+        self._limits = lambda_limits(
+            settings.quotas.functions,
+            self._functions.reserved(settings.quotas.count),
+            {function.key: function.slots for function in self._functions},
+        )
+        self._board = LimitBoard(settings.quotas, self._uses, elsewhere)
         self._runtime: Server | None = None
         self._open = AsyncExitStack()
 
@@ -121,6 +132,10 @@ class Fleet:
             authorizer=self._cache.statistics(),
         )
 
+    def _uses(self) -> list[LimitUse]:
+        now = time.monotonic()
+        return [*self._limits.uses(now), *self._events.uses()]
+
     async def invoke(self, function: str, payload: bytes, trace_id: str = "") -> InvokeResult:
         """Invoke a function by its name in stack.yaml; raises as `fleet.invoke.Invoker.invoke`."""
         return await self._invoker.invoke(function, payload, trace_id=trace_id)
@@ -133,12 +148,15 @@ class Fleet:
 
     async def _start(self, opening: AsyncExitStack) -> None:
         """In this order, so that the end is the reverse: no new work, then the environments, then what they talk to."""
-        self._events = AsyncEvents(self._run_event)
+        self._events = AsyncEvents(
+            self._run_event, most=self._settings.quotas.functions.async_queue, destinations=self._destinations()
+        )
         control = Control(
             runtime=self._runtime_api,
             invoke=InvokeApi(self._functions, self._invoker, self._events),
             metrics=self._metrics,
             statistics=self.statistics,
+            limits=self._board,
         )
         control_socket = self._listen(opening, self._settings.control_port, "the fleet's control port")
         gateway_socket = self._listen(opening, self._settings.gateway_port, "the gateway")
@@ -149,7 +167,7 @@ class Fleet:
         await opening.enter_async_context(self._events)
         self._gateway = await opening.enter_async_context(Server(self._gateway_app(), gateway_socket))
         await self._start_mappings(opening)
-        show_gauges(self._metrics, self.statistics)
+        show_gauges(self._metrics, self.statistics, self._board)
 
     def _listen(self, opening: AsyncExitStack, port: int, purpose: str) -> socket.socket:
         listening = listen(port, purpose, self._settings.host)
@@ -166,15 +184,13 @@ class Fleet:
         return Server(app, self._listen(opening, self._settings.runtime_port, "the fleet's runtime port"))
 
     async def _start_pools(self, opening: AsyncExitStack) -> None:
-        reserved = {f.key: f.reserved_concurrency for f in self._functions if f.reserved_concurrency is not None}
-        admission = Concurrency(self._settings.quotas.functions.concurrency, reserved)
         settings = self._settings
         for function in self._functions:
             log = opening.enter_context(FunctionLog(settings.log_folder, function.key, settings.log_bytes))
             pool = Pool(
                 function,
                 launch=self._launcher(log),
-                admission=admission,
+                admission=self._limits,
                 scheduler=self._scheduler(function),
                 metrics=self._metrics,
                 times=Times(function.init_limit(settings.init_seconds), settings.stop_seconds, settings.wait_seconds),
@@ -264,6 +280,17 @@ class Fleet:
             scale=FixedScale(trigger.maximum_concurrency or POLLERS),
             metrics=self._metrics,
         )
+
+    def _destinations(self) -> dict[str, Destination]:
+        place = self._stack.place
+        aws = AwsSettings(region=place.region, endpoint_url=place.endpoint_url)
+        return {
+            function.key: QueueDestination(
+                function.key, self._stack.queue_url(function.on_failure), self._credentials, aws
+            )
+            for function in self._functions
+            if function.on_failure
+        }
 
     async def _run_event(self, function: str, call: Call) -> InvokeResult:
         return await self._pools[function].invoke(call)

@@ -95,6 +95,18 @@ class QueueTrigger(Part):
         return self
 
 
+class Asynchronous(Part):
+    """What becomes of events that nobody waits for ("Configuring error handling settings", asynchronous invocation).
+
+    Retries after errors of the function; age in seconds at which an event is given up; the queue for records of those
+    that are, to which the function needs the permission `send`.
+    """
+
+    retries: int = Field(default=2, ge=0, le=2)
+    max_age: int = Field(default=21_600, ge=60, le=21_600)
+    on_failure: Name | None = None
+
+
 class Function(Part):
     """A Lambda function; memory in MB, timeout in seconds, `slots` = invocations at once in one environment."""
 
@@ -106,6 +118,7 @@ class Function(Part):
     environment: dict[str, str] = {}
     permissions: dict[str, list[str]] = {}
     queue: QueueTrigger | None = None
+    asynchronous: Asynchronous = Asynchronous()
 
 
 class GatewayAuthorizer(Part):
@@ -166,6 +179,11 @@ class Stack(Part):
             *(("queue", q.dead_letter, f"queues.{n}") for n, q in self.queues.items() if q.dead_letter),
             *(("queue", q, f"topics.{n}") for n, t in self.topics.items() for q in t.queues),
             *(("queue", f.queue.name, f"functions.{n}.queue") for n, f in self.functions.items() if f.queue),
+            *(
+                ("queue", f.asynchronous.on_failure, f"functions.{n}.asynchronous")
+                for n, f in self.functions.items()
+                if f.asynchronous.on_failure
+            ),
             *(("function", r.function, f"gateway route {r.path}") for r in self.gateway.routes),
             ("function", self.gateway.authorizer.function, "gateway.authorizer"),
         ]

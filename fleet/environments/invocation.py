@@ -25,11 +25,15 @@ class InvokeResult:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a caller wants run: the event's JSON, the trace header, and the client context's JSON."""
+    """What a caller wants run: the event's JSON, the trace header, and the client context's JSON.
+
+    `synchronous` is False for what comes out of the asynchronous queue: some limits are on the others only.
+    """
 
     payload: bytes
     trace_id: str = ""
     client_context: str = ""
+    synchronous: bool = True
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 

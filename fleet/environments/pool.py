@@ -15,10 +15,11 @@ from fleet.environments import invocation as results
 from fleet.environments.environment import Environment
 from fleet.environments.invocation import Call, Invocation, InvokeResult
 from fleet.environments.lifecycle import Launch, StartFailure, Times, live
+from fleet.environments.refusals import Refusals
 from fleet.environments.scheduler import Scheduler, State
-from fleet.errors import Throttled
+from fleet.errors import NoCapacity, Throttled
 from fleet.functions import FunctionSpec
-from fleet.limits.concurrency import Admission, Throttle, ThrottleReason
+from fleet.limits.concurrency import Admission, Throttle
 from fleet.metrics import Metrics
 from shoebox.telemetry import get_logger
 
@@ -27,12 +28,16 @@ _log = get_logger(action="fleet.pool")
 
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
-    """A moment of a pool: environments by state, invocations that run and that wait, environments ever started."""
+    """A moment of a pool: environments by state, invocations that run and that wait, environments ever started.
+
+    `oldest_wait` is how many seconds the invocation that waits longest has waited for a slot.
+    """
 
     function: str
     environments: dict[str, int]
     running: int
     waiting: int
+    oldest_wait: float
     started: int
 
 
@@ -62,6 +67,7 @@ class Pool:
         self._tasks = asyncio.TaskGroup()
         self._closing = asyncio.Event()
         self._started = 0
+        self._refused = Refusals(function.key, metrics, clock)
 
     async def __aenter__(self) -> Pool:
         await self._tasks.__aenter__()
@@ -89,6 +95,7 @@ class Pool:
             environments={str(state): states.count(state) for state in State if state is not State.ENDED},
             running=sum(environment.busy for environment in self._environments.values()),
             waiting=len(self._waiting),
+            oldest_wait=max((self._clock() - i.admitted_at for i in self._waiting.values()), default=0.0),
             started=self._started,
         )
 
@@ -114,11 +121,11 @@ class Pool:
         """Run `call`. A caller that stops waiting does not stop an invocation that runs.
 
         Raises:
-            Throttled: a limit refuses it, or no slot came free in time.
+            Throttled: a limit refuses it, or no slot came free in time (NoCapacity).
         """
-        decision = self._admission.enter(self.function.key, self._clock())
+        decision = self._admission.enter(self.function.key, self._clock(), synchronous=call.synchronous)
         if isinstance(decision, Throttle):
-            self._metrics.invocations.labels(self.function.key, "throttled").inc()
+            self._refused.note(decision.reason)
             raise Throttled(decision.reason)
         loop = asyncio.get_running_loop()
         invocation = Invocation(call, admitted_at=self._clock(), done=loop.create_future())
@@ -205,9 +212,10 @@ class Pool:
             invocation.done.set_result(result)
 
     def _give_up(self, invocation: Invocation) -> None:
-        self._settle(invocation, None, "throttled")
+        self._settle(invocation, None, "no_capacity")
+        self._refused.note("NoCapacity")
         if not invocation.done.done():
-            invocation.done.set_exception(Throttled(ThrottleReason.ACCOUNT))
+            invocation.done.set_exception(NoCapacity(self.function.key, self._times.wait))
 
     def _time_out(self, environment: Environment, invocation: Invocation) -> None:
         environment.expire(invocation.request_id)

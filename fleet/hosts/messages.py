@@ -51,7 +51,7 @@ class Welcome:
         """
         try:
             content: dict[str, Any] = orjson.loads(line)
-            content["function"] = FunctionSpec(**content["function"])
+            content["function"] = FunctionSpec.of_json(content["function"])
             content["credentials"] = Credentials(**content["credentials"])
             return cls(**content)
         except (KeyError, TypeError) as error:

@@ -1,16 +1,29 @@
-"""Who may run now: the decision that stands before every invocation. Pure; the caller passes the time.
+"""Who may run now: Lambda's limits on invocations. Pure; the caller passes the time in seconds.
 
-Today's rule is concurrency, of the account and reserved for a function ("Lambda quotas", "Understanding Lambda
-function scaling"). Rules over time are further `Admission`s.
+AWS Lambda, "Understanding Lambda function scaling" (account and reserved concurrency, ten requests a second for each
+unit of it), "Lambda scaling behavior" (1,000 new execution environments every 10 seconds a function), "Lambda quotas".
+
+What AWS leaves open, and how it is decided here:
+- Reason of a 429 for environments that cannot be created so fast: the rate reasons, for it is a rate of the function.
+- How long an idle environment stays: five minutes.
+- The burst of the ten requests a second: those of one second.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+import math
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias
+
+from fleet.limits.bucket import Meter, TokenBucket
+from fleet.limits.quotas import LambdaQuotas, QuotasError
+from fleet.limits.use import LimitUse
+
+_IDLE_SECONDS = 300.0
+_ACCOUNT = "account"
 
 
 class ThrottleReason(StrEnum):
@@ -18,6 +31,9 @@ class ThrottleReason(StrEnum):
 
     ACCOUNT = "ConcurrentInvocationLimitExceeded"
     RESERVED = "ReservedFunctionConcurrentInvocationLimitExceeded"
+    RATE = "FunctionInvocationRateLimitExceeded"
+    RESERVED_RATE = "ReservedFunctionInvocationRateLimitExceeded"
+    CALLER = "CallerRateLimitExceeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,37 +55,272 @@ ADMIT = Admit()
 class Admission(Protocol):
     """Decides on invocations of all functions, in the order they come; `now` in seconds of the caller's clock."""
 
-    def enter(self, function: str, now: float) -> Decision:
+    def enter(self, function: str, now: float, *, synchronous: bool = True) -> Decision:
         """Take a place for an invocation of `function`, or refuse it."""
 
     def leave(self, function: str, now: float) -> None:
         """Give the place back."""
 
 
-class Concurrency:
-    """Account concurrency, less what is reserved; a function with reserved concurrency uses only its own."""
+class Rule(Protocol):
+    """One limit of several that an invocation must all pass: asked first, told only when every one allows it."""
 
-    def __init__(self, account: float, reserved: Mapping[str, int]) -> None:
-        self._unreserved = account - sum(reserved.values())
-        self._reserved = dict(reserved)
-        self._running: Counter[str] = Counter()
-        self._unreserved_running = 0
+    def refusal(self, function: str, now: float, *, synchronous: bool) -> Throttle | None:
+        """Why it may not run; None when this limit allows it."""
 
-    def enter(self, function: str, now: float) -> Decision:
-        """Admit while the function's own, or else the account's unreserved, concurrency lasts."""
-        reserved = self._reserved.get(function)
-        if reserved is not None and self._running[function] >= reserved:
-            return Throttle(ThrottleReason.RESERVED)
-        if reserved is None and self._unreserved_running >= self._unreserved:
-            return Throttle(ThrottleReason.ACCOUNT)
-        self._count(function, 1)
+    def entered(self, function: str, now: float, *, synchronous: bool) -> None:
+        """It runs."""
+
+    def left(self, function: str, now: float) -> None:
+        """It has ended."""
+
+    def uses(self, now: float) -> Iterable[LimitUse]:
+        """How the limit is used."""
+
+
+class LambdaLimits:
+    """All of Lambda's limits on one account; a refused invocation uses up nothing of any of them."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = rules
+
+    def enter(self, function: str, now: float, *, synchronous: bool = True) -> Decision:
+        """Take a place for an invocation, or refuse it."""
+        for rule in self._rules:
+            if refusal := rule.refusal(function, now, synchronous=synchronous):
+                return refusal
+        for rule in self._rules:
+            rule.entered(function, now, synchronous=synchronous)
         return ADMIT
 
     def leave(self, function: str, now: float) -> None:
         """Give the place back."""
-        self._count(function, -1)
+        for rule in self._rules:
+            rule.left(function, now)
 
-    def _count(self, function: str, change: int) -> None:
-        self._running[function] += change
-        if function not in self._reserved:
-            self._unreserved_running += change
+    def uses(self, now: float) -> Iterable[LimitUse]:
+        """Every limit with its use."""
+        for rule in self._rules:
+            yield from rule.uses(now)
+
+
+def lambda_limits(quotas: LambdaQuotas, reserved: Mapping[str, float], slots: Mapping[str, int]) -> LambdaLimits:
+    """The limits of an account: `reserved` concurrency and `slots` an environment by the functions' names.
+
+    Raises:
+        QuotasError: more is reserved than AWS lets an account reserve.
+    """
+    check_reservations(quotas, reserved)
+    return LambdaLimits(
+        [
+            Concurrency(quotas.concurrency, reserved),
+            RequestRate(quotas, reserved),
+            ScalingRate(quotas, reserved, slots),
+        ]
+    )
+
+
+def check_reservations(quotas: LambdaQuotas, reserved: Mapping[str, float]) -> None:
+    """AWS refuses a reservation that leaves less than 100 for functions without one (PutFunctionConcurrency).
+
+    Raises:
+        QuotasError: so much is reserved.
+    """
+    total = sum(reserved.values())
+    if total and quotas.concurrency - total < quotas.unreserved_least:
+        names = ", ".join(f"{function} {count:,.0f}" for function, count in reserved.items() if count)
+        raise QuotasError(
+            f"Of the account's concurrency of {quotas.concurrency:,.0f} at least {quotas.unreserved_least:,.0f} must "
+            f"stay unreserved, and {total:,.0f} are reserved ({names}). Reserve less, or raise the quota."
+        )
+
+
+class Concurrency:
+    """Account concurrency, less what is reserved; a function with reserved concurrency uses only its own."""
+
+    def __init__(self, account: float, reserved: Mapping[str, float]) -> None:
+        self._unreserved = account - sum(reserved.values())
+        self._reserved = dict(reserved)
+        self._running: Counter[str] = Counter()
+        self._peaks: Counter[str] = Counter()
+        self._throttled: Counter[str] = Counter()
+
+    def refusal(self, function: str, now: float, *, synchronous: bool = True) -> Throttle | None:
+        """Refuse when the function's own, or else the account's unreserved, concurrency is used up."""
+        pool = self._pool(function)
+        if self._running[pool] < self._most(pool):
+            return None
+        self._throttled[pool] += 1
+        return Throttle(ThrottleReason.ACCOUNT if pool == _ACCOUNT else ThrottleReason.RESERVED)
+
+    def entered(self, function: str, now: float, *, synchronous: bool = True) -> None:
+        """One more runs."""
+        pool = self._pool(function)
+        self._running[pool] += 1
+        if self._running[pool] > self._peaks[pool]:
+            self._peaks[pool] = self._running[pool]
+
+    def left(self, function: str, now: float) -> None:
+        """One less runs."""
+        self._running[self._pool(function)] -= 1
+
+    def uses(self, now: float) -> Iterable[LimitUse]:
+        """The account's unreserved concurrency, and each reserved one."""
+        for pool in (_ACCOUNT, *self._reserved):
+            yield LimitUse(
+                "lambda.concurrency" if pool == _ACCOUNT else "lambda.reserved_concurrency",
+                pool,
+                self._running[pool],
+                self._peaks[pool],
+                self._most(pool),
+                "invocations",
+                self._throttled[pool],
+            )
+
+    def _pool(self, function: str) -> str:
+        return function if function in self._reserved else _ACCOUNT
+
+    def _most(self, pool: str) -> float:
+        return self._unreserved if pool == _ACCOUNT else self._reserved[pool]
+
+
+class RequestRate:
+    """Ten synchronous requests a second for each unit of concurrency: what holds a handler of less than 100 ms."""
+
+    def __init__(self, quotas: LambdaQuotas, reserved: Mapping[str, float]) -> None:
+        each = quotas.requests_per_environment
+        unreserved = quotas.concurrency - sum(reserved.values())
+        self._buckets = {
+            pool: TokenBucket(_times(each, most)) for pool, most in {_ACCOUNT: unreserved, **reserved}.items()
+        }
+        self._meters = {pool: Meter() for pool in self._buckets}
+        self._throttled: Counter[str] = Counter()
+
+    def refusal(self, function: str, now: float, *, synchronous: bool = True) -> Throttle | None:
+        """Refuse when this second's requests are used up."""
+        pool = self._pool(function)
+        if not synchronous or self._buckets[pool].has(now):
+            return None
+        self._throttled[pool] += 1
+        return Throttle(ThrottleReason.RATE if pool == _ACCOUNT else ThrottleReason.RESERVED_RATE)
+
+    def entered(self, function: str, now: float, *, synchronous: bool = True) -> None:
+        """Count a synchronous request."""
+        if synchronous:
+            pool = self._pool(function)
+            self._buckets[pool].take(now)
+            self._meters[pool].add(now)
+
+    def left(self, function: str, now: float) -> None:
+        """Requests are counted when they come."""
+
+    def uses(self, now: float) -> Iterable[LimitUse]:
+        """The requests a second of the account's functions without a reservation, and of each with one."""
+        for pool, bucket in self._buckets.items():
+            meter = self._meters[pool]
+            yield LimitUse(
+                "lambda.requests", pool, meter.last(now), meter.peak, bucket.rate, "requests/s", self._throttled[pool]
+            )
+
+    def _pool(self, function: str) -> str:
+        return function if function in self._buckets else _ACCOUNT
+
+
+class ScalingRate:
+    """So many new environments of a function in ten seconds, refilled continuously, never more than that at once.
+
+    The environments are counted as AWS would have them, by the invocations at once and the slots of each; how many
+    processes this machine runs for them is another matter (fleet.environments.scheduler).
+    """
+
+    def __init__(
+        self,
+        quotas: LambdaQuotas,
+        reserved: Mapping[str, float],
+        slots: Mapping[str, int],
+        *,
+        idle_seconds: float = _IDLE_SECONDS,
+    ) -> None:
+        self._functions = {
+            function: _Environments(quotas, count, idle_seconds, reserved=function in reserved)
+            for function, count in slots.items()
+        }
+
+    def refusal(self, function: str, now: float, *, synchronous: bool = True) -> Throttle | None:
+        """Refuse when it needs a new environment and none may be created now."""
+        environments = self._functions[function]
+        if environments.available(now):
+            return None
+        environments.throttled += 1
+        return Throttle(ThrottleReason.RESERVED_RATE if environments.reserved else ThrottleReason.RATE)
+
+    def entered(self, function: str, now: float, *, synchronous: bool = True) -> None:
+        """It runs in an environment that was there, or in a new one."""
+        self._functions[function].enter(now)
+
+    def left(self, function: str, now: float) -> None:
+        """Its slot is free."""
+        self._functions[function].leave(now)
+
+    def uses(self, now: float) -> Iterable[LimitUse]:
+        """New environments of each function, of the last whole second as ten seconds' rate would have it."""
+        for function, environments in self._functions.items():
+            yield environments.use(function, now)
+
+
+class _Environments:
+    """The environments of one function: those at work, and the idle ones by when they fell idle."""
+
+    def __init__(self, quotas: LambdaQuotas, slots: int, idle_seconds: float, *, reserved: bool) -> None:
+        most = quotas.scaling_environments
+        self._most = most
+        self._bucket = TokenBucket(most / quotas.scaling_seconds, most)
+        self._slots = slots
+        self._idle_seconds = idle_seconds
+        self._idle: deque[float] = deque()
+        self._running = 0
+        self._created: deque[float] = deque()
+        self._window = quotas.scaling_seconds
+        self._peak = 0
+        self.reserved = reserved
+        self.throttled = 0
+
+    def available(self, now: float) -> bool:
+        if self._running % self._slots:
+            return True  # an environment at work has a free slot
+        while self._idle and now - self._idle[0] >= self._idle_seconds:
+            self._idle.popleft()
+        return bool(self._idle) or self._bucket.has(now)
+
+    def enter(self, now: float) -> None:
+        if self._running % self._slots == 0:
+            if self._idle:
+                self._idle.pop()
+            else:
+                self._create(now)
+        self._running += 1
+
+    def leave(self, now: float) -> None:
+        self._running -= 1
+        if self._running % self._slots == 0:
+            self._idle.append(now)
+
+    def use(self, function: str, now: float) -> LimitUse:
+        self._forget(now)
+        return LimitUse(
+            "lambda.scaling", function, len(self._created), self._peak, self._most, "environments/10 s", self.throttled
+        )
+
+    def _create(self, now: float) -> None:
+        self._bucket.take(now)
+        self._forget(now)
+        self._created.append(now)
+        self._peak = max(self._peak, len(self._created))
+
+    def _forget(self, now: float) -> None:
+        while self._created and now - self._created[0] >= self._window:
+            self._created.popleft()
+
+
+def _times(each: float, most: float) -> float:
+    return 0.0 if not most else (math.inf if math.inf in (each, most) else each * most)

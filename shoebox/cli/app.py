@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from shoebox.cli import containers, demo, doctor, files, fleet, host, provision, queues, token, up, upload
+from shoebox.cli import containers, demo, doctor, files, fleet, host, provision, queues, quotas, token, up, upload
 
 app = typer.Typer(
     name="shoebox",
@@ -28,6 +28,7 @@ app.command(rich_help_panel="Local stack")(demo.demo)
 app.command(rich_help_panel="Local stack")(doctor.doctor)
 app.add_typer(token.app, name="token", rich_help_panel="Local stack")
 app.add_typer(queues.app, name="queues", rich_help_panel="Local stack")
+app.command(rich_help_panel="Local stack")(quotas.quotas)
 app.add_typer(containers.app, name="containers", rich_help_panel="In containers")
 app.command(rich_help_panel="In containers")(provision.provision)
 app.command(rich_help_panel="In containers")(fleet.fleet)

@@ -38,6 +38,7 @@ def _advice() -> Iterator[tuple[type[Exception], _Advice]]:
     from fleet.emulator import EmulatorDied, EmulatorError
     from fleet.endpoint import EndpointAway
     from fleet.http.ports import PortTaken
+    from fleet.limits.quotas import QuotasError
     from fleet.provision import Problem
     from shoebox.config import ConfigError
     from shoebox.keys import KeyFileError
@@ -45,6 +46,7 @@ def _advice() -> Iterator[tuple[type[Exception], _Advice]]:
 
     yield PortTaken, _Advice("Or let every port be a free one: shoebox up --free-ports")
     yield DataFolderError, _Advice("Another folder: --data OTHER --free-ports")
+    yield QuotasError, _Advice("Look at the numbers with: shoebox quotas --quotas aws/100")
     yield EmulatorDied, _Advice("Start again: shoebox up. Should it die again, look with: shoebox doctor")
     yield EmulatorError, _Advice("Look what is missing: shoebox doctor. Or begin empty: shoebox up --fresh")
     yield EndpointAway, _Advice("Start it, or name its address with --endpoint-url or AWS_ENDPOINT_URL.")

@@ -13,6 +13,7 @@ from shoebox.cli.options import (
     Endpoint,
     GatewayUrl,
     Port,
+    Quotas,
     RuntimePort,
     S3PublicUrl,
     StackFile,
@@ -30,6 +31,7 @@ def fleet(
     bind: Bind = "127.0.0.1",
     gateway_url: GatewayUrl = None,
     s3_public_url: S3PublicUrl = None,
+    quotas: Quotas = "aws",
     stack: StackFile = None,
     data: Data = DATA,
 ) -> None:
@@ -41,6 +43,7 @@ def fleet(
     compose.yaml runs it; on one machine without containers there is `shoebox up`. Logs are JSON lines on stdout.
     Exit code 0: stopped as asked. 5: it could not start.
     """
+    from fleet.limits.quotas import load_quotas
     from fleet.local import LocalSettings
     from shoebox.cli.exits import CliError, Exit
     from shoebox.cli.explained import explained
@@ -68,6 +71,7 @@ def fleet(
             s3_public_url=s3_public_url,
             host=bind,
             joined=frozenset(load_stack(described).functions),
+            quotas=load_quotas(quotas),
         )
         try:
             run(_fleet(settings, demo_key(DataFolder(data))))

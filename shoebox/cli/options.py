@@ -156,6 +156,16 @@ StackFile = Annotated[
         rich_help_panel="Local stack",
     ),
 ]
+Quotas = Annotated[
+    str,
+    typer.Option(
+        "--quotas",
+        envvar="SHOEBOX_QUOTAS",
+        metavar="aws|aws/N|off|FILE",
+        help="AWS's limits to keep: as they are, divided by N, none, or changed by a YAML file.",
+        rich_help_panel="Local stack",
+    ),
+]
 DATA = Path(".shoebox")
 
 

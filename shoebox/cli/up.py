@@ -17,6 +17,7 @@ from shoebox.cli.options import (
     NoProgress,
     Port,
     Quiet,
+    Quotas,
     RuntimePort,
     StackFile,
 )
@@ -61,6 +62,7 @@ def up(
             rich_help_panel=_PANEL,
         ),
     ] = None,
+    quotas: Quotas = "aws",
     stack: StackFile = None,
     data: Data = DATA,
     json: Json = False,
@@ -73,18 +75,23 @@ def up(
       shoebox up
       shoebox up --fresh --free-ports
       shoebox up --json > addresses.json &
+      shoebox up --quotas aws/100                          [dim]# AWS's limits, a hundredth of them[/dim]
       shoebox up --endpoint-url http://127.0.0.1:4566      [dim]# on LocalStack[/dim]
       shoebox up --join ingest                             [dim]# and run that function in a debugger[/dim]
 
     Exit code 0: stopped as asked. 5: a port is taken, a part is missing, the emulator died.
     """
+    from fleet.limits.quotas import load_quotas
     from fleet.local import LocalSettings
+    from shoebox.cli.explained import explained
     from shoebox.cli.folder import DataFolder
     from shoebox.cli.local import ROOT, stack_file
     from shoebox.cli.run import run
 
     output = Output(json=json, quiet=quiet, progress=not no_progress)
     folder = DataFolder(data)
+    with explained():
+        limits = load_quotas(quotas)
     settings = LocalSettings(
         stack_file=stack or stack_file(),
         task_root=ROOT,
@@ -96,6 +103,7 @@ def up(
         runtime_port=0 if free_ports else runtime_port,
         endpoint_url=endpoint_url,
         joined=frozenset(join or ()),
+        quotas=limits,
     )
     try:
         run(_up(settings, data, output))

@@ -9,7 +9,7 @@ from fleet.environments.lifecycle import Times
 from fleet.environments.pool import Pool
 from fleet.environments.scheduler import Scheduler
 from fleet.functions import FunctionSpec
-from fleet.limits.concurrency import Concurrency
+from fleet.limits.concurrency import Concurrency, LambdaLimits
 from fleet.metrics import Metrics
 
 
@@ -98,7 +98,7 @@ def pool_bench(
     pool = Pool(
         FunctionSpec("api", "shoebox-api", "arn", "a.b", 128, timeout, slots),
         launch=launcher,
-        admission=Concurrency(account, {}),
+        admission=LambdaLimits([Concurrency(account, {})]),
         scheduler=Scheduler(slots, most, 60.0),
         metrics=metrics,
         times=Times(**times),

@@ -1,20 +1,28 @@
-import asyncio
-from collections.abc import Callable
+"""Asynchronous invocation: AWS Lambda, "How Lambda handles errors and retries with asynchronous invocation" (H),
+"Configuring error handling settings for Lambda asynchronous invocations" (C)."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import orjson
 import pytest
 from fleet_fakes import until
 
-from fleet.async_events import AsyncEvents, AsyncRetry, AsyncStatistics
+from fleet.async_events import AsyncEvents, AsyncStatistics
 from fleet.environments.invocation import Call, InvokeResult, failure
-from fleet.errors import Throttled
+from fleet.errors import InvokeError, Throttled
+from fleet.functions import FunctionSpec
+from fleet.limits.async_events import Again, AsyncRules, Condition, GiveUp
+from fleet.queues.destination import DeliveryError
 
 
+@dataclass
 class Time:
     """A clock that sleeping moves."""
 
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
+    now: float = 0.0
+    slept: list[float] = field(default_factory=list)
 
     async def sleep(self, seconds: float) -> None:
         """Move the clock."""
@@ -23,7 +31,7 @@ class Time:
         await asyncio.sleep(0)
 
 
-def runner(*answers: InvokeResult | Exception) -> Callable[[str, Call], object]:
+def runner(*answers: InvokeResult | Exception) -> Callable[[str, Call], Awaitable[InvokeResult]]:
     """A function that answers so, the last answer for ever."""
     left = list(answers)
 
@@ -36,46 +44,109 @@ def runner(*answers: InvokeResult | Exception) -> Callable[[str, Call], object]:
     return run
 
 
-async def deliver(time: Time, *answers: InvokeResult | Exception) -> AsyncStatistics:
-    """Deliver one event to a function that answers so."""
+def function(rules: AsyncRules = AsyncRules(), reserved: int | None = None) -> FunctionSpec:  # noqa: B008  # frozen
+    """A function with these rules."""
+    return FunctionSpec(
+        "f", "shoebox-f", "arn:f", "a.b", 128, 3, reserved_concurrency=reserved, asynchronous=rules, on_failure="dead"
+    )
+
+
+async def deliver(
+    time: Time, *answers: InvokeResult | Exception, spec: FunctionSpec | None = None
+) -> tuple[AsyncStatistics, list[dict[str, object]]]:
+    """Deliver one event to a function that answers so; the statistics, and the records at its destination."""
+    records: list[dict[str, object]] = []
+
+    async def destination(record: bytes) -> None:
+        records.append(orjson.loads(record))
+
     run = runner(*answers)
-    async with AsyncEvents(run, sleep=time.sleep, clock=lambda: time.now) as events:  # type: ignore[arg-type]
-        events.submit("f", Call(b"{}"))
+    async with AsyncEvents(run, destinations={"f": destination}, sleep=time.sleep, clock=lambda: time.now) as events:
+        events.submit(spec or function(), Call(b'{"n":1}', request_id="r1"))
         await until(lambda: not events.statistics().pending)
-        return events.statistics()
+        return events.statistics(), records
 
 
-GOOD, BAD = InvokeResult(b"{}"), failure("r", "E", "no")
+GOOD, BAD, THROTTLED = InvokeResult(b"{}"), failure("r", "E", "no"), Throttled("x")
 
 
-async def test_an_event_runs_once_when_all_is_well():
-    """No wait, no retry."""
+@pytest.mark.parametrize(
+    ("answers", "rules", "slept", "condition"),
+    [
+        pytest.param([GOOD], AsyncRules(), [], None, id="H: done at once"),
+        pytest.param([BAD], AsyncRules(), [60, 120], Condition.RETRIES, id="H: two more times, after 1 and 2 minutes"),
+        pytest.param([BAD, GOOD], AsyncRules(), [60], None, id="H: done at the second try"),
+        pytest.param([BAD], AsyncRules(retries=1), [60], Condition.RETRIES, id="C: MaximumRetryAttempts 1"),
+        pytest.param([BAD], AsyncRules(retries=0), [], Condition.RETRIES, id="C: MaximumRetryAttempts 0"),
+        pytest.param([BAD], AsyncRules(max_age=60), [60], Condition.AGE, id="C: MaximumEventAgeInSeconds"),
+        pytest.param(
+            [THROTTLED, THROTTLED, BAD, GOOD], AsyncRules(), [1, 2, 60], None, id="H: throttles are no errors"
+        ),
+        pytest.param([InvokeError("5xx"), GOOD], AsyncRules(), [1], None, id="H: system errors as throttles"),
+    ],
+)
+async def test_retries(
+    answers: list[InvokeResult | Exception], rules: AsyncRules, slept: list[float], condition: Condition | None
+):
+    """An event is tried again after these seconds, and given up for this reason or not at all."""
     time = Time()
-    assert await deliver(time, GOOD) == AsyncStatistics(0, 1, 0)
-    assert time.slept == []
+    statistics, records = await deliver(time, *answers, spec=function(rules))
+    assert time.slept == slept
+    assert statistics == AsyncStatistics(0, int(condition is None), int(condition is not None))
+    assert [record["requestContext"]["condition"] for record in records] == ([condition] if condition else [])  # type: ignore[index]
 
 
-async def test_errors_are_tried_twice_more_after_one_and_two_minutes():
-    """Then the event is given up."""
+async def test_throttles_wait_up_to_five_minutes_for_six_hours():
+    """H: from 1 second exponentially to a maximum of 5 minutes, for up to 6 hours."""
     time = Time()
-    assert await deliver(time, BAD) == AsyncStatistics(0, 0, 1)
-    assert time.slept == [60, 120]
+    _, records = await deliver(time, THROTTLED)
+    assert time.slept[:10] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]
+    assert 6 * 3600 - 300 < sum(time.slept) <= 6 * 3600
+    assert records[0]["requestContext"]["condition"] == "EventAgeExceeded"  # type: ignore[index]
+    assert records[0]["responseContext"] is None
 
 
-async def test_throttles_do_not_count_as_errors():
-    """They wait longer and longer, for six hours at most."""
+async def test_a_function_that_is_off_gets_nothing():
+    """Reserved concurrency 0: events go to the destination without a try ("Configuring reserved concurrency")."""
     time = Time()
-    throttled = Throttled("x")
-    assert await deliver(time, throttled, throttled, BAD, GOOD) == AsyncStatistics(0, 1, 0)
-    assert time.slept == [1, 2, 60]
-    time = Time()
-    assert await deliver(time, throttled) == AsyncStatistics(0, 0, 1)
-    assert max(time.slept) == 300
-    assert sum(time.slept) <= 6 * 3600
+    statistics, records = await deliver(time, GOOD, spec=function(reserved=0))
+    assert statistics.given_up == 1
+    assert records[0]["requestContext"]["approximateInvokeCount"] == 0  # type: ignore[index]
+
+
+async def test_the_record_is_awss():
+    """Capturing records of Lambda asynchronous invocations: the fields of version 1.0."""
+    _, [record] = await deliver(Time(), BAD)
+    assert record.pop("timestamp")
+    assert record == {
+        "version": "1.0",
+        "requestContext": {
+            "requestId": "r1",
+            "functionArn": "arn:f:$LATEST",
+            "condition": "RetriesExhausted",
+            "approximateInvokeCount": 3,
+        },
+        "requestPayload": {"n": 1},
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+        "responsePayload": {"errorType": "E", "errorMessage": "no"},
+    }
+
+
+async def test_a_record_that_cannot_be_sent_is_logged_and_the_queue_goes_on(capsys: pytest.CaptureFixture[str]):
+    """The event counts as given up all the same."""
+
+    async def broken(record: bytes) -> None:
+        raise DeliveryError("no such queue")
+
+    async with AsyncEvents(runner(BAD), destinations={"f": broken}) as events:
+        events.submit(function(AsyncRules(retries=0)), Call(b"{}"))
+        await until(lambda: not events.statistics().pending)
+        assert events.statistics().given_up == 1
+    assert "no such queue" in capsys.readouterr().out
 
 
 async def test_the_queue_is_bounded():
-    """Beyond it the caller gets a 429."""
+    """Beyond it the caller gets a 429, and the limit tells of it."""
     never = asyncio.Event()
 
     async def run(function: str, call: Call) -> InvokeResult:
@@ -83,12 +154,16 @@ async def test_the_queue_is_bounded():
         return GOOD
 
     async with AsyncEvents(run, most=1) as events:
-        events.submit("f", Call(b"{}"))
-        with pytest.raises(Throttled):
-            events.submit("f", Call(b"{}"))
+        events.submit(function(), Call(b"{}"))
+        with pytest.raises(Throttled) as refused:
+            events.submit(function(), Call(b"{}"))
+        assert refused.value.reason == "CallerRateLimitExceeded"
+        assert (events.uses()[0].used, events.uses()[0].throttled) == (1, 1)
 
 
-def test_retry_rules_are_awss():
-    """Attempts: three in all."""
-    retry = AsyncRetry()
-    assert [retry.after_error(n) for n in (1, 2, 3)] == [60, 120, None]
+def test_the_rules_are_decisions():
+    """Each with its delay or its reason."""
+    rules = AsyncRules()
+    assert [rules.after_error(n, 0) for n in (1, 2, 3)] == [Again(60), Again(120), GiveUp(Condition.RETRIES)]
+    assert rules.after_throttle(20, 21_300) == Again(300)
+    assert rules.after_throttle(20, 21_301) == GiveUp(Condition.AGE)

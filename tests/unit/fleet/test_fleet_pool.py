@@ -11,7 +11,7 @@ from fleet_fakes import Bench, pool_bench
 from fleet.credentials import CredentialsError
 from fleet.environments.invocation import InvokeResult
 from fleet.environments.scheduler import State
-from fleet.errors import Throttled
+from fleet.errors import NoCapacity, Throttled
 from fleet.metrics import Metrics
 
 MakeBench = Callable[..., AbstractAsyncContextManager[Bench]]

@@ -1,0 +1,56 @@
+"""All limits in one place: those that the fleet keeps, and those that are kept beside the emulator."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import orjson
+
+from fleet.limits.quotas import Quotas
+from fleet.limits.use import LimitUse, nearest
+
+
+class LimitBoard:
+    """What `shoebox quotas` and /metrics show; `elsewhere` asks for the limits that another process keeps."""
+
+    def __init__(
+        self,
+        quotas: Quotas,
+        own: Callable[[], Iterable[LimitUse]],
+        elsewhere: Callable[[], Awaitable[Iterable[LimitUse]]] | None = None,
+    ) -> None:
+        self._quotas = quotas
+        self._own = own
+        self._elsewhere = elsewhere
+        self._known: list[LimitUse] = []
+
+    @property
+    def uses(self) -> list[LimitUse]:
+        """The limits as they were at the last `refresh`."""
+        return self._known
+
+    async def refresh(self) -> list[LimitUse]:
+        """Ask for all limits, the nearest first."""
+        others = await self._elsewhere() if self._elsewhere else ()
+        self._known = nearest([*self._own(), *others])
+        return self._known
+
+    async def document(self) -> bytes:
+        """The quotas and the use of each limit as JSON; what is infinite is null."""
+        limits = [_shown(use) for use in await self.refresh()]
+        return orjson.dumps({"quotas": self._quotas.model_dump(), "limits": limits})
+
+
+def _shown(use: LimitUse) -> dict[str, Any]:
+    return {
+        "limit": use.limit,
+        "subject": use.subject,
+        "used": use.used,
+        "peak": use.peak,
+        "most": use.most,
+        "headroom": use.headroom,
+        "factor": use.factor,
+        "unit": use.unit,
+        "throttled": use.throttled,
+    }

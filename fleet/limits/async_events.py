@@ -1,0 +1,62 @@
+"""When an asynchronous event is tried again, and when it is given up. Pure; ages and delays in seconds.
+
+AWS Lambda, "How Lambda handles errors and retries with asynchronous invocation" and "Configuring error handling
+settings for Lambda asynchronous invocations". AWS leaves open how much longer a full queue waits; here not at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+MAX_AGE = 6 * 3600.0
+_AFTER_ERRORS = (60.0, 120.0)
+_THROTTLE_FIRST, _THROTTLE_MOST = 1.0, 300.0
+
+
+class Condition(StrEnum):
+    """Why an event was given up, as an invocation record says it ("Capturing records of asynchronous invocations")."""
+
+    RETRIES = "RetriesExhausted"
+    AGE = "EventAgeExceeded"
+    OFF = "ZeroReservedConcurrency"
+    """Reserved concurrency 0: straight to the destination, without a try. AWS gives no word for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Try it once more, after so many seconds."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Do not try it again."""
+
+    condition: Condition
+
+
+Next: TypeAlias = Again | GiveUp
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncRules:
+    """A function's rules: retries after errors (0..2), and how old an event may get (60..21,600 seconds)."""
+
+    retries: int = 2
+    max_age: float = MAX_AGE
+
+    def after_error(self, errors: int, age: float) -> Next:
+        """When the function has failed `errors` times: one minute after the first, two after the second."""
+        if errors > self.retries:
+            return GiveUp(Condition.RETRIES)
+        return self._if_young(_AFTER_ERRORS[errors - 1], age)
+
+    def after_throttle(self, throttles: int, age: float) -> Next:
+        """When `throttles` tries in a row were refused, by a limit or by Lambda itself: 1 s, doubling to 5 minutes."""
+        return self._if_young(min(_THROTTLE_FIRST * 2.0 ** (throttles - 1), _THROTTLE_MOST), age)
+
+    def _if_young(self, delay: float, age: float) -> Next:
+        return Again(delay) if age + delay <= self.max_age else GiveUp(Condition.AGE)

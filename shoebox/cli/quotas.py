@@ -1,0 +1,136 @@
+"""`shoebox quotas`: each of AWS's limits, how much of it is used, and what would be hit first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shoebox.cli.exits import CliError, Exit
+from shoebox.cli.options import DATA, Data, Json, Quotas
+from shoebox.cli.output import Output, new_table
+
+if TYPE_CHECKING:
+    from fleet.limits.quotas import Quotas as Limits
+
+_REQUEST_SECONDS = 10
+
+
+def quotas(
+    quotas: Quotas = "",
+    control_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SHOEBOX_CONTROL_URL",
+            metavar="URL",
+            show_default=False,
+            help="The fleet's control port, such as http://127.0.0.1:9001. Else: of the stack that runs here.",
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", envvar="SHOEBOX_ALL", help="Also the limits that nothing has used yet.")
+    ] = False,
+    data: Data = DATA,
+    json: Json = False,
+) -> None:
+    """Show each limit that the running stack keeps, its use and headroom, and what growing load would hit first.
+
+    [bold]Examples[/bold]
+      shoebox quotas
+      shoebox quotas --json
+      shoebox quotas --control-url http://127.0.0.1:9001
+      shoebox quotas --quotas aws/100     [dim]# the numbers themselves; no stack needed[/dim]
+
+    Exit code 3: no stack runs.
+    """
+    from fleet.limits.quotas import load_quotas
+    from shoebox.cli.explained import explained
+
+    output = Output(json=json)
+    if quotas:
+        with explained():
+            _show_numbers(load_quotas(quotas), load_quotas(), output)
+        return
+    _show_use(_fetched(control_url or _control_of(data)), output, every=every)
+
+
+def _control_of(data: Path) -> str:
+    from shoebox.cli.folder import DataFolder
+
+    running = DataFolder(data).running()
+    if running is None:
+        hint = "Start one with `shoebox up`, or name its control port: --control-url http://127.0.0.1:9001"
+        raise CliError("No stack runs here.", hint=hint, exit_code=Exit.UNREACHABLE)
+    return str(running["control"])
+
+
+def _fetched(control: str) -> dict[str, Any]:
+    import json
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(f"{control}/quotas", timeout=_REQUEST_SECONDS) as answer:  # noqa: S310
+            found = json.load(answer)
+        return {"quotas": found["quotas"], "limits": found["limits"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        hint = "Is it the control port (9001), and does the stack run?"
+        message = f"No fleet answers at {control}: {error}"
+        raise CliError(message, hint=hint, exit_code=Exit.UNREACHABLE) from error
+
+
+def _show_use(found: dict[str, Any], output: Output, *, every: bool) -> None:
+    if output.json:
+        output.document(found)
+        return
+    columns = ("used", "highest", "limit", "headroom", "hit at", "refused")
+    table = new_table("quota", "of", *columns, "unit", right=columns)
+    shown = [limit for limit in found["limits"] if every or limit["peak"] or limit["throttled"]]
+    for limit in shown:
+        numbers = (_number(limit[key]) for key in ("used", "peak", "most", "headroom"))
+        table.add_row(
+            limit["limit"],
+            limit["subject"],
+            *numbers,
+            _times(limit["factor"]),
+            _number(limit["throttled"]),
+            limit["unit"],
+        )
+    output.line(f"Quotas: {found['quotas']['name']}")
+    output.table(table)
+    output.say(_first(shown))
+    if left := len(found["limits"]) - len(shown):
+        output.say(f"[dim]{left} limits that nothing has used yet: --all[/dim]")
+
+
+def _first(shown: list[dict[str, Any]]) -> str:
+    """What growing load would hit first, in a sentence; the limits come nearest first."""
+    if not shown or shown[0]["factor"] is None:
+        return "Nothing is limited so far."
+    nearest = shown[0]
+    what = f"{nearest['limit']} of {nearest['subject']}"
+    if nearest["throttled"]:
+        return f"[yellow]{what} has refused {nearest['throttled']:,} times.[/yellow]"
+    return f"Growing load would hit {what} first, at {_times(nearest['factor'])} the highest so far."
+
+
+def _show_numbers(chosen: Limits, plain: Limits, output: Output) -> None:
+    if output.json:
+        output.document(chosen.model_dump())
+        return
+    table = new_table("quota", chosen.name, "aws", right=(chosen.name, "aws"))
+    for family, numbers in chosen.model_dump(exclude={"name", "scale"}).items():
+        for name, value in numbers.items():
+            table.add_row(f"{family}.{name}", _number(value), _number(getattr(getattr(plain, family), name)))
+    output.table(table)
+
+
+def _number(value: float | None) -> str:
+    """Whole, or with two digits where it is small; without limit where it is infinite, which JSON tells as null."""
+    if value is None or value == float("inf"):
+        return "∞"
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.2f}"
+
+
+def _times(factor: float | None) -> str:
+    return "–" if factor is None else f"{factor:,.1f} ×"
