@@ -34,7 +34,8 @@ def listen(port: int, purpose: str, host: str = LOOPBACK) -> socket.socket:
         PortTaken: another program has the port.
         PermissionError: the port is below 1024 and the user may not have it.
     """
-    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # The protocol by its number: asyncio sets TCP_NODELAY on no other socket, and answers would wait 40 ms for an ACK.
+    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         server.bind((host, port))

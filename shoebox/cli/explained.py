@@ -12,6 +12,7 @@ from shoebox.cli.exits import CliError, Exit
 class _Advice(NamedTuple):
     hint: str
     message: str = "{error}"
+    exit_code: Exit = Exit.LOCAL
 
 
 @contextmanager
@@ -19,7 +20,7 @@ def explained() -> Iterator[None]:
     """Turns the errors that starting and running a stack may end with into the end of a command.
 
     Raises:
-        CliError: instead, with the exit code for this machine's set-up.
+        CliError: instead, with the exit code for this machine's set-up, or for wrong usage.
     """
     try:
         yield
@@ -28,7 +29,7 @@ def explained() -> Iterator[None]:
             if isinstance(error, kind):
                 name = getattr(error, "name", "")
                 message = advice.message.format(error=error, name=name)
-                raise CliError(message, hint=advice.hint, exit_code=Exit.LOCAL) from error
+                raise CliError(message, hint=advice.hint, exit_code=advice.exit_code) from error
         raise
 
 
@@ -46,7 +47,10 @@ def _advice() -> Iterator[tuple[type[Exception], _Advice]]:
 
     yield PortTaken, _Advice("Or let every port be a free one: shoebox up --free-ports")
     yield DataFolderError, _Advice("Another folder: --data OTHER --free-ports")
-    yield QuotasError, _Advice("Look at the numbers with: shoebox quotas --quotas aws/100")
+    yield (
+        QuotasError,
+        _Advice("Look at the numbers with: shoebox quotas --quotas aws/100", exit_code=Exit.USAGE),
+    )
     yield EmulatorDied, _Advice("Start again: shoebox up. Should it die again, look with: shoebox doctor")
     yield EmulatorError, _Advice("Look what is missing: shoebox doctor. Or begin empty: shoebox up --fresh")
     yield EndpointAway, _Advice("Start it, or name its address with --endpoint-url or AWS_ENDPOINT_URL.")

@@ -1,0 +1,118 @@
+"""Requests a second through gateway, cached authorizer and a no-op function; and latency at half the target rate."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psutil
+
+from benchmarks.gateway.peer import ministack
+
+_TARGET = 1500
+_CONNECTIONS = 64
+_ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One gateway: its name, its process, and the URL behind its authorizer."""
+
+    name: str
+    process: psutil.Process
+    url: str
+    connections: int = _CONNECTIONS
+
+    def cpu_seconds(self) -> float:
+        """Of the process and of the functions' processes that it started."""
+        family = [self.process, *self.process.children(recursive=True)]
+        return sum(sum(process.cpu_times()[:2]) for process in family)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Requests a second at full speed with the CPU that one costs; latencies in ms at half the target rate."""
+
+    rate: float
+    cpu_us: float
+    p50_ms: float
+    p99_ms: float
+    failed: int
+
+
+def main(seconds: float, rounds: int) -> None:
+    """Run the rounds, one side after the other within each, and print the table."""
+    with ExitStack() as running, TemporaryDirectory(prefix="shoebox-bench-") as folder:
+        sides = [
+            running.enter_context(shoebox("Shoebox", "uvloop")),
+            running.enter_context(shoebox("Shoebox, asyncio's own loop", "asyncio")),
+            running.enter_context(_ministack(Path(folder))),
+        ]
+        found: dict[str, list[Round]] = {side.name: [] for side in sides}
+        for side in sides:
+            _load(side, 1.0)  # environments start, the authorizer's answer is kept
+        for _ in range(rounds):
+            for side in sides:
+                found[side.name].append(_measure(side, seconds))
+    print(
+        f"| gateway → authorizer (cached) → no-op → answer, {_CONNECTIONS} connections | requests/s | CPU µs a request "
+        f"| p50 ms at {_TARGET // 2}/s¹ | p99 ms | failed |\n|---|---|---|---|---|---|"
+    )
+    for name, several in found.items():
+        print(f"| {name} | {_row(several)} |")
+
+
+def _row(several: Sequence[Round]) -> str:
+    middle = statistics.median
+    cells = (
+        f"{middle(r.rate for r in several):,.0f}",
+        f"{middle(r.cpu_us for r in several):,.0f}",
+        f"{middle(r.p50_ms for r in several):.1f}",
+        f"{middle(r.p99_ms for r in several):.1f}",
+        f"{sum(r.failed for r in several):,}",
+    )
+    return " | ".join(cells)
+
+
+def _measure(side: Side, seconds: float) -> Round:
+    before = side.cpu_seconds()
+    full = _load(side, seconds)
+    answered = max(1.0, full["rate"] * seconds)
+    cpu = (side.cpu_seconds() - before) / answered * 1e6
+    half = _load(side, seconds, rate=min(_TARGET, full["rate"]) / 2)
+    return Round(full["rate"], cpu, half["p50_ms"], half["p99_ms"], full["failed"] + half["failed"])
+
+
+def _load(side: Side, seconds: float, rate: float | None = None) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.gateway.load", side.url, "--seconds", str(seconds)]
+    command += ["--connections", str(side.connections), *(["--rate", str(rate)] if rate else [])]
+    ended = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(ended.stdout)
+    return found
+
+
+@contextmanager
+def shoebox(name: str, loop: str) -> Iterator[Side]:
+    """Our fleet, with AWS's quotas, on one of two loops."""
+    command = [sys.executable, "-m", "benchmarks.gateway.service", loop]
+    with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            addresses = json.loads(process.stdout.readline())
+            yield Side(name, psutil.Process(process.pid), f"{addresses['url']}/v1/x")
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def _ministack(folder: Path) -> Iterator[Side]:
+    with ministack(folder) as (pid, url):
+        yield Side("ministack 1.5.33", psutil.Process(pid), url, connections=8)  # with more it only queues
