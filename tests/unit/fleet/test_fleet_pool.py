@@ -195,12 +195,12 @@ async def test_a_refused_invocation_says_why(bench: MakeBench):
 
 
 async def test_waiting_for_a_slot_has_an_end(bench: MakeBench):
-    """With every environment busy the caller is told to come again."""
+    """With every environment busy the caller is told to come again, and that it is this machine that is full."""
     async with bench(most=1, wait=0.01) as b:
         first = b.invoke("r1")
         environment, _ = await b.ready()
         await b.next(environment)
-        with pytest.raises(Throttled):
+        with pytest.raises(NoCapacity, match=r"No environment of api came free in 0\.01 s"):
             await b.invoke("r2")
         assert b.pool.statistics().waiting == 0
         b.pool.finish(environment, "r1", None, InvokeResult(b"1"))
