@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from fleet.emulator import ROOT as ROOT_KEYS
 from fleet.local import Local, LocalSettings
+from shoebox.aws import Clients
 from shoebox.client.records import Outcome
+from shoebox.config import AwsSettings
 from shoebox.files import State
 from tests.e2e.system import IMPATIENT, ROOT, Herd, LocalSystem, changed_stack, photo, until
 from tests.localstack.container import ENGINE, LocalStackContainer, localstack
@@ -60,6 +66,69 @@ def test_the_container_is_nobody_special(container: LocalStackContainer) -> None
     assert variables["S3_SKIP_SIGNATURE_VALIDATION"] == "0"
     assert variables["DISABLE_EVENTS"] == "1"
     assert "LOCALSTACK_AUTH_TOKEN" not in variables
+
+
+async def test_a_transaction_that_fails_leaves_everything_and_none_copies_the_table(
+    container: LocalStackContainer,
+) -> None:
+    """Of a put, an update, a delete and a false condition nothing stays; and beside 3,000 items it takes no longer."""
+    async with Clients(AwsSettings(region="us-east-1", endpoint_url=container.get_url()), ROOT_KEYS) as clients:
+        dynamodb = await clients.open("dynamodb")
+        key: Any = {"AttributeName": "pk", "KeyType": "HASH"}
+        await dynamodb.create_table(
+            TableName="t",
+            KeySchema=[key],
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        for name in ("updated", "deleted", "checked"):
+            await dynamodb.put_item(TableName="t", Item={"pk": {"S": name}, "n": {"N": "1"}})
+        before = (await dynamodb.scan(TableName="t"))["Items"]
+        with pytest.raises(ClientError, match="TransactionCanceled"):
+            await dynamodb.transact_write_items(TransactItems=failing_transaction())
+        after = (await dynamodb.scan(TableName="t"))["Items"]
+
+        alone = await seconds_of_transactions(dynamodb)
+        for start in range(0, 3000, 25):
+            puts = [{"PutRequest": {"Item": {"pk": {"S": f"filler-{n}"}}}} for n in range(start, start + 25)]
+            await dynamodb.batch_write_item(RequestItems={"t": puts})
+        crowded = await seconds_of_transactions(dynamodb)
+
+    assert sorted(after, key=str) == sorted(before, key=str)
+    assert crowded < 4 * alone, f"{alone:.3f} s alone, {crowded:.3f} s beside 3,000 items"
+
+
+def failing_transaction() -> list[Any]:
+    """Every kind of write, and a condition that is false."""
+    return [
+        {"Put": {"TableName": "t", "Item": {"pk": {"S": "new"}}}},
+        {
+            "Update": {
+                "TableName": "t",
+                "Key": {"pk": {"S": "updated"}},
+                "UpdateExpression": "SET n = :n",
+                "ExpressionAttributeValues": {":n": {"N": "2"}},
+            }
+        },
+        {"Delete": {"TableName": "t", "Key": {"pk": {"S": "deleted"}}}},
+        {
+            "ConditionCheck": {
+                "TableName": "t",
+                "Key": {"pk": {"S": "checked"}},
+                "ConditionExpression": "attribute_not_exists(pk)",
+            }
+        },
+    ]
+
+
+async def seconds_of_transactions(dynamodb: Any, count: int = 20) -> float:
+    """How long so many small transactions take, one after the other."""
+    began = time.perf_counter()
+    for n in range(count):
+        await dynamodb.transact_write_items(
+            TransactItems=[{"Put": {"TableName": "t", "Item": {"pk": {"S": f"timed-{n}"}}}}]
+        )
+    return time.perf_counter() - began
 
 
 async def test_localstack_held_in_mid_batch_loses_nothing(container: LocalStackContainer, tmp_path: Path) -> None:

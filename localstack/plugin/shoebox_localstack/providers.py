@@ -49,6 +49,9 @@ class S3(S3Provider):
 @aws_provider(api="dynamodb", name="moto")
 def dynamodb() -> Service:
     """LocalStack's service `dynamodb`; PROVIDER_OVERRIDE_DYNAMODB=moto chooses it."""
+    from shoebox_localstack.transactions import copy_what_is_touched  # here: it loads moto's models
+
+    copy_what_is_touched()
     return Service.for_provider(DynamoDB(), dispatch_table_factory=_on_moto)
 
 
