@@ -14,6 +14,8 @@ import shoebox.metrics  # noqa: F401  # registers the domain's metrics
 from fleet.async_events import AsyncStatistics
 from fleet.gateway.authorizer_cache import CacheStatistics
 from fleet.gauges import show_gauges
+from fleet.limit_board import LimitBoard
+from fleet.limits.quotas import load_quotas
 from fleet.metrics import Metrics
 from fleet.statistics import FleetStatistics
 from shoebox.stack import load_stack
@@ -49,7 +51,8 @@ def expressions() -> Iterator[tuple[str, str]]:
 def series(tmp_path: Path) -> set[str]:
     """The names of all series that the fleet and the functions may show."""
     metrics = Metrics(tmp_path / "metrics")
-    show_gauges(metrics, lambda: FleetStatistics([], [], AsyncStatistics(0, 0, 0), CacheStatistics(0, 0, 0)))
+    nothing = FleetStatistics([], [], AsyncStatistics(0, 0, 0), CacheStatistics(0, 0, 0))
+    show_gauges(metrics, lambda: nothing, LimitBoard(load_quotas(), list))
     text = (metrics.exposition() + generate_latest(REGISTRY)).decode()
     return {name for family, kind in TYPE_LINE.findall(text) for name in names_of(family, kind)}
 
