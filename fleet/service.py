@@ -21,12 +21,7 @@ from fleet.environments.runtime_api import RuntimeApi
 from fleet.environments.scheduler import Scheduler
 from fleet.functions import Functions, FunctionSpec
 from fleet.gateway.app import Gateway
-from fleet.gateway.authorizer import Authorizer
-from fleet.gateway.authorizer_cache import AuthorizerCache
-from fleet.gateway.authorizer_policy import Authorization
-from fleet.gateway.proxy_event import Api
-from fleet.gateway.responses import GatewayResponses
-from fleet.gateway.routes import Routes
+from fleet.gateway.described import gateway_cache, gateway_of, gateway_throttle
 from fleet.gauges import show_gauges
 from fleet.hosts.api import HostApi
 from fleet.hosts.messages import PREFIX as HOSTS
@@ -40,16 +35,14 @@ from fleet.limits.use import LimitUse
 from fleet.logs import FunctionLog, LineCallback
 from fleet.metrics import Metrics
 from fleet.queues.destination import QueueDestination
-from fleet.queues.event_source import EventSourceMapping, MappingSettings
-from fleet.queues.polling import POLLERS, FixedScale
-from fleet.queues.source_queue import QueueAddress, RoleQueue
+from fleet.queues.event_source import EventSourceMapping
+from fleet.queues.mapping import Mappings
 from fleet.settings import FleetSettings
 from fleet.statistics import FleetStatistics
 from shoebox.config import AwsSettings
 from shoebox.place import BoundStack
 from shoebox.stack import QueueTrigger
 
-_API_ID = "local"
 Thing = TypeVar("Thing")
 
 
@@ -78,6 +71,7 @@ class Fleet:
         self._metrics = Metrics(settings.metrics_dir)
         self._pools: dict[str, Pool] = {}
         self._mappings: list[EventSourceMapping] = []
+        self._mapping_limits = Mappings(stack, settings, self._credentials, self._metrics)
         self._runtime_api = RuntimeApi(self._pools)
         self._invoker = Invoker(self._pools)
         self._limits = lambda_limits(
@@ -85,6 +79,7 @@ class Fleet:
             self._functions.reserved(settings.quotas.count),
             {function.key: function.slots for function in self._functions},
         )
+        self._throttle = gateway_throttle(stack, settings.quotas)
         self._board = LimitBoard(settings.quotas, self._uses, elsewhere)
         self._runtime: Server | None = None
         self._open = AsyncExitStack()
@@ -134,7 +129,8 @@ class Fleet:
 
     def _uses(self) -> list[LimitUse]:
         now = time.monotonic()
-        return [*self._limits.uses(now), *self._events.uses()]
+        lasting = (self._limits, self._throttle, self._mapping_limits)
+        return [*(use for limit in lasting for use in limit.uses(now)), *self._events.uses()]
 
     async def invoke(self, function: str, payload: bytes, trace_id: str = "") -> InvokeResult:
         """Invoke a function by its name in stack.yaml; raises as `fleet.invoke.Invoker.invoke`."""
@@ -223,23 +219,14 @@ class Fleet:
         )
 
     def _gateway_app(self) -> Gateway:
-        described, place = self._stack.stack.gateway, self._stack.place
-        api = Api(_API_ID, self._settings.stage, place.account, place.region)
-        self._cache = AuthorizerCache[Authorization](described.authorizer.ttl, clock=time.monotonic)
-        authorizer = Authorizer(
-            api,
-            identity=described.authorizer.identity,
-            ask=lambda event, trace: self.invoke(described.authorizer.function, event, trace),
-            cache=self._cache,
-        )
-        return Gateway(
-            api,
-            routes=Routes(described.routes),
-            authorizer=authorizer,
-            responses=GatewayResponses(described.responses),
+        self._cache = gateway_cache(self._stack)
+        return gateway_of(
+            self._stack,
+            self._settings.stage,
             invoke=self.invoke,
+            cache=self._cache,
+            throttle=self._throttle,
             metrics=self._metrics,
-            timeout=described.timeout,
         )
 
     async def _start_mappings(self, opening: AsyncExitStack) -> None:
@@ -253,32 +240,8 @@ class Fleet:
     async def _mapping(
         self, opening: AsyncExitStack, function: FunctionSpec, trigger: QueueTrigger
     ) -> EventSourceMapping:
-        place = self._stack.place
-        visibility = self._stack.stack.queues[trigger.name].visibility_timeout
-        address = QueueAddress(
-            name=self._stack.name_of("queue", trigger.name),
-            url=self._stack.queue_url(trigger.name),
-            arn=self._stack.arn_of("queue", trigger.name),
-            region=place.region,
-            visibility_timeout=visibility,
-        )
-        aws = AwsSettings(region=place.region, endpoint_url=place.endpoint_url)
-        queue = await opening.enter_async_context(RoleQueue(function.key, address, self._credentials, aws))
-        return EventSourceMapping(
-            MappingSettings(
-                function=function.key,
-                queue=trigger.name,
-                batch_size=trigger.batch_size,
-                window=trigger.window,
-                visibility_timeout=visibility,
-                poll_seconds=self._settings.poll_seconds,
-                drain_seconds=self._settings.drain_seconds,
-                finish_polls=self._settings.finish_polls,
-            ),
-            queue=queue,
-            invoke=lambda event: self.invoke(function.key, event),
-            scale=FixedScale(trigger.maximum_concurrency or POLLERS),
-            metrics=self._metrics,
+        return await self._mapping_limits.make(
+            opening, function, trigger, lambda event: self.invoke(function.key, event)
         )
 
     def _destinations(self) -> dict[str, Destination]:

@@ -53,7 +53,8 @@ class BoundStack(Part):
         """
         if name not in self._kinds.get(kind, {}):
             raise StackError(f"stack.yaml has no {kind} named {name!r}")
-        return f"{self.place.prefix}-{name}"
+        suffix = ".fifo" if kind == "queue" and self.stack.queues[name].fifo else ""
+        return f"{self.place.prefix}-{name}{suffix}"
 
     def arn_of(self, kind: str, name: str) -> str:
         """ARN of a bucket, queue, topic, table or function ("Amazon Resource Names")."""

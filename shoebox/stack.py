@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,40}$")]
 
@@ -51,12 +53,20 @@ class Bucket(Part):
 
 
 class Queue(Part):
-    """An SQS standard queue. Times in seconds and days ("Amazon SQS message quotas")."""
+    """An SQS queue. Times in seconds and days ("Amazon SQS message quotas"); `fifo` cannot be changed later."""
 
     visibility_timeout: int = Field(default=30, ge=0, le=43_200)
     retention_days: int = Field(default=4, ge=1, le=14)
     dead_letter: Name | None = None
     max_receive_count: int = Field(default=5, ge=1, le=1000)
+    fifo: bool = False
+    content_based_deduplication: bool = False
+
+    @model_validator(mode="after")
+    def _deduplication_is_for_fifo(self) -> Self:
+        if self.content_based_deduplication and not self.fifo:
+            raise ValueError("content_based_deduplication is for FIFO queues")
+        return self
 
 
 class Topic(Part):
@@ -80,6 +90,19 @@ class Table(Part):
     ttl: str | None = None
 
 
+class ProvisionedPollers(Part):
+    """Provisioned mode ("Configuring scaling behavior for SQS event source mappings"); AWS's defaults."""
+
+    minimum: int = Field(default=2, ge=2, le=200)
+    maximum: int = Field(default=200, ge=2, le=2000)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.minimum > self.maximum:
+            raise ValueError("the minimum of pollers is above their maximum")
+        return self
+
+
 class QueueTrigger(Part):
     """An event source mapping. Rules: AWS Lambda, "Using Lambda with Amazon SQS"."""
 
@@ -87,6 +110,15 @@ class QueueTrigger(Part):
     batch_size: int = Field(default=10, ge=1, le=10_000)
     window: int = Field(default=0, ge=0, le=300)
     maximum_concurrency: int | None = Field(default=None, ge=2, le=1000)
+    provisioned: ProvisionedPollers | None = None
+    report_batch_item_failures: bool = True
+    filters: list[dict[str, Any]] = Field(default=[], max_length=5)
+
+    @model_validator(mode="after")
+    def _one_way_to_scale(self) -> Self:
+        if self.provisioned and self.maximum_concurrency is not None:
+            raise ValueError("maximum_concurrency and provisioned exclude each other")
+        return self
 
     @model_validator(mode="after")
     def _window_for_large_batches(self) -> Self:
@@ -121,38 +153,175 @@ class Function(Part):
     asynchronous: Asynchronous = Asynchronous()
 
 
+class Throttle(Part):
+    """Requests a second, and how many at once ("Throttle requests to your REST APIs for better throughput")."""
+
+    rate: float = Field(ge=0)
+    burst: int = Field(ge=0)
+
+
 class GatewayAuthorizer(Part):
-    """A REQUEST authorizer: its function, the identity header and the cache's time to live in seconds."""
+    """A Lambda authorizer ("Use API Gateway Lambda authorizers"); `ttl` of its cache in seconds, 0 for none.
+
+    `identity` names where a request says who it is: a header, or AWS's expressions (`method.request.header.X`,
+    `method.request.querystring.X`, `context.X`, `stageVariables.X`; `$request.…` for HTTP APIs). `validation` is the
+    pattern of a TOKEN authorizer's token. `payload` and `simple` are an HTTP API's.
+    """
 
     function: Name
-    identity: str
+    type: Literal["REQUEST", "TOKEN"] = "REQUEST"
+    identity: str | list[str]
+    validation: str | None = None
     ttl: int = Field(default=300, ge=0, le=3600)
+    payload: Literal["1.0", "2.0"] = "2.0"
+    simple: bool = False
+
+    @property
+    def sources(self) -> list[str]:
+        """The identity sources, also where there is one."""
+        return [self.identity] if isinstance(self.identity, str) else self.identity
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.ttl and not self.sources:
+            raise ValueError("an authorizer with a cache needs an identity source")
+        if self.type == "TOKEN" and len(self.sources) != 1:
+            raise ValueError("a TOKEN authorizer has one identity source, a header")
+        if self.validation is not None and self.type != "TOKEN":
+            raise ValueError("validation is for TOKEN authorizers")
+        if self.simple and self.payload != "2.0":
+            raise ValueError('simple answers need payload "2.0"')
+        return self
+
+    @field_validator("validation")
+    @classmethod
+    def _pattern(cls, text: str | None) -> str | None:
+        try:
+            re.compile(text or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return text
+
+
+_SEGMENT = re.compile(r"[^{}]*|\{\w+\+?\}")
 
 
 class Route(Part):
-    """A path pattern of the gateway and the function behind it; any method."""
+    """A route and the function behind it: `GET /v1/x`, `ANY /v1/x`, `/v1/x` (any method), or an HTTP API's `$default`.
 
-    path: str = Field(pattern=r"^/")
+    `{name}` is one segment; `{name+}`, at the end, all that is left.
+    """
+
+    path: str = Field(pattern=r"^((ANY|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT) )?/\S*$|^\$default$")
     function: Name
     authorize: bool = True
+    throttle: Throttle | None = None
+
+    @cached_property
+    def method(self) -> str:
+        """The method that it takes, or ANY."""
+        method, space, _ = self.path.partition(" ")
+        return method if space else "ANY"
+
+    @cached_property
+    def resource(self) -> str:
+        """The path without the method; `$default` is itself."""
+        return self.path.rpartition(" ")[2]
+
+    @model_validator(mode="after")
+    def _variables_are_segments(self) -> Self:
+        segments = self.resource.split("/")
+        if not all(_SEGMENT.fullmatch(segment) for segment in segments):
+            raise ValueError("a path variable is a whole segment: {name}, or {name+}")
+        if any(segment.endswith("+}") for segment in segments[:-1]):
+            raise ValueError("a greedy path variable is the end of its path")
+        return self
 
 
 class GatewayResponse(Part):
-    """What the gateway answers by itself; `$context.authorizer.x` is filled from the authorizer's context."""
+    """What the gateway answers by itself; `$context.authorizer.x` is filled from the authorizer's context.
 
-    status: int = Field(ge=400, le=599)
+    Without a `status` the type's own stays. `headers` are sent as they stand here.
+    """
+
+    status: int | None = Field(default=None, ge=400, le=599)
     code: str
     title: str
     detail: str
+    headers: dict[str, str] = {}
+
+
+class GatewayCors(Part):
+    """CORS of an HTTP API ("Configure CORS for HTTP APIs in API Gateway"); `max_age` in seconds."""
+
+    allow_origins: list[str] = []
+    allow_methods: list[str] = []
+    allow_headers: list[str] = []
+    expose_headers: list[str] = []
+    max_age: int | None = Field(default=None, ge=-1, le=86_400)
+    allow_credentials: bool = False
+
+    @model_validator(mode="after")
+    def _credentials_need_origins(self) -> Self:
+        if self.allow_credentials and "*" in self.allow_origins:
+            raise ValueError("allow_credentials needs origins by name, not *")
+        return self
 
 
 class Gateway(Part):
-    """The REST API: routes in order of precedence, and shaped error answers."""
+    """An API of API Gateway, REST or HTTP; `payload` is what an HTTP API sends to functions.
 
+    `timeout` is the integration's, in seconds: at most 29 (REST) or 30 (HTTP), and that is its default.
+    `variables` are the stage's. Bodies that are none of `binary_media_types` are text to a REST API.
+    """
+
+    kind: Literal["rest", "http"] = "rest"
+    payload: Literal["1.0", "2.0"] = "2.0"
     authorizer: GatewayAuthorizer
-    timeout: int = Field(default=29, ge=1, le=29)
+    timeout: int | None = Field(default=None, ge=1, le=30)
+    throttle: Throttle | None = None
+    variables: dict[str, str] = {}
+    binary_media_types: list[str] = []
+    cors: GatewayCors | None = None
     routes: list[Route]
-    responses: dict[str, GatewayResponse]
+    responses: dict[str, GatewayResponse] = {}
+
+    @property
+    def integration_timeout(self) -> int:
+        """Seconds that a function may take."""
+        return self.timeout or (29 if self.kind == "rest" else 30)
+
+    @model_validator(mode="after")
+    def _flavour_fits(self) -> Self:
+        for name, given in (_rest_only(self) if self.kind == "http" else _http_only(self)).items():
+            if given:
+                raise ValueError(f"{name} is not for APIs of kind {self.kind}")
+        return self
+
+    @model_validator(mode="after")
+    def _routes_are_distinct(self) -> Self:
+        keys = [(route.method, route.resource) for route in self.routes]
+        for method, resource in keys:
+            if keys.count((method, resource)) > 1:
+                raise ValueError(f"there are several routes {method} {resource}")
+        return self
+
+
+def _rest_only(gateway: Gateway) -> dict[str, bool]:
+    return {
+        "authorizer.type TOKEN": gateway.authorizer.type == "TOKEN",
+        "binary_media_types": bool(gateway.binary_media_types),
+        "responses": bool(gateway.responses),
+    }
+
+
+def _http_only(gateway: Gateway) -> dict[str, bool]:
+    return {
+        "a timeout above 29": (gateway.timeout or 0) > 29,
+        "authorizer.simple": gateway.authorizer.simple,
+        "cors": gateway.cors is not None,
+        "the route $default": any(route.resource == "$default" for route in gateway.routes),
+    }
 
 
 class Stack(Part):
@@ -168,7 +337,7 @@ class Stack(Part):
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
-        problems = [*self._missing(), *self._short_visibility()]
+        problems = [*self._missing(), *self._short_visibility(), *_fifo_problems(self)]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -201,6 +370,37 @@ class Stack(Part):
             for name, f in self.functions.items()
             if f.queue and f.queue.name in self.queues and self.queues[f.queue.name].visibility_timeout < 6 * f.timeout
         ]
+
+
+def _fifo_problems(stack: Stack) -> list[str]:
+    """What FIFO queues cannot do.
+
+    AWS Lambda, "Creating and configuring an Amazon SQS event source mapping"; Amazon SQS, "Using dead-letter queues";
+    Amazon S3, "Event notification types and destinations"; Amazon SNS, "FIFO topics": only those deliver to them.
+    """
+    fifo = {name for name, queue in stack.queues.items() if queue.fifo}
+    triggers = [(n, f.queue) for n, f in stack.functions.items() if f.queue and f.queue.name in fifo]
+    return [
+        *(f"functions.{n}.queue: a FIFO queue has batches of at most 10" for n, t in triggers if t.batch_size > 10),
+        *(f"functions.{n}.queue: a FIFO queue has no window" for n, t in triggers if t.window),
+        *(
+            f"queues.{name} and its dead-letter queue {queue.dead_letter} must both be FIFO, or both not"
+            for name, queue in stack.queues.items()
+            if queue.dead_letter in stack.queues and queue.fifo != stack.queues[queue.dead_letter].fifo
+        ),
+        *(
+            f"buckets.{b} notifies {n.queue}, but S3 has no notifications to FIFO queues"
+            for b, bucket in stack.buckets.items()
+            for n in bucket.notifications
+            if n.queue in fifo
+        ),
+        *(
+            f"topics.{t} has the subscriber {q}, but a standard topic does not deliver to FIFO queues"
+            for t, topic in stack.topics.items()
+            for q in topic.queues
+            if q in fifo
+        ),
+    ]
 
 
 def load_stack(path: Path) -> Stack:

@@ -31,6 +31,11 @@ class AuthorizerCache(Generic[Answer]):
         self._hits = 0
         self._misses = 0
 
+    @property
+    def keeps(self) -> bool:
+        """Whether answers are kept at all."""
+        return self._ttl > 0
+
     def get(self, key: bytes) -> Answer | None:
         """The answer for a key, unless it is too old."""
         kept = self._answers.get(key)

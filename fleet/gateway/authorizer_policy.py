@@ -1,13 +1,16 @@
 """The output of a Lambda authorizer: its IAM policy, evaluated as API Gateway does, and its context.
 
-Source: API Gateway, "Output from an API Gateway Lambda authorizer"; IAM, "Policy evaluation logic".
+Sources: API Gateway, "Output from an API Gateway Lambda authorizer", "Control access to HTTP APIs with AWS Lambda
+authorizers" (Lambda authorizer response format); IAM, "Policy evaluation logic". `usageIdentifierKey` is accepted and
+counts for nothing: there are no usage plans here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
 from typing import Any
 
@@ -33,36 +36,102 @@ class Statement:
         return any(pattern.fullmatch(method_arn) for pattern in self.resources)
 
 
+class Verdict(Enum):
+    """What a policy says of a method; REST APIs tell their clients which no it was."""
+
+    ALLOW = "allow"
+    EXPLICIT_DENY = "explicit deny"
+    IMPLICIT_DENY = "implicit deny"
+
+
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """An authorizer's answer, good for a whole stage: principal, policy, and context as strings."""
+    """An authorizer's answer, good for a whole stage: principal, policy, and context."""
 
     principal: str
     statements: tuple[Statement, ...]
-    context: Mapping[str, str]
+    context: Mapping[str, Any]
+
+    def verdict(self, method_arn: str) -> Verdict:
+        """An explicit Deny wins; without an Allow the answer is no."""
+        found = Verdict.IMPLICIT_DENY
+        for statement in self.statements:
+            if statement.covers(method_arn):
+                if not statement.allows:
+                    return Verdict.EXPLICIT_DENY
+                found = Verdict.ALLOW
+        return found
 
     def allows(self, method_arn: str) -> bool:
-        """An explicit Deny wins; without an Allow the answer is no."""
-        covering = [statement.allows for statement in self.statements if statement.covers(method_arn)]
-        return bool(covering) and all(covering)
+        """Whether the verdict is yes."""
+        return self.verdict(method_arn) is Verdict.ALLOW
 
 
 def parse_output(payload: bytes) -> Authorization:
-    """Read an authorizer's output.
+    """Read the output of a REST API's authorizer: a policy, and a flat context whose values become strings.
 
     Raises:
         MalformedPolicy: no principal, no policy, a statement that is not understood, or a context that is not flat.
     """
+    answer = _read(payload, _policy)
+    return Authorization(answer.principal, answer.statements, _strings(_flat(answer.context)))
+
+
+def parse_http_1(payload: bytes) -> Authorization:
+    """Read an HTTP API's output of format 1.0: a policy, and a flat context.
+
+    Raises:
+        MalformedPolicy: as `parse_output`.
+    """
+    answer = _read(payload, _policy)
+    return Authorization(answer.principal, answer.statements, _flat(answer.context))
+
+
+def parse_http_2(payload: bytes) -> Authorization:
+    """Read an HTTP API's output of format 2.0: a policy, and a context of any JSON.
+
+    Raises:
+        MalformedPolicy: as `parse_output`, but for the context.
+    """
+    return _read(payload, _policy)
+
+
+def parse_simple(payload: bytes) -> Authorization:
+    """Read an HTTP API's simple answer: `isAuthorized`, for all methods, and a context of any JSON.
+
+    Raises:
+        MalformedPolicy: `isAuthorized` is missing or neither true nor false.
+    """
+    return _read(payload, _simple)
+
+
+def _read(payload: bytes, of: Callable[[dict[str, Any]], Authorization]) -> Authorization:
     try:
-        output = orjson.loads(payload)
-        statements = output["policyDocument"]["Statement"]
-        return Authorization(
-            principal=_text(output["principalId"]),
-            statements=tuple(_statement(item) for item in _listed(statements)),
-            context=_context(output.get("context") or {}),
-        )
+        return of(orjson.loads(payload))
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise MalformedPolicy(f"authorizer output: {type(error).__name__}: {error}") from error
+
+
+def _policy(output: dict[str, Any]) -> Authorization:
+    return Authorization(
+        principal=_text(output["principalId"]),
+        statements=tuple(_statement(item) for item in _listed(output["policyDocument"]["Statement"])),
+        context=_mapping(output),
+    )
+
+
+def _simple(output: dict[str, Any]) -> Authorization:
+    allowed = output["isAuthorized"]
+    if not isinstance(allowed, bool):
+        raise MalformedPolicy("isAuthorized is neither true nor false")
+    return Authorization("", (Statement(allowed, (_wildcard("*"),)),), _mapping(output))
+
+
+def _mapping(output: dict[str, Any]) -> dict[str, Any]:
+    context = output.get("context") or {}
+    if not isinstance(context, dict):
+        raise MalformedPolicy("context is not an object")
+    return context
 
 
 def _statement(item: dict[str, Any]) -> Statement:
@@ -86,13 +155,17 @@ def _wildcard(text: str) -> re.Pattern[str]:
     return re.compile(re.escape(text).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)
 
 
-def _context(values: dict[str, Any]) -> dict[str, str]:
-    """Strings, numbers and booleans, all as strings."""
+def _flat(values: Mapping[str, Any]) -> Mapping[str, Any]:
     for name, value in values.items():
         if value is not None and not isinstance(value, str | int | float):
             raise MalformedPolicy(f"context.{name} is not a string, number or boolean")
+    return values
+
+
+def _strings(values: Mapping[str, Any]) -> dict[str, str]:
+    """Strings, numbers and booleans, all as strings; null is left out."""
     return {
-        name: orjson.dumps(value).decode() if not isinstance(value, str) else value
+        name: value if isinstance(value, str) else orjson.dumps(value).decode()
         for name, value in values.items()
         if value is not None
     }

@@ -1,6 +1,7 @@
-"""What the gateway answers: functions' answers mapped to HTTP, and its own refusals as problem details.
+"""What the gateway answers: functions' answers of format 1.0 mapped to HTTP, and its own refusals.
 
-Sources: API Gateway, "Output format of a Lambda function for proxy integration", "Gateway responses"; RFC 9457.
+Sources: API Gateway, "Output format of a Lambda function for proxy integration", "Gateway responses for REST APIs in
+API Gateway"; RFC 9457 for the refusals that a stack shapes.
 """
 
 from __future__ import annotations
@@ -13,118 +14,166 @@ from typing import Any
 
 import orjson
 
-from fleet.http.asgi import Headers, Response
+from fleet.gateway.faults import REST_FAULTS, Fault
+from fleet.gateway.response_headers import MalformedResponse, header_value, sent_headers
+from fleet.http.asgi import JSON, Headers, Response
 from shoebox.stack import GatewayResponse
 
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
-_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
-_CONTEXT = re.compile(r"\$context\.authorizer\.(\w+)")
-# API Gateway, "Important notes": these are renamed, or are the connection's own.
-_REMAPPED = {"content-length", "date", "server", "www-authenticate"}
-_DROPPED = {"connection", "transfer-encoding", "keep-alive", "upgrade"}
+__all__ = ["GatewayResponses", "MalformedResponse", "UndecodableBody", "proxy_response"]
 
-_DEFAULTS = {
+_CONTEXT = re.compile(r"\$context\.authorizer\.(\w+)")
+_FIELDS = frozenset({"body", "headers", "isBase64Encoded", "multiValueHeaders", "statusCode"})
+"""An answer with others is malformed (seen: sst #2760, `cookies` in an answer to a REST API)."""
+_UNNAMED = {  # AWS has no response types for these; where a stack shapes its answers, they are shaped too
     "HEADERS_TOO_LARGE": GatewayResponse(
-        status=431,
         code="headers_too_large",
         title="Request Header Fields Too Large",
-        detail="A request's line and headers may have 10,240 bytes.",
+        detail="A request's headers may have 10,240 bytes.",
     ),
-    "ACCESS_DENIED": GatewayResponse(
-        status=403, code="access_denied", title="Forbidden", detail="Access to this address is denied."
+    "URI_TOO_LONG": GatewayResponse(
+        code="uri_too_long", title="URI Too Long", detail="A request's address may have 10,240 characters."
     ),
-    "DEFAULT_5XX": GatewayResponse(
-        status=500, code="internal", title="Internal Server Error", detail="Something went wrong here; try again."
-    ),
+}
+_UNREASONED = {  # stands in where an authorizer gives no reason
+    "ACCESS_DENIED": ("access_denied", "Access to this address is denied."),
 }
 
 
-class MalformedResponse(ValueError):
-    """A function's answer is not a proxy integration's; the gateway answers 502."""
+class UndecodableBody(MalformedResponse):
+    """A body that should be Base64 is not: a REST API with binary media types answers API_CONFIGURATION_ERROR."""
 
 
 class GatewayResponses:
-    """The gateway's own answers, by API Gateway's response types; the stack shapes them."""
+    """The gateway's own answers, by API Gateway's response types; the stack shapes those of REST APIs."""
 
-    def __init__(self, described: Mapping[str, GatewayResponse]) -> None:
-        self._described = {**_DEFAULTS, **described}
+    def __init__(self, described: Mapping[str, GatewayResponse], faults: Mapping[str, Fault] = REST_FAULTS) -> None:
+        self._described = {**_UNNAMED, **described} if described else {}
+        self._faults = faults
 
-    def refuse(self, kind: str, instance: str, context: Mapping[str, Any] | None = None) -> Response:
-        """The answer of type `kind` about the path `instance`, filled in from an authorizer's context."""
-        shape = self._described.get(kind) or self._described["DEFAULT_5XX"]
-        spare = _DEFAULTS.get(kind, shape)
-        problem = {
-            "type": "about:blank",
-            "title": shape.title,
-            "status": shape.status,
-            "detail": _fill(shape.detail, context) or spare.detail,
-            "code": _fill(shape.code, context) or spare.code,
-            "instance": instance,
-        }
-        headers: Headers = [(b"content-type", b"application/problem+json")]
-        if shape.status == 401:
-            headers.append((b"www-authenticate", b"Bearer"))
-        return Response(shape.status, orjson.dumps(problem), headers)
+    def refuse(
+        self, kind: str, instance: str, context: Mapping[str, Any] | None = None, *, fault: str = ""
+    ) -> Response:
+        """The answer of type `kind` about the path `instance`, filled in from an authorizer's context.
+
+        A type that is not shaped is answered as DEFAULT_4XX or DEFAULT_5XX is, and if that is not shaped either, in
+        AWS's words, of which `fault` may choose some more closely than the type does.
+        """
+        own = self._faults.get(fault or kind) or self._faults["DEFAULT_5XX"]
+        marks: Headers = [(b"x-amzn-errortype", own.error_type.encode())] if own.error_type else []
+        shape = self._described.get(kind) or self._described.get(f"DEFAULT_{own.status // 100}XX")
+        if shape is None:
+            return Response(own.status, own.body, [*JSON, *marks])
+        return _shaped(shape, kind, shape.status or own.status, instance, context, marks)
 
 
-def proxy_response(payload: bytes) -> Response:
-    """The HTTP answer that a function gave.
+def _shaped(
+    shape: GatewayResponse,
+    kind: str,
+    status: int,
+    instance: str,
+    context: Mapping[str, Any] | None,
+    marks: Headers,
+) -> Response:
+    code, detail = _UNREASONED.get(kind, (shape.code, shape.detail))
+    problem = {
+        "type": "about:blank",
+        "title": shape.title,
+        "status": status,
+        "detail": _fill(shape.detail, context) or detail,
+        "code": _fill(shape.code, context) or code,
+        "instance": instance,
+    }
+    headers: Headers = [(b"content-type", b"application/problem+json"), *marks]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    headers += [(name.lower().encode(), header_value(value)) for name, value in shape.headers.items()]
+    return Response(status, orjson.dumps(problem), headers)
+
+
+def proxy_response(payload: bytes, *, decode: bool = True) -> Response:
+    """The HTTP answer that a function gave in format 1.0; `decode`: Base64 becomes bytes, else it stays text.
 
     Raises:
-        MalformedResponse: it lacks a status code or holds what HTTP cannot carry.
+        MalformedResponse: it lacks a status code, has what the format has not, or holds what HTTP cannot carry.
     """
-    try:
-        answer = orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
-        raise MalformedResponse("not JSON") from error
+    answer = read_answer(payload)
     if not isinstance(answer, dict):
         raise MalformedResponse("not an object")
-    return Response(_status(answer), _body(answer), _headers(answer))
+    if unknown := answer.keys() - _FIELDS:
+        raise MalformedResponse(f"not of the format: {', '.join(sorted(unknown))}")
+    return Response(status_of(answer), body_of(answer, decode=decode), _headers(answer))
 
 
-def _status(answer: dict[str, Any]) -> int:
+def read_answer(payload: bytes) -> Any:
+    """An answer's JSON.
+
+    Raises:
+        MalformedResponse: it is none.
+    """
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise MalformedResponse("not JSON") from error
+
+
+def status_of(answer: Mapping[str, Any]) -> int:
+    """An answer's `statusCode`, a number or a string of digits.
+
+    Raises:
+        MalformedResponse: it is no final HTTP status.
+    """
     status = answer.get("statusCode")
-    number = int(status) if isinstance(status, int) or (isinstance(status, str) and status.isdigit()) else 0
+    number = int(status) if isinstance(status, int) or (isinstance(status, str) and status.isdecimal()) else 0
     if isinstance(status, bool) or not 200 <= number <= 599:
         raise MalformedResponse("statusCode is not an HTTP status")
     return number
 
 
-def _body(answer: dict[str, Any]) -> bytes:
+def body_of(answer: Mapping[str, Any], *, decode: bool) -> bytes:
+    """An answer's body on the wire.
+
+    Raises:
+        MalformedResponse: it is not a string.
+        UndecodableBody: it should be Base64, and is not.
+    """
     body = answer.get("body")
     if body is None:
         return b""
     if not isinstance(body, str):
         raise MalformedResponse("body is not a string")
-    if not answer.get("isBase64Encoded"):
+    if not decode or not answer.get("isBase64Encoded"):
         return body.encode()
     try:
         return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise MalformedResponse("body is not Base64") from error
+        raise UndecodableBody("body is not Base64") from error
 
 
-def _headers(answer: dict[str, Any]) -> Headers:
+def headers_in(answer: Mapping[str, Any], key: str = "headers") -> dict[str, Any]:
+    """An answer's headers, which may be missing or null.
+
+    Raises:
+        MalformedResponse: they are not an object.
+    """
+    headers = answer.get(key)
+    if headers is None:
+        return {}
+    if not isinstance(headers, dict):
+        raise MalformedResponse(f"{key} are not an object")
+    return headers
+
+
+def _headers(answer: Mapping[str, Any]) -> Headers:
     """Headers of both maps; where both name a header, `multiValueHeaders` counts."""
-    single, several = ({} if answer.get(key) is None else answer[key] for key in ("headers", "multiValueHeaders"))
-    if not isinstance(single, dict) or not isinstance(several, dict):
-        raise MalformedResponse("headers are not an object")
+    single, several = headers_in(answer), headers_in(answer, "multiValueHeaders")
     if not all(isinstance(values, list) for values in several.values()):
         raise MalformedResponse("multiValueHeaders are not lists")
-    lists = {name.lower(): values for name, values in several.items()}
-    merged = {**{name.lower(): [value] for name, value in single.items()}, **lists}
-    merged.setdefault("content-type", ["application/json"])
-    return [_header(name, value) for name, values in merged.items() if name not in _DROPPED for value in values]
-
-
-def _header(name: str, value: object) -> tuple[bytes, bytes]:
-    if isinstance(value, bool):
-        value = str(value).lower()
-    text = str(value)
-    if not isinstance(value, str | int | float) or not _NAME.fullmatch(name) or not _VALUE.fullmatch(text):
-        raise MalformedResponse("a header cannot be sent")
-    return (f"x-amzn-remapped-{name}" if name in _REMAPPED else name).encode(), text.encode()
+    lists = {name.lower() for name in several}
+    pairs = [(name, value) for name, value in single.items() if name.lower() not in lists]
+    return sent_headers([*pairs, *((name, value) for name, values in several.items() for value in values)])
 
 
 def _fill(text: str, context: Mapping[str, Any] | None) -> str:
+    if "$" not in text:
+        return text
     return _CONTEXT.sub(lambda found: str((context or {}).get(found[1], "")), text)

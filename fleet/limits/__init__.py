@@ -2,10 +2,13 @@
 
 quotas        how much of everything: AWS's defaults, a wind tunnel, none, or a file
 bucket        the token bucket that most rates are kept by
+keyed         such a bucket for each of millions of keys
 use           how much of a limit is used, and how often it refused
 concurrency   Lambda: who may run now
 event_source  Lambda: how many batches an SQS event source mapping has at work
+in_flight     SQS: messages of a queue that are received and not yet deleted
 gateway       API Gateway: requests a second
 dynamodb      DynamoDB: reads and writes a second, of a partition and of a table
+capacity      DynamoDB: sizes of items, and what they cost
 s3            S3: requests a second, of a prefix
 """

@@ -35,7 +35,8 @@ async def _ensure(bound: BoundStack, sqs: Any, name: str) -> Outcome:
     with reporting("queue", physical):
         found = await none_if(sqs.get_queue_url(QueueName=physical), *_ABSENT)
         if found is None:
-            await sqs.create_queue(QueueName=physical, Attributes={k: v for k, v in wanted.items() if v})
+            attributes = {k: v for k, v in wanted.items() if v}
+            await sqs.create_queue(QueueName=physical, Attributes=attributes | _kind(bound, name))
             return outcome("queue", physical, created=True)
         answer = await sqs.get_queue_attributes(QueueUrl=found["QueueUrl"], AttributeNames=["All"])
         present = answer.get("Attributes", {})
@@ -53,13 +54,20 @@ def _attributes(bound: BoundStack, name: str) -> dict[str, str]:
         "maxReceiveCount": queue.max_receive_count,
     }
     senders = _senders(bound, name)
+    deduplication = {"ContentBasedDeduplication": str(queue.content_based_deduplication).lower()} if queue.fifo else {}
     return {
+        **deduplication,
         "VisibilityTimeout": str(queue.visibility_timeout),
         "MessageRetentionPeriod": str(queue.retention_days * _DAY),
         "SqsManagedSseEnabled": "true",
         "RedrivePolicy": json.dumps(redrive) if redrive else "",
         "Policy": json.dumps({"Version": "2012-10-17", "Statement": senders}) if senders else "",
     }
+
+
+def _kind(bound: BoundStack, name: str) -> dict[str, str]:
+    """Only a new queue can be made a FIFO queue; one that is there is it by its name, and SQS takes no other."""
+    return {"FifoQueue": "true"} if bound.stack.queues[name].fifo else {}
 
 
 def _senders(bound: BoundStack, name: str) -> list[dict[str, Any]]:

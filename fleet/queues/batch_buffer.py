@@ -23,17 +23,20 @@ class BatchBuffer:
         self._window = window
         self._most_bytes = most_bytes
         self._messages: deque[SqsMessage] = deque()
+        self._bytes = 0  # of the records
 
     def __len__(self) -> int:
         return len(self._messages)
 
     def add(self, messages: Iterable[SqsMessage]) -> None:
         """Messages that were received."""
-        self._messages.extend(messages)
+        for message in messages:
+            self._messages.append(message)
+            self._bytes += len(message.record)
 
-    def wanted(self) -> int:
-        """How many messages to ask for next."""
-        return max(0, min(RECEIVE_MOST, self._size - len(self._messages)))
+    def lacking(self) -> int:
+        """How many messages there may be until the batch is full."""
+        return max(0, self._size - len(self._messages))
 
     def remaining(self, now: float) -> float:
         """Seconds until the batch is due: 0 when it is; without messages it never is (infinity)."""
@@ -45,12 +48,18 @@ class BatchBuffer:
 
     def take(self) -> list[SqsMessage]:
         """The next batch; what does not fit begins the one after it."""
-        return [self._messages.popleft() for _ in range(self._fitting())]
+        batch = [self._messages.popleft() for _ in range(self._fitting())]
+        self._bytes -= sum(len(message.record) for message in batch)
+        return batch
 
     def _fitting(self) -> int:
+        """How many make a batch; a message that is too large alone goes alone, and Invoke refuses it."""
+        count = len(self._messages)
+        if count <= self._size and _FRAME + self._bytes + max(0, count - 1) <= self._most_bytes:
+            return count
         total = _FRAME
-        for count, message in enumerate(self._messages):
-            total += len(message.record) + (1 if count else 0)
-            if count and (total > self._most_bytes or count >= self._size):
-                return count
-        return len(self._messages)
+        for fitting, message in enumerate(self._messages):
+            total += len(message.record) + (1 if fitting else 0)
+            if fitting and (total > self._most_bytes or fitting >= self._size):
+                return fitting
+        return count

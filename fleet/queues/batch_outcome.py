@@ -27,15 +27,18 @@ class _WholeBatchFails(ValueError):
     pass
 
 
-def outcome(message_ids: Iterable[str], result: InvokeResult) -> Outcome:
+def outcome(message_ids: Iterable[str], result: InvokeResult, *, partial: bool = True) -> Outcome:
     """What becomes of a batch's messages after its function answered.
 
-    An empty or null answer, or an empty or null list, means success of all. An error of the function, an answer that is
-    not JSON or not an object, an identifier that is null, empty, misnamed or not in the batch fails all of them.
+    Without `partial` (ReportBatchItemFailures) only an error of the function fails a batch, whatever the answer says.
+    With it an empty or null answer, or an empty or null list, means success of all. An error of the function, an answer
+    that is not JSON or not an object, an identifier that is null, empty, misnamed or not in the batch fails all.
     """
     sent = frozenset(message_ids)
     if result.function_error is not None:
         return Outcome(frozenset(), sent, "function error")
+    if not partial:
+        return Outcome(sent, frozenset())
     try:
         failed = _failed(result.payload)
     except _WholeBatchFails as error:

@@ -1,57 +1,39 @@
-"""An event source mapping: takes messages in batches, has a function work on them, deletes what is done."""
+"""An event source mapping: takes messages in batches, has a function work on them, deletes what is done.
+
+Rules and their sources: docs/reference/event-source-mapping.md. One poller waits for messages with long polls; while
+its receive calls come back full, others help it, as many as may have a batch at work. A place for a batch is taken
+before its messages are received, so that none waits here with its visibility running out.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from math import ceil
 from typing import Self
 
-from fleet.environments.invocation import InvokeResult
-from fleet.errors import Throttled
+from fleet.limits.event_source import Scale
+from fleet.limits.use import LimitUse
 from fleet.metrics import Metrics
-from fleet.queues.batch_buffer import BatchBuffer
-from fleet.queues.batch_outcome import Outcome, outcome
-from fleet.queues.polling import Backoff, Scale
+from fleet.queues.batch_buffer import RECEIVE_MOST, BatchBuffer
+from fleet.queues.batch_run import BatchRuns, Invoke
+from fleet.queues.filters import Filters
+from fleet.queues.mapping_settings import MappingSettings, MappingStatistics
+from fleet.queues.polling import Backoff
 from fleet.queues.source_queue import QueueError, SourceQueue
-from fleet.queues.sqs_event import SqsMessage, event_of
+from fleet.queues.sqs_event import SqsMessage
+from fleet.queues.troubles import Troubles
 from shoebox.telemetry import get_logger
 
+__all__ = ["EventSourceMapping", "MappingSettings", "MappingStatistics"]
+
+_HELPERS_WAIT = 1  # seconds of a helper's long poll: it goes when nothing comes
+_SHORT_POLL_PAUSE = 0.25  # in the last second of a window, where SQS's whole seconds are too long
+_LOOK_AGAIN = 1.0  # a limit that grows with time tells nobody
+
 _log = get_logger(action="fleet.event_source")
-
-
-@dataclass(frozen=True, slots=True)
-class MappingSettings:
-    """One mapping: names for its log and metrics; batch size; times in seconds.
-
-    `finish_polls`: at the end the poll under way is waited for, and what it brings given back. Emulators of SQS do not
-    notice that a poller has gone, and would hide messages for it until their visibility timeout.
-    """
-
-    function: str
-    queue: str
-    batch_size: int
-    window: float
-    visibility_timeout: float
-    poll_seconds: int = 20
-    drain_seconds: float = 20.0
-    finish_polls: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class MappingStatistics:
-    """A mapping as it is now: batches at work, messages by fate, and what stands in its way."""
-
-    function: str
-    queue: str
-    batches: int
-    received: int
-    deleted: int
-    kept: int
-    last_error: str | None
 
 
 class EventSourceMapping:
@@ -62,42 +44,52 @@ class EventSourceMapping:
         settings: MappingSettings,
         *,
         queue: SourceQueue,
-        invoke: Callable[[bytes], Awaitable[InvokeResult]],
+        invoke: Invoke,
         scale: Scale,
         metrics: Metrics,
+        filters: Filters | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.settings = settings
         self._queue = queue
-        self._invoke = invoke
         self._scale = scale
-        self._metrics = metrics
+        self._filters = filters or Filters([])
         self._clock = clock
         self._sleep = sleep
-        self._buffer = BatchBuffer(settings.batch_size, settings.window)
-        self._poll_backoff = Backoff(0.2, 5.0)
-        self._errors: dict[str, str] = {}
+        self._troubles = Troubles(settings.function, settings.queue, metrics)
+        self._runs = BatchRuns(
+            settings,
+            queue=queue,
+            invoke=invoke,
+            scale=scale,
+            metrics=metrics,
+            troubles=self._troubles,
+            clock=clock,
+            sleep=sleep,
+        )
+        self._backoff = Backoff(0.2, 5.0)
         self._work: set[asyncio.Task[None]] = set()
+        self._gathering = 0  # pollers that have a place for the batch that they receive
         self._place_free = asyncio.Event()
-        self._poller: asyncio.Task[None] | None = None
-        self._received = self._deleted = self._kept = 0
+        self._pollers: set[asyncio.Task[None]] = set()
+        self._stopping = False
 
     async def __aenter__(self) -> Self:
-        self._poller = asyncio.create_task(self._poll())
-        self._poller.add_done_callback(self._polling_ended)
+        self._start_poller(self._poll())
         return self
 
     def stop_polling(self) -> None:
-        """Take no more messages; the batches at work go on, and with `finish_polls` the poll under way does."""
-        if self._poller is not None and not self._poller.cancelling():  # a second time would cut that poll off
-            self._poller.cancel()
+        """Take no more messages; the batches at work go on, and with `finish_polls` the polls under way do."""
+        self._stopping = True
+        for poller in self._pollers:
+            if not poller.cancelling():  # a second time would cut its last poll off
+                poller.cancel()
 
     async def __aexit__(self, *exc_info: object) -> None:
-        assert self._poller is not None
         self.stop_polling()
-        with suppress(asyncio.CancelledError):
-            await self._poller
+        while self._pollers:
+            await asyncio.wait(self._pollers)
         if self._work:
             await asyncio.wait(self._work, timeout=self.settings.drain_seconds)
         for task in self._work:
@@ -107,148 +99,218 @@ class EventSourceMapping:
     @property
     def last_error(self) -> str | None:
         """What SQS refuses at present, in words; None while all is well."""
-        return next(reversed(self._errors.values()), None)
+        return self._troubles.last
+
+    @property
+    def pollers(self) -> int:
+        """Pollers that receive, or wait for a place."""
+        return len(self._pollers)
 
     def statistics(self) -> MappingStatistics:
         """The mapping as it is now."""
+        fates = self._runs.fates
         return MappingStatistics(
             function=self.settings.function,
             queue=self.settings.queue,
             batches=len(self._work),
-            received=self._received,
-            deleted=self._deleted,
-            kept=self._kept,
+            limit=self._scale.limit(self._clock()),
+            received=fates.received,
+            deleted=fates.deleted,
+            kept=fates.kept,
+            filtered=fates.filtered,
             last_error=self.last_error,
         )
 
-    async def _poll(self) -> None:
-        """Receive only while a batch may start, so that no message waits here with its visibility running out."""
-        while True:
-            while len(self._work) >= self._scale.limit(self._clock()):
-                self._place_free.clear()
-                await self._place_free.wait()
-            if batch := await self._collect():
-                task = asyncio.create_task(self._run(batch))
-                self._work.add(task)
-                task.add_done_callback(self._end)
+    def uses(self, now: float) -> Iterable[LimitUse]:
+        """`lambda.mapping_concurrency` of the function."""
+        return self._scale.uses(now)
 
-    def _polling_ended(self, task: asyncio.Task[None]) -> None:
-        """A fault of ours must not end a mapping in silence."""
-        if not task.cancelled() and (error := task.exception()):
-            self._errors["poll"] = f"polling has ended: {error!r}"
-            _log.critical("polling ended", function=self.settings.function, exc_info=error)
+    # Pollers
+
+    def _start_poller(self, polling: Awaitable[None]) -> None:
+        poller = asyncio.ensure_future(polling)
+        assert isinstance(poller, asyncio.Task)
+        self._pollers.add(poller)
+        poller.add_done_callback(self._polling_ended)
+
+    def _polling_ended(self, poller: asyncio.Task[None]) -> None:
+        self._pollers.discard(poller)
+        if not poller.cancelled() and (error := poller.exception()):
+            self._troubles.end(error)
+
+    async def _poll(self) -> None:
+        await self._until_allowed()
+        buffer = self._new_buffer()
+        while True:
+            await self._place()
+            await self._take_batch(buffer, self.settings.poll_seconds)
+
+    async def _help(self) -> None:
+        """As long as there is more than others can fetch."""
+        buffer = self._new_buffer()
+        while len(buffer) or self._place_is_free():
+            await self._place()
+            if not await self._take_batch(buffer, min(_HELPERS_WAIT, self.settings.poll_seconds)):
+                return
+
+    def _call_for_help(self) -> None:
+        """A receive call came back full: there is more, and perhaps place for it."""
+        large = self.settings.batch_size > RECEIVE_MOST  # gathered one at a time, with several calls at once
+        if not (large or self._stopping) and len(self._pollers) < self.settings.receivers and self._place_is_free():
+            self._start_poller(self._help())
+
+    def _new_buffer(self) -> BatchBuffer:
+        return BatchBuffer(self.settings.batch_size, self.settings.window)
+
+    async def _until_allowed(self) -> None:
+        """Lambda refuses a mapping whose queue has a shorter visibility timeout than the function has time."""
+        while True:
+            try:
+                seconds = await self._queue.visibility_timeout()
+            except QueueError as error:
+                self._troubles.note(error)
+            else:
+                if seconds >= self.settings.function_timeout:
+                    break
+                text = (
+                    f"Queue visibility timeout: {seconds} seconds is less than Function timeout: "
+                    f"{self.settings.function_timeout:.0f} seconds. Nothing is received until it is longer"
+                )
+                self._troubles.refuse("visibility", "InvalidParameterValueException", text)
+            await self._sleep(self._backoff.next())
+        self._troubles.well("visibility")
+        self._backoff.reset()
+        self._runs.visibility = seconds
+
+    # Places and batches
+
+    def _place_is_free(self) -> bool:
+        return len(self._work) + self._gathering < self._scale.limit(self._clock())
+
+    async def _place(self) -> None:
+        """Wait until another batch may be at work."""
+        if not self._place_is_free():
+            self._scale.held(self._clock())
+        while not self._place_is_free():
+            self._place_free.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN):
+                    await self._place_free.wait()
+
+    async def _take_batch(self, buffer: BatchBuffer, wait: int) -> bool:
+        """Receive a batch and start it, at a place that is free; False when none came in a whole long poll."""
+        self._gathering += 1
+        try:
+            await self._fill(buffer, wait)
+        finally:
+            self._gathering -= 1
+            self._place_free.set()
+        if not len(buffer):
+            return False
+        batches = [buffer.take()]
+        while self.settings.fifo and len(buffer):
+            batches.append(buffer.take())
+        self._start(batches)
+        return True
+
+    def _start(self, batches: Sequence[list[SqsMessage]]) -> None:
+        task = asyncio.create_task(self._runs.run(batches))
+        self._work.add(task)
+        self._scale.started()
+        task.add_done_callback(self._end)
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._work.discard(task)
+        self._scale.finished()
         self._place_free.set()
         if not task.cancelled() and (error := task.exception()):
             _log.error("batch failed", function=self.settings.function, exc_info=error)
 
-    async def _collect(self) -> list[SqsMessage]:
-        """The next batch, or nothing when none came in a whole long poll."""
-        while (remaining := self._buffer.remaining(self._clock())) > 0:
-            wait = max(1, min(self.settings.poll_seconds, ceil(min(remaining, self.settings.poll_seconds))))
-            try:
-                messages = await self._receive(wait)
-            except QueueError as error:
-                self._note(error)
-                await self._sleep(self._poll_backoff.next())
-                continue
-            self._well("receive")
-            self._poll_backoff.reset()
-            self._buffer.add(messages)
-            self._count("received", len(messages))
-            self._received += len(messages)
-        return self._buffer.take()
+    # Receiving
 
-    async def _receive(self, wait: int) -> list[SqsMessage]:
-        receiving = asyncio.ensure_future(self._queue.receive(self._buffer.wanted(), wait))
+    async def _fill(self, buffer: BatchBuffer, wait: int) -> None:
+        """Receive until the batch is due, or until a whole long poll brought nothing."""
+        full = False
+        while (remaining := buffer.remaining(self._clock())) > 0:
+            try:
+                full = await self._receive_some(buffer, wait, remaining, several=full)
+            except QueueError as error:
+                self._troubles.note(error)
+                await self._sleep(self._backoff.next())
+                continue
+            self._troubles.well("receive")
+            self._backoff.reset()
+            if not len(buffer):
+                return
+
+    async def _receive_some(self, buffer: BatchBuffer, wait: int, remaining: float, *, several: bool) -> bool:
+        """One receive call, or `several` at once where the batch lacks so many; whether all came back full."""
+        seconds = int(min(wait, remaining))
+        lacking = buffer.lacking()
+        calls = min(ceil(lacking / RECEIVE_MOST), self.settings.receivers) if several else 1
+        if calls == 1:
+            full = await self._receive(buffer, min(lacking, RECEIVE_MOST), seconds)
+        else:
+            counts = [min(RECEIVE_MOST, lacking - n * RECEIVE_MOST) for n in range(calls)]
+            receiving = (self._receive(buffer, count, min(seconds, _HELPERS_WAIT)) for count in counts)
+            full = all(_results(await asyncio.gather(*receiving, return_exceptions=True)))
+        if not (seconds or full):
+            await self._sleep(min(remaining, _SHORT_POLL_PAUSE))
+        return full
+
+    async def _receive(self, buffer: BatchBuffer, most: int, wait: int) -> bool:
+        """One receive call, into the buffer; whether it came back full."""
+        while (pause := self._scale.pause(self._clock())) > 0:
+            await self._sleep(pause)
+        messages = await self._uncut(buffer, self._queue.receive(most, wait))
+        size = sum(len(message.record) for message in messages)
+        self._scale.received(self._clock(), messages=len(messages), wanted=most, size=size)
+        self._runs.fates.received += len(messages)
+        self._runs.count("received", len(messages))
+        full = len(messages) >= most
+        if full:
+            self._call_for_help()
+        buffer.add(await self._wanted(messages) if self._filters else messages)
+        return full
+
+    async def _wanted(self, messages: list[SqsMessage]) -> list[SqsMessage]:
+        """What the filters let pass; the rest is deleted."""
+        passing = [message for message in messages if self._filters.match(message.body)]
+        if len(passing) < len(messages):
+            chosen = {message.receipt_handle for message in passing}
+            await self._runs.filter_out([message for message in messages if message.receipt_handle not in chosen])
+        return passing
+
+    async def _uncut(self, buffer: BatchBuffer, call: Awaitable[list[SqsMessage]]) -> list[SqsMessage]:
+        """The call's messages; with `finish_polls` it is not cut off at the end, but what it brings given back."""
         if not self.settings.finish_polls:
-            return await receiving
+            return await call
+        receiving = asyncio.ensure_future(call)
         try:
             return await asyncio.shield(receiving)
         except asyncio.CancelledError:
-            await self._give_back(receiving)
+            await self._give_back(buffer, receiving)
             raise
 
-    async def _give_back(self, receiving: asyncio.Future[list[SqsMessage]]) -> None:
+    async def _give_back(self, buffer: BatchBuffer, receiving: asyncio.Future[list[SqsMessage]]) -> None:
         """Make visible again what comes after the end, and what waits for its batch."""
-        messages = self._buffer.take()
+        messages: list[SqsMessage] = []
+        while len(buffer):
+            messages += buffer.take()
         try:
             messages += await receiving
         except QueueError as error:
-            self._note(error)
+            self._troubles.note(error)
         try:
             if messages:
                 await self._queue.release(messages)
         except QueueError as error:
-            self._note(error)
-
-    async def _run(self, batch: list[SqsMessage]) -> None:
-        ids = [message.message_id for message in batch]
-        result = await self._invoke_patiently(batch)
-        fate = outcome(ids, result) if result else Outcome(frozenset(), frozenset(ids), "throttled")
-        if fate.failure:
-            _log.warning("batch kept", function=self.settings.function, reason=fate.failure, messages=len(batch))
-        self._metrics.batches.labels(self.settings.function, _word(fate)).inc()
-        await self._delete([message for message in batch if message.message_id in fate.delete])
-        self._kept += len(fate.keep)
-        self._count("kept", len(fate.keep))
-
-    async def _invoke_patiently(self, batch: list[SqsMessage]) -> InvokeResult | None:
-        """Try until the messages are about to be visible again; None: the function was throttled all that time."""
-        backoff = Backoff(0.2, 10.0)
-        end = batch[0].received_at + self.settings.visibility_timeout
-        event = event_of(batch)
-        while True:
-            try:
-                result = await self._invoke(event)
-            except Throttled:
-                self._scale.ended(self._clock(), throttled=True)
-            else:
-                self._scale.ended(self._clock(), throttled=False)
-                return result
-            delay = backoff.next()
-            if self._clock() + delay >= end:
-                return None
-            await self._sleep(delay)
-
-    async def _delete(self, messages: list[SqsMessage]) -> None:
-        if not messages:
-            return
-        try:
-            await self._queue.delete(messages)
-        except QueueError as error:
-            self._note(error)
-            return
-        self._well("delete")
-        self._deleted += len(messages)
-        self._count("deleted", len(messages))
-
-    def _count(self, fate: str, number: int) -> None:
-        self._metrics.messages.labels(self.settings.function, fate).inc(number)
-
-    def _note(self, error: QueueError) -> None:
-        """Remember an error; log it when it is news."""
-        function, queue = self.settings.function, self.settings.queue
-        self._metrics.poll_errors.labels(function, error.code).inc()
-        if error.denied:
-            text = f"AccessDenied: the role of function {function} lacks {error.denied} on queue {queue}"
-        else:
-            text = f"{error.call} on queue {queue}: {error.code}: {error}"
-        if self._errors.get(error.call) != text:
-            _log.error(
-                "queue refuses", function=function, queue=queue, code=error.code, missing=error.denied, reason=text
-            )
-        self._errors.pop(error.call, None)
-        self._errors[error.call] = text
-
-    def _well(self, call: str) -> None:
-        if self._errors.pop(call, None):
-            _log.info("queue answers again", function=self.settings.function, queue=self.settings.queue, call=call)
+            self._troubles.note(error)
 
 
-def _word(fate: Outcome) -> str:
-    if fate.failure:
-        return "failed"
-    return "partial" if fate.keep else "success"
+def _results(outcomes: Sequence[bool | BaseException]) -> list[bool]:
+    """The outcomes, when none of them is an error; raises the first that is."""
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]

@@ -92,17 +92,27 @@ async def _copy(sqs: Any, queue: DeadLetters) -> int:
 
 async def _receive(sqs: Any, url: str, most: int) -> Sequence[dict[str, Any]]:
     answer = await sqs.receive_message(
-        QueueUrl=url, MaxNumberOfMessages=most, VisibilityTimeout=_HOLD_SECONDS, MessageAttributeNames=["All"]
+        QueueUrl=url,
+        MaxNumberOfMessages=most,
+        VisibilityTimeout=_HOLD_SECONDS,
+        MessageAttributeNames=["All"],
+        MessageSystemAttributeNames=["MessageGroupId"],
     )
     found: list[dict[str, Any]] = answer.get("Messages", [])
     return found
 
 
+def _copy_of(message: dict[str, Any]) -> dict[str, Any]:
+    """The message again; of a FIFO queue in its group, and no duplicate of the one that was sent first."""
+    copy = {"MessageBody": message["Body"], "MessageAttributes": message.get("MessageAttributes", {})}
+    group = message.get("Attributes", {}).get("MessageGroupId")
+    if group is None:
+        return copy
+    return copy | {"MessageGroupId": group, "MessageDeduplicationId": message["MessageId"]}
+
+
 async def _send(sqs: Any, queue: DeadLetters, messages: Sequence[dict[str, Any]], before: int) -> None:
-    copies = [
-        {"Id": str(n), "MessageBody": m["Body"], "MessageAttributes": m.get("MessageAttributes", {})}
-        for n, m in enumerate(messages)
-    ]
+    copies = [{"Id": str(n), **_copy_of(message)} for n, message in enumerate(messages)]
     sent = await sqs.send_message_batch(QueueUrl=queue.source_url, Entries=copies)
     done = [int(entry["Id"]) for entry in sent.get("Successful", [])]
     handles = [{"Id": str(n), "ReceiptHandle": messages[n]["ReceiptHandle"]} for n in done]

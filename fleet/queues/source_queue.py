@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
+from urllib.parse import urlsplit
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from fleet.credentials import CredentialsCache, CredentialsError
+from fleet.credentials import CredentialsCache, CredentialsError, RoleCredentials
+from fleet.queues.connection import Connections
+from fleet.queues.sqs_client import SqsClient, SqsError
 from fleet.queues.sqs_event import SqsMessage, message_of
-from shoebox.aws import Clients
 from shoebox.config import AwsSettings
 
 _GONE = ("ReceiptHandleIsInvalid", "AWS.SimpleQueueService.ReceiptHandleIsInvalid")
@@ -22,7 +22,9 @@ _ACTIONS = {
     "receive": "sqs:ReceiveMessage",
     "delete": "sqs:DeleteMessage",
     "release": "sqs:ChangeMessageVisibility",
+    "visibility": "sqs:GetQueueAttributes",
 }
+_RECEIVE_ALL = {"MessageSystemAttributeNames": ["All"], "MessageAttributeNames": ["All"]}
 
 
 class QueueError(Exception):
@@ -36,7 +38,7 @@ class QueueError(Exception):
     @property
     def denied(self) -> str | None:
         """The IAM action that the role lacks, where that is the reason."""
-        return _ACTIONS[self.call] if self.code in _DENIED else None
+        return _ACTIONS.get(self.call) if self.code in _DENIED else None
 
 
 class SourceQueue(Protocol):
@@ -51,10 +53,13 @@ class SourceQueue(Protocol):
     async def release(self, messages: Sequence[SqsMessage]) -> None:
         """Let others receive messages at once; nothing was done about them."""
 
+    async def visibility_timeout(self) -> int:
+        """The queue's own, in seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class QueueAddress:
-    """A queue's URL, ARN and region; visibility timeout in seconds."""
+    """A queue's URL, ARN and region; visibility timeout in seconds, as described."""
 
     name: str
     url: str
@@ -64,7 +69,7 @@ class QueueAddress:
 
 
 class RoleQueue:
-    """The queue through the clients of `function`'s role; they are opened anew when the credentials are renewed."""
+    """The queue through a client with `function`'s role, which is made anew when the credentials are renewed."""
 
     def __init__(
         self,
@@ -78,19 +83,16 @@ class RoleQueue:
         self._function = function
         self._address = address
         self._credentials = credentials
-        self._aws = aws
         self._clock = clock
-        self._keys: object = None
-        self._client: Any = None
-        self._open = AsyncExitStack()
-        self._former = AsyncExitStack()
+        self._connections = Connections(aws.endpoint_url or _origin(address.url))
+        self._lease: RoleCredentials | None = None
+        self._client: SqsClient | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self._former.aclose()
-        await self._open.aclose()
+        self._connections.close()
 
     async def receive(self, most: int, wait: int) -> list[SqsMessage]:
         """Up to `most` (1..10) messages, waiting up to `wait` seconds for the first.
@@ -98,39 +100,29 @@ class RoleQueue:
         Raises:
             QueueError: SQS refuses, or cannot be reached.
         """
-        answer = await self._call(
-            "receive",
-            "receive_message",
-            MaxNumberOfMessages=most,
-            WaitTimeSeconds=wait,
-            MessageSystemAttributeNames=["All"],
-            MessageAttributeNames=["All"],
-        )
-        now = self._clock()
-        return [
-            message_of(message, queue_arn=self._address.arn, region=self._address.region, now=now)
-            for message in answer.get("Messages", [])
-        ]
+        request = {"MaxNumberOfMessages": most, "WaitTimeSeconds": wait, **_RECEIVE_ALL}
+        answer = await self._call("receive", "ReceiveMessage", request, seconds=wait)
+        now, arn, region = self._clock(), self._address.arn, self._address.region
+        return [message_of(message, queue_arn=arn, region=region, now=now) for message in answer.get("Messages", [])]
 
     async def delete(self, messages: Sequence[SqsMessage]) -> None:
-        """Delete messages, ten a call; those that are gone already count as deleted.
+        """Delete messages, ten a call, the calls at once; those that are gone already count as deleted.
 
         Raises:
             QueueError: SQS refuses, or cannot be reached; the other calls have been made.
         """
-        errors: list[QueueError] = []
-        for start in range(0, len(messages), _BATCH_MOST):
-            try:
-                await self._delete(messages[start : start + _BATCH_MOST])
-            except QueueError as error:
-                errors.append(error)
-        if errors:
-            raise errors[0]
+        calls = [self._delete(messages[start : start + _BATCH_MOST]) for start in range(0, len(messages), _BATCH_MOST)]
+        if len(calls) == 1:
+            await calls[0]
+            return
+        for outcome in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def _delete(self, messages: Sequence[SqsMessage]) -> None:
         entries = [{"Id": str(index), "ReceiptHandle": m.receipt_handle} for index, m in enumerate(messages)]
         try:
-            answer = await self._call("delete", "delete_message_batch", Entries=entries)
+            answer = await self._call("delete", "DeleteMessageBatch", {"Entries": entries})
         except QueueError as error:
             if error.code in _GONE:
                 return
@@ -140,7 +132,7 @@ class RoleQueue:
                 raise QueueError("delete", failed["Code"], failed.get("Message", ""))
 
     async def release(self, messages: Sequence[SqsMessage]) -> None:
-        """Let others receive messages at once, ten a call.
+        """Let others receive messages at once, ten a call, in their order.
 
         Raises:
             QueueError: SQS refuses, or cannot be reached.
@@ -150,27 +142,40 @@ class RoleQueue:
                 {"Id": str(index), "ReceiptHandle": m.receipt_handle, "VisibilityTimeout": 0}
                 for index, m in enumerate(messages[start : start + _BATCH_MOST])
             ]
-            await self._call("release", "change_message_visibility_batch", Entries=entries)
+            await self._call("release", "ChangeMessageVisibilityBatch", {"Entries": entries})
 
-    async def _call(self, call: str, operation: str, **arguments: Any) -> dict[str, Any]:
+    async def visibility_timeout(self) -> int:
+        """The queue's own, in seconds.
+
+        Raises:
+            QueueError: SQS refuses, or cannot be reached.
+        """
+        name = "VisibilityTimeout"
+        answer = await self._call("visibility", "GetQueueAttributes", {"AttributeNames": [name]})
+        try:
+            return int(answer["Attributes"][name])
+        except (KeyError, ValueError) as error:
+            raise QueueError("visibility", "InvalidResponse", f"SQS gives no {name}") from error
+
+    async def _call(
+        self, call: str, operation: str, request: dict[str, Any], *, seconds: float = 0.0
+    ) -> dict[str, Any]:
         try:
             client = await self._current()
-            answer: dict[str, Any] = await getattr(client, operation)(QueueUrl=self._address.url, **arguments)
-        except ClientError as error:
-            fault: Any = error.response.get("Error", {})
-            raise QueueError(call, fault.get("Code", "Unknown"), fault.get("Message", "")) from error
-        except (BotoCoreError, CredentialsError, OSError) as error:
+            return await client.call(operation, {"QueueUrl": self._address.url, **request}, seconds=seconds)
+        except SqsError as error:
+            raise QueueError(call, error.code, str(error)) from error
+        except (CredentialsError, OSError) as error:
             raise QueueError(call, type(error).__name__, str(error)) from error
-        return answer
 
-    async def _current(self) -> Any:
-        """A client with valid credentials; the former one stays open for the calls that still use it."""
+    async def _current(self) -> SqsClient:
         lease = await self._credentials.get(self._function)
-        if lease is not self._keys:
-            clients = Clients(self._aws, lease.keys)
-            client = await clients.open("sqs")
-            await self._former.aclose()
-            self._former, self._open = self._open, AsyncExitStack()
-            self._open.push_async_exit(clients)
-            self._client, self._keys = client, lease
+        if self._client is None or lease is not self._lease:
+            self._client = SqsClient(self._connections, lease.keys, region=self._address.region)
+            self._lease = lease
         return self._client
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,21 +11,27 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class SqsMessage:
-    """A received message: its ids, its record as JSON, and when it was received (seconds, the mapping's clock)."""
+    """A received message: its ids, its record as JSON, and when it was received (seconds, the mapping's clock).
+
+    `body` is what filters look at; `group` the MessageGroupId, which every message of a FIFO queue has.
+    """
 
     message_id: str
     receipt_handle: str
     record: bytes
     received_at: float
+    body: str = ""
+    group: str | None = None
 
 
 def message_of(received: Mapping[str, Any], *, queue_arn: str, region: str, now: float) -> SqsMessage:
-    """A message of ReceiveMessage's answer, in botocore's form."""
+    """A message of ReceiveMessage's answer, as its JSON has it: binary values are base64 already."""
+    attributes = received.get("Attributes", {})
     record = {
         "messageId": received["MessageId"],
         "receiptHandle": received["ReceiptHandle"],
         "body": received["Body"],
-        "attributes": received.get("Attributes", {}),
+        "attributes": attributes,
         "messageAttributes": {name: _attribute(value) for name, value in received.get("MessageAttributes", {}).items()},
         "md5OfBody": received["MD5OfBody"],
         "eventSource": "aws:sqs",
@@ -35,7 +40,14 @@ def message_of(received: Mapping[str, Any], *, queue_arn: str, region: str, now:
     }
     if "MD5OfMessageAttributes" in received:
         record["md5OfMessageAttributes"] = received["MD5OfMessageAttributes"]
-    return SqsMessage(received["MessageId"], received["ReceiptHandle"], orjson.dumps(record), now)
+    return SqsMessage(
+        received["MessageId"],
+        received["ReceiptHandle"],
+        orjson.dumps(record),
+        now,
+        received["Body"],
+        attributes.get("MessageGroupId"),
+    )
 
 
 def event_of(batch: list[SqsMessage]) -> bytes:
@@ -48,5 +60,5 @@ def _attribute(value: Mapping[str, Any]) -> dict[str, Any]:
     if "StringValue" in value:
         attribute["stringValue"] = value["StringValue"]
     if "BinaryValue" in value:
-        attribute["binaryValue"] = base64.b64encode(value["BinaryValue"]).decode()
+        attribute["binaryValue"] = value["BinaryValue"]
     return attribute

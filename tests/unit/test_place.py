@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shoebox.place import BoundStack, Place, bind
-from shoebox.stack import Cors, Function, Stack, StackError, load_stack
+from shoebox.stack import Cors, Function, Queue, Stack, StackError, load_stack
 
 STACK = load_stack(Path(__file__).parents[2] / "stack.yaml")
 PLACE = Place(
@@ -50,6 +50,16 @@ def test_roles_and_queues_have_addresses(bound: BoundStack):
     """The role of a function, and a queue's URL."""
     assert bound.role_arn_of("api") == "arn:aws:iam::123456789012:role/family-api"
     assert bound.queue_url("uploads") == "https://sqs.eu-central-1.amazonaws.com/123456789012/family-uploads"
+
+
+def test_a_fifo_queues_name_ends_as_sqs_demands():
+    """In its name, URL and ARN ("Amazon SQS FIFO queues", naming); other queues have none of it."""
+    queues = {**STACK.queues, "steps": Queue(fifo=True)}
+    bound = bind(STACK.model_copy(update={"queues": queues}), PLACE)
+    assert bound.name_of("queue", "steps") == "family-steps.fifo"
+    assert bound.queue_url("steps").endswith("/family-steps.fifo")
+    assert bound.arn_of("queue", "steps").endswith(":family-steps.fifo")
+    assert bound.name_of("queue", "deletions") == "family-deletions"
 
 
 @pytest.mark.parametrize(("kind", "name"), [("queue", "nowhere"), ("bucket", "uploads"), ("planet", "mars")])

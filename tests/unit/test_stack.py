@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from shoebox.stack import Function, Queue, Stack, StackError, load_stack
+from shoebox.stack import Function, ProvisionedPollers, Queue, QueueTrigger, Stack, StackError, load_stack
 
 STACK_FILE = Path(__file__).parents[2] / "stack.yaml"
 CONTENT: dict[str, Any] = yaml.safe_load(STACK_FILE.read_text(encoding="utf-8"))
@@ -39,6 +39,23 @@ def put(*path: str | int, to: Any) -> Callable[[dict[str, Any]], None]:
         for step in path[:-1]:
             place = place[step]
         place[path[-1]] = to
+
+    return change
+
+
+def fifo_subscriber(content: dict[str, Any]) -> None:
+    """A FIFO queue at a topic."""
+    put("queues", "deletions-dead", "fifo", to=True)(content)
+    put("topics", "file-events", to={"queues": ["deletions-dead"]})(content)
+
+
+def fifo_trigger(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    """A change that makes a function's queues FIFO, and its trigger differ."""
+
+    def change(content: dict[str, Any]) -> None:
+        for queue in ("deletions", "deletions-dead"):
+            put("queues", queue, "fifo", to=True)(content)
+        content["functions"]["cleanup"]["queue"].update(changes)
 
     return change
 
@@ -91,6 +108,59 @@ MISTAKES = [
         "a batch_size above 10 needs a window of at least 1 second",
         id="large batch without a window",
     ),
+    # AWS Lambda, "Configuring scaling behavior for SQS event source mappings" and "Control which events Lambda sends".
+    pytest.param(
+        put("functions", "ingest", "queue", "provisioned", to={}),
+        "functions.ingest.queue: Value error, maximum_concurrency and provisioned exclude each other",
+        id="two ways to scale",
+    ),
+    pytest.param(
+        put("functions", "ingest", "queue", "maximum_concurrency", to=1),
+        "functions.ingest.queue.maximum_concurrency: Input should be greater than or equal to 2",
+        id="maximum concurrency of one",
+    ),
+    pytest.param(
+        put("functions", "ingest", "queue", to={"name": "uploads", "provisioned": {"minimum": 1}}),
+        "functions.ingest.queue.provisioned.minimum: Input should be greater than or equal to 2",
+        id="one provisioned poller",
+    ),
+    pytest.param(
+        put("functions", "ingest", "queue", to={"name": "uploads", "provisioned": {"minimum": 9, "maximum": 8}}),
+        "the minimum of pollers is above their maximum",
+        id="pollers out of order",
+    ),
+    pytest.param(
+        put("functions", "ingest", "queue", "filters", to=[{"body": ["x"]}] * 6),
+        "functions.ingest.queue.filters: List should have at most 5 items",
+        id="six filters",
+    ),
+    # Amazon SQS, S3, SNS and AWS Lambda on FIFO queues; see shoebox.stack.
+    pytest.param(
+        put("queues", "uploads", "content_based_deduplication", to=True),
+        "queues.uploads: Value error, content_based_deduplication is for FIFO queues",
+        id="deduplication of a standard queue",
+    ),
+    pytest.param(
+        put("queues", "deletions", "fifo", to=True),
+        "queues.deletions and its dead-letter queue deletions-dead must both be FIFO, or both not",
+        id="FIFO queue with another dead-letter queue",
+    ),
+    pytest.param(
+        put("queues", "uploads", "fifo", to=True),
+        "buckets.personal notifies uploads, but S3 has no notifications to FIFO queues",
+        id="notification to a FIFO queue",
+    ),
+    pytest.param(
+        fifo_subscriber,
+        "topics.file-events has the subscriber deletions-dead, but a standard topic does not deliver to FIFO queues",
+        id="subscription of a FIFO queue",
+    ),
+    pytest.param(
+        fifo_trigger(batch_size=11, window=1),
+        "functions.cleanup.queue: a FIFO queue has batches of at most 10",
+        id="large batch of a FIFO queue",
+    ),
+    pytest.param(fifo_trigger(window=1), "functions.cleanup.queue: a FIFO queue has no window", id="window of a FIFO"),
     pytest.param(
         put("functions", "ingest", "queue", "name", to="nowhere"),
         "functions.ingest.queue names the queue 'nowhere', which is not described",
@@ -178,6 +248,21 @@ def test_what_is_no_description_is_refused(text: str, message: str, tmp_path: Pa
 def test_a_queue_defaults_to_awss_own_values():
     """What the file leaves out is what AWS would take."""
     assert (Queue().visibility_timeout, Queue().retention_days) == (30, 4)
+
+
+def test_a_fifo_queue_may_trigger_a_function():
+    """With batches of ten and no window, and a dead-letter queue of its kind."""
+    content = copy.deepcopy(CONTENT)
+    fifo_trigger()(content)
+    assert Stack.model_validate(content).queues["deletions"].fifo
+
+
+def test_a_trigger_defaults_to_what_awss_and_our_functions_do():
+    """Ten messages at once, without a window; partial answers are read, which on AWS has to be asked for."""
+    trigger = QueueTrigger(name="uploads")
+    assert (trigger.batch_size, trigger.window, trigger.filters) == (10, 0, [])
+    assert trigger.report_batch_item_failures
+    assert (ProvisionedPollers().minimum, ProvisionedPollers().maximum) == (2, 200)
 
 
 def test_a_function_needs_no_permissions():

@@ -117,3 +117,26 @@ def batch(event: Any, context: Any) -> dict[str, Any]:
         if body.get("fail") and record["attributes"]["ApproximateReceiveCount"] == "1":
             failures.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failures}
+
+
+def batch_in_order(event: Any, context: Any) -> dict[str, Any]:
+    """As `batch`, for FIFO queues: of a group that failed nothing more is done, and all of it is reported."""
+    stopped: set[str] = set()
+    failures = []
+    for record in event["Records"]:
+        group = record["attributes"]["MessageGroupId"]
+        answer = {"batchItemFailures": [{}]} if group in stopped else batch({"Records": [record]}, context)
+        if answer["batchItemFailures"]:
+            stopped.add(group)
+            failures.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failures}
+
+
+def batch_fails_on_paper(event: Any, context: Any) -> dict[str, Any]:
+    """As `batch`, but reports every message as failed."""
+    batch(event, context)
+    return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in event["Records"]]}
+
+
+def nothing(event: Any, context: Any) -> None:
+    """Done at once."""

@@ -15,6 +15,7 @@ from fleet_bench import FleetOf, function, stack_of, until
 from fleet.credentials import RoleCredentials
 from fleet.emulator import Emulator
 from fleet.provision import RoleSource, provision
+from fleet.provision.report import Change
 from shoebox.aws import Clients
 from shoebox.place import BoundStack
 
@@ -70,16 +71,22 @@ def queue_of(emulator: Emulator, root_clients: Clients, tmp_path: Path, request:
     """A queue of its own for a test, with the role of its function."""
 
     @asynccontextmanager
-    async def make(permissions: list[str] | None = None, visibility: int = 6, **trigger: Any) -> AsyncIterator[Queue]:
+    async def make(
+        permissions: list[str] | None = None,
+        visibility: int = 6,
+        handler: str = "batch",
+        queue: dict[str, Any] | None = None,
+        **trigger: Any,
+    ) -> AsyncIterator[Queue]:
         journal = tmp_path / "journal"
         worker = function(
-            "batch",
+            handler,
             timeout=visibility // 6,
             environment={"JOURNAL": str(journal)},
             permissions={"queue/work": permissions or ["consume"]},
             queue={"name": "work", **trigger},
         )
-        parts = {"queues": {"work": {"visibility_timeout": visibility}}}
+        parts = {"queues": {"work": {"visibility_timeout": visibility, **(queue or {})}}}
         stack = stack_of({"worker-fn": worker}, emulator.url, **parts)
         own = stack.place.model_copy(update={"prefix": f"q{abs(hash(request.node.nodeid)) % 10**9}"})
         bound = BoundStack(stack=stack.stack, place=own)
@@ -168,7 +175,9 @@ async def test_a_role_without_permission_is_named(
         await until(lambda: mapping.last_error is not None)
         health = await (await http.get(running.fleet.runtime_url + "/healthz")).json()
         metrics = await (await http.get(running.fleet.runtime_url + "/metrics")).text()
-    assert mapping.last_error == "AccessDenied: the role of function worker-fn lacks sqs:ReceiveMessage on queue work"
+    assert (
+        mapping.last_error == "AccessDenied: the role of function worker-fn lacks sqs:GetQueueAttributes on queue work"
+    )
     assert health["status"] == "degraded"
     assert 'fleet_mapping_blocked{function="worker-fn"} 1.0' in metrics
     assert 'fleet_mapping_errors_total{code="AccessDenied' in metrics
@@ -206,3 +215,77 @@ async def test_batches_wait_for_their_window(fleet_of: FleetOf, queue_of: QueueO
             entries = await queue.until_written(30)
             await queue.until_empty()
     assert {entry["number"] for entry in entries} == {30}
+
+
+async def test_messages_that_no_filter_lets_pass_are_deleted_unseen(
+    fleet_of: FleetOf, queue_of: QueueOf, root_clients: Clients
+):
+    """A real queue's bodies, and the function sees only what it asked for."""
+    async with queue_of(filters=[{"body": {"kind": ["photo"]}}]) as queue:
+        await queue.send({"kind": "photo"}, {"kind": "video"}, {"kind": "photo"})
+        async with fleet_of(queue.stack, RoleSource(queue.stack, root_clients)) as running:
+            entries = await queue.until_written(2)
+            await queue.until_empty()
+            statistics = running.fleet.statistics().mappings[0]
+    assert {json.loads(entry["record"]["body"])["kind"] for entry in entries} == {"photo"}
+    assert (statistics.received, statistics.filtered, statistics.deleted) == (3, 1, 2)
+
+
+async def test_without_report_batch_item_failures_what_the_function_reports_is_deleted(
+    fleet_of: FleetOf, queue_of: QueueOf, root_clients: Clients
+):
+    """On AWS partial responses have to be turned on."""
+    async with queue_of(handler="batch_fails_on_paper", report_batch_item_failures=False) as queue:
+        await queue.send({"n": 1}, {"n": 2})
+        async with fleet_of(queue.stack, RoleSource(queue.stack, root_clients)):
+            entries = await queue.until_written(2)
+            await queue.until_empty()
+    assert {entry["record"]["attributes"]["ApproximateReceiveCount"] for entry in entries} == {"1"}
+
+
+async def test_a_queue_whose_visibility_timeout_was_changed_by_hand_is_named(
+    fleet_of: FleetOf, queue_of: QueueOf, root_clients: Clients
+):
+    """Lambda would refuse the mapping; the fleet says so, and begins when it is put right."""
+    async with queue_of() as queue:
+        await queue.sqs.set_queue_attributes(QueueUrl=queue.url, Attributes={"VisibilityTimeout": "0"})
+        await queue.send({"n": 1})
+        async with fleet_of(queue.stack, RoleSource(queue.stack, root_clients)) as running:
+            mapping = running.fleet.mappings[0]
+            await until(lambda: mapping.last_error is not None)
+            assert "Queue visibility timeout: 0 seconds is less than Function timeout: 1 seconds" in mapping.last_error
+            assert queue.written() == []
+            await queue.sqs.set_queue_attributes(QueueUrl=queue.url, Attributes={"VisibilityTimeout": "6"})
+            await queue.until_written(1)
+            await queue.until_empty()
+
+
+FIFO = {"fifo": True, "content_based_deduplication": True}
+
+
+async def test_groups_of_a_fifo_queue_are_worked_on_in_order(
+    fleet_of: FleetOf, queue_of: QueueOf, root_clients: Clients
+):
+    """Each group by itself, several at once; a message that fails is retried before those that follow it."""
+    async with queue_of(handler="batch_in_order", queue=FIFO, batch_size=3) as queue:
+        for number in range(5):
+            for group in ("a", "b", "c"):
+                body = {"group": group, "n": number, "fail": (group, number) == ("b", 1)}
+                await queue.send(body, MessageGroupId=group)
+        async with fleet_of(queue.stack, RoleSource(queue.stack, root_clients)):
+            entries = await queue.until_written(16)
+            await queue.until_empty()
+    bodies = [json.loads(entry["record"]["body"]) for entry in entries]
+    order = {group: [body["n"] for body in bodies if body["group"] == group] for group in ("a", "b", "c")}
+    assert order == {"a": [0, 1, 2, 3, 4], "b": [0, 1, 1, 2, 3, 4], "c": [0, 1, 2, 3, 4]}
+
+
+async def test_a_fifo_queue_is_provisioned_as_one(queue_of: QueueOf, root_clients: Clients):
+    """With its name, its kind and its deduplication; a second run changes nothing."""
+    async with queue_of(queue=FIFO) as queue:
+        answer = await queue.sqs.get_queue_attributes(QueueUrl=queue.url, AttributeNames=["All"])
+        again = await provision(queue.stack, root_clients)
+    attributes = answer["Attributes"]
+    assert queue.url.endswith("-work.fifo")
+    assert (attributes["FifoQueue"], attributes["ContentBasedDeduplication"]) == ("true", "true")
+    assert len(again.having(Change.UNCHANGED)) == len(again.outcomes)

@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import pytest
@@ -37,6 +38,7 @@ def web(timeout: int = 29) -> BoundStack:
         "authorizer": {"function": "gate-fn", "identity": "Authorization", "ttl": 300},
         "timeout": timeout,
         "routes": [*routes, {"path": "/v1/{proxy+}", "function": "page-fn"}],
+        "binary_media_types": ["image/*"],
         "responses": RESPONSES,
     }
     return stack_of(functions, gateway=gateway)
@@ -132,7 +134,7 @@ async def test_binary_answers_head_and_options(fleet_of: FleetOf, http: aiohttp.
     """Bytes as they are; HEAD without a body; OPTIONS is a method like others."""
     async with fleet_of(web()) as running:
         url = running.fleet.gateway_url
-        async with http.get(url + "/binary") as answer:
+        async with http.get(url + "/binary", headers={"Accept": "image/png"}) as answer:
             assert (answer.content_type, await answer.read()) == ("image/png", b"\x89PNG")
         async with http.head(url + "/page") as answer:
             assert (answer.status, await answer.read()) == (200, b"")
@@ -189,3 +191,68 @@ async def test_requests_are_counted_by_route(fleet_of: FleetOf, http: aiohttp.Cl
     assert 'fleet_gateway_requests_total{route="/page",status="200"} 1.0' in metrics
     assert 'fleet_gateway_requests_total{route="none",status="404"} 1.0' in metrics
     assert "secret-path" not in metrics
+
+
+def http_api(**gateway: Any) -> BoundStack:
+    """An HTTP API in front of a function that shows its event without saying that it is an HTTP answer."""
+    described = {
+        "kind": "http",
+        "authorizer": {"function": "gate-fn", "identity": "Authorization", "payload": "1.0"},
+        "routes": [
+            {"path": "GET /open/{name}", "function": "echo-fn", "authorize": False},
+            {"path": "$default", "function": "echo-fn"},
+        ],
+        **gateway,
+    }
+    functions = {"echo-fn": function("echo", slots=4), "gate-fn": function("authorize"), "die-fn": function("die")}
+    return stack_of(functions, gateway=described)
+
+
+async def test_an_http_api_sends_2_0_and_infers_the_answer(fleet_of: FleetOf, http: aiohttp.ClientSession):
+    """Event, cookies, authorizer's context as it is, and JSON without a status code as a 200."""
+    async with fleet_of(http_api()) as running:
+        url = running.fleet.gateway_url + "/v1/x?a=1&a=2"
+        async with http.post(url, data=b"abc", headers={**ALLOWED, "Cookie": "a=1; b=2"}) as answer:
+            event = (await answer.json())["event"]
+            assert (answer.status, answer.content_type) == (200, "application/json")
+            assert answer.headers["apigw-requestid"] == event["requestContext"]["requestId"]
+    assert (event["version"], event["routeKey"], event["rawPath"]) == ("2.0", "$default", "/v1/x")
+    assert (event["cookies"], event["queryStringParameters"]) == (["a=1", "b=2"], {"a": "1,2"})
+    assert (event["body"], event["isBase64Encoded"]) == ("YWJj", True)
+    assert event["requestContext"]["authorizer"]["lambda"]["count"] == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "expected"),
+    [
+        ("/x", None, (401, "Unauthorized")),
+        ("/x", "deny", (403, "Forbidden")),
+        ("/x", "broken", (500, "Internal Server Error")),
+        ("/die", "allow", (500, "Internal Server Error")),
+    ],
+)
+async def test_an_http_apis_errors_have_its_own_bodies(
+    fleet_of: FleetOf, http: aiohttp.ClientSession, path: str, token: str | None, expected: tuple[int, str]
+):
+    """With real functions that fail."""
+    routes = [{"path": "/x", "function": "echo-fn"}, {"path": "/die", "function": "die-fn"}]
+    async with fleet_of(http_api(routes=routes)) as running:
+        headers = {"Authorization": token} if token else {}
+        async with http.get(running.fleet.gateway_url + path, headers=headers) as answer:
+            assert (answer.status, await answer.json()) == (expected[0], {"message": expected[1]})
+
+
+async def test_a_route_throttle_refuses_and_is_seen(fleet_of: FleetOf, http: aiohttp.ClientSession):
+    """Twenty requests at once against a burst of five; /quotas tells of the rest."""
+    route = {"path": "/x", "function": "echo-fn", "authorize": False, "throttle": {"rate": 0.01, "burst": 5}}
+    async with fleet_of(http_api(routes=[route])) as running:
+
+        async def get() -> int:
+            async with http.get(running.fleet.gateway_url + "/x") as answer:
+                return int(answer.status)
+
+        statuses = await asyncio.gather(*(get() for _ in range(20)))
+        quotas = await (await http.get(running.fleet.runtime_url + "/quotas")).json()
+    assert (statuses.count(200), statuses.count(429)) == (5, 15)
+    [use] = [limit for limit in quotas["limits"] if (limit["limit"], limit["subject"]) == ("gateway.rate", "/x")]
+    assert (use["throttled"], use["most"]) == (15, 0.01)

@@ -37,11 +37,11 @@ def test_a_full_batch_does_not_wait_for_its_window():
 
 
 def test_no_more_messages_are_asked_for_than_fit():
-    """SQS gives ten at most; a batch takes what it lacks."""
+    """A batch takes what it lacks."""
     buffer = BatchBuffer(12, 5)
-    assert buffer.wanted() == 10
+    assert buffer.lacking() == 12
     buffer.add([message(n) for n in range(10)])
-    assert buffer.wanted() == 2
+    assert buffer.lacking() == 2
 
 
 def test_six_megabytes_cut_a_batch_and_the_rest_begins_the_next():
@@ -65,3 +65,10 @@ def test_batches_keep_every_bound_and_lose_nothing(sizes: list[int], limit: int,
         assert len(event_of(batch)) <= limit
         out += [m.message_id for m in batch]
     assert out == [str(number) for number in range(len(sizes))]
+
+
+def test_a_message_that_is_too_large_alone_goes_alone():
+    """Invoke refuses it, and it ends in the dead-letter queue; it must not hold up the others."""
+    buffer = BatchBuffer(10, 0, most_bytes=100)
+    buffer.add([message(1, 200), message(2, 40)])
+    assert [[m.message_id for m in buffer.take()] for _ in range(2)] == [["1"], ["2"]]

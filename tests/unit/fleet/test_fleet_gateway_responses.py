@@ -96,6 +96,7 @@ def test_headers_that_are_the_gateways_own_are_renamed_or_dropped():
         b'{"statusCode":200,"headers":{"a":"1\\r\\nset-cookie: x"}}',
         b'{"statusCode":200,"headers":{"a":{}}}',
         b'{"statusCode":200,"multiValueHeaders":{"a":"1"}}',
+        b'{"statusCode":200,"cookies":["a=1"]}',
     ],
 )
 def test_anything_else_is_malformed(payload: bytes):

@@ -1,4 +1,4 @@
-from fleet.queues.polling import POLLERS, Backoff, FixedScale
+from fleet.queues.polling import Backoff
 
 
 def test_waits_double_up_to_the_bound_and_begin_again_after_success():
@@ -7,8 +7,3 @@ def test_waits_double_up_to_the_bound_and_begin_again_after_success():
     assert [backoff.next() for _ in range(5)] == [0.2, 0.4, 0.8, 1.0, 1.0]
     backoff.reset()
     assert backoff.next() == 0.2
-
-
-def test_a_mapping_starts_with_awss_five_pollers():
-    """Without MaximumConcurrency."""
-    assert FixedScale().limit(0.0) == POLLERS == 5

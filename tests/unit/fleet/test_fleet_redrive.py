@@ -96,6 +96,8 @@ class Copying:
         self.hidden: dict[str, dict[str, Any]] = {}
         self.work: list[dict[str, Any]] = []
         self.bad: set[str] = set()
+        self.group: str | None = None
+        self.sent: list[dict[str, Any]] = []
         self.comes = 0
         self.receives: list[int] = []
         self.calls: list[str] = []
@@ -127,7 +129,11 @@ class Copying:
     async def receive_message(self, QueueUrl: str, MaxNumberOfMessages: int, **arguments: Any) -> dict[str, Any]:  # noqa: N803
         """Hide messages; without any there is no such key in the answer."""
         assert QueueUrl == QUEUE.url
-        assert arguments == {"VisibilityTimeout": 60, "MessageAttributeNames": ["All"]}
+        assert arguments == {
+            "VisibilityTimeout": 60,
+            "MessageAttributeNames": ["All"],
+            "MessageSystemAttributeNames": ["MessageGroupId"],
+        }
         self.calls.append("receive")
         self.receives.append(MaxNumberOfMessages)
         taken, self.dead = self.dead[:MaxNumberOfMessages], self.dead[MaxNumberOfMessages:]
@@ -136,6 +142,7 @@ class Copying:
         found = [
             {"MessageId": m["MessageId"], "ReceiptHandle": f"h-{m['MessageId']}", "Body": m["Body"]}
             | ({"MessageAttributes": m["MessageAttributes"]} if m["MessageAttributes"] else {})
+            | ({"Attributes": {"MessageGroupId": self.group}} if self.group else {})
             for m in taken
         ]
         return {"Messages": found} if found else {}
@@ -145,6 +152,7 @@ class Copying:
         assert QueueUrl == QUEUE.source_url
         assert 0 < len(Entries) <= 10
         self.calls.append("send")
+        self.sent += Entries
         good = [e for e in Entries if e["MessageBody"] not in self.bad]
         self.work += [{"Body": e["MessageBody"], "MessageAttributes": e["MessageAttributes"]} for e in good]
         failed = [
@@ -175,6 +183,16 @@ async def test_messages_are_copied_where_nobody_moves_them(code: str):
     assert [m["MessageAttributes"] for m in sqs.work[:2]] == [{}, KIND]
     assert sqs.receives == [10, 10, 3]
     assert sqs.calls == ["receive", "send", "delete"] * 3
+
+
+async def test_messages_of_a_fifo_queue_stay_in_their_groups():
+    """And are no duplicates of those that were sent first; a standard queue takes no group."""
+    sqs, plain = Copying(1), Copying(1)
+    sqs.group = "a"
+    await redrive(sqs, QUEUE)
+    await redrive(plain, QUEUE)
+    assert [(e["MessageGroupId"], e["MessageDeduplicationId"]) for e in sqs.sent] == [("a", "m0")]
+    assert "MessageGroupId" not in plain.sent[0]
 
 
 async def test_an_empty_queue_is_no_fault():

@@ -10,7 +10,7 @@ RECEIVED = {
     "Attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1545082649183"},
     "MessageAttributes": {
         "trace": {"DataType": "String", "StringValue": "t1"},
-        "blob": {"DataType": "Binary", "BinaryValue": b"\x00\x01"},
+        "blob": {"DataType": "Binary", "BinaryValue": "AAE="},
     },
     "MD5OfMessageAttributes": "abc",
 }

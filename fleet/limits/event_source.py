@@ -1,0 +1,291 @@
+"""How many batches an SQS event source mapping has at work. Pure; the caller passes the time in seconds.
+
+Source: AWS Lambda, "Configuring scaling behavior for SQS event source mappings", and "Handling errors for an SQS event
+source in Lambda" for what lowers it.
+
+StandardScale        what every mapping gets: 5 batches, 300 more a minute while messages wait, up to 1,250
+ProvisionedPollers   provisioned mode: dedicated pollers, with a throughput for each
+FixedScale           always the same number, for functions whose environments are not started here
+
+AWS names the figures, not the curve. Decided here: growth is even (300 a minute are 5 a second) and only goes on from
+one full receive call to the next; it sinks as fast once they are not full, to 5, and to 2 when the queue has been empty
+for five minutes; a throttle or function error takes a quarter off, once a second at most, and keeps it from rising for
+ten seconds.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import Protocol
+
+from fleet.limits.bucket import TokenBucket
+from fleet.limits.quotas import MappingQuotas, Quotas
+from fleet.limits.use import LimitUse
+
+Capacity = Callable[[], float]
+"""How many invocations the machine could run at once; more batches would only wait, their visibility running out."""
+
+_MINUTE = 60.0
+_IDLE_SECONDS = 300.0
+_ROUNDING = 1e-9  # sixty seconds of 3/60 a second are 3
+_LOWERED = 0.75
+_LOWER_EVERY = 1.0
+_HELD_SECONDS = 10.0
+
+
+class End(StrEnum):
+    """How the invocation of a batch ended, as far as scaling cares."""
+
+    DONE = "done"
+    FUNCTION_ERROR = "function_error"
+    THROTTLED = "throttled"
+
+
+class Scale(Protocol):
+    """The number of batches at once; told what the mapping meets, it may change. `now` in seconds."""
+
+    def limit(self, now: float) -> int:
+        """Batches that may be at work now, those being received included."""
+
+    def pause(self, now: float) -> float:
+        """Seconds until the next receive call may be made; 0 is now. Asking with 0 as the answer counts the call."""
+
+    def received(self, now: float, *, messages: int, wanted: int, size: int) -> None:
+        """A receive call for `wanted` messages brought so many, of `size` bytes in all."""
+
+    def started(self) -> None:
+        """A batch has begun."""
+
+    def held(self, now: float) -> None:
+        """Polling has to wait for a batch to end."""
+
+    def ended(self, now: float, end: End) -> None:
+        """An invocation ended, or was refused; the batch is still at work when it was refused."""
+
+    def finished(self) -> None:
+        """The batch is done with."""
+
+    def uses(self, now: float) -> Iterable[LimitUse]:
+        """`lambda.mapping_concurrency` of the function."""
+
+
+class _Running:
+    """Counts batches at work for `uses`."""
+
+    def __init__(self, function: str, most: float) -> None:
+        self._function = function
+        self._most = most
+        self._running = self._peak = self._held = 0
+
+    def pause(self, now: float) -> float:
+        """No pause."""
+        return 0.0
+
+    def started(self) -> None:
+        """A batch has begun."""
+        self._running += 1
+        self._peak = max(self._peak, self._running)
+
+    def held(self, now: float) -> None:
+        """Polling has to wait for a batch to end; what holds it back is the limit, if not the machine."""
+        self._held += not self._machine_binds(now)
+
+    def _machine_binds(self, now: float) -> bool:
+        return False
+
+    def finished(self) -> None:
+        """The batch is done with."""
+        self._running -= 1
+
+    def uses(self, now: float) -> Iterable[LimitUse]:
+        """Batches at work, against the most that there may ever be; `throttled` counts those that waited for it."""
+        yield LimitUse(
+            "lambda.mapping_concurrency",
+            self._function,
+            used=self._running,
+            peak=self._peak,
+            most=self._most,
+            unit="batches",
+            throttled=self._held,
+        )
+
+
+class FixedScale(_Running):
+    """Always the same number of batches."""
+
+    def __init__(self, batches: float = 5, *, function: str = "") -> None:
+        super().__init__(function, batches)
+        self._batches = _whole(batches)
+
+    def limit(self, now: float) -> int:
+        """Batches that may be at work now."""
+        return self._batches
+
+    def received(self, now: float, *, messages: int, wanted: int, size: int) -> None:
+        """Nothing changes."""
+
+    def ended(self, now: float, end: End) -> None:
+        """Nothing changes."""
+
+
+class _Level:
+    """A number that grows evenly while there is a backlog, and goes evenly to its least while there is none."""
+
+    def __init__(self, at_first: float, most: float, rate: float) -> None:
+        self._value = min(at_first, most)
+        self._most = most
+        self._rate = rate
+        self._at: float | None = None
+        self._held_until = -math.inf
+        self._backlog = False
+
+    def __call__(self, now: float, least: float) -> float:
+        """The level now; without a backlog it goes towards `least`."""
+        before = now if self._at is None else self._at
+        self._at = max(before, now)
+        target = self._most if self._backlog else least
+        if self._value > target and now > before:
+            self._value = max(target, self._value - (now - before) * self._rate)
+        elif self._value < target and now > (since := max(before, self._held_until)):
+            self._value = min(target, self._value + (now - since) * self._rate)
+        return self._value
+
+    def backlog(self, there: bool) -> None:
+        """Whether messages wait in the queue, from now on."""
+        self._backlog = there
+
+    def raise_to(self, least: float) -> None:
+        """At least so many."""
+        self._value = max(self._value, min(least, self._most))
+
+    def lower(self, now: float) -> None:
+        """A quarter less, but never below one; and it does not rise for a while."""
+        self._value = max(1.0, self._value * _LOWERED)
+        self._held_until = now + _HELD_SECONDS
+
+
+class StandardScale(_Running):
+    """Standard mode: from 5 batches at once, 300 more a minute while there is backlog, up to 1,250.
+
+    `maximum` is MaximumConcurrency; with it the mapping keeps its five pollers when idle. A mapping with
+    `reports_failures` (ReportBatchItemFailures) is not lowered by errors of its function.
+    """
+
+    def __init__(
+        self,
+        quotas: MappingQuotas,
+        *,
+        function: str = "",
+        maximum: float | None = None,
+        reports_failures: bool = False,
+        capacity: Capacity = lambda: math.inf,
+    ) -> None:
+        most = quotas.concurrency_most if maximum is None else min(maximum, quotas.concurrency_most)
+        super().__init__(function, most)
+        self._pollers = min(quotas.pollers, most)
+        self._idle = self._pollers if maximum is not None else min(quotas.pollers_idle, self._pollers)
+        self._level = _Level(self._pollers, most, quotas.concurrency_per_minute / _MINUTE)
+        self._lowers_on_errors = not reports_failures
+        self._capacity = capacity
+        self._empty_since: float | None = None
+        self._lowered_at = -math.inf
+
+    def limit(self, now: float) -> int:
+        """Batches that may be at work now: never fewer than one, nor more than the machine could run."""
+        return max(1, min(_whole(self._level(now, self._least(now))), _whole(self._capacity())))
+
+    def _machine_binds(self, now: float) -> bool:
+        return self._capacity() < _whole(self._level(now, self._least(now)))
+
+    def received(self, now: float, *, messages: int, wanted: int, size: int) -> None:
+        """A full answer means backlog; an empty one that there is none, and that the idle time goes on."""
+        if messages:
+            if self._empty_since is not None and self._least(now) < self._pollers:
+                self._level.raise_to(self._pollers)  # messages again: five at once, as at the start
+            self._empty_since = None
+        elif self._empty_since is None:
+            self._empty_since = now
+        self._level(now, self._least(now))
+        self._level.backlog(messages >= wanted)
+
+    def ended(self, now: float, end: End) -> None:
+        """Throttles lower the number, and errors of the function do unless it reports failures itself."""
+        lowers = end is End.THROTTLED or (end is End.FUNCTION_ERROR and self._lowers_on_errors)
+        if lowers and now - self._lowered_at >= _LOWER_EVERY:
+            self._lowered_at = now
+            self._level(now, self._least(now))
+            self._level.lower(now)
+
+    def _least(self, now: float) -> float:
+        idle = self._empty_since is not None and now - self._empty_since >= _IDLE_SECONDS
+        return self._idle if idle else self._pollers
+
+
+class ProvisionedPollers(_Running):
+    """Provisioned mode: `least` to `most` pollers, each with 10 invocations and receive calls a second, and 1 MB/s.
+
+    They grow by 1,000 invocations a minute, and go back to `least` as fast. Errors and throttles do not take pollers
+    away: AWS says of them only that they "remain ready". The page gives each poller "10 concurrent invokes or up to 10
+    SQS polling API calls per second"; both are kept here.
+    """
+
+    INVOKES = 10
+    CALLS_A_SECOND = 10.0
+    BYTES_A_SECOND = 1024.0 * 1024
+    CONCURRENCY_PER_MINUTE = 1000.0
+
+    def __init__(
+        self, least: int, most: int, quotas: Quotas, *, function: str = "", capacity: Capacity = lambda: math.inf
+    ) -> None:
+        self._least = math.inf if quotas.off else quotas.count(least)
+        pollers_most = math.inf if quotas.off else max(self._least, quotas.count(most))
+        super().__init__(function, pollers_most * self.INVOKES)
+        rate = quotas.rate(self.CONCURRENCY_PER_MINUTE) / self.INVOKES / _MINUTE
+        self._level = _Level(self._least, pollers_most, rate)
+        self._capacity = capacity
+        self._calls = TokenBucket(self._least * self.CALLS_A_SECOND)
+        self._bytes = TokenBucket(self._least * self.BYTES_A_SECOND)
+
+    def pollers(self, now: float) -> float:
+        """Pollers now, in whole numbers."""
+        level = self._level(now, self._least)
+        return level if level == math.inf else _whole(level)
+
+    def limit(self, now: float) -> int:
+        """Batches that may be at work now."""
+        return max(1, min(_whole(self.pollers(now) * self.INVOKES), _whole(self._capacity())))
+
+    def _machine_binds(self, now: float) -> bool:
+        return self._capacity() < self.pollers(now) * self.INVOKES
+
+    def pause(self, now: float) -> float:
+        """Seconds until calls and bytes allow another receive."""
+        pollers = self.pollers(now)
+        _resize(self._calls, now, pollers * self.CALLS_A_SECOND)
+        _resize(self._bytes, now, pollers * self.BYTES_A_SECOND)
+        wait = max(self._calls.seconds_until(now), self._bytes.seconds_until(now, 0.0))
+        if wait > _ROUNDING:
+            return wait
+        self._calls.charge(now, 1.0)
+        return 0.0
+
+    def received(self, now: float, *, messages: int, wanted: int, size: int) -> None:
+        """A full answer means backlog; its bytes are charged afterwards, since nobody knew them before."""
+        self._level(now, self._least)
+        self._level.backlog(bool(messages) and messages >= wanted)
+        self._bytes.charge(now, size)
+
+    def ended(self, now: float, end: End) -> None:
+        """Pollers stay."""
+
+
+def _resize(bucket: TokenBucket, now: float, rate: float) -> None:
+    bucket.has(now)  # what the former rate gave until now
+    bucket.rate = bucket.burst = rate
+
+
+def _whole(number: float) -> int:
+    return sys.maxsize if number >= sys.maxsize else math.floor(number + _ROUNDING)

@@ -1,0 +1,77 @@
+"""API Gateway's throttling: token buckets of account, stage and routes. Pure; the caller passes the time.
+
+Source: API Gateway, "Throttle requests to your REST APIs for better throughput in API Gateway", "Throttle requests to
+your HTTP APIs for better throughput in API Gateway", "Amazon API Gateway quotas". A request passes its method's
+throttle first, then the account's; a throttle of the stage is the one of every method that has none of its own. AWS
+does not say whether such methods share one bucket; here they do, so that the stage's rate is the stage's. What is
+refused takes no token from any bucket. AWS calls all of it best effort; here it is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from fleet.limits.bucket import Meter, TokenBucket
+from fleet.limits.quotas import Quotas
+from fleet.limits.use import LimitUse
+from shoebox.stack import Throttle
+
+_LIMIT = "gateway.rate"
+_UNIT = "requests/s"
+
+
+class GatewayThrottle:
+    """Decides whether a request may pass, in constant time; `routes` are all routes by name, with their throttles."""
+
+    def __init__(self, quotas: Quotas, stage: Throttle | None, routes: Mapping[str, Throttle | None]) -> None:
+        self._account = _Gate(TokenBucket(quotas.gateway.rate, quotas.gateway.burst))
+        self._stage = _Gate(_bucket(quotas, stage)) if stage else None
+        self._routes = {name: _Gate(_bucket(quotas, throttle)) for name, throttle in routes.items()}
+        self._ways = {name: self._way(name, own=throttle is not None) for name, throttle in routes.items()}
+
+    def admit(self, route: str | None, now: float) -> bool:
+        """Take a token of every bucket in the way, or of none; `route` is None where no route matched."""
+        way = self._ways[route] if route is not None else (self._account,)
+        for gate in way:
+            if not gate.bucket.has(now):
+                gate.throttled += 1
+                return False
+        for gate in way:
+            gate.bucket.take(now)
+            gate.meter.add(now)
+        return True
+
+    def uses(self, now: float) -> Iterable[LimitUse]:
+        """Requests a second that passed: of the account, of the stage where it has a throttle, and of each route."""
+        yield self._account.use("account", now)
+        if self._stage:
+            yield self._stage.use("stage", now)
+        for name, gate in self._routes.items():
+            yield gate.use(name, now)
+
+    def _way(self, route: str, *, own: bool) -> tuple[_Gate, ...]:
+        """The buckets that a route's requests pass, in AWS's order."""
+        stage = () if own or self._stage is None else (self._stage,)
+        return (self._routes[route], *stage, self._account)
+
+
+class _Gate:
+    """A bucket and what became of the requests before it."""
+
+    __slots__ = ("bucket", "meter", "throttled")
+
+    def __init__(self, bucket: TokenBucket) -> None:
+        self.bucket = bucket
+        self.meter = Meter()
+        self.throttled = 0
+
+    def use(self, subject: str, now: float) -> LimitUse:
+        used = self.meter.last(now)
+        return LimitUse(_LIMIT, subject, used, self.meter.peak, self.bucket.rate, _UNIT, self.throttled)
+
+
+def _bucket(quotas: Quotas, throttle: Throttle | None) -> TokenBucket:
+    if throttle is None or quotas.off:
+        return TokenBucket(math.inf)
+    return TokenBucket(quotas.rate(throttle.rate), quotas.count(throttle.burst))

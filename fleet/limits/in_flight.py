@@ -1,0 +1,57 @@
+"""Messages in flight: received from a queue, and neither deleted nor visible again. Pure; `now` in seconds.
+
+Source: Amazon SQS, "Amazon SQS message quotas": about 120,000 a queue. A standard queue refuses to give more
+(OverLimit); a FIFO queue gives none, and no error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from fleet.limits.use import LimitUse
+
+
+class InFlight:
+    """Of one queue, as this fleet knows it: what others have received does not count. O(1) a message.
+
+    Every message is hidden for the same `visibility` seconds, so those received first are visible again first.
+    """
+
+    def __init__(self, queue: str, most: float, visibility: float) -> None:
+        self.queue = queue
+        self.visibility = visibility
+        self._most = most
+        self._until: OrderedDict[str, float] = OrderedDict()
+        self._peak = self._refused = 0
+
+    def room(self, now: float) -> float:
+        """How many more may be received; infinite where there is no limit."""
+        self._expire(now)
+        return self._most if self._most == math.inf else max(0.0, math.floor(self._most) - len(self._until))
+
+    def refused(self) -> None:
+        """A receive call was refused, or got nothing, for want of room."""
+        self._refused += 1
+
+    def received(self, now: float, handles: Iterable[str]) -> None:
+        """These were received."""
+        self._expire(now)
+        for handle in handles:
+            self._until[handle] = now + self.visibility
+        self._peak = max(self._peak, len(self._until))
+
+    def gone(self, handles: Iterable[str]) -> None:
+        """These were deleted, or made visible again."""
+        for handle in handles:
+            self._until.pop(handle, None)
+
+    def uses(self, now: float) -> Iterable[LimitUse]:
+        """`sqs.in_flight` of the queue."""
+        self._expire(now)
+        yield LimitUse("sqs.in_flight", self.queue, len(self._until), self._peak, self._most, "messages", self._refused)
+
+    def _expire(self, now: float) -> None:
+        while self._until and next(iter(self._until.values())) <= now:
+            self._until.popitem(last=False)

@@ -1,0 +1,131 @@
+"""The event source mapping that a trigger of stack.yaml describes, put together: queue, limits, filters, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+
+from fleet.credentials import CredentialsCache
+from fleet.functions import FunctionSpec
+from fleet.limits.event_source import FixedScale, ProvisionedPollers, Scale, StandardScale
+from fleet.limits.in_flight import InFlight
+from fleet.limits.quotas import Quotas
+from fleet.limits.use import Limit, LimitUse
+from fleet.metrics import Metrics
+from fleet.queues.batch_run import Invoke
+from fleet.queues.event_source import EventSourceMapping
+from fleet.queues.filters import FilterError, Filters
+from fleet.queues.limited_queue import LimitedQueue
+from fleet.queues.mapping_settings import MappingSettings
+from fleet.queues.source_queue import QueueAddress, RoleQueue
+from fleet.settings import FleetSettings
+from shoebox.config import AwsSettings
+from shoebox.place import BoundStack
+from shoebox.stack import QueueTrigger, StackError
+
+_POLLERS = 5  # what a mapping starts with, and stays with where nobody knows how much its environments can run
+
+
+class Mappings:
+    """Makes the mappings of a fleet; those of one queue share what is counted for the queue."""
+
+    def __init__(
+        self, stack: BoundStack, settings: FleetSettings, credentials: CredentialsCache, metrics: Metrics
+    ) -> None:
+        self._stack = stack
+        self._settings = settings
+        self._credentials = credentials
+        self._metrics = metrics
+        self._in_flight: dict[str, InFlight] = {}
+        self._made: list[EventSourceMapping] = []
+
+    async def make(
+        self, opening: AsyncExitStack, function: FunctionSpec, trigger: QueueTrigger, invoke: Invoke
+    ) -> EventSourceMapping:
+        """The mapping of `function`, not yet entered; its queue is closed with `opening`.
+
+        Raises:
+            StackError: a filter cannot be used.
+        """
+        fifo = self._stack.stack.queues[trigger.name].fifo
+        address = self._address(trigger.name)
+        place = self._stack.place
+        aws = AwsSettings(region=address.region, endpoint_url=place.sqs_url if place.endpoint_url else None)
+        queue = await opening.enter_async_context(RoleQueue(function.key, address, self._credentials, aws))
+        mapping = EventSourceMapping(
+            self._mapping_settings(function, trigger),
+            queue=LimitedQueue(queue, self._in_flight_of(trigger.name, address), fifo=fifo),
+            invoke=invoke,
+            scale=self._scale(function, trigger),
+            metrics=self._metrics,
+            filters=_filters(function, trigger),
+        )
+        self._made.append(mapping)
+        return mapping
+
+    def uses(self, now: float) -> Iterable[LimitUse]:
+        """`lambda.mapping_concurrency` of every function with a mapping, and `sqs.in_flight` of every queue of one."""
+        limits: list[Limit] = [*self._made, *self._in_flight.values()]
+        for limit in limits:
+            yield from limit.uses(now)
+
+    def _address(self, name: str) -> QueueAddress:
+        return QueueAddress(
+            name=self._stack.name_of("queue", name),
+            url=self._stack.queue_url(name),
+            arn=self._stack.arn_of("queue", name),
+            region=self._stack.place.region,
+            visibility_timeout=self._stack.stack.queues[name].visibility_timeout,
+        )
+
+    def _in_flight_of(self, name: str, address: QueueAddress) -> InFlight:
+        if name not in self._in_flight:
+            most = self._settings.quotas.mappings.in_flight
+            self._in_flight[name] = InFlight(name, most, address.visibility_timeout)
+        return self._in_flight[name]
+
+    def _mapping_settings(self, function: FunctionSpec, trigger: QueueTrigger) -> MappingSettings:
+        queue = self._stack.stack.queues[trigger.name]
+        return MappingSettings(
+            function=function.key,
+            queue=trigger.name,
+            batch_size=trigger.batch_size,
+            window=trigger.window,
+            visibility_timeout=queue.visibility_timeout,
+            function_timeout=function.timeout,
+            poll_seconds=self._settings.poll_seconds,
+            drain_seconds=self._settings.drain_seconds,
+            finish_polls=self._settings.finish_polls,
+            fifo=queue.fifo,
+            partial=trigger.report_batch_item_failures,
+        )
+
+    def _scale(self, function: FunctionSpec, trigger: QueueTrigger) -> Scale:
+        quotas, settings = self._settings.quotas, self._settings
+        if function.key in settings.joined:
+            return _scale_of_joined(function, trigger, quotas)
+        capacity = settings.environments_at_most * function.slots
+        if trigger.provisioned:
+            least, most = trigger.provisioned.minimum, trigger.provisioned.maximum
+            return ProvisionedPollers(least, most, quotas, function=function.key, capacity=lambda: capacity)
+        maximum = trigger.maximum_concurrency
+        return StandardScale(
+            quotas.mappings,
+            function=function.key,
+            maximum=None if maximum is None else quotas.count(maximum),
+            reports_failures=trigger.report_batch_item_failures,
+            capacity=lambda: capacity,
+        )
+
+
+def _scale_of_joined(function: FunctionSpec, trigger: QueueTrigger, quotas: Quotas) -> FixedScale:
+    """Its environments come and go by themselves: what it may have at work is what stack.yaml says."""
+    described = trigger.maximum_concurrency or _POLLERS
+    return FixedScale(quotas.count(described), function=function.key)
+
+
+def _filters(function: FunctionSpec, trigger: QueueTrigger) -> Filters:
+    try:
+        return Filters(trigger.filters)
+    except FilterError as error:
+        raise StackError(f"functions.{function.key}.queue.filters: {error}") from error
