@@ -19,6 +19,10 @@ from typing import BinaryIO, NoReturn, Self
 from botocore.exceptions import BotoCoreError, ClientError
 
 from fleet.http.ports import listen
+from fleet.limiter.app import keeps_nothing, to_json
+from fleet.limiter.uses import read_uses
+from fleet.limits.quotas import AWS_QUOTAS, Quotas
+from fleet.limits.use import LimitUse
 from shoebox.aws import Clients, Credentials
 from shoebox.config import AwsSettings
 from shoebox.telemetry import get_logger
@@ -51,17 +55,21 @@ class Emulator:
     """Starts the emulator, waits until it answers, and stops it at the end of its `async with`.
 
     With `data_dir` everything is loaded from there and saved there when it stops; a kill -9 loses what came after the
-    last start (all but the bodies of S3 objects). Without, it lives in memory. `port` 0 takes any free port.
+    last start (all but the bodies of S3 objects). Without, it lives in memory. `port` 0 takes any free port. DynamoDB's
+    and S3's `quotas` are kept inside its process (fleet.limiter).
 
     Raises:
         PortTaken: another program has the port.
         EmulatorFailed: it ended or stayed silent instead of starting.
     """
 
-    def __init__(self, data_dir: Path | None = None, port: int = 0, *, region: str = "us-east-1") -> None:
+    def __init__(
+        self, data_dir: Path | None = None, port: int = 0, *, region: str = "us-east-1", quotas: Quotas = AWS_QUOTAS
+    ) -> None:
         self._data_dir = data_dir
         self._wanted_port = port
         self._region = region
+        self._quotas = quotas
         self._process: asyncio.subprocess.Process | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._log: BinaryIO | None = None
@@ -83,6 +91,10 @@ class Emulator:
     def pid(self) -> int | None:
         """Process id, while it runs."""
         return self._process.pid if self._process and self._process.returncode is None else None
+
+    async def limit_uses(self) -> list[LimitUse]:
+        """How much of DynamoDB's and S3's limits is used; nothing where it keeps none, or has died."""
+        return [] if keeps_nothing(self._quotas) else await read_uses(self.url)
 
     async def __aenter__(self) -> Self:
         try:
@@ -109,6 +121,7 @@ class Emulator:
     async def _spawn(self, listener: int) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", str(Path(__file__).with_name("emulator_process.py")), str(listener)),
+            *(() if keeps_nothing(self._quotas) else (to_json(self._quotas),)),
             stdin=asyncio.subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,

@@ -1,7 +1,8 @@
 """The emulator's own process: ministack under uvicorn, on a socket it inherits, for as long as its parent lives.
 
-Run as `python -P emulator_process.py FD` with ministack's settings in the environment; stdin is the parent's lifeline:
-when it closes, the parent is gone, and the emulator stops as on SIGTERM, which saves its data. Imports nothing of ours.
+Run as `python -P emulator_process.py FD [QUOTAS]` with ministack's settings in the environment; stdin is the parent's
+lifeline: when it closes, the parent is gone, and the emulator stops as on SIGTERM, which saves its data. QUOTAS are
+those that the limiter keeps, as `fleet.limiter.app.to_json` writes them; nothing else of ours is imported.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs
 
@@ -61,13 +63,13 @@ def _may_pass(scope: Scope) -> bool:
     return signed_by_role and b"authorization" not in headers and not scope["path"].startswith("/_")
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, quotas: str | None = None) -> None:
     """Serve until SIGTERM, or until stdin closes."""
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     from ministack.app import app
 
     config = uvicorn.Config(
-        BrowserGuard(app),
+        BrowserGuard(_limited(app, quotas) if quotas else app),
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -80,10 +82,18 @@ def main(descriptor: int) -> None:
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
 
 
+def _limited(application: Application, quotas: str) -> Application:
+    """The limiter is ours: we are a file of its package, which need not be installed."""
+    sys.path.append(str(Path(__file__).resolve().parents[1]))
+    from fleet.limiter.app import Limiter, from_json
+
+    return Limiter(application, from_json(quotas))
+
+
 def _stop_with_parent() -> None:
     os.read(0, 1)  # returns when the parent's end of the pipe closes, however it ended
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *sys.argv[2:])

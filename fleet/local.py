@@ -19,7 +19,11 @@ from fleet.data_folder import data_folder
 from fleet.emulator import ACCOUNT, ROOT, Emulator, EmulatorDied
 from fleet.endpoint import Keeper, until_it_answers
 from fleet.http.ports import LOOPBACK, listen
+from fleet.limiter.app import keeps_nothing
+from fleet.limiter.proxy import limited
+from fleet.limiter.uses import read_uses
 from fleet.limits.quotas import AWS_QUOTAS, Quotas
+from fleet.limits.use import LimitUse
 from fleet.logs import LineCallback
 from fleet.provision import Report, RoleSource, provision
 from fleet.provision.tasks import first_of
@@ -87,6 +91,7 @@ class Local:
     def __init__(self, settings: LocalSettings) -> None:
         self.settings = settings
         self.seconds: dict[str, float] = {}
+        self._functions_url = ""
 
     @classmethod
     @asynccontextmanager
@@ -126,7 +131,8 @@ class Local:
         with self._timed("fleet"):
             reserved.close()
             settings = self._fleet_settings(gateway_port, control_port)
-            fleet = Fleet(self.bound, settings, RoleSource(self.bound, self.clients), on_line=on_line)
+            roles = RoleSource(self.bound, self.clients)
+            fleet = Fleet(self.bound, settings, roles, on_line=on_line, elsewhere=self._data_limits)
             self.fleet = await opening.enter_async_context(fleet)
         if self.emulator is None:
             keeper = Keeper(self.bound, self.clients, partial(self._restore, after_provision))
@@ -151,13 +157,24 @@ class Local:
         aws = AwsSettings(region=settings.region, endpoint_url=settings.endpoint_url)
         self.clients = await opening.enter_async_context(Clients(aws, settings.credentials))
         await until_it_answers(self.clients, settings.endpoint_url, settings.endpoint_seconds)
+        self._functions_url = await self._limit_functions(opening, settings.endpoint_url)
+
+    async def _limit_functions(self, opening: AsyncExitStack, url: str) -> str:
+        """Where functions reach an emulator of others: a limiter here, which hosts on other machines could not."""
+        settings = self.settings
+        if settings.joined or keeps_nothing(settings.quotas):
+            return url
+        return await opening.enter_async_context(limited(url, settings.quotas))
+
+    async def _data_limits(self) -> list[LimitUse]:
+        return await (self.emulator.limit_uses() if self.emulator else read_uses(self._functions_url))
 
     async def _start_emulator(self, opening: AsyncExitStack) -> None:
         settings = self.settings
         kept = None if settings.data_dir is None else self.folder / "aws"
-        emulator = Emulator(kept, settings.emulator_port, region=settings.region)
+        emulator = Emulator(kept, settings.emulator_port, region=settings.region, quotas=settings.quotas)
         self.emulator = await opening.enter_async_context(emulator)
-        self.endpoint_url = emulator.url
+        self.endpoint_url = self._functions_url = emulator.url
         if emulator.lost_data:
             log.warning("local.data_lost", reason="the last run was cut off; what it had stored may be gone")
         await opening.enter_async_context(_beside(emulator.watch(), cause=EmulatorDied))
@@ -165,13 +182,14 @@ class Local:
 
     def _place(self, gateway_port: int) -> Place:
         settings = self.settings
-        return emulated_place(
+        place = emulated_place(
             self.endpoint_url,
             gateway_url=settings.gateway_url or f"http://{LOOPBACK}:{gateway_port}",
             prefix=settings.prefix,
             region=settings.region,
             s3_public_url=settings.s3_public_url,
         )
+        return place.model_copy(update={"endpoint_url": self._functions_url, "s3_url": self._functions_url})
 
     def _fleet_settings(self, gateway_port: int, control_port: int) -> FleetSettings:
         shared = self.emulator is None

@@ -1,0 +1,92 @@
+"""The middleware: DynamoDB calls and S3 requests are looked at, everything else passes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Protocol
+
+from fleet.http.asgi import App, Headers, Receive, Scope, Send, respond
+from fleet.limiter.answers import slow_down
+from fleet.limiter.dynamodb import DynamoDB
+from fleet.limiter.s3 import bucket_and_key, is_s3
+from fleet.limiter.schemas import TARGET
+from fleet.limiter.uses import PATH, uses_response
+from fleet.limits.s3 import S3Limits
+from fleet.limits.use import LimitUse
+
+if TYPE_CHECKING:
+    from fleet.limits.quotas import DynamoDBQuotas, Quotas, S3Quotas
+
+
+class DataQuotas(Protocol):
+    """The quotas that are kept here; `fleet.limits.quotas.Quotas` are such."""
+
+    @property
+    def dynamodb(self) -> DynamoDBQuotas:
+        """DynamoDB's."""
+
+    @property
+    def s3(self) -> S3Quotas:
+        """S3's."""
+
+
+def keeps_nothing(quotas: Quotas) -> bool:
+    """Whether all that would be kept here is infinite, so that no limiter is needed."""
+    rates = [*quotas.dynamodb.model_dump().values(), quotas.s3.prefix_reads, quotas.s3.prefix_writes]
+    return all(rate == math.inf for rate in rates)
+
+
+def to_json(quotas: Quotas) -> str:
+    """Those quotas for another process: what is infinite is `Infinity`, which is no JSON, but Python's."""
+    return json.dumps({"dynamodb": quotas.dynamodb.model_dump(), "s3": quotas.s3.model_dump()})
+
+
+def from_json(text: str) -> DataQuotas:
+    """Them again, without pydantic: its import would take longer than the rest of the limiter's."""
+    return json.loads(text, object_hook=lambda pairs: SimpleNamespace(**pairs))  # type: ignore[no-any-return]
+
+
+class Limiter:
+    """Keeps DynamoDB's and S3's limits in front of `app`, an emulator; `clock` in seconds, never going back."""
+
+    def __init__(self, app: App, quotas: DataQuotas, clock: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._clock = clock
+        self._dynamodb = DynamoDB(app, quotas.dynamodb, clock)
+        self._s3 = S3Limits(quotas.s3)
+
+    def uses(self) -> Iterator[LimitUse]:
+        """How much of each limit is used."""
+        return itertools.chain(self._dynamodb.uses(), self._s3.uses(self._clock()))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        headers = dict(scope["headers"])
+        target = headers.get(b"x-amz-target")
+        if target is not None:
+            if target.startswith(TARGET):
+                return await self._dynamodb(target[len(TARGET) :].decode("latin-1"), scope, receive, send)
+        elif scope["path"] == PATH:
+            return await respond(send, uses_response(self.uses()))
+        elif is_s3(scope, headers):
+            named = bucket_and_key(scope, headers.get(b"host", b"").decode("latin-1"))
+            if named and not self._s3.admit(scope["method"], *named, self._clock()):
+                return await respond(send, slow_down(_more(headers)))
+        return await self._app(scope, receive, send)
+
+
+def _more(headers: dict[bytes, bytes]) -> Headers:
+    """Headers of a refusal: a page may see it; who waits with his body keeps it, and so needs a new connection."""
+    more: Headers = []
+    if origin := headers.get(b"origin"):
+        more.append((b"access-control-allow-origin", origin))
+    if b"expect" in headers:
+        more.append((b"connection", b"close"))
+    return more

@@ -1,0 +1,239 @@
+"""DynamoDB's throughput limits of on-demand tables and their global secondary indexes. Pure: time is passed in.
+
+partition   1,000 write and 3,000 read units a second ("Best practices for designing and using partition keys
+            effectively"). Each value of a partition key is taken as a partition of its own: adaptive capacity isolates
+            a key that is hot on a partition without neighbours ("DynamoDB burst and adaptive capacity"), so this is
+            what a load meets once it lasts. It is too kind to the first minutes of keys that still share a partition,
+            and too strict to one whose sort keys DynamoDB can split.
+capacity    what the table has grown to: 4,000 and 12,000 when it is new, then twice its previous peak ("DynamoDB
+            on-demand capacity mode", "Initial throughput and scaling properties"). Exceeding double the peak within 30
+            minutes can throttle, so a peak counts as previous when it was reached 30 minutes ago.
+quota       40,000 and 40,000 for a table or index ("Quotas in Amazon DynamoDB").
+
+A table write that an index cannot take is refused ("Understanding Global Secondary Index (GSI) write throttling and
+back pressure in DynamoDB"). No burst of 300 seconds: "Burst capacity can't alleviate partition-level throttling".
+
+A request may cost more than a bucket holds, for sizes are not divided in a wind tunnel: it passes a full bucket and
+leaves it in debt, so the rate is right and nothing is refused for ever.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from fleet.limits.bucket import Meter, TokenBucket
+from fleet.limits.keyed import Highest, KeyedBuckets
+from fleet.limits.use import LimitUse
+
+if TYPE_CHECKING:  # the emulator's process builds these without pydantic, whose import takes longer than all of ours
+    from fleet.limits.quotas import DynamoDBQuotas
+
+_GROWTH_MINUTES = 30
+_FULL = 1e-9  # how far floating point may be off
+
+
+class Direction(StrEnum):
+    """What is limited, as in a throttling reason."""
+
+    READ = "Read"
+    WRITE = "Write"
+
+
+class LimitType(StrEnum):
+    """Which limit, as in a throttling reason ("ThrottlingReason", Amazon DynamoDB API Reference)."""
+
+    KEY_RANGE = "KeyRangeThroughputExceeded"
+    ACCOUNT = "AccountLimitExceeded"
+
+
+class Resource(NamedTuple):
+    """A table, or one of its global secondary indexes."""
+
+    table: str
+    gsi: str = ""
+
+    def __str__(self) -> str:
+        """As at the end of its ARN."""
+        return f"{self.table}/index/{self.gsi}" if self.gsi else self.table
+
+
+class Demand(NamedTuple):
+    """Capacity units that a request wants of one partition key's value; None where it is not known, as for a Scan."""
+
+    resource: Resource
+    key: str | None
+    units: float
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """Why a request is refused."""
+
+    resource: Resource
+    direction: Direction
+    limit: LimitType
+
+    @property
+    def reason(self) -> str:
+        """AWS's word for it, for example `IndexWriteKeyRangeThroughputExceeded`."""
+        return f"{'Index' if self.resource.gsi else 'Table'}{self.direction}{self.limit}"
+
+
+Decisions: TypeAlias = list[Throttled | None]
+
+
+class DynamoDBLimits:
+    """All tables of an account in a region. Nothing has to be declared: a table is new when it is first used.
+
+    O(1) for each demand; `now` in seconds, never going back.
+    """
+
+    def __init__(self, quotas: DynamoDBQuotas) -> None:
+        self._quotas = quotas
+        self._throughputs: dict[tuple[Resource, Direction], _Throughput] = {}
+
+    def admit(self, direction: Direction, demands: Sequence[Demand], now: float) -> Throttled | None:
+        """Take all that a request wants, or nothing; the first limit that refuses it."""
+        for demand in demands:
+            if refused := self._refusal(direction, demand, demand.units, demand.units, now):
+                return refused
+        self.charge(direction, demands, now)
+        return None
+
+    def admit_together(self, direction: Direction, parts: Sequence[Sequence[Demand]], now: float) -> Decisions | None:
+        """Take all that the parts of a transaction want, or nothing and say what refuses which part."""
+        wanted: defaultdict[tuple[Resource, str | None], float] = defaultdict(float)
+        wholes: defaultdict[Resource, float] = defaultdict(float)
+        decisions: Decisions = []
+        for part in parts:
+            decision = None
+            for demand in part:
+                resource, key, units = demand
+                wanted[resource, key] += units
+                wholes[resource] += units
+                sums = wanted[resource, key], wholes[resource]
+                decision = decision or self._refusal(direction, demand, *sums, now)
+            decisions.append(decision)
+        if any(decisions):
+            return decisions
+        for part in parts:
+            self.charge(direction, part, now)
+        return None
+
+    def charge(self, direction: Direction, demands: Iterable[Demand], now: float) -> None:
+        """Take units whatever is left: a read's size is known afterwards. Negative ones are given back."""
+        for resource, key, units in demands:
+            self._of(resource, direction).take(key, units, now)
+
+    def forget(self, table: str) -> None:
+        """The table is gone; one of that name will be new."""
+        for resource, direction in [*self._throughputs]:
+            if resource.table == table:
+                del self._throughputs[resource, direction]
+
+    def uses(self, now: float) -> Iterator[LimitUse]:
+        """Of each table and index: its hottest partition, and the whole."""
+        for (resource, direction), throughput in self._throughputs.items():
+            yield from throughput.uses(resource, direction, now)
+
+    def _refusal(
+        self, direction: Direction, demand: Demand, units: float, whole: float, now: float
+    ) -> Throttled | None:
+        limit = self._of(demand.resource, direction).refusal(demand.key, units, whole, now)
+        return Throttled(demand.resource, direction, limit) if limit else None
+
+    def _of(self, resource: Resource, direction: Direction) -> _Throughput:
+        throughput = self._throughputs.get((resource, direction))
+        if throughput is None:
+            quotas = self._quotas
+            new = (
+                _Throughput(quotas.partition_reads, quotas.new_table_reads, quotas.table_reads)
+                if direction is Direction.READ
+                else _Throughput(quotas.partition_writes, quotas.new_table_writes, quotas.table_writes)
+            )
+            throughput = self._throughputs[resource, direction] = new
+        return throughput
+
+
+class _Throughput:
+    """Reads or writes of one table or index."""
+
+    def __init__(self, partition: float, new: float, quota: float) -> None:
+        self._partitions = KeyedBuckets(partition)
+        self._growth = Growth(new, quota)
+        self._quota = quota
+        self._whole = TokenBucket(self._growth.capacity)
+        self._used = Meter()
+        self._hottest = Highest()
+        self._partition_throttles = self._whole_throttles = 0
+
+    def refusal(self, key: str | None, units: float, whole: float, now: float) -> LimitType | None:
+        """The limit that so many units of a key, and of all together, would exceed; it is counted."""
+        if key is not None and not _admits(self._partitions.at(key, now), units, now):
+            self._partition_throttles += 1
+            return LimitType.KEY_RANGE
+        self._grow(now)
+        if not _admits(self._whole, whole, now):
+            self._whole_throttles += 1
+            # Below the quota it is the partitions, of which there are too few yet, that refuse.
+            return LimitType.ACCOUNT if self._whole.rate >= self._quota else LimitType.KEY_RANGE
+        return None
+
+    def take(self, key: str | None, units: float, now: float) -> None:
+        self._grow(now)
+        self._whole.charge(now, units)
+        self._used.add(now, units)
+        if key is not None:
+            self._hottest.note(now, self._partitions.at(key, now).give(now, units))
+
+    def uses(self, resource: Resource, direction: Direction, now: float) -> Iterator[LimitUse]:
+        self._grow(now)
+        subject, unit = str(resource), f"{direction[0]}CU/s"
+        whole = f"dynamodb.{'index' if resource.gsi else 'table'}_{direction.lower()}s"
+        used, peak, most = max(0.0, self._used.last(now)), self._used.peak, self._whole.rate
+        yield LimitUse(whole, subject, used, peak, most, unit, self._whole_throttles)
+        hot, hottest = self._hottest.last(now), self._hottest.peak
+        name = f"dynamodb.partition_{direction.lower()}s"
+        yield LimitUse(name, subject, hot, hottest, self._partitions.rate, unit, self._partition_throttles)
+
+    def _grow(self, now: float) -> None:
+        if self._growth.turn(now, self._used.peak):
+            self._whole.rate = self._whole.burst = self._growth.capacity
+
+
+class Growth:
+    """What an on-demand table serves: twice the highest load of a second that it had reached 30 minutes before.
+
+    It never shrinks ("you can instantly achieve the same throughput again in the future"). A peak is remembered by
+    the minute.
+    """
+
+    __slots__ = ("_minute", "_new", "_peaks", "_quota", "capacity")
+
+    def __init__(self, new: float, quota: float) -> None:
+        self._new, self._quota = new, quota
+        self._minute = -1
+        self._peaks: deque[tuple[int, float]] = deque()
+        self.capacity = min(new, quota)
+
+    def turn(self, now: float, peak: float) -> bool:
+        """Tell the highest load so far; whether the capacity may have changed."""
+        minute = int(now // 60)
+        if minute == self._minute:
+            return False
+        self._minute = minute
+        self._peaks.append((minute, min(peak, self.capacity)))  # a full bucket lets more go in its first second
+        previous = 0.0
+        while self._peaks[0][0] <= minute - _GROWTH_MINUTES:
+            previous = self._peaks.popleft()[1]  # they only rise
+        self.capacity = min(self._quota, max(self.capacity, 2 * previous))
+        return True
+
+
+def _admits(bucket: TokenBucket, units: float, now: float) -> bool:
+    return bucket.burst == math.inf or bucket.has(now, min(units, bucket.burst) - _FULL)

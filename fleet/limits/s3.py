@@ -1,0 +1,105 @@
+"""S3's request rates: 3,500 PUT/COPY/POST/DELETE and 5,500 GET/HEAD a second for each prefix. Pure.
+
+Source: "Best practices design patterns: optimizing Amazon S3 performance", "per partitioned Amazon S3 prefix".
+
+S3 partitions a bucket by load, over 30 to 60 minutes, and tells nobody where. Here a prefix is the bucket and the first
+`depth` parts of the key: with the default, 1, `originals/` is one and `renditions/` another. That is what a peak meets
+that comes faster than S3 partitions; with 2 each tenant has its own, as after a long time of load.
+
+Every request for objects counts as one, DeleteObjects with its 1,000 keys too: AWS does not say how it counts there. It
+counts for the bucket itself, the prefix ""; a list for the prefix that it lists. Requests about buckets have no limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from fleet.limits.bucket import Meter, TokenBucket
+from fleet.limits.use import LimitUse
+
+if TYPE_CHECKING:  # as in fleet.limits.dynamodb
+    from fleet.limits.quotas import S3Quotas
+
+DEPTH = 1
+READS = frozenset({"GET", "HEAD"})
+WRITES = frozenset({"PUT", "POST", "DELETE"})  # COPY is a PUT
+_REMEMBERED = 1000  # prefixes; more only while they are in use
+
+
+def prefix_of(bucket: str, key: str, depth: int = DEPTH) -> str:
+    """The partitioned prefix that a key is taken to be in, for example `shoebox-personal/originals/`."""
+    folders = key.split("/", depth)[:-1] if depth else []
+    return "/".join([bucket, *folders, ""])
+
+
+class S3Limits:
+    """All buckets; `now` in seconds, never going back."""
+
+    def __init__(self, quotas: S3Quotas, depth: int = DEPTH) -> None:
+        self._quotas = quotas
+        self._depth = depth
+        self._prefixes: dict[str, _Prefix] = {}
+
+    def admit(self, method: str, bucket: str, key: str, now: float) -> bool:
+        """Whether a request may pass; others than READS and WRITES have no limit (OPTIONS)."""
+        if method in READS:
+            return self._at(prefix_of(bucket, key, self._depth), now).reads.admit(now)
+        if method in WRITES:
+            return self._at(prefix_of(bucket, key, self._depth), now).writes.admit(now)
+        return True
+
+    def uses(self, now: float) -> Iterator[LimitUse]:
+        """Reads and writes of each prefix that was used of late."""
+        for name, prefix in self._prefixes.items():
+            yield prefix.writes.use("s3.prefix_writes", name, now)
+            yield prefix.reads.use("s3.prefix_reads", name, now)
+
+    def _at(self, name: str, now: float) -> _Prefix:
+        prefix = self._prefixes.get(name)
+        if prefix is None:
+            self._make_room(now)
+            quotas = self._quotas
+            prefix = self._prefixes[name] = _Prefix(quotas.prefix_reads, quotas.prefix_writes)
+        return prefix
+
+    def _make_room(self, now: float) -> None:
+        """Forget the oldest if it is idle; else look at another one next time."""
+        if len(self._prefixes) < _REMEMBERED:
+            return
+        name, prefix = next(iter(self._prefixes.items()))
+        del self._prefixes[name]
+        if not (prefix.reads.idle(now) and prefix.writes.idle(now)):
+            self._prefixes[name] = prefix
+
+
+class _Prefix:
+    __slots__ = ("reads", "writes")
+
+    def __init__(self, reads: float, writes: float) -> None:
+        self.reads, self.writes = _Requests(reads), _Requests(writes)
+
+
+class _Requests:
+    """Requests of one kind on one prefix."""
+
+    __slots__ = ("_bucket", "_meter", "_throttled")
+
+    def __init__(self, rate: float) -> None:
+        self._bucket = TokenBucket(rate, max(rate, 1.0))  # a wind tunnel may have less than one a second
+        self._meter = Meter()
+        self._throttled = 0
+
+    def admit(self, now: float) -> bool:
+        if not self._bucket.take(now):
+            self._throttled += 1
+            return False
+        self._meter.add(now)
+        return True
+
+    def idle(self, now: float) -> bool:
+        return self._bucket.has(now, self._bucket.burst)
+
+    def use(self, limit: str, subject: str, now: float) -> LimitUse:
+        used, peak, most = self._meter.last(now), self._meter.peak, self._bucket.rate
+        return LimitUse(limit, subject, used, peak, most, "requests/s", self._throttled)
