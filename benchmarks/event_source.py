@@ -283,13 +283,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--messages", type=int, default=2000, help="a round")
-    parser.add_argument("--uvloop", action="store_true", help="uvloop in place of asyncio's own loop")
+    parser.add_argument("--asyncio", action="store_true", help="asyncio's own loop in place of uvloop")
     arguments = parser.parse_args()
     work = run(arguments.rounds, arguments.messages)
-    if arguments.uvloop:
-        uvloop.run(work)
-    else:
+    if arguments.asyncio:
         asyncio.run(work)
+    else:
+        uvloop.run(work)
 
 
 if __name__ == "__main__":

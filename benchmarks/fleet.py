@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 
+import uvloop
+
 from benchmarks import event_source
 from benchmarks.gateway import measure
 
@@ -15,11 +17,12 @@ def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--seconds", type=float, default=4, help="of load on a gateway, a round")
+    parser.add_argument("--messages", type=int, default=2000, help="through a mapping, a round")
     options = parser.parse_args()
     measure.main(options.seconds, options.rounds)
     print()
-    event_source.main()
+    uvloop.run(event_source.run(options.rounds, options.messages))
 
 
 if __name__ == "__main__":

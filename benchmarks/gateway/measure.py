@@ -63,9 +63,9 @@ def main(seconds: float, rounds: int) -> None:
             for side in sides:
                 found[side.name].append(_measure(side, seconds))
     print(
-        f"{_CONNECTIONS} connections; latency at {_TARGET // 2} requests/s, or at half of what the gateway reaches.\n\n"
-        "| gateway → authorizer (cached) → no-op → answer | requests/s | CPU µs a request | p50 ms | p99 ms | failed |\n"
-        "|---|---|---|---|---|---|"
+        f"{_CONNECTIONS} connections; latency at {_TARGET // 2} requests/s, or at half of what it reaches.\n\n"
+        "| gateway → authorizer (cached) → no-op → answer | requests/s | CPU µs a request | p50 ms | p99 ms | failed |"
+        "\n|---|---|---|---|---|---|"
     )
     for name, several in found.items():
         print(f"| {name} | {_row(several)} |")

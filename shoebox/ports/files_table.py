@@ -59,7 +59,7 @@ class FilesTable:
         A rejected, expired or never-seen file becomes REGISTERED. One being deleted is returned as DELETING.
 
         Raises:
-            Unavailable: others kept writing the same files; try again.
+            Unavailable: others kept writing the same files, or DynamoDB kept throttling; try again.
         """
         wanted = {owner.file_id(r.sha256): r for r in registrations}
         for attempt in range(_REGISTER_ATTEMPTS):
@@ -73,7 +73,7 @@ class FilesTable:
                 known |= {f.key.file_id: f for f in map(to_file, fresh)}
                 return [known[owner.file_id(r.sha256)] for r in registrations]
             await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - spreads rivals, hides nothing
-        raise Unavailable("These files are being registered by someone else at this moment; try again.")
+        raise Unavailable("The table of files is busy, or someone else registers the same files; try again.")
 
     async def get(self, key: FileKey) -> File | None:
         """One file; None if there is none, it is expired, or it is being deleted."""
@@ -197,7 +197,10 @@ class FilesTable:
         return True
 
     async def _put_all(self, items: list[Item]) -> bool:
-        """All of the items or none; False when a rival wrote one of them since it was read."""
+        """All of the items or none; False when a rival wrote one of them since it was read, or DynamoDB throttled one.
+
+        No SDK tries a canceled transaction again, whatever the reason ("Error handling with DynamoDB").
+        """
         puts = [
             {
                 "Put": {
