@@ -8,6 +8,7 @@ from dataclasses import asdict
 from fleet.environments.runtime_api import PREFIX as RUNTIME
 from fleet.http.asgi import JSON, App, Receive, Response, Scope, Send, header, json_response, respond
 from fleet.invoke import PREFIX as INVOKE
+from fleet.invoke import STREAM_PREFIX as INVOKE_STREAM
 from fleet.limit_board import LimitBoard
 from fleet.metrics import METRICS_TYPE, Metrics
 from fleet.statistics import FleetStatistics
@@ -38,7 +39,7 @@ class Control:
             await self._runtime(scope, receive, send)
         elif header(scope, b"origin"):
             await respond(send, json_response(403, {"message": "Not for web pages"}))
-        elif path.startswith(INVOKE):
+        elif path.startswith((INVOKE, INVOKE_STREAM)):
             await self._invoke(scope, receive, send)
         else:
             await respond(send, await self._own(path))

@@ -1,18 +1,20 @@
 """Lambda's Invoke: in process for gateway and mappings, and over HTTP for any AWS SDK.
 
-Rules: AWS Lambda API reference, "Invoke".
+Rules: AWS Lambda API reference, "Invoke" and "InvokeWithResponseStream".
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 from urllib.parse import unquote
 
 import orjson
 
 from fleet.async_events import AsyncEvents
-from fleet.environments.invocation import ASYNC_PAYLOAD, SYNC_PAYLOAD, Call, InvokeResult
+from fleet.environments.invocation import ASYNC_PAYLOAD, SYNC_PAYLOAD, Call, InvokeResult, Sink
 from fleet.environments.pool import Pool
 from fleet.errors import InvalidRequestContent, InvokeError, RequestTooLarge, Throttled
 from fleet.functions import VERSION, Functions, FunctionSpec
@@ -29,8 +31,11 @@ from fleet.http.asgi import (
     respond,
 )
 from fleet.http.trace import new_trace_id, trace_id_of
+from fleet.invoke_stream import send_stream
 
 PREFIX = "/2015-03-31/functions/"
+STREAM_PREFIX = "/2021-11-15/functions/"
+_UNKNOWN_OPERATION = json_response(404, {"Message": "Only Invoke is served here", "Type": "User"})
 
 
 class Invoker:
@@ -40,9 +45,11 @@ class Invoker:
         self._pools = pools
 
     async def invoke(
-        self, function: str, payload: bytes, *, trace_id: str = "", client_context: str = ""
+        self, function: str, payload: bytes, *, trace_id: str = "", client_context: str = "", sink: Sink | None = None
     ) -> InvokeResult:
         """Run a function and wait for its answer; errors of the function are in the result.
+
+        A streamed answer goes to `sink` and is not in the result; without one the result has all of it.
 
         Raises:
             RequestTooLarge: the payload is above 6 MB.
@@ -50,12 +57,12 @@ class Invoker:
         """
         if len(payload) > SYNC_PAYLOAD:
             raise RequestTooLarge(SYNC_PAYLOAD)
-        call = Call(payload, trace_id=trace_id or new_trace_id(), client_context=client_context)
+        call = Call(payload, trace_id=trace_id or new_trace_id(), client_context=client_context, sink=sink)
         return await self._pools[function].invoke(call)
 
 
 class InvokeApi:
-    """The HTTP side: `POST /2015-03-31/functions/{name}/invocations`."""
+    """The HTTP side: `POST /2015-03-31/functions/{name}/invocations`, and the one that streams its response."""
 
     def __init__(self, functions: Functions, invoker: Invoker, events: AsyncEvents) -> None:
         self._functions = functions
@@ -65,6 +72,9 @@ class InvokeApi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         try:
+            if scope["path"].startswith(STREAM_PREFIX):
+                await self._stream(scope, receive, send)
+                return
             answer = await self._answer(scope, receive)
         except InvokeError as error:
             answer = _refusal(error)
@@ -72,10 +82,27 @@ class InvokeApi:
             return
         await respond(send, answer)
 
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """InvokeWithResponseStream: RequestResponse and DryRun only."""
+        name, _, operation = scope["path"].removeprefix(STREAM_PREFIX).rpartition("/")
+        if scope["method"] != "POST" or operation != "response-streaming-invocations":
+            await respond(send, _UNKNOWN_OPERATION)
+            return
+        function = self._functions.by_name(unquote(name))
+        payload = await _payload(scope, receive, SYNC_PAYLOAD)
+        match header(scope, b"x-amz-invocation-type") or "RequestResponse":
+            case "DryRun":
+                await respond(send, Response(204))
+            case "RequestResponse":
+                run = partial(self._invoker.invoke, function.key, payload, **_attributes(scope))
+                await send_stream(run, receive, send)
+            case kind:
+                raise InvalidRequestContent(f"Unknown invocation type {kind!r}")
+
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         name, _, operation = scope["path"].removeprefix(PREFIX).rpartition("/")
         if scope["method"] != "POST" or operation != "invocations":
-            return json_response(404, {"Message": "Only Invoke is served here", "Type": "User"})
+            return _UNKNOWN_OPERATION
         function = self._functions.by_name(unquote(name))
         kind = header(scope, b"x-amz-invocation-type") or "RequestResponse"
         payload = await _payload(scope, receive, ASYNC_PAYLOAD if kind == "Event" else SYNC_PAYLOAD)
@@ -94,12 +121,7 @@ class InvokeApi:
         return Response(202, headers=[(b"x-amzn-requestid", call.request_id.encode())])
 
     async def _run(self, function: FunctionSpec, payload: bytes, scope: Scope) -> Response:
-        result = await self._invoker.invoke(
-            function.key,
-            payload,
-            trace_id=trace_id_of(header(scope, b"x-amzn-trace-id")),
-            client_context=_client_context(header(scope, b"x-amz-client-context")),
-        )
+        result = await self._invoker.invoke(function.key, payload, **_attributes(scope))
         headers = [
             (b"content-type", b"application/json"),
             (b"x-amzn-requestid", result.request_id.encode()),
@@ -108,6 +130,13 @@ class InvokeApi:
         if result.function_error:
             headers.append((b"x-amz-function-error", result.function_error.encode()))
         return Response(200, result.payload, headers)
+
+
+def _attributes(scope: Scope) -> dict[str, Any]:
+    return {
+        "trace_id": trace_id_of(header(scope, b"x-amzn-trace-id")),
+        "client_context": _client_context(header(scope, b"x-amz-client-context")),
+    }
 
 
 async def _payload(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -97,8 +97,8 @@ class Environment:
         self._drain()
         return found
 
-    def finish(self, request_id: str, nonce: str | None, now: float) -> Invocation:
-        """The process has answered this invocation.
+    def running(self, request_id: str, nonce: str | None) -> Invocation:
+        """An invocation that the process may answer.
 
         Raises:
             UnknownRequest: it does not run here, or was answered before.
@@ -109,6 +109,11 @@ class Environment:
             raise TooLate if request_id in self._late else UnknownRequest
         if nonce and nonce != invocation.nonce:
             raise TooLate
+        return invocation
+
+    def finish(self, request_id: str, nonce: str | None, now: float) -> Invocation:
+        """The process has answered this invocation; raises as `running`."""
+        invocation = self.running(request_id, nonce)
         del self._running[request_id]
         self.last_used = now
         self._expected.append(now + _COMES_BACK)

@@ -6,34 +6,53 @@ import asyncio
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
 import orjson
 
 SYNC_PAYLOAD = 6 * 1024 * 1024  # Lambda quotas: invocation payload, synchronous; of a request and of a response
 ASYNC_PAYLOAD = 1024 * 1024
 RESPONSE_PAYLOAD = SYNC_PAYLOAD + 100  # the Runtime API's own limit (interface emulator's source)
+STREAM_PAYLOAD = 200 * 1024 * 1024  # Lambda quotas: streamed response
 
 
 @dataclass(frozen=True, slots=True)
 class InvokeResult:
-    """What the caller of a function gets: the JSON payload, and `Unhandled` as `function_error` when it failed."""
+    """What the caller of a function gets: the JSON payload, and `Unhandled` as `function_error` when it failed.
+
+    `error_type` is the runtime's or Lambda's own name of the error, such as `Function.ValueError`, where it is known.
+    """
 
     payload: bytes
     function_error: str | None = None
     request_id: str = ""
+    error_type: str | None = None
+
+
+class Sink(Protocol):
+    """Where a streamed answer goes, part by part."""
+
+    @property
+    def limit(self) -> int:
+        """The most bytes that it takes."""
+
+    async def put(self, part: bytes) -> None:
+        """Take a part; the function waits meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """What a caller wants run: the event's JSON, the trace header, and the client context's JSON.
 
-    `synchronous` is False for what comes out of the asynchronous queue: some limits are on the others only.
+    `synchronous` is False for what comes out of the asynchronous queue: some limits are on the others only. A
+    streamed answer goes to `sink`; without one it is collected.
     """
 
     payload: bytes
     trace_id: str = ""
     client_context: str = ""
     synchronous: bool = True
+    sink: Sink | None = None
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
@@ -63,12 +82,12 @@ class Invocation:
 
 def failure(request_id: str, kind: str, message: str) -> InvokeResult:
     """A failed invocation in Lambda's shape: `{"errorType", "errorMessage"}` and `Unhandled`."""
-    return failed_with(request_id, orjson.dumps({"errorType": kind, "errorMessage": message}))
+    return failed_with(request_id, orjson.dumps({"errorType": kind, "errorMessage": message}), kind)
 
 
-def failed_with(request_id: str, payload: bytes) -> InvokeResult:
+def failed_with(request_id: str, payload: bytes, error_type: str | None = None) -> InvokeResult:
     """A failed invocation with the payload that the runtime reported."""
-    return InvokeResult(payload, function_error="Unhandled", request_id=request_id)
+    return InvokeResult(payload, function_error="Unhandled", request_id=request_id, error_type=error_type)
 
 
 def timed_out(request_id: str, seconds: float, now: datetime | None = None) -> InvokeResult:

@@ -14,6 +14,7 @@ from fleet.environments import invocation as results
 from fleet.environments.environment import Environment, InvalidState, TooLate, UnknownRequest
 from fleet.environments.invocation import RESPONSE_PAYLOAD, Invocation, InvokeResult
 from fleet.environments.pool import Pool
+from fleet.environments.response_stream import Collector, StreamTooLarge, failure_in_trailers, is_streamed, parts_of
 from fleet.http.asgi import (
     App,
     BodyTooLarge,
@@ -131,16 +132,47 @@ def _headers(pool: Pool, invocation: Invocation) -> Headers:
 
 
 async def _response(pool: Pool, environment: Environment, request_id: str, scope: Scope, receive: Receive) -> Response:
+    if is_streamed(scope):
+        return await _streamed(pool, environment, request_id, scope, receive)
     try:
         payload = await read_body(scope, receive, RESPONSE_PAYLOAD)
     except Disconnected:
         return _LOST
     except BodyTooLarge:
-        message = f"Response payload size exceeded maximum allowed payload size ({RESPONSE_PAYLOAD} bytes)."
-        result = results.failure(request_id, "Function.ResponseSizeTooLarge", message)
-        finished = _finish(pool, environment, request_id, scope, result)
-        return _LARGE if finished is _ACCEPTED else finished
+        return _too_large(pool, environment, request_id, scope, RESPONSE_PAYLOAD)
     return _finish(pool, environment, request_id, scope, InvokeResult(payload, request_id=request_id))
+
+
+async def _streamed(pool: Pool, environment: Environment, request_id: str, scope: Scope, receive: Receive) -> Response:
+    """Pass the parts on while they come in; a runtime that goes in the middle has answered, too, if badly."""
+    nonce = header(scope, b"lambda-runtime-invocation-id")
+    collector = Collector()
+    try:
+        sink = environment.running(request_id, nonce).call.sink or collector
+        async for part in parts_of(receive, sink.limit):
+            environment.running(request_id, nonce)  # its time may be over by now
+            await sink.put(part)
+    except UnknownRequest:
+        return _UNKNOWN
+    except TooLate:
+        return _LATE
+    except StreamTooLarge:
+        return _too_large(pool, environment, request_id, scope, sink.limit)
+    except Disconnected:
+        result = results.failure(request_id, "Runtime.TruncatedResponse", "The response ended before its end")
+        return _finish(pool, environment, request_id, scope, result)
+    failure = failure_in_trailers(scope)
+    if failure is not None:
+        result = results.failed_with(request_id, failure[1], failure[0])
+        return _finish(pool, environment, request_id, scope, result)
+    return _finish(pool, environment, request_id, scope, InvokeResult(collector.payload(), request_id=request_id))
+
+
+def _too_large(pool: Pool, environment: Environment, request_id: str, scope: Scope, limit: int) -> Response:
+    message = f"Response payload size exceeded maximum allowed payload size ({limit} bytes)."
+    result = results.failure(request_id, "Function.ResponseSizeTooLarge", message)
+    finished = _finish(pool, environment, request_id, scope, result)
+    return _LARGE if finished is _ACCEPTED else finished
 
 
 async def _error(pool: Pool, environment: Environment, request_id: str, scope: Scope, receive: Receive) -> Response:
@@ -150,7 +182,8 @@ async def _error(pool: Pool, environment: Environment, request_id: str, scope: S
         return _LOST
     except BodyTooLarge:
         payload = b""
-    result = results.failed_with(request_id, payload or _unexplained(scope))
+    kind = header(scope, b"lambda-runtime-function-error-type") or None
+    result = results.failed_with(request_id, payload or _unexplained(scope), kind)
     return _finish(pool, environment, request_id, scope, result)
 
 

@@ -8,6 +8,7 @@ http1       bytes to HTTP/1.1 responses          lifespan    resources opened on
 transport   one connection, kept and re-made     asgi        web applications behind API Gateway
 protocol    the Runtime API's messages           slots       the poll loops
 client      one slot's calls to the Runtime API  drain       how a process ends
-callers     sync and async handlers              serve       from settings to exit code
+streaming   answers in parts, as handlers make   serve       from settings to exit code
+callers     sync and async handlers              supervisor  several processes, kept alive
 execution   one handler call and its deadline    testing     the Runtime API as an in-process fake
 """

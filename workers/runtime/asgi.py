@@ -4,7 +4,7 @@
 
 The application's lifespan runs once a process. The response is sent when the application has returned, so that its
 background tasks, too, end before Lambda may freeze the process. The deadline cancels the application; a response
-that is whole by then is sent all the same.
+that is whole by then is sent all the same. `asgi_handler(app, streaming=True)` sends it as it is made instead.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
+from workers.runtime.asgi_stream import StreamingExchange
 from workers.runtime.context import Context
 from workers.runtime.errors import LifespanFailed
 from workers.runtime.gateway import GatewayRequest, GatewayResponse
 from workers.runtime.lifespan import LifespanHandler
+from workers.runtime.streaming import StreamingResponse
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -30,13 +33,15 @@ _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _log = logging.getLogger("runtime.asgi")
 
 
-def asgi_handler(app: Application, *, base_path: str = "") -> AsgiHandler:
+def asgi_handler(app: Application, *, base_path: str = "", streaming: bool = False) -> AsgiHandler:
     """A Lambda handler for `app`.
 
     `base_path`, such as `/prod`, is a stage or base path mapping that the application should know as its
-    `root_path`. The scope holds the event as `aws.event` and the context as `aws.context`.
+    `root_path`. The scope holds the event as `aws.event` and the context as `aws.context`. With `streaming` the
+    response is sent as it is made, which function URLs (RESPONSE_STREAM) and REST APIs (STREAM) understand, and
+    nobody else.
     """
-    return AsgiHandler(app, base_path=base_path)
+    return (StreamingAsgiHandler if streaming else AsgiHandler)(app, base_path=base_path)
 
 
 class AsgiHandler(LifespanHandler):
@@ -47,11 +52,11 @@ class AsgiHandler(LifespanHandler):
         self._base_path = base_path.rstrip("/")
         self._state: dict[str, Any] = {}
 
-    async def __call__(self, event: Any, context: Context) -> dict[str, Any]:
+    async def __call__(self, event: Any, context: Context) -> Any:
         """Handle one request. Raises what the application raises before its response is whole."""
         request = GatewayRequest.of(event)
         exchange = Exchange(request.body)
-        scope = self._scope(request) | {"aws.event": event, "aws.context": context}
+        scope = self._scope(request, event, context)
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except (Exception, asyncio.CancelledError):
@@ -64,7 +69,7 @@ class AsgiHandler(LifespanHandler):
         """The application's own lifespan. Raises LifespanFailed."""
         return run_lifespan(self._app, self._state)
 
-    def _scope(self, request: GatewayRequest) -> dict[str, Any]:
+    def _scope(self, request: GatewayRequest, event: Any, context: Context) -> dict[str, Any]:
         has_prefix = f"{request.path}/".startswith(f"{self._base_path}/")
         prefix = "" if has_prefix else self._base_path
         return {
@@ -81,7 +86,21 @@ class AsgiHandler(LifespanHandler):
             "client": (request.source_ip, 0) if request.source_ip else None,
             "server": request.server,
             "state": self._state.copy(),
+            "aws.event": event,
+            "aws.context": context,
         }
+
+
+class StreamingAsgiHandler(AsgiHandler):
+    """Answers with a stream whose prelude is the response's head."""
+
+    async def __call__(self, event: Any, context: Context) -> StreamingResponse:
+        """Begin one request. Raises what the application raises before its response begins."""
+        request = GatewayRequest.of(event)
+        run = partial(self._app, self._scope(request, event, context))
+        start, body = await StreamingExchange(request.body).start(run)
+        head = GatewayResponse(start["status"], _headers(start), b"").head(request)
+        return StreamingResponse(body, prelude=head if request.version == "1.0" else {"cookies": [], **head})
 
 
 class Exchange:
@@ -119,8 +138,11 @@ class Exchange:
         """The whole response. Raises RuntimeError if the application ended before it."""
         if self._start is None or not self.complete:
             raise RuntimeError("the ASGI application returned without a whole response")
-        headers = [(bytes(name), bytes(value)) for name, value in self._start.get("headers", ())]
-        return GatewayResponse(self._start["status"], headers, bytes(self._body))
+        return GatewayResponse(self._start["status"], _headers(self._start), bytes(self._body))
+
+
+def _headers(start: Message) -> list[tuple[bytes, bytes]]:
+    return [(bytes(name), bytes(value)) for name, value in start.get("headers", ())]
 
 
 @asynccontextmanager

@@ -10,10 +10,13 @@ LONGEST_DELAY_S = 1.0
 
 
 class Backoff:
-    """Doubles the delay from 50 ms to 1 s, until failures have lasted `limit` seconds without a success."""
+    """Doubles the delay from 50 ms to `longest`, until failures have lasted `limit` seconds without a success."""
 
-    def __init__(self, limit: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, limit: float, *, longest: float = LONGEST_DELAY_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._limit = limit
+        self._longest = longest
         self._clock = clock
         self._failing_since: float | None = None
         self._delay = FIRST_DELAY_S
@@ -25,7 +28,7 @@ class Backoff:
             self._failing_since = now
         if now - self._failing_since >= self._limit:
             return None
-        delay, self._delay = self._delay, min(2 * self._delay, LONGEST_DELAY_S)
+        delay, self._delay = self._delay, min(2 * self._delay, self._longest)
         return delay
 
     def succeeded(self) -> None:

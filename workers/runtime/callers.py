@@ -35,8 +35,17 @@ def is_async(handler: Handler) -> bool:
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
 
 
+def is_generator(handler: Handler) -> bool:
+    """Whether calling `handler` gives an async generator: `async def` with `yield`, or such a `__call__`."""
+    if isinstance(handler, LifespanHandler):
+        return handler.is_generator
+    return inspect.isasyncgenfunction(handler) or inspect.isasyncgenfunction(type(handler).__call__)
+
+
 def caller_for(handler: Handler) -> Callable[[], Caller]:
     """Makes one caller for each slot."""
+    if is_generator(handler):
+        return partial(GeneratorCaller, handler)
     return partial(LoopCaller if is_async(handler) else ThreadCaller, handler)
 
 
@@ -55,6 +64,14 @@ class LoopCaller:
 
     def close(self) -> None:
         """Nothing to do."""
+
+
+class GeneratorCaller(LoopCaller):
+    """Makes the async generator, which runs while its parts are sent."""
+
+    async def __call__(self, event: Any, context: Context) -> Any:
+        """The generator."""
+        return self._handler(event, context)
 
 
 class ThreadCaller:

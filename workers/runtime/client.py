@@ -8,6 +8,8 @@ from workers.runtime.errors import ConnectionLost, Refused, RuntimeApiError
 from workers.runtime.failure import Failure
 from workers.runtime.http1 import Response
 from workers.runtime.protocol import Endpoint, Invocation, Messages
+from workers.runtime.response_stream import ResponseStream
+from workers.runtime.running import Unanswered
 from workers.runtime.transport import Connection
 
 _log = logging.getLogger("runtime")
@@ -45,7 +47,17 @@ class RuntimeClient:
         """Post the handler's answer. A refusal, such as 410, is logged: the slot goes on."""
         await self._post("response", self._messages.response(invocation, body, content_type))
 
-    async def fail(self, invocation: Invocation, failure: Failure) -> None:
+    def stream(self, invocation: Invocation) -> ResponseStream:
+        """For an answer in parts; nothing is sent before the first."""
+        return ResponseStream(self._connection, self._messages, invocation)
+
+    async def end_stream(self, stream: ResponseStream, failure: Failure | None = None) -> None:
+        """Close a stream, with a failure if there is one. A refusal is logged."""
+        response = await (stream.fail(failure) if failure else stream.end())
+        if response is not None:
+            self._check("response", response)
+
+    async def fail(self, invocation: Invocation | Unanswered, failure: Failure) -> None:
         """Post the handler's failure. A refusal is logged."""
         body = failure.body(invocation.request_id)
         await self._post("error", self._messages.error(invocation, body, failure.header, failure.cause()))
@@ -69,6 +81,9 @@ class RuntimeClient:
         except RuntimeApiError as error:
             _log.error("%s not delivered: %s", what, error)
             return
+        self._check(what, response, ignored)
+
+    def _check(self, what: str, response: Response, ignored: tuple[int, ...] = ()) -> None:
         if response.status in (200, 202) or response.status in ignored:
             return
         reason = _REASONS.get(response.status, "unexpected")

@@ -1,13 +1,14 @@
 """The invocation's context: AWS's object ("Using the Lambda context object"), and the contextvar that holds it.
 
 Of many invocations in one process each sees its own `current_context`; also in threads that `asyncio.to_thread`
-starts. The trace id is here and never in `os.environ["_X_AMZN_TRACE_ID"]`, from where botocore would put one
-invocation's trace into the requests of all.
+starts. The trace id is here. It is in `os.environ["_X_AMZN_TRACE_ID"]`, where AWS has it, only if the process runs
+one invocation at a time: botocore takes it from there, and would put one invocation's trace into the requests of all.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -17,6 +18,7 @@ from typing import Any
 from workers.runtime.errors import ContextUnmarshalError
 from workers.runtime.protocol import Invocation
 
+TRACE_VARIABLE = "_X_AMZN_TRACE_ID"
 LONGEST_TIMEOUT_S = 900
 """Lambda's longest function timeout: the deadline if nothing else is known."""
 OLDEST_DEADLINE_MS = 24 * 3600 * 1000
@@ -112,6 +114,14 @@ class FunctionDescription:
         if sent_ms > now_ms - OLDEST_DEADLINE_MS:
             return sent_ms
         return now_ms + int((self.timeout_s or LONGEST_TIMEOUT_S) * 1000)
+
+
+def export_trace(trace_id: str | None) -> None:
+    """Put the trace where AWS's SDKs look for it, or take the last one away."""
+    if trace_id is None:
+        os.environ.pop(TRACE_VARIABLE, None)
+    else:
+        os.environ[TRACE_VARIABLE] = trace_id
 
 
 def _now_ms() -> int:

@@ -23,7 +23,12 @@ class Answer:
     content_type: str
 
 
-Outcome = Answer | Failure
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """The handler has sent its answer in parts; what is left is to close the stream."""
+
+
+Outcome = Answer | Streamed | Failure
 
 
 class Execution:
@@ -41,14 +46,14 @@ class Execution:
         on_leak: Callable[[asyncio.Task[Outcome]], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._task = self._loop.create_task(coroutine)
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._coroutine = coroutine
+        self._task = self._loop.create_task(self._run())
         self._patience = margin / 2
         self._on_leak = on_leak
         self._stopped_by: InvocationFault | None = None
-        self._ended: asyncio.Future[None] = self._loop.create_future()
         seconds = context.get_remaining_time_in_millis() / 1000 - margin
         self._timer = self._loop.call_later(seconds, self._deadline, seconds)
-        self._task.add_done_callback(self._finish)
 
     async def wait(self) -> Outcome:
         """The outcome, at the latest half the margin before the deadline or after `stop`."""
@@ -62,6 +67,7 @@ class Execution:
         try:
             return self._task.result()
         except asyncio.CancelledError as cancelled:
+            self._coroutine.close()  # if it never began
             return self._cancelled(cancelled)
 
     def stop(self, fault: InvocationFault) -> None:
@@ -70,13 +76,20 @@ class Execution:
             return
         self._stopped_by = fault
         self._timer.cancel()
-        self._timer = self._loop.call_later(self._patience, self._finish, self._task)
+        self._timer = self._loop.call_later(self._patience, self._finish)
+        self._task.add_done_callback(self._finish)  # a task that never began ends without `_run`
         self._task.cancel()
 
     def _deadline(self, seconds: float) -> None:
         self.stop(DeadlineExceeded(f"Task timed out after {max(seconds, 0):.2f} seconds"))
 
-    def _finish(self, _: asyncio.Task[Outcome]) -> None:
+    async def _run(self) -> Outcome:
+        try:
+            return await self._coroutine
+        finally:
+            self._finish()  # a done callback would take one more turn of the loop
+
+    def _finish(self, _: object = None) -> None:
         if not self._ended.done():
             self._ended.set_result(None)
 

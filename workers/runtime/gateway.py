@@ -44,11 +44,14 @@ class GatewayRequest:
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> GatewayRequest:
-        """From an event of either version. Raises ValueError if it is neither."""
-        if "httpMethod" in event:
-            return _of_version_1(event)
+        """From an event of either version. Raises ValueError if it is neither.
+
+        The context is asked first: some emulators put an `httpMethod` into version 2.0, too.
+        """
         if "http" in (event.get("requestContext") or {}):
             return _of_version_2(event)
+        if "httpMethod" in event:
+            return _of_version_1(event)
         raise ValueError("not an API Gateway proxy event: neither httpMethod nor requestContext.http")
 
     @property
@@ -80,13 +83,16 @@ class GatewayResponse:
     def answer(self, request: GatewayRequest) -> dict[str, Any]:
         """What the handler returns to API Gateway. The body of an answer to HEAD is left out."""
         text, is_base64 = _body_text(b"" if request.method == "HEAD" else self.body, self.headers)
-        answer = {"statusCode": self.status, "body": text, "isBase64Encoded": is_base64}
+        return self.head(request) | {"body": text, "isBase64Encoded": is_base64}
+
+    def head(self, request: GatewayRequest) -> dict[str, Any]:
+        """Status and headers alone, in the form of the request's version; also the prelude of a stream."""
         grouped = _grouped(self.headers)
         if request.version == "1.0":
-            return answer | {"multiValueHeaders": grouped}
+            return {"statusCode": self.status, "multiValueHeaders": grouped}
         cookies = grouped.pop("set-cookie", [])
         joined = {name: ", ".join(values) for name, values in grouped.items()}
-        return answer | {"headers": joined} | ({"cookies": cookies} if cookies else {})
+        return {"statusCode": self.status, "headers": joined} | ({"cookies": cookies} if cookies else {})
 
 
 def _of_version_1(event: Mapping[str, Any]) -> GatewayRequest:

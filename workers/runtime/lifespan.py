@@ -27,6 +27,7 @@ class LifespanHandler(ABC):
     """Base of handlers that live as long as the process; the runtime enters `lifespan` once."""
 
     is_async = True
+    is_generator = False
 
     @abstractmethod
     def __call__(self, event: Any, context: Context) -> Any:
@@ -49,6 +50,7 @@ class ResourceHandler(LifespanHandler, Generic[R]):
         self._open_resources = open_resources
         self._opened: list[R] = []
         self.is_async = inspect.iscoroutinefunction(handler)
+        self.is_generator = inspect.isasyncgenfunction(handler)
         self.__doc__ = handler.__doc__
         self.__name__ = getattr(handler, "__name__", type(handler).__name__)
         self.__module__ = handler.__module__

@@ -1,7 +1,8 @@
-"""Logs as Lambda's JSON lines on stdout ("Log formats": JSON).
+"""Logs as Lambda takes them ("Log formats": JSON and text), on stdout or framed on a descriptor of Lambda's.
 
-Keys: timestamp, level, message, logger; requestId and tenantId inside an invocation; errorType, errorMessage,
-stackTrace and location with an exception; and whatever was passed as `extra`.
+JSON keys: timestamp, level, message, logger; requestId and tenantId inside an invocation; errorType, errorMessage,
+stackTrace and location with an exception; and whatever was passed as `extra`. Text has level, time, request id and
+message, separated by tabs.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import struct
 import sys
+import time
 import traceback
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +21,9 @@ from typing import Any
 from workers.runtime.context import current_context
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+_FRAME = 0xA55A0000
+_JSON, _TEXT = 0b10, 0b11
+_LEVELS = {0: 0, logging.DEBUG: 8, logging.INFO: 12, logging.WARNING: 16, logging.ERROR: 20, logging.CRITICAL: 24}
 
 
 class JsonLines(logging.Formatter):
@@ -32,16 +39,52 @@ class JsonLines(logging.Formatter):
         }
         fields |= _invocation()
         fields |= _exception(record)
-        fields |= {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
+        fields |= _extra(record)
         return json.dumps(fields, default=str, ensure_ascii=False)
 
 
-def configure_logging(level: int) -> None:
-    """Write all log records to stdout, one line each, at once; also what the handler prints."""
+class TextLines(logging.Formatter):
+    """Formats a record as AWS's Python runtime does: one line, since Lambda parts log events at line feeds.
+
+    What comes after the first line of a message or traceback is joined with carriage returns.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        request_id = _invocation().get("requestId", "")
+        text = "\t".join([f"[{record.levelname}]", _timestamp(record.created), request_id, record.getMessage()])
+        details = _exception(record) | _extra(record)
+        if "errorType" in details:
+            trace = ["Traceback (most recent call last):\n", *details.get("stackTrace", ())]
+            text += f"\n[ERROR] {details['errorType']}: {details.get('errorMessage', '')}\n{''.join(trace)}"
+        return text.rstrip().replace("\n", "\r")
+
+
+class Frames(logging.Handler):
+    """Writes records to the descriptor in `_LAMBDA_TELEMETRY_LOG_FD`, so that Lambda knows where each begins and ends.
+
+    A frame as in AWS's client (awslambdaric 4.2): 4 bytes of type, which tell level and format, 4 of length, 8 of
+    microseconds since the epoch, then the text; big-endian.
+    """
+
+    def __init__(self, descriptor: int, *, text: bool) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._format = _TEXT if text else _JSON
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one frame."""
+        body = self.format(record).encode("utf-8", "backslashreplace")
+        kind = _FRAME | _LEVELS[min(50, max(0, record.levelno)) // 10 * 10] | self._format
+        os.write(self._descriptor, struct.pack("!IIQ", kind, len(body), time.time_ns() // 1000) + body)
+
+
+def configure_logging(level: int, *, text: bool = False, descriptor: int | None = None) -> None:
+    """Write all log records, one line each, at once, to stdout or framed to `descriptor`; stdout is for prints, too."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonLines())
+    handler = logging.StreamHandler(sys.stdout) if descriptor is None else Frames(descriptor, text=text)
+    handler.setFormatter(TextLines() if text else JsonLines())
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(level)
@@ -49,6 +92,10 @@ def configure_logging(level: int) -> None:
 
 def _timestamp(created: float) -> str:
     return datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    return {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
 
 
 def _invocation() -> dict[str, str]:

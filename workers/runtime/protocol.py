@@ -6,11 +6,12 @@ and wants back, so that the late answer of a timed-out attempt is not taken for 
 
 from __future__ import annotations
 
+import base64
 import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Protocol, Self
 
 from workers.runtime.errors import MalformedResponse
 from workers.runtime.http1 import Response
@@ -19,6 +20,12 @@ API_VERSION = "2018-06-01"
 USER_AGENT = f"shoebox-lambda-runtime/{platform.python_version()}"
 MAX_CAUSE_BYTES = 1024 * 1024
 """AWS's clients leave out a longer X-Ray cause."""
+
+MODE = "Lambda-Runtime-Function-Response-Mode"
+ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
+ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
+"""Base64; only in the trailers of a stream."""
+LAST_CHUNK = b"0\r\n\r\n"
 
 _UNSAFE = re.compile(r"[^\t\x20-\x7e]")
 
@@ -49,8 +56,7 @@ class Endpoint:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(NamedTuple):
     """What `next` answered. Empty headers, which AWS's LMI sends for what it does not know, count as missing."""
 
     request_id: str
@@ -89,6 +95,18 @@ class Invocation:
         )
 
 
+class Identified(Protocol):
+    """What names an invocation in a post."""
+
+    @property
+    def request_id(self) -> str:
+        """AWS's request id."""
+
+    @property
+    def invocation_id(self) -> str | None:
+        """The nonce of this attempt, if there is one."""
+
+
 class Messages:
     """Requests to one endpoint, as bytes ready to send."""
 
@@ -105,13 +123,24 @@ class Messages:
             body,
         )
 
-    def error(self, invocation: Invocation, body: bytes, error_type: str, cause: str) -> bytes:
+    def streaming_response(self, invocation: Invocation, content_type: str) -> bytes:
+        """The head of an answer that follows in chunks."""
+        headers = {
+            "Content-Type": content_type,
+            MODE: "streaming",
+            "Transfer-Encoding": "chunked",
+            "Trailer": f"{ERROR_TYPE}, {ERROR_BODY}",
+            "Lambda-Runtime-Invocation-Id": invocation.invocation_id,
+        }
+        return self._head(f"/invocation/{invocation.request_id}/response", headers)
+
+    def error(self, invocation: Identified, body: bytes, error_type: str, cause: str) -> bytes:
         """The handler's failure; `cause` is the X-Ray cause as JSON. Both must be ASCII without line ends."""
         return self._post(
             f"/invocation/{invocation.request_id}/error",
             {
                 "Content-Type": "application/json",
-                "Lambda-Runtime-Function-Error-Type": error_type,
+                ERROR_TYPE: error_type,
                 "Lambda-Runtime-Function-XRay-Error-Cause": cause if len(cause) < MAX_CAUSE_BYTES else None,
                 "Lambda-Runtime-Invocation-Id": invocation.invocation_id,
             },
@@ -120,10 +149,23 @@ class Messages:
 
     def init_error(self, body: bytes, error_type: str) -> bytes:
         """The function cannot start."""
-        headers = {"Content-Type": "application/json", "Lambda-Runtime-Function-Error-Type": error_type}
+        headers = {"Content-Type": "application/json", ERROR_TYPE: error_type}
         return self._post("/init/error", headers, body)
 
     def _post(self, path: str, headers: Mapping[str, str | None], body: bytes) -> bytes:
+        return self._head(path, {**headers, "Content-Length": str(len(body))}) + body
+
+    def _head(self, path: str, headers: Mapping[str, str | None]) -> bytes:
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items() if value])
-        head = f"POST {self._base}{path}{self._common}{lines}Content-Length: {len(body)}\r\n\r\n"
-        return head.encode("latin-1") + body
+        return f"POST {self._base}{path}{self._common}{lines}\r\n".encode("latin-1")
+
+
+def chunk(part: bytes) -> bytes:
+    """A part, which must not be empty, as a chunk (RFC 9112, 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(part), part)
+
+
+def error_trailers(error_type: str, body: bytes) -> bytes:
+    """The end of a stream that fails: the last chunk, and trailers that say why."""
+    encoded = base64.b64encode(body).decode("ascii")
+    return f"0\r\n{ERROR_TYPE}: {error_type}\r\n{ERROR_BODY}: {encoded}\r\n\r\n".encode("latin-1")

@@ -1,12 +1,14 @@
 """A process's life: load the handler, open its resources, run the slots, drain, close, exit.
 
 Exit codes: 0 drained; 1 the function could not start (init/error was posted), or the Runtime API went away, or
-resources failed to close; a handler that exits gives its own code, and 1 for 0.
+resources failed to close; a handler that exits gives its own code, and 1 for 0. With several processes the supervisor
+exits: 0 drained, 1 no process could start, or one did not drain.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -21,9 +23,9 @@ from workers.runtime.failure import Failure
 from workers.runtime.lifespan import LifespanHandler
 from workers.runtime.loader import Handler, load_handler
 from workers.runtime.logs import configure_logging
-from workers.runtime.protocol import Endpoint
 from workers.runtime.settings import Settings, read_settings
 from workers.runtime.slots import Slots
+from workers.runtime.supervisor import Supervisor
 
 CLOSING_S = 2.0
 """Seconds that posting, closing resources and ending threads may take after the drain."""
@@ -38,13 +40,17 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"workers.runtime: {error}\n")
         return 1
-    configure_logging(settings.log_level)
+    if settings.seat is not None:
+        settings.seat.take(settings.log_socket)
+    configure_logging(settings.log_level, text=settings.text_logs, descriptor=settings.log_descriptor)
+    if settings.processes > 1:
+        return asyncio.run(_supervise(settings))
     with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as runner:
         try:
             # Before the loop runs: a module may call asyncio.run while it is imported.
             handler = load_handler(settings.handler, settings.task_root)
         except BaseException as error:  # noqa: BLE001  # whatever a module raises, Lambda is to know
-            return runner.run(report_init_failure(settings.slots.endpoint, error))
+            return runner.run(report_init_failure(settings, error))
         try:
             return runner.run(serve(settings, handler))
         except (SystemExit, KeyboardInterrupt) as error:  # from a task that a handler started
@@ -76,25 +82,43 @@ async def serve(settings: Settings, handler: Handler) -> int:
         except BaseException as error:  # noqa: BLE001  # whatever the resources raise, Lambda is to know
             if drain.requested:
                 return drain.exit_code
-            return await report_init_failure(settings.slots.endpoint, error)
+            return await report_init_failure(settings, error)
         async with _closing(lifespan, drain):
+            gc.freeze()  # what is loaded by now stays; going through it again and again cost a seventh of the CPU
             await _run_slots(settings, handler, drain)
     return drain.exit_code
 
 
 async def _run_slots(settings: Settings, handler: Handler, drain: Drain) -> None:
-    slots = Slots(settings.slots, settings.function, caller_for(handler), drain)
+    slots = _slots(settings, handler, drain)
     with drain.calling(lambda: end_process_after(settings.slots.drain + CLOSING_S, drain)):
         await slots.run()
     end_process_after(CLOSING_S, drain)
     _log.info("drained", extra=asdict(slots.statistics))
 
 
-async def report_init_failure(endpoint: Endpoint, error: BaseException) -> int:
-    """Post init/error; return the exit code."""
+def _slots(settings: Settings, handler: Handler, drain: Drain) -> Slots:
+    callers, seat = caller_for(handler), settings.seat
+    if seat is None:
+        return Slots(settings.slots, settings.function, callers, drain)
+    table = seat.table()
+    return Slots(settings.slots, settings.function, callers, drain, rows=table.row, on_polling=seat.polls)
+
+
+async def _supervise(settings: Settings) -> int:
+    slots = settings.slots
+    supervisor = Supervisor(slots.endpoint, slots=slots.slots, processes=settings.processes, drain=slots.drain)
+    return await supervisor.run()
+
+
+async def report_init_failure(settings: Settings, error: BaseException) -> int:
+    """Post init/error, or tell the supervisor, who knows whether others can start; return the exit code."""
     failure = Failure.of(error)
+    if settings.seat is not None:
+        settings.seat.cannot_start(failure)
+        return failure.exit_code or 1
     _log.critical("the function cannot start", extra=failure.fields())
-    client = RuntimeClient(endpoint)
+    client = RuntimeClient(settings.slots.endpoint)
     await client.fail_init(failure)
     client.close()
     return failure.exit_code or 1

@@ -6,14 +6,22 @@
 | `_HANDLER`, or the first argument | `package.module.attribute`; needed |
 | `LAMBDA_TASK_ROOT` | where the function's code lies; searched first for modules |
 | `AWS_LAMBDA_MAX_CONCURRENCY` | slots, 1 to 1600 (Lambda's own range); 1 |
+| `RUNTIME_PROCESSES` | processes that share the slots, 1 to 64, at most one a slot; auto (below) |
 | `AWS_LAMBDA_FUNCTION_NAME`, `_VERSION`, `_MEMORY_SIZE` (MB) | the function, for the context |
 | `AWS_LAMBDA_FUNCTION_TIMEOUT` | seconds, which only emulators tell; counts where an invocation has no deadline |
 | `AWS_LAMBDA_LOG_GROUP_NAME`, `AWS_LAMBDA_LOG_STREAM_NAME` | for the context |
 | `AWS_LAMBDA_LOG_LEVEL` | TRACE, DEBUG, INFO, WARN, ERROR or FATAL; INFO |
+| `AWS_LAMBDA_LOG_FORMAT` | JSON or Text; JSON, as Lambda Managed Instances demand |
+| `_LAMBDA_TELEMETRY_LOG_FD` | Lambda's: a descriptor that takes framed log records |
+| `_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET` | Lambda's: where further processes connect their stdout and stderr |
 | `RUNTIME_DEADLINE_MARGIN_MS` | a handler is cancelled so long before its deadline, 0 to 60000; 200 |
 | `RUNTIME_DRAIN_S` | running invocations may go on so long after SIGTERM, 0 to 900; 10 |
 | `RUNTIME_RECONNECT_S` | the Runtime API may be out of reach so long, 0 to 900; 30 |
 | `RUNTIME_LOOP` | auto (uvloop where installed), asyncio or uvloop; auto |
+
+`RUNTIME_PROCESSES=auto` is one process, but on Lambda Managed Instances (`AWS_LAMBDA_INITIALIZATION_TYPE`) one for each
+vCPU. Lambda tells no function its vCPUs; they are the CPUs that the process may use, and not more than one for every
+2 GB of memory, the least that Lambda gives with a vCPU.
 """
 
 from __future__ import annotations
@@ -25,9 +33,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from workers.runtime.context import FunctionDescription
+from workers.runtime.context import TRACE_VARIABLE, FunctionDescription
 from workers.runtime.errors import SettingsError
 from workers.runtime.protocol import Endpoint
+from workers.runtime.seat import VARIABLE as SEAT_VARIABLE
+from workers.runtime.seat import Seat
 from workers.runtime.slots import SlotsSettings
 
 LOG_LEVELS = {
@@ -39,8 +49,11 @@ LOG_LEVELS = {
     "ERROR": logging.ERROR,
     "FATAL": logging.CRITICAL,
 }
+LOG_FORMATS = ("JSON", "Text")
 LOOPS = ("auto", "asyncio", "uvloop")
-TRACE_VARIABLE = "_X_AMZN_TRACE_ID"
+MANAGED_INSTANCES = "lambda-managed-instances"
+LEAST_MB_A_VCPU = 2048
+"""AWS Lambda, "Lambda Managed Instances": 2, 4 or 8 GB for each vCPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +65,32 @@ class Settings:
     function: FunctionDescription
     task_root: str | None = None
     log_level: int = logging.INFO
+    text_logs: bool = False
+    log_descriptor: int | None = None
+    log_socket: str = ""
     loop: str = "auto"
+    processes: int = 1
+    seat: Seat | None = None
+    """This process's place, if it is one of several."""
 
     @classmethod
     def of(cls, environ: Mapping[str, str], arguments: Sequence[str] = ()) -> Self:
         """From variables and command line. Raises SettingsError, which names every problem."""
         read = _Reader(environ)
         handler = arguments[0] if arguments else read.text("_HANDLER", needed="package.module.attribute")
+        seat = Seat.parse(text) if (text := read.text(SEAT_VARIABLE)) else None
+        slots, function = _slots(read, seat), _function(read)
         settings = cls(
             handler=handler,
-            slots=_slots(read),
-            function=_function(read),
+            slots=slots,
+            function=function,
+            processes=1 if seat else _processes(read, slots.slots, function.memory_mb),
+            seat=seat,
             task_root=read.text("LAMBDA_TASK_ROOT") or None,
             log_level=LOG_LEVELS[read.choice("AWS_LAMBDA_LOG_LEVEL", LOG_LEVELS, "INFO")],
+            text_logs=read.choice("AWS_LAMBDA_LOG_FORMAT", LOG_FORMATS, "JSON") == "Text",
+            log_descriptor=read.descriptor("_LAMBDA_TELEMETRY_LOG_FD"),
+            log_socket=read.text("_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"),
             loop=read.choice("RUNTIME_LOOP", LOOPS, "auto"),
         )
         if read.problems:
@@ -73,19 +99,37 @@ class Settings:
 
 
 def read_settings() -> Settings:
-    """This process's settings; takes the trace id out of its environment (see workers.runtime.context)."""
-    os.environ.pop(TRACE_VARIABLE, None)
-    return Settings.of(os.environ, sys.argv[1:])
+    """This process's settings; takes out of its environment what the handler should not see or hand on."""
+    settings = Settings.of(os.environ, sys.argv[1:])
+    for name in (TRACE_VARIABLE, SEAT_VARIABLE, "_LAMBDA_TELEMETRY_LOG_FD"):
+        os.environ.pop(name, None)
+    return settings
 
 
-def _slots(read: _Reader) -> SlotsSettings:
+def _slots(read: _Reader, seat: Seat | None) -> SlotsSettings:
+    endpoint = read.endpoint("AWS_LAMBDA_RUNTIME_API")
+    slots = int(read.number("AWS_LAMBDA_MAX_CONCURRENCY", 1, 1, 1600))
     return SlotsSettings(
-        endpoint=read.endpoint("AWS_LAMBDA_RUNTIME_API"),
-        slots=int(read.number("AWS_LAMBDA_MAX_CONCURRENCY", 1, 1, 1600)),
+        endpoint=endpoint,
+        slots=seat.slots if seat else slots,
+        trace_in_environment=slots == 1,
         margin=read.number("RUNTIME_DEADLINE_MARGIN_MS", 200, 0, 60_000) / 1000,
         drain=read.number("RUNTIME_DRAIN_S", 10, 0, 900),
         reconnect=read.number("RUNTIME_RECONNECT_S", 30, 0, 900),
     )
+
+
+def _processes(read: _Reader, slots: int, memory_mb: int) -> int:
+    if read.text("RUNTIME_PROCESSES").lower() not in ("", "auto"):
+        return min(slots, int(read.number("RUNTIME_PROCESSES", 1, 1, 64)))
+    if read.text("AWS_LAMBDA_INITIALIZATION_TYPE") != MANAGED_INSTANCES:
+        return 1
+    return max(1, min(slots, usable_cpus(), memory_mb // LEAST_MB_A_VCPU))
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _function(read: _Reader) -> FunctionDescription:
@@ -120,6 +164,10 @@ class _Reader:
             return int(text)
         self.problems.append(f"{name}: {text!r}; expected a whole number from {low} to {high}")
         return default
+
+    def descriptor(self, name: str) -> int | None:
+        number = int(self.number(name, -1, 0, 2**20))
+        return None if number < 0 else number
 
     def choice(self, name: str, choices: Mapping[str, object] | Sequence[str], default: str) -> str:
         text = self.text(name) or default

@@ -10,18 +10,22 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from workers.runtime.backoff import Backoff
 from workers.runtime.callers import Caller
 from workers.runtime.client import RuntimeClient
-from workers.runtime.context import Context, FunctionDescription, current_context
+from workers.runtime.context import Context, FunctionDescription, current_context, export_trace
 from workers.runtime.drain import Drain
 from workers.runtime.errors import InvocationFault, PollAbandoned, RuntimeApiError, ShutDown
-from workers.runtime.execution import Answer, Execution, Outcome
+from workers.runtime.execution import Answer, Execution, Outcome, Streamed
 from workers.runtime.failure import Failure
 from workers.runtime.marshal import marshal, unmarshal
 from workers.runtime.protocol import Endpoint, Invocation
+from workers.runtime.response_stream import ResponseStream
+from workers.runtime.running import NoRow, Row
+from workers.runtime.streaming import StreamingResponse
 from workers.runtime.transport import RECEIVE_BUFFER_BYTES
 
 _log = logging.getLogger("runtime")
@@ -52,10 +56,15 @@ class SlotsSettings:
     """How long running invocations may go on when the environment ends."""
     reconnect: float = 30.0
     """How long the Runtime API may be out of reach."""
+    trace_in_environment: bool = False
+    """Whether the trace also goes into `os.environ`, as on Lambda: only if no other invocation shares the process."""
 
 
 class Slots:
-    """Runs a function's slots until `drain` is requested."""
+    """Runs a function's slots until `drain` is requested.
+
+    `rows` gives each slot a place to note what it runs; `on_polling` is called when the first slot has polled.
+    """
 
     def __init__(
         self,
@@ -63,9 +72,13 @@ class Slots:
         function: FunctionDescription,
         new_caller: Callable[[], Caller],
         drain: Drain,
+        *,
+        rows: Callable[[int], Row] = lambda _: NoRow(),
+        on_polling: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._drain = drain
+        self._on_polling = on_polling
         self._leaks: set[asyncio.Task[Outcome]] = set()
         buffer = bytearray(RECEIVE_BUFFER_BYTES)
         self._slots = [
@@ -77,8 +90,10 @@ class Slots:
                 margin=settings.margin,
                 backoff=Backoff(settings.reconnect),
                 on_leak=self._leaked,
+                row=rows(number),
+                trace_in_environment=settings.trace_in_environment,
             )
-            for _ in range(settings.slots)
+            for number in range(settings.slots)
         ]
 
     @property
@@ -98,6 +113,7 @@ class Slots:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(first.run())]
             await first.polling.wait()
+            self._on_polling()
             tasks += [group.create_task(slot.run()) for slot in rest]
             await self._drain.wait()
             for slot in self._slots:
@@ -139,6 +155,8 @@ class Slot:
         margin: float,
         backoff: Backoff,
         on_leak: Callable[[asyncio.Task[Outcome]], None],
+        row: Row,
+        trace_in_environment: bool = False,
     ) -> None:
         self.polling = asyncio.Event()
         """Set with the first `next`, or when there will be none."""
@@ -151,6 +169,8 @@ class Slot:
         self._margin = margin
         self._backoff = backoff
         self._on_leak = on_leak
+        self._row = row
+        self._trace_in_environment = trace_in_environment
         self._execution: Execution | None = None
 
     @property
@@ -162,7 +182,9 @@ class Slot:
         """Poll and handle until the drain."""
         try:
             while (invocation := await self._poll()) is not None:
+                self._row.begin(invocation)
                 await self._handle(invocation)
+                self._row.end()
         finally:
             self.polling.set()
             self._client.close()
@@ -208,14 +230,17 @@ class Slot:
         except InvocationFault as fault:
             await self._fail(invocation, Failure.of(fault))
             return
+        if self._trace_in_environment:
+            export_trace(context.trace_id)
         token = current_context.set(context)
         try:
-            await self._post(invocation, await self._execute(invocation, context))
+            stream = self._client.stream(invocation)
+            await self._post(invocation, await self._execute(invocation, context, stream), stream)
         finally:
             current_context.reset(token)
 
-    async def _execute(self, invocation: Invocation, context: Context) -> Outcome:
-        call = call_handler(self._caller, invocation, context)
+    async def _execute(self, invocation: Invocation, context: Context, stream: ResponseStream) -> Outcome:
+        call = call_handler(self._caller, invocation, context, stream)
         self._execution = Execution(call, context, margin=self._margin, on_leak=self._leaked)
         try:
             return await self._execution.wait()
@@ -226,27 +251,47 @@ class Slot:
         self._caller.replace()
         self._on_leak(task)
 
-    async def _post(self, invocation: Invocation, outcome: Outcome) -> None:
+    async def _post(self, invocation: Invocation, outcome: Outcome, stream: ResponseStream) -> None:
         if isinstance(outcome, Failure):
-            await self._fail(invocation, outcome)
+            await self._fail(invocation, outcome, stream)
             return
         self.answered += 1
-        await self._client.respond(invocation, outcome.body, outcome.content_type)
+        if isinstance(outcome, Answer):
+            await self._client.respond(invocation, outcome.body, outcome.content_type)
+        else:
+            await self._client.end_stream(stream)
 
-    async def _fail(self, invocation: Invocation, failure: Failure) -> None:
+    async def _fail(self, invocation: Invocation, failure: Failure, stream: ResponseStream | None = None) -> None:
         self.failed += 1
         _log.error("invocation failed", extra=failure.fields() | {"requestId": invocation.request_id})
-        await self._client.fail(invocation, failure)
+        if stream is not None and stream.begun:
+            await self._client.end_stream(stream, failure)
+        else:
+            if stream is not None:
+                stream.abandon()
+            await self._client.fail(invocation, failure)
         if failure.exit_code is not None:
             self._drain.request(exit_code=failure.exit_code)
 
 
-async def call_handler(caller: Caller, invocation: Invocation, context: Context) -> Outcome:
+async def call_handler(caller: Caller, invocation: Invocation, context: Context, stream: ResponseStream) -> Outcome:
     """Event in, outcome out: the one place where whatever a handler raises becomes a Failure."""
     try:
-        event = unmarshal(invocation.body, invocation.content_type)
-        return Answer(*marshal(await caller(event, context)))
+        answer = await caller(unmarshal(invocation.body, invocation.content_type), context)
+        if (streaming := StreamingResponse.of(answer)) is None:
+            return Answer(*marshal(answer))
+        stream.open(streaming.wire_type)
+        await send_parts(streaming, stream)
+        return Streamed()
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001  # nothing that a handler raises may end the slot
         return Failure.of(error)
+
+
+async def send_parts(response: StreamingResponse, stream: ResponseStream) -> None:
+    """Send the body as it is made, until its end or until nobody takes more of it."""
+    async with aclosing(response.parts()) as parts:
+        async for part in parts:
+            if not await stream.send(part):
+                return

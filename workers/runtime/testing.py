@@ -6,21 +6,24 @@
 
 It keeps the rules of AWS's interface emulator: runtimes wait in a queue, the oldest takes the next invocation;
 `next` is answered in chunks; 400 for an unknown or answered request id, 403 for an init error after the first `next`,
-410 after a time-out, 413 above 6 MiB. AWS's own Python client passes the same contract tests against it as ours.
+410 after a time-out, 413 above 6 MiB. An answer may come in parts, which a test can follow one by one. AWS's own
+Python client passes the same contract tests against it as ours.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024 + 100
+MAX_STREAM_BYTES = 200 * 1024 * 1024
 API = "/2018-06-01/runtime"
 
 _REASONS = {
@@ -42,6 +45,9 @@ class ReceivedRequest:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    parts: tuple[bytes, ...] = ()
+    """The chunks of a body that came in chunks."""
+    trailers: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> Any:
         """The body as JSON."""
@@ -59,6 +65,18 @@ class Posted:
         """The body as JSON."""
         return self.request.json()
 
+    @property
+    def failure(self) -> Any:
+        """Of a streamed answer that failed half-way: its error's body, else None."""
+        encoded = self.request.trailers.get("lambda-runtime-function-error-body")
+        return json.loads(base64.b64decode(encoded)) if encoded else None
+
+
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
 
 @dataclass(slots=True)
 class PendingInvocation:
@@ -70,6 +88,10 @@ class PendingInvocation:
     posted: asyncio.Future[Posted] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     taken: asyncio.Event = field(default_factory=asyncio.Event)
     """A runtime got it."""
+    parts: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
+    """The parts of a streamed answer, as they come in."""
+    reading: asyncio.Event = field(default_factory=_set_event)
+    """Clear it to have the Runtime API read no further than the next part of the answer."""
     timed_out: bool = False
     """Set it to have a later post answered with 410."""
 
@@ -184,14 +206,32 @@ class FakeRuntimeApi:
         assert task is not None
         self._connections[task] = writer
         try:
-            while (request := await _read_request(reader)) is not None:
+            while (head := await _read_head(reader)) is not None:
+                request = await self._read_body(head, reader)
                 self.requests.append(request)
                 await self._answer(request, reader, writer)
-        except (ConnectionError, asyncio.CancelledError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the runtime went away, or `stop` was called
         finally:
             del self._connections[task]
             writer.close()
+
+    async def _read_body(self, head: ReceivedRequest, reader: asyncio.StreamReader) -> ReceivedRequest:
+        if head.headers.get("transfer-encoding") != "chunked":
+            return replace(head, body=await reader.readexactly(int(head.headers.get("content-length", "0"))))
+        invocation = self._running.get(head.path.split("/")[-2])
+        parts: list[bytes] = []
+        while True:
+            if invocation is not None:
+                await invocation.reading.wait()
+            part = await _read_chunk(reader)
+            if not part:
+                break
+            parts.append(part)
+            if invocation is not None:
+                invocation.parts.put_nowait(part)
+        trailers = await _read_trailers(reader)
+        return replace(head, body=b"".join(parts), parts=tuple(parts), trailers=trailers)
 
     async def _answer(
         self, request: ReceivedRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -258,7 +298,8 @@ class FakeRuntimeApi:
             return 400, _error("InvalidRequestID")
         if invocation.timed_out:
             return 410, _error("TimedOut")
-        too_large = len(request.body) > MAX_PAYLOAD_BYTES
+        streamed = request.headers.get("lambda-runtime-function-response-mode") == "streaming"
+        too_large = len(request.body) > (MAX_STREAM_BYTES if streamed else MAX_PAYLOAD_BYTES)
         invocation.posted.set_result(Posted("error" if too_large else kind, request))
         return (413, _error("RequestEntityTooLarge")) if too_large else (202, b'{"status":"OK"}\n')
 
@@ -291,13 +332,27 @@ def _error(error_type: str) -> bytes:
     return json.dumps({"errorType": error_type, "errorMessage": error_type}).encode()
 
 
-async def _read_request(reader: asyncio.StreamReader) -> ReceivedRequest | None:
+async def _read_head(reader: asyncio.StreamReader) -> ReceivedRequest | None:
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
         return None
     first, *lines = head[:-4].decode("latin-1").split("\r\n")
     method, path, _ = first.split(" ")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return ReceivedRequest(method, path, headers, body)
+    return ReceivedRequest(method, path, _headers(lines), b"")
+
+
+def _headers(lines: Iterable[str]) -> dict[str, str]:
+    return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+async def _read_chunk(reader: asyncio.StreamReader) -> bytes:
+    size = int(await reader.readuntil(b"\r\n"), 16)
+    return (await reader.readexactly(size + 2))[:-2] if size else b""
+
+
+async def _read_trailers(reader: asyncio.StreamReader) -> dict[str, str]:
+    lines: list[str] = []
+    while line := (await reader.readuntil(b"\r\n"))[:-2]:
+        lines.append(line.decode("latin-1"))
+    return _headers(lines)

@@ -56,6 +56,11 @@ class Connection:
         finally:
             wire.polling = False
 
+    async def upload(self, head: bytes) -> Upload:
+        """Begin a request whose body follows in parts; it has the connection for itself. Raises ConnectionLost."""
+        await self.open()
+        return Upload(self._opened, head)
+
     def abandon(self) -> None:
         """End a poll that waits, and refuse later ones; a response already received still counts."""
         self._abandoned = True
@@ -84,11 +89,51 @@ class Connection:
         return wire
 
 
+class Upload:
+    """A request under way, its body sent in parts.
+
+    An answer before the end means that the server takes no more, unless it is a good one: some servers say 200 at
+    once and read on.
+    """
+
+    def __init__(self, wire: _Wire, head: bytes) -> None:
+        self._wire = wire
+        self._finished = False
+        wire.uploading = True
+        self._response = wire.send(head)
+
+    async def write(self, data: bytes) -> bool:
+        """Send `data` when what was sent before has left; False: the server takes no more, or it is finished."""
+        await self._wire.writable()
+        if self._finished or self._refused:
+            return False
+        self._wire.write(data)
+        return True
+
+    async def finish(self, data: bytes) -> Response:
+        """Send the last of it, and wait for the answer. Raises ConnectionLost, MalformedResponse."""
+        self._finished = True
+        if not self._refused:
+            self._wire.write(data)
+        try:
+            return await self._response
+        finally:
+            self._wire.close()
+
+    @property
+    def _refused(self) -> bool:
+        answer = self._response
+        return answer.done() and (answer.exception() is not None or answer.result().status >= 300)
+
+
 class _Wire(asyncio.BufferedProtocol):
     """What lasts as long as one TCP connection."""
 
     def __init__(self, buffer: memoryview) -> None:
         self.polling = False
+        self.uploading = False
+        """The end of the request is still to be sent, also after the answer."""
+        self._resumed: asyncio.Future[None] | None = None
         self._buffer = buffer
         self._parser = ResponseParser()
         self._transport: asyncio.Transport | None = None
@@ -99,18 +144,38 @@ class _Wire(asyncio.BufferedProtocol):
         return self._transport is not None and not self._transport.is_closing()
 
     async def exchange(self, data: bytes) -> Response:
-        assert self._transport is not None
-        assert self._waiter is None, "one request at a time"
-        self._waiter = asyncio.get_running_loop().create_future()
-        self._transport.write(data)
+        waiter = self.send(data)
         try:
-            return await self._waiter
+            return await waiter
         finally:
-            if self._waiter.cancelled():  # its response would be taken for the next request's
+            if waiter.cancelled():  # its response would be taken for the next request's
                 self.close()
             self._waiter = None
 
+    def send(self, data: bytes) -> asyncio.Future[Response]:
+        assert self._waiter is None, "one request at a time"
+        self._waiter = asyncio.get_running_loop().create_future()
+        self.write(data)
+        return self._waiter
+
+    def write(self, data: bytes) -> None:
+        assert self._transport is not None
+        self._transport.write(data)
+
+    async def writable(self) -> None:
+        if self._resumed is not None:
+            await asyncio.shield(self._resumed)
+
+    def pause_writing(self) -> None:
+        self._resumed = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self._resumed is not None:
+            self._resumed.set_result(None)
+            self._resumed = None
+
     def fail(self, error: Exception) -> None:
+        self.resume_writing()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
         self.close()
@@ -146,7 +211,7 @@ class _Wire(asyncio.BufferedProtocol):
             self.fail(MalformedResponse("a response that nothing asked for"))
             return
         self._waiter.set_result(response)
-        if not response.keep_alive:
+        if not response.keep_alive and not self.uploading:
             self.close()
 
 

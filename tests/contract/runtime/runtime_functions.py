@@ -4,6 +4,7 @@
 import asyncio
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Any
 from workers.runtime.asgi import Receive, Scope, Send, asgi_handler
 from workers.runtime.context import Context
 from workers.runtime.lifespan import with_lifespan
+from workers.runtime.streaming import StreamingResponse
 
 
 def echo(event: Any, context: Context) -> Any:
@@ -171,3 +173,36 @@ async def web_app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 web = asgi_handler(web_app)
+
+
+async def where(event: Any, context: Context) -> Any:
+    """The process; or its end, or a wait in it."""
+    if event == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if event == "exit":
+        sys.exit(3)
+    if event == "wait":
+        print(f"waiting in {os.getpid()}", flush=True)
+        await asyncio.sleep(60)
+    return {"pid": os.getpid(), "parent": os.getppid(), "slots": os.environ["AWS_LAMBDA_MAX_CONCURRENCY"]}
+
+
+async def busy(event: Any, context: Context) -> Any:
+    """The process, after work that keeps its loop."""
+    until = time.perf_counter() + event
+    while time.perf_counter() < until:
+        pass
+    return os.getpid()
+
+
+async def stream_page(event: Any, context: Context) -> StreamingResponse:
+    """An HTTP response in parts."""
+
+    async def body() -> AsyncIterator[str]:
+        yield "<p>"
+        yield "hi"
+
+    return StreamingResponse.http(body(), 201, {"Content-Type": "text/html"}, ["a=1"])
+
+
+streaming_web = asgi_handler(web_app, streaming=True)

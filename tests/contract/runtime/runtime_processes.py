@@ -33,6 +33,11 @@ class RuntimeProcess:
         self._process = process
         self.lines: list[str] = []
 
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
     async def line(self, text: str) -> str:
         """The next line that contains `text`. Raises EOFError if the process ends without it."""
         assert self._process.stdout is not None

@@ -142,16 +142,16 @@ async def test_a_runtime_api_that_falls_silent_does_not_hold_the_process() -> No
     assert "ending by force" in "".join(process.lines)
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-async def test_logs_and_loop(api: FakeRuntimeApi, loop: str) -> None:
-    """Lines carry the request id; the trace is in the context and never in the environment."""
+@pytest.mark.parametrize(("loop", "slots"), [("asyncio", "2"), ("uvloop", "2"), ("uvloop", "1")])
+async def test_logs_and_loop(api: FakeRuntimeApi, loop: str, slots: str) -> None:
+    """Lines carry the request id; the trace is in the context, and in the environment of a lone slot only."""
     trace = {"Lambda-Runtime-Trace-Id": "Root=1-new", "Lambda-Runtime-Aws-Tenant-Id": "blue"}
-    variables = {"RUNTIME_LOOP": loop, "_X_AMZN_TRACE_ID": "Root=1-old"}
+    variables = {"RUNTIME_LOOP": loop, "_X_AMZN_TRACE_ID": "Root=1-old", "AWS_LAMBDA_MAX_CONCURRENCY": slots}
     async with runtime_process(api, "runtime_functions.log", variables=variables) as process:
         answer = (await api.invoke(request_id="r-1", headers=trace)).json()
         logged = await process.logged("hello")
         assert await process.line("printed") == "printed"
-    assert (answer["trace"], answer["environment"]) == ("Root=1-new", None)
+    assert (answer["trace"], answer["environment"]) == ("Root=1-new", "Root=1-new" if slots == "1" else None)
     assert answer["loop"].partition(".")[0] == loop
     expected = {"level": "INFO", "logger": "app", "requestId": "r-1", "tenantId": "blue", "photo": 7}
     assert expected.items() <= logged.items()

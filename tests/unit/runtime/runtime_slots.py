@@ -32,9 +32,14 @@ class Running:
 
 def start_slots(api: FakeRuntimeApi, handler: Callable[[Any, Any], Any], slots: int = 1, **settings: Any) -> Running:
     """Start `slots` slots of a handler; close the result with `stop`."""
+    return start_slots_at(api.address, handler, slots, **settings)
+
+
+def start_slots_at(address: str, handler: Callable[[Any, Any], Any], slots: int = 1, **settings: Any) -> Running:
+    """The same, for any server."""
     drain = Drain()
     settings = {"margin": 0.1, "drain": 5.0, "reconnect": 5.0, **settings}
-    configured = SlotsSettings(Endpoint.parse(api.address), slots, **settings)
+    configured = SlotsSettings(Endpoint.parse(address), slots, **settings)
     running = Slots(configured, FunctionDescription("f"), caller_for(handler), drain)
     return Running(running, drain, asyncio.create_task(running.run()))
 

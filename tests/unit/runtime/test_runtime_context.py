@@ -48,16 +48,16 @@ def test_fields() -> None:
 @pytest.mark.parametrize("sent", [0, 600_000, NOW_MS - 25 * 3600 * 1000])
 def test_impossible_deadlines_give_way_to_the_timeout(sent: int) -> None:
     """Some emulators send milliseconds from now; that must not kill the invocation."""
-    context = FUNCTION.context(replace(INVOCATION, deadline_ms=sent), clock=lambda: NOW)
+    context = FUNCTION.context(INVOCATION._replace(deadline_ms=sent), clock=lambda: NOW)
     assert context.deadline_ms == NOW_MS + 60_000
-    unknown = replace(FUNCTION, timeout_s=None).context(replace(INVOCATION, deadline_ms=sent), clock=lambda: NOW)
+    unknown = replace(FUNCTION, timeout_s=None).context(INVOCATION._replace(deadline_ms=sent), clock=lambda: NOW)
     assert unknown.deadline_ms == NOW_MS + 900_000
 
 
 @pytest.mark.parametrize("sent", [NOW_MS - 1000, NOW_MS - 3600 * 1000, NOW_MS + 900_000])
 def test_possible_deadlines_are_believed(sent: int) -> None:
     """A deadline that has just passed has passed."""
-    assert FUNCTION.context(replace(INVOCATION, deadline_ms=sent), clock=lambda: NOW).deadline_ms == sent
+    assert FUNCTION.context(INVOCATION._replace(deadline_ms=sent), clock=lambda: NOW).deadline_ms == sent
 
 
 def test_remaining_time() -> None:
@@ -69,8 +69,7 @@ def test_remaining_time() -> None:
 
 def test_client_context_and_identity() -> None:
     """What a mobile SDK sends arrives in AWS's objects."""
-    invocation = replace(
-        INVOCATION,
+    invocation = INVOCATION._replace(
         client_context='{"custom":{"a":1},"env":{"b":"2"},"client":{"installation_id":"i","app_title":"t"}}',
         cognito_identity='{"cognitoIdentityId":"id","cognitoIdentityPoolId":"pool"}',
     )
@@ -83,6 +82,6 @@ def test_client_context_and_identity() -> None:
 def test_malformed_context_is_a_fault(text: str) -> None:
     """A context that is no JSON object fails its invocation under AWS's fault name."""
     with pytest.raises(ContextUnmarshalError, match="Unable to parse Client Context"):
-        FUNCTION.context(replace(INVOCATION, client_context=text))
+        FUNCTION.context(INVOCATION._replace(client_context=text))
     with pytest.raises(ContextUnmarshalError, match="Unable to parse Cognito Identity"):
-        FUNCTION.context(replace(INVOCATION, cognito_identity=text))
+        FUNCTION.context(INVOCATION._replace(cognito_identity=text))

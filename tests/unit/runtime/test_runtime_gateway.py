@@ -122,3 +122,10 @@ def test_head_has_no_body() -> None:
     )
     assert (answer["body"], answer["isBase64Encoded"]) == ("", False)
     assert answer["multiValueHeaders"] == {"content-length": ["5"]}
+
+
+def test_version_2_with_an_http_method() -> None:
+    """cargo-lambda puts version 1.0's `httpMethod` into version 2.0: the context decides."""
+    event = {"httpMethod": "GET", "rawPath": "/a", "requestContext": {"http": {"method": "POST", "sourceIp": "::1"}}}
+    request = GatewayRequest.of(event)
+    assert (request.version, request.method, request.path) == ("2.0", "POST", "/a")

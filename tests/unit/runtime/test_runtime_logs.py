@@ -2,10 +2,15 @@
 
 import json
 import logging
+import os
+import struct
+import time
 from typing import Any
 
+import pytest
+
 from workers.runtime.context import Context, current_context
-from workers.runtime.logs import JsonLines
+from workers.runtime.logs import Frames, JsonLines, TextLines
 
 
 def line(record: logging.LogRecord) -> dict[str, Any]:
@@ -63,3 +68,47 @@ def test_exceptions_have_lambdas_keys() -> None:
 def test_a_message_may_be_a_mapping() -> None:
     """As with AWS's client, a dict is not flattened into text."""
     assert line(record({"a": 1}))["message"] == {"a": 1}
+
+
+def test_text_lines() -> None:
+    """AWS, "Log formats", text: level, time, request id and message, with tabs between; one line, whatever is in it."""
+    token = current_context.set(Context(aws_request_id="r-1"))
+    try:
+        assert TextLines().format(record("two\nlines")) == "[WARNING]\t2026-09-21T14:13:20.123Z\tr-1\ttwo\rlines"
+    finally:
+        current_context.reset(token)
+    made = record("failed", errorType="ValueError", errorMessage="no region", stackTrace=["  File x\n"])
+    assert TextLines().format(made).split("\r") == [
+        "[WARNING]\t2026-09-21T14:13:20.123Z\t\tfailed",
+        "[ERROR] ValueError: no region",
+        "Traceback (most recent call last):",
+        "  File x",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("level", "text", "kind"),
+    [
+        (logging.DEBUG, False, 0xA55A000A),
+        (logging.INFO, False, 0xA55A000E),
+        (logging.WARNING, True, 0xA55A0013),
+        (logging.ERROR, True, 0xA55A0017),
+        (logging.CRITICAL, False, 0xA55A001A),
+        (5, True, 0xA55A0003),
+        (35, False, 0xA55A0012),
+    ],
+)
+def test_frames(level: int, text: bool, kind: int) -> None:
+    """Types as in AWS's own client, length, microseconds, text."""
+    reading, writing = os.pipe()
+    frames = Frames(writing, text=text)
+    frames.setFormatter(logging.Formatter("%(message)s"))
+    made = record("héllo")
+    made.levelno = level
+    frames.emit(made)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        data = pipe.read()
+    assert struct.unpack("!II", data[:8]) == (kind, 6)
+    assert abs(int.from_bytes(data[8:16], "big") / 1e6 - time.time()) < 60
+    assert data[16:] == "héllo".encode()

@@ -9,6 +9,7 @@ import pytest
 from workers.runtime.context import FunctionDescription
 from workers.runtime.errors import SettingsError
 from workers.runtime.protocol import Endpoint
+from workers.runtime.seat import Seat
 from workers.runtime.settings import Settings, read_settings
 from workers.runtime.slots import SlotsSettings
 
@@ -19,7 +20,9 @@ def test_defaults() -> None:
     """Lambda's two variables are enough."""
     assert Settings.of(NEEDED) == Settings(
         handler="app.handler",
-        slots=SlotsSettings(Endpoint("127.0.0.1", 9001), slots=1, margin=0.2, drain=10, reconnect=30),
+        slots=SlotsSettings(
+            Endpoint("127.0.0.1", 9001), slots=1, margin=0.2, drain=10, reconnect=30, trace_in_environment=True
+        ),
         function=FunctionDescription(),
         task_root=None,
         log_level=logging.INFO,
@@ -41,6 +44,10 @@ def test_everything() -> None:
             "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/ingest",
             "AWS_LAMBDA_LOG_STREAM_NAME": "s",
             "AWS_LAMBDA_LOG_LEVEL": "warn",
+            "AWS_LAMBDA_LOG_FORMAT": "text",
+            "_LAMBDA_TELEMETRY_LOG_FD": "62",
+            "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET": "/tmp/logs",
+            "RUNTIME_PROCESSES": "2",
             "RUNTIME_DEADLINE_MARGIN_MS": "50",
             "RUNTIME_DRAIN_S": "3",
             "RUNTIME_RECONNECT_S": "4",
@@ -53,7 +60,11 @@ def test_everything() -> None:
         function=FunctionDescription("ingest", "7", 512, 60, "/aws/lambda/ingest", "s"),
         task_root="/var/task",
         log_level=logging.WARNING,
+        text_logs=True,
+        log_descriptor=62,
+        log_socket="/tmp/logs",
         loop="asyncio",
+        processes=2,
     )
 
 
@@ -100,3 +111,49 @@ def test_trace_id_leaves_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sys, "argv", ["runtime"])
     assert read_settings().handler == "app.handler"
     assert "_X_AMZN_TRACE_ID" not in os.environ
+
+
+MANAGED = {"AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "processes"),
+    [
+        ({}, 1),
+        ({"AWS_LAMBDA_MAX_CONCURRENCY": "64", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "8192"}, 1),
+        ({**MANAGED, "AWS_LAMBDA_MAX_CONCURRENCY": "64", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "8192"}, 4),
+        ({**MANAGED, "AWS_LAMBDA_MAX_CONCURRENCY": "64", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "65536"}, 6),
+        ({**MANAGED, "AWS_LAMBDA_MAX_CONCURRENCY": "3", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "65536"}, 3),
+        ({**MANAGED, "AWS_LAMBDA_MAX_CONCURRENCY": "64", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512"}, 1),
+        ({"AWS_LAMBDA_MAX_CONCURRENCY": "64", "RUNTIME_PROCESSES": "8"}, 8),
+        ({"AWS_LAMBDA_MAX_CONCURRENCY": "5", "RUNTIME_PROCESSES": "8"}, 5),
+        ({**MANAGED, "AWS_LAMBDA_MAX_CONCURRENCY": "64", "RUNTIME_PROCESSES": "1"}, 1),
+        ({"RUNTIME_PROCESSES": "auto"}, 1),
+    ],
+    ids=[
+        "classic",
+        "slots elsewhere than on managed instances",
+        "2 GB a vCPU",
+        "as many as there are CPUs",
+        "as many as there are slots",
+        "less than 2 GB",
+        "chosen",
+        "at most one a slot",
+        "chosen on managed instances",
+        "auto",
+    ],
+)
+def test_processes(variables: dict[str, str], processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS, "Lambda Managed Instances": 2, 4 or 8 GB a vCPU; a process for each vCPU there, one elsewhere."""
+    monkeypatch.setattr("workers.runtime.settings.usable_cpus", lambda: 6)
+    assert Settings.of(NEEDED | variables).processes == processes
+
+
+def test_a_seat_overrides_the_variables() -> None:
+    """One of several processes runs its share, starts no others, and leaves the environment's trace alone."""
+    seat = Seat(number=1, slots=3, supervisor=7, reports=8, running=9)
+    settings = Settings.of(
+        NEEDED | {"AWS_LAMBDA_MAX_CONCURRENCY": "64", "RUNTIME_PROCESSES": "8", "_RUNTIME_SEAT": seat.text()}
+    )
+    assert (settings.seat, settings.processes, settings.slots.slots) == (seat, 1, 3)
+    assert not settings.slots.trace_in_environment

@@ -14,6 +14,9 @@ import pytest
 from runtime_slots import eventually, running_slots, start_slots
 
 from workers.runtime.context import Context, current_context
+from workers.runtime.errors import ShutDown
+from workers.runtime.execution import Execution, Outcome
+from workers.runtime.failure import Failure
 from workers.runtime.testing import FakeRuntimeApi
 
 
@@ -533,3 +536,33 @@ async def test_group_failures_name_their_parts(api: FakeRuntimeApi) -> None:
     assert body["errorType"] == "ExceptionGroup"
     assert "OSError: disk full" in body["errorMessage"]
     assert sys.exc_info() == (None, None, None)
+
+
+async def test_a_deadline_in_the_past(api: FakeRuntimeApi) -> None:
+    """An invocation that comes too late is cancelled before its handler begins, and reported; the slot goes on."""
+    begun: list[Any] = []
+
+    async def handler(event: Any, context: Context) -> Any:
+        begun.append(event)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return event
+
+    async with running_slots(api, handler):
+        posted = await api.invoke("late", deadline_ms=soon(-5))
+        assert posted.json()["errorType"] == "Runtime.DeadlineExceeded"
+        assert (await api.invoke("next")).json() == "next"
+
+
+async def test_stopped_before_it_began() -> None:
+    """A handler's task that is cancelled at once has an outcome at once, and leaves no coroutine behind."""
+
+    async def call() -> Outcome:
+        raise AssertionError("never begun")
+
+    execution = Execution(call(), Context(), margin=20, on_leak=lambda _: None)
+    execution.stop(ShutDown("over"))
+    async with asyncio.timeout(5):
+        outcome = await execution.wait()
+    assert isinstance(outcome, Failure)
+    assert outcome.error_type == "Runtime.ShutDown"

@@ -180,3 +180,45 @@ async def test_connections_may_share_one_receive_buffer() -> None:
             assert [response.body for response in responses] == asked
         for connection in connections:
             connection.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "goes_on"), [(200, True), (202, True), (410, False), (413, False)], ids=lambda value: str(value)
+)
+async def test_an_answer_before_the_end_of_an_upload(status: int, goes_on: bool) -> None:
+    """A good one says nothing about the rest; a refusal ends the upload, which still tells its answer."""
+    answered = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"head")
+        writer.write(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)
+        await writer.drain()
+        answered.set()
+        await reader.read()
+
+    async with server(serve) as connection:
+        upload = await connection.upload(b"head")
+        await answered.wait()
+        while not upload._response.done():  # noqa: ASYNC110  # until the bytes are read
+            await asyncio.sleep(0)
+        assert await upload.write(b"part") is goes_on
+        assert (await upload.finish(b"end")).status == status
+
+
+async def test_nothing_follows_the_end_of_an_upload() -> None:
+    """What a leaked handler still makes must not come after the last byte."""
+    received = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"end")
+        writer.write(OK)
+        received.set_result(await reader.read())
+
+    async with server(serve) as connection:
+        upload = await connection.upload(b"head")
+        assert await upload.write(b"part")
+        finishing = asyncio.create_task(upload.finish(b"end"))
+        await asyncio.sleep(0)
+        assert not await upload.write(b"late")
+        assert (await finishing).body == b"ok"
+        assert await received == b""

@@ -1,0 +1,124 @@
+"""An answer that comes in parts: read from the runtime, and handed to a caller who reads it as it is made.
+
+Rules: AWS Lambda, "Response streaming for Lambda functions" (at most 200 MB; a buffered Invoke still takes 6 MB) and
+"Building a custom runtime for AWS Lambda" (a failure half-way is told in trailers, its body in base64).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from asyncio import Event
+from collections import deque
+from collections.abc import AsyncIterator
+
+from fleet.environments.invocation import RESPONSE_PAYLOAD, STREAM_PAYLOAD
+from fleet.http.asgi import Disconnected, Receive, Scope, header
+
+_STREAMING = "streaming"
+_PARTS = 16
+
+
+class StreamTooLarge(Exception):
+    """The answer has more bytes than its caller may get."""
+
+
+class StreamReader:
+    """The caller's end. A caller that reads slowly slows the function; one that has left does not hold it."""
+
+    limit = STREAM_PAYLOAD
+
+    def __init__(self) -> None:
+        self._parts: deque[bytes] = deque()
+        self._came, self._room = Event(), Event()
+        self._left = self._over = False
+
+    async def put(self, part: bytes) -> None:
+        """Hand over a part, and wait while the caller is `_PARTS` behind."""
+        while len(self._parts) >= _PARTS and not (self._left or self._over):
+            self._room.clear()
+            await self._room.wait()
+        if not self._left:
+            self._parts.append(part)
+            self._came.set()
+
+    def end(self) -> None:
+        """The invocation is over: the caller gets what there is, and then the end."""
+        self._over = True
+        self._came.set()
+        self._room.set()
+
+    def leave(self) -> None:
+        """The caller reads no more."""
+        self._left = True
+        self._parts.clear()
+        self._room.set()
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        """The parts, until the end."""
+        while True:
+            while self._parts:
+                yield self._parts.popleft()
+                self._room.set()
+            if self._over:
+                return
+            self._came.clear()
+            await self._came.wait()
+
+
+class Collector:
+    """The end of a caller who wants the whole payload at once (Invoke)."""
+
+    limit = RESPONSE_PAYLOAD
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    async def put(self, part: bytes) -> None:
+        """Keep a part."""
+        self._parts.append(part)
+
+    def payload(self) -> bytes:
+        """All of it."""
+        return b"".join(self._parts)
+
+
+def is_streamed(scope: Scope) -> bool:
+    """Whether the runtime posts its answer in parts."""
+    return header(scope, b"lambda-runtime-function-response-mode").lower() == _STREAMING
+
+
+async def parts_of(receive: Receive, limit: int) -> AsyncIterator[bytes]:
+    """The body's parts as they come in.
+
+    Raises:
+        StreamTooLarge: there are more than `limit` bytes.
+        Disconnected: the runtime has gone before the end.
+    """
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        part = message.get("body", b"")
+        more = message.get("more_body", False)
+        size += len(part)
+        if size > limit:
+            raise StreamTooLarge
+        if part:
+            yield part
+
+
+def failure_in_trailers(scope: Scope) -> tuple[str, bytes] | None:
+    """Error type and body of a stream that failed half-way.
+
+    Our HTTP server (uvicorn on httptools) appends trailers to the request's headers when the body has ended.
+    """
+    kind = header(scope, b"lambda-runtime-function-error-type")
+    if not kind:
+        return None
+    try:
+        body = base64.b64decode(header(scope, b"lambda-runtime-function-error-body"), validate=True)
+    except binascii.Error:
+        body = b""
+    return kind, body
