@@ -26,6 +26,9 @@ TEXT_TYPES = frozenset(
 )
 
 
+_PATH_SAFE = "/:@!$&'()*+,;=~-._"
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayRequest:
     """One HTTP request out of an event."""
@@ -104,7 +107,7 @@ def _of_version_1(event: Mapping[str, Any]) -> GatewayRequest:
         version="1.0",
         method=event["httpMethod"].upper(),
         path=unquote(path),
-        raw_path=quote(path, safe="/%:@!$&'()*+,;=~-._").encode("ascii"),
+        raw_path=quote(path, safe=_PATH_SAFE + "%").encode("ascii"),
         query=urlencode(query, doseq=True).encode("ascii"),  # this version sends it decoded
         headers=_headers((name, value) for name, values in many.items() for value in values),
         body=_body_bytes(event),
@@ -113,7 +116,9 @@ def _of_version_1(event: Mapping[str, Any]) -> GatewayRequest:
 
 
 def _of_version_2(event: Mapping[str, Any]) -> GatewayRequest:
+    """Function URLs send the path as it came; HTTP APIs have decoded it, and once more would make `%2541` an `A`."""
     http = event["requestContext"]["http"]
+    from_url = ".lambda-url." in event["requestContext"].get("domainName", "")
     path = event.get("rawPath") or "/"
     headers = _headers((event.get("headers") or {}).items())
     if cookies := event.get("cookies"):
@@ -122,8 +127,8 @@ def _of_version_2(event: Mapping[str, Any]) -> GatewayRequest:
     return GatewayRequest(
         version="2.0",
         method=http["method"].upper(),
-        path=unquote(path),
-        raw_path=quote(path, safe="/%:@!$&'()*+,;=~-._").encode("ascii"),
+        path=unquote(path) if from_url else path,
+        raw_path=quote(path, safe=_PATH_SAFE + "%" if from_url else _PATH_SAFE).encode("ascii"),
         query=(event.get("rawQueryString") or "").encode("latin-1", "replace"),
         headers=headers,
         body=_body_bytes(event),

@@ -21,7 +21,7 @@ V1: dict[str, Any] = {
 }
 V2: dict[str, Any] = {
     "version": "2.0",
-    "rawPath": "/v1/files/a%20b",
+    "rawPath": "/v1/files/a b",
     "rawQueryString": "state=x%26&state=y",
     "cookies": ["a=1", "b=2"],
     "headers": {"accept": "a,b", "host": "api.example.org:8443"},
@@ -49,6 +49,21 @@ def test_version_1_without_multi_values() -> None:
     assert (request.method, request.headers, request.query) == ("POST", [(b"a", b"b")], b"q=1")
     assert request.body == "é".encode()
     assert GatewayRequest.of({"httpMethod": "GET", "path": "/"}).headers == []
+
+
+@pytest.mark.parametrize(
+    ("domain", "path", "raw_path"),
+    [
+        ("api1.execute-api.eu-west-1.amazonaws.com", "/a%41 b", b"/a%2541%20b"),
+        ("url1.lambda-url.eu-west-1.on.aws", "/aA b", b"/a%41 b"),
+    ],
+    ids=["an HTTP API has decoded the path", "a function URL has not"],
+)
+def test_a_path_is_decoded_once(domain: str, path: str, raw_path: bytes) -> None:
+    """`%2541` is the text %41, and no way around a rule about A."""
+    context = {**V2["requestContext"], "domainName": domain}
+    request = GatewayRequest.of({**V2, "rawPath": "/a%41 b", "requestContext": context})
+    assert (request.path, request.raw_path) == (path, raw_path.replace(b" ", b"%20"))
 
 
 def test_version_2_request() -> None:
