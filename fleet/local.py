@@ -47,8 +47,9 @@ class LocalSettings:
     `task_root` is where the functions' code is imported from; `environment` is added to every function's variables.
     `endpoint_url` names an emulator that runs already, `credentials` are then its administrator's, and it gets
     `endpoint_seconds` to answer. `gateway_url` and `s3_public_url` are the addresses as clients see them, where they
-    differ. `host`, `runtime_port`, `joined` and `quotas` as in
-    `fleet.settings.FleetSettings`.
+    differ. `host`, `runtime_port`, `joined` and `quotas` as in `fleet.settings.FleetSettings`. `limiter_port` is where
+    DynamoDB's and S3's quotas are kept for such an emulator, and `limiter_url` its address as functions elsewhere see
+    it.
     """
 
     stack_file: Path
@@ -70,6 +71,8 @@ class LocalSettings:
     host: str = LOOPBACK
     runtime_port: int = 9002
     joined: frozenset[str] = frozenset()
+    limiter_port: int = 0
+    limiter_url: str | None = None
     quotas: Quotas = AWS_QUOTAS
 
 
@@ -92,6 +95,7 @@ class Local:
         self.settings = settings
         self.seconds: dict[str, float] = {}
         self._functions_url = ""
+        self._limiter_url: str | None = None
 
     @classmethod
     @asynccontextmanager
@@ -160,14 +164,19 @@ class Local:
         self._functions_url = await self._limit_functions(opening, settings.endpoint_url)
 
     async def _limit_functions(self, opening: AsyncExitStack, url: str) -> str:
-        """Where functions reach an emulator of others: a limiter here, which hosts on other machines could not."""
+        """Where functions reach an emulator of others: at a limiter here, if they can."""
         settings = self.settings
-        if settings.joined or keeps_nothing(settings.quotas):
+        out_of_reach = settings.joined and settings.host != LOOPBACK and settings.limiter_url is None
+        if out_of_reach or keeps_nothing(settings.quotas):
             return url
-        return await opening.enter_async_context(limited(url, settings.quotas))
+        limiter = limited(url, settings.quotas, port=settings.limiter_port, host=settings.host)
+        self._limiter_url = await opening.enter_async_context(limiter)
+        return settings.limiter_url or self._limiter_url
 
     async def _data_limits(self) -> list[LimitUse]:
-        return await (self.emulator.limit_uses() if self.emulator else read_uses(self._functions_url))
+        if self.emulator:
+            return await self.emulator.limit_uses()
+        return await read_uses(self._limiter_url) if self._limiter_url else []
 
     async def _start_emulator(self, opening: AsyncExitStack) -> None:
         settings = self.settings

@@ -30,12 +30,14 @@ _log = get_logger(action="fleet.pool")
 class PoolStatistics:
     """A moment of a pool: environments by state, invocations that run and that wait, environments ever started.
 
-    `oldest_wait` is how many seconds the invocation that waits longest has waited for a slot.
+    `free` are slots that ask for an invocation; `oldest_wait` is how many seconds the invocation that waits longest has
+    waited for one.
     """
 
     function: str
     environments: dict[str, int]
     running: int
+    free: int
     waiting: int
     oldest_wait: float
     started: int
@@ -94,6 +96,7 @@ class Pool:
             function=self.function.key,
             environments={str(state): states.count(state) for state in State if state is not State.ENDED},
             running=sum(environment.busy for environment in self._environments.values()),
+            free=sum(environment.free for environment in self._environments.values()),
             waiting=len(self._waiting),
             oldest_wait=max((self._clock() - i.admitted_at for i in self._waiting.values()), default=0.0),
             started=self._started,

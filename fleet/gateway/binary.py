@@ -63,6 +63,7 @@ class ByContent:
 HTTP_BODIES = ByContent(("text/", "application/json", "application/javascript", "application/xml"))
 """HTTP APIs; forms, and bodies without a type, are Base64."""
 
+
 def event_body(bodies: Bodies, content_type: str, content_encoding: str, body: bytes) -> tuple[str | None, bool]:
     """A request's body as an event has it, and whether it is Base64."""
     if not body:

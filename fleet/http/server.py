@@ -15,6 +15,7 @@ from fleet.http.asgi import App
 
 _OPTIONS: dict[str, Any] = {
     "lifespan": "off",
+    "http": "httptools",  # h11 drops trailers, in which a streaming runtime says that it has failed
     "ws": "none",
     "log_config": None,
     "access_log": False,

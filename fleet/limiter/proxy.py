@@ -108,8 +108,10 @@ def _has_body(scope: Scope) -> bool:
 
 
 @asynccontextmanager
-async def limited(endpoint_url: str, quotas: DataQuotas, *, port: int = 0) -> AsyncIterator[str]:
-    """The address at which the emulator at `endpoint_url` keeps AWS's limits; port 0 takes any free one.
+async def limited(endpoint_url: str, quotas: DataQuotas, *, port: int = 0, host: str = LOOPBACK) -> AsyncIterator[str]:
+    """The address, on this machine, at which the emulator at `endpoint_url` keeps AWS's limits.
+
+    `host` is the address that its port is opened on; port 0 takes any free one.
 
     Raises:
         PortTaken: another program has the port.
@@ -121,5 +123,6 @@ async def limited(endpoint_url: str, quotas: DataQuotas, *, port: int = 0) -> As
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
     )
-    async with session, Server(Limiter(Upstream(session, endpoint_url), quotas), listen(port, "the limiter")) as server:
+    listening = listen(port, "the limiter", host)
+    async with session, Server(Limiter(Upstream(session, endpoint_url), quotas), listening) as server:
         yield f"http://{LOOPBACK}:{server.port}"

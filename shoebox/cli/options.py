@@ -166,6 +166,26 @@ Quotas = Annotated[
         rich_help_panel="Local stack",
     ),
 ]
+LimiterPort = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=65_535,
+        envvar="SHOEBOX_LIMITER_PORT",
+        help="Port where DynamoDB's and S3's quotas are kept for functions; 0: any free one.",
+        rich_help_panel="Local stack",
+    ),
+]
+LimiterUrl = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SHOEBOX_LIMITER_URL",
+        metavar="URL",
+        help="Address of that port as functions on other machines see it; else they go to the emulator itself.",
+        rich_help_panel="Local stack",
+        show_default=False,
+    ),
+]
 DATA = Path(".shoebox")
 
 

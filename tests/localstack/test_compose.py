@@ -85,6 +85,10 @@ async def test_the_gallery_works(up: Project, tmp_path: Path) -> None:
         async with browser.options(upload["url"], headers=asks) as preflight:
             assert "Access-Control-Allow-Origin" not in preflight.headers
         assert system.bound.place.prefix == "shoebox"
+        async with browser.get(f"{up.url('SHOEBOX_CONTROL_PORT')}/quotas") as answer:
+            peaks = {use["limit"]: use["peak"] for use in (await answer.json())["limits"] if use["peak"]}
+        kept_beside_localstack = {"dynamodb.partition_writes", "s3.prefix_writes", "s3.prefix_reads"}
+        assert kept_beside_localstack | {"lambda.concurrency", "gateway.rate"} <= peaks.keys()
 
 
 async def test_a_worker_killed_under_load_loses_nothing(up: Project, tmp_path: Path) -> None:

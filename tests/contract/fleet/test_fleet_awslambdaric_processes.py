@@ -96,4 +96,4 @@ async def test_ours_comes_back_and_answers_for_the_dead(fleet_of: FleetOf):
 
 def free(running: Running, name: str) -> int:
     """Slots that ask for an invocation."""
-    return sum(environment.free for environment in running.fleet.pools[name]._environments.values())
+    return running.fleet.pools[name].statistics().free
