@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
 
+from workers.runtime.asgi_exchange import Message, WholeExchange, headers_of
 from workers.runtime.asgi_stream import StreamingExchange
 from workers.runtime.context import Context
 from workers.runtime.errors import LifespanFailed
@@ -23,7 +24,6 @@ from workers.runtime.gateway import GatewayRequest, GatewayResponse
 from workers.runtime.lifespan import LifespanHandler
 from workers.runtime.streaming import StreamingResponse
 
-Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -55,7 +55,7 @@ class AsgiHandler(LifespanHandler):
     async def __call__(self, event: Any, context: Context) -> Any:
         """Handle one request. Raises what the application raises before its response is whole."""
         request = GatewayRequest.of(event)
-        exchange = Exchange(request.body)
+        exchange = WholeExchange(request.body)
         scope = self._scope(request, event, context)
         try:
             await self._app(scope, exchange.receive, exchange.send)
@@ -99,50 +99,8 @@ class StreamingAsgiHandler(AsgiHandler):
         request = GatewayRequest.of(event)
         run = partial(self._app, self._scope(request, event, context))
         start, body = await StreamingExchange(request.body).start(run)
-        head = GatewayResponse(start["status"], _headers(start), b"").head(request)
+        head = GatewayResponse(start["status"], headers_of(start), b"").head(request)
         return StreamingResponse(body, prelude=head if request.version == "1.0" else {"cookies": [], **head})
-
-
-class Exchange:
-    """One request's `receive` and `send`."""
-
-    def __init__(self, body: bytes) -> None:
-        self.complete = False
-        self._request: bytes | None = body
-        self._finished = asyncio.Event()
-        self._start: Message | None = None
-        self._body = bytearray()
-
-    async def receive(self) -> Message:
-        """The body once; then, when the response is whole, the disconnect."""
-        if self._request is not None:
-            body, self._request = self._request, None
-            return {"type": "http.request", "body": body, "more_body": False}
-        await self._finished.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(self, message: Message) -> None:
-        """Take a part of the response. Raises RuntimeError if ASGI forbids it here."""
-        kind = message["type"]
-        if kind == "http.response.start" and self._start is None:
-            self._start = message
-        elif kind == "http.response.body" and self._start is not None and not self.complete:
-            self._body += message.get("body", b"")
-            if not message.get("more_body", False):
-                self.complete = True
-                self._finished.set()
-        else:
-            raise RuntimeError(f"unexpected ASGI message {kind!r}")
-
-    def response(self) -> GatewayResponse:
-        """The whole response. Raises RuntimeError if the application ended before it."""
-        if self._start is None or not self.complete:
-            raise RuntimeError("the ASGI application returned without a whole response")
-        return GatewayResponse(self._start["status"], _headers(self._start), bytes(self._body))
-
-
-def _headers(start: Message) -> list[tuple[bytes, bytes]]:
-    return [(bytes(name), bytes(value)) for name, value in start.get("headers", ())]
 
 
 @asynccontextmanager

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
-Message = MutableMapping[str, Any]
+from workers.runtime.asgi_exchange import INCOMPLETE, Exchange, Message
+
 Run = Callable[[Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 
 _log = logging.getLogger("runtime.asgi")
 
 
-class StreamingExchange:
-    """One request's `receive` and `send`, and the response as it comes."""
+class StreamingExchange(Exchange):
+    """Gives the response as it comes."""
 
     def __init__(self, body: bytes) -> None:
-        self._request: bytes | None = body
-        self._start: Message | None = None
+        super().__init__(body)
         self._part = b""
-        self._complete = False
-        self._finished = asyncio.Event()
         self._came = asyncio.Event()
         self._taken = asyncio.Event()
 
@@ -41,32 +38,15 @@ class StreamingExchange:
             await self._came.wait()
             if self._start is None:
                 await task
-                raise RuntimeError("the ASGI application returned without a whole response")
+                raise RuntimeError(INCOMPLETE)
         except BaseException:
             await _cancel(task)
             raise
         return self._start, self._body(task)
 
-    async def receive(self) -> Message:
-        """The request's body once; then, when the response is whole or unwanted, the disconnect."""
-        if self._request is not None:
-            body, self._request = self._request, None
-            return {"type": "http.request", "body": body, "more_body": False}
-        await self._finished.wait()
-        return {"type": "http.disconnect"}
-
     async def send(self, message: Message) -> None:
-        """Take a part of the response. Raises RuntimeError if ASGI forbids it here."""
-        kind = message["type"]
-        if kind == "http.response.start" and self._start is None:
-            self._start = message
-        elif kind == "http.response.body" and self._start is not None and not self._complete:
-            await self._put(bytes(message.get("body", b"")))
-            if not message.get("more_body", False):
-                self._complete = True
-                self._finished.set()
-        else:
-            raise RuntimeError(f"unexpected ASGI message {kind!r}")
+        """As every exchange; whoever reads the response learns of it."""
+        await super().send(message)
         self._came.set()
 
     async def _put(self, part: bytes) -> None:
@@ -89,10 +69,10 @@ class StreamingExchange:
             while part := await self._get():
                 yield part
             await task
-            if not self._complete:
-                raise RuntimeError("the ASGI application returned without a whole response")
+            if not self.complete:
+                raise RuntimeError(INCOMPLETE)
         except (Exception, asyncio.CancelledError):
-            if not self._complete:
+            if not self.complete:
                 raise
             _log.exception("the application failed after its response")
         finally:
