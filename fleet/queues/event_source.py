@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from math import ceil
 from typing import Self
 
 from fleet.limits.event_source import Scale
@@ -22,6 +21,7 @@ from fleet.queues.batch_run import BatchRuns, Invoke
 from fleet.queues.filters import Filters
 from fleet.queues.mapping_settings import MappingSettings, MappingStatistics
 from fleet.queues.polling import Backoff
+from fleet.queues.receiver import HELPERS_WAIT, Receiver
 from fleet.queues.source_queue import QueueError, SourceQueue
 from fleet.queues.sqs_event import SqsMessage
 from fleet.queues.troubles import Troubles
@@ -29,8 +29,6 @@ from shoebox.telemetry import get_logger
 
 __all__ = ["EventSourceMapping", "MappingSettings", "MappingStatistics"]
 
-_HELPERS_WAIT = 1  # seconds of a helper's long poll: it goes when nothing comes
-_SHORT_POLL_PAUSE = 0.25  # in the last second of a window, where SQS's whole seconds are too long
 _LOOK_AGAIN = 1.0  # a limit that grows with time tells nobody
 
 _log = get_logger(action="fleet.event_source")
@@ -54,7 +52,6 @@ class EventSourceMapping:
         self.settings = settings
         self._queue = queue
         self._scale = scale
-        self._filters = filters or Filters([])
         self._clock = clock
         self._sleep = sleep
         self._troubles = Troubles(settings.function, settings.queue, metrics)
@@ -68,7 +65,17 @@ class EventSourceMapping:
             clock=clock,
             sleep=sleep,
         )
-        self._backoff = Backoff(0.2, 5.0)
+        self._receiver = Receiver(
+            settings,
+            queue=queue,
+            scale=scale,
+            filters=filters or Filters([]),
+            runs=self._runs,
+            troubles=self._troubles,
+            on_full=self._call_for_help,
+            clock=clock,
+            sleep=sleep,
+        )
         self._work: set[asyncio.Task[None]] = set()
         self._gathering = 0  # pollers that have a place for the batch that they receive
         self._place_free = asyncio.Event()
@@ -150,7 +157,7 @@ class EventSourceMapping:
         buffer = self._new_buffer()
         while len(buffer) or self._place_is_free():
             await self._place()
-            if not await self._take_batch(buffer, min(_HELPERS_WAIT, self.settings.poll_seconds)):
+            if not await self._take_batch(buffer, min(HELPERS_WAIT, self.settings.poll_seconds)):
                 return
 
     def _call_for_help(self) -> None:
@@ -164,6 +171,7 @@ class EventSourceMapping:
 
     async def _until_allowed(self) -> None:
         """Lambda refuses a mapping whose queue has a shorter visibility timeout than the function has time."""
+        backoff = Backoff(0.2, 5.0)
         while True:
             try:
                 seconds = await self._queue.visibility_timeout()
@@ -177,9 +185,8 @@ class EventSourceMapping:
                     f"{self.settings.function_timeout:.0f} seconds. Nothing is received until it is longer"
                 )
                 self._troubles.refuse("visibility", "InvalidParameterValueException", text)
-            await self._sleep(self._backoff.next())
+            await self._sleep(backoff.next())
         self._troubles.well("visibility")
-        self._backoff.reset()
         self._runs.visibility = seconds
 
     # Places and batches
@@ -201,7 +208,7 @@ class EventSourceMapping:
         """Receive a batch and start it, at a place that is free; False when none came in a whole long poll."""
         self._gathering += 1
         try:
-            await self._fill(buffer, wait)
+            await self._receiver.fill(buffer, wait)
         finally:
             self._gathering -= 1
             self._place_free.set()
@@ -225,92 +232,3 @@ class EventSourceMapping:
         self._place_free.set()
         if not task.cancelled() and (error := task.exception()):
             _log.error("batch failed", function=self.settings.function, exc_info=error)
-
-    # Receiving
-
-    async def _fill(self, buffer: BatchBuffer, wait: int) -> None:
-        """Receive until the batch is due, or until a whole long poll brought nothing."""
-        full = False
-        while (remaining := buffer.remaining(self._clock())) > 0:
-            try:
-                full = await self._receive_some(buffer, wait, remaining, several=full)
-            except QueueError as error:
-                self._troubles.note(error)
-                await self._sleep(self._backoff.next())
-                continue
-            self._troubles.well("receive")
-            self._backoff.reset()
-            if not len(buffer):
-                return
-
-    async def _receive_some(self, buffer: BatchBuffer, wait: int, remaining: float, *, several: bool) -> bool:
-        """One receive call, or `several` at once where the batch lacks so many; whether all came back full."""
-        seconds = int(min(wait, remaining))
-        lacking = buffer.lacking()
-        calls = min(ceil(lacking / RECEIVE_MOST), self.settings.receivers) if several else 1
-        if calls == 1:
-            full = await self._receive(buffer, min(lacking, RECEIVE_MOST), seconds)
-        else:
-            counts = [min(RECEIVE_MOST, lacking - n * RECEIVE_MOST) for n in range(calls)]
-            receiving = (self._receive(buffer, count, min(seconds, _HELPERS_WAIT)) for count in counts)
-            full = all(_results(await asyncio.gather(*receiving, return_exceptions=True)))
-        if not (seconds or full):
-            await self._sleep(min(remaining, _SHORT_POLL_PAUSE))
-        return full
-
-    async def _receive(self, buffer: BatchBuffer, most: int, wait: int) -> bool:
-        """One receive call, into the buffer; whether it came back full."""
-        while (pause := self._scale.pause(self._clock())) > 0:
-            await self._sleep(pause)
-        messages = await self._uncut(buffer, self._queue.receive(most, wait))
-        size = sum(len(message.record) for message in messages)
-        self._scale.received(self._clock(), messages=len(messages), wanted=most, size=size)
-        self._runs.fates.received += len(messages)
-        self._runs.count("received", len(messages))
-        full = len(messages) >= most
-        if full:
-            self._call_for_help()
-        buffer.add(await self._wanted(messages) if self._filters else messages)
-        return full
-
-    async def _wanted(self, messages: list[SqsMessage]) -> list[SqsMessage]:
-        """What the filters let pass; the rest is deleted."""
-        passing = [message for message in messages if self._filters.match(message.body)]
-        if len(passing) < len(messages):
-            chosen = {message.receipt_handle for message in passing}
-            await self._runs.filter_out([message for message in messages if message.receipt_handle not in chosen])
-        return passing
-
-    async def _uncut(self, buffer: BatchBuffer, call: Awaitable[list[SqsMessage]]) -> list[SqsMessage]:
-        """The call's messages; with `finish_polls` it is not cut off at the end, but what it brings given back."""
-        if not self.settings.finish_polls:
-            return await call
-        receiving = asyncio.ensure_future(call)
-        try:
-            return await asyncio.shield(receiving)
-        except asyncio.CancelledError:
-            await self._give_back(buffer, receiving)
-            raise
-
-    async def _give_back(self, buffer: BatchBuffer, receiving: asyncio.Future[list[SqsMessage]]) -> None:
-        """Make visible again what comes after the end, and what waits for its batch."""
-        messages: list[SqsMessage] = []
-        while len(buffer):
-            messages += buffer.take()
-        try:
-            messages += await receiving
-        except QueueError as error:
-            self._troubles.note(error)
-        try:
-            if messages:
-                await self._queue.release(messages)
-        except QueueError as error:
-            self._troubles.note(error)
-
-
-def _results(outcomes: Sequence[bool | BaseException]) -> list[bool]:
-    """The outcomes, when none of them is an error; raises the first that is."""
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
