@@ -292,16 +292,19 @@ async def test_a_stack_keeps_the_quotas_that_it_is_started_with(tmp_path: Path):
 
 
 async def test_functions_on_an_emulator_of_others_are_limited(tmp_path: Path):
-    """They get the limiter's address; URLs that clients get are the emulator's own."""
+    """They get the limiter's address where they can reach it; URLs that clients get are the emulator's own."""
     async with Emulator(quotas=load_quotas("off")) as other:
         async with Local.start(settings(tmp_path, endpoint_url=other.url, prefix="limited")) as local:
             place = local.bound.place
             assert (place.s3_url, place.s3_public_url, place.sqs_url) == (place.endpoint_url, other.url, other.url)
             assert place.endpoint_url != other.url
             assert await throttles(local)
-        joined = settings(tmp_path, endpoint_url=other.url, prefix="joined", joined=frozenset({"hello"}))
-        async with Local.start(joined) as local:
+        joined = {"endpoint_url": other.url, "joined": frozenset({"hello"}), "host": "127.0.0.2"}
+        async with Local.start(settings(tmp_path, prefix="joined", **joined)) as local:
             assert local.bound.place.endpoint_url == other.url
+        known = "http://fleet.example:9003"
+        async with Local.start(settings(tmp_path, prefix="known", limiter_url=known, **joined)) as local:
+            assert local.bound.place.endpoint_url == known
 
 
 async def test_the_limiter_stands_in_front_of_any_emulator(stack: Stack):
