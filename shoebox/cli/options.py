@@ -195,3 +195,12 @@ def seconds(text: str) -> int:
     if not found:
         raise typer.BadParameter(f"{text!r} is no time; write it like 90, 30s, 15m, 12h or 1d.")
     return int(found[1]) * _UNITS[found[2]]
+
+
+def count(text: str) -> float:
+    """The number that 500, 500k, 2.5M or 10M says, for an option's `parser`; above 0."""
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)([kM]?)", text.strip())
+    number = float(found[1]) * {"": 1, "k": 1_000, "M": 1_000_000}[found[2]] if found else 0
+    if not number:
+        raise typer.BadParameter(f"{text!r} is no count; write it like 500, 500k, 2.5M or 10M.")
+    return number

@@ -20,7 +20,7 @@ from shoebox.cli.checks import Level
 from shoebox.cli.errorline import ErrorLine
 from shoebox.cli.folder import DataFolder
 from shoebox.cli.local import stack_file
-from shoebox.cli.options import seconds
+from shoebox.cli.options import count, seconds
 from shoebox.cli.output import Output, safe, size_text
 from shoebox.cli.tally import Tally
 from shoebox.client import events
@@ -208,6 +208,19 @@ def test_other_times_are_refused(text: str) -> None:
         seconds(text)
 
 
+@pytest.mark.parametrize(("text", "expected"), [("7", 7), ("500k", 500e3), ("2.5M", 2.5e6), (" 10M ", 10e6)])
+def test_counts_are_read(text: str, expected: float) -> None:
+    """In thousands and millions, too."""
+    assert count(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0", "0.0M", "-5", "10m", "10G", "1e6", "many"])
+def test_other_counts_are_refused(text: str) -> None:
+    """What is no count above 0 is wrong usage; m could be minutes."""
+    with pytest.raises(typer.BadParameter):
+        count(text)
+
+
 def test_texts_for_people() -> None:
     """Sizes are short; others' text can neither style nor steer."""
     assert [size_text(n) for n in (0, 999, 1_000, 1_550_000, 2e9)] == ["0 B", "999 B", "1.0 kB", "1.6 MB", "2.0 GB"]
@@ -235,7 +248,7 @@ def test_every_command_has_examples_and_every_option_a_variable() -> None:
     assert set(commands) == {
         *("up", "demo", "doctor", "upload", "files list", "files show", "files delete", "token mint"),
         *("queues list", "queues redrive", "containers up", "containers down", "provision", "fleet", "host"),
-        "quotas",
+        *("quotas", "quotas plan"),
     }
     for name, command in commands.items():
         assert f"shoebox {name}" in (command.help or ""), name
@@ -245,6 +258,8 @@ def test_every_command_has_examples_and_every_option_a_variable() -> None:
 
 def _commands(command: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     for name, child in command.commands.items():
+        if getattr(child, "invoke_without_command", False):
+            yield f"{prefix}{name}", child
         if hasattr(child, "commands"):
             yield from _commands(child, f"{prefix}{name} ")
         else:

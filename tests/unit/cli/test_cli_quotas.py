@@ -121,3 +121,46 @@ async def test_wrong_quotas_end_every_command_alike(arguments: tuple[str, ...], 
 
     assert ended.code == 2
     assert "'azure' names no quotas: write aws, aws/N, off, or the path of a YAML file" in ended.stderr
+
+
+async def test_a_plan_is_a_table_with_what_to_do(tmp_path: Path) -> None:
+    """Ten million photos a day: the mapping of stack.yaml is raised, S3's keys are spread, the table is well."""
+    ended = await shoebox("quotas", "plan", "--uploads-per-day", "10M", folder=tmp_path)
+
+    assert ended.code == 0, ended.stderr
+    rows = {tuple(line.split()[:2]): " ".join(line.split()[2:]) for line in ended.stdout.splitlines()}
+    assert ended.stdout.startswith("At the peak: 1,157 photos a second\n")
+    assert rows["lambda.mapping_concurrency", "ingest"] == (
+        "81.02 4 0.05 × batches raise to 110 (maximum_concurrency in stack.yaml)"
+    )
+    assert "cannot be raised: spread keys" in rows["s3.prefix_writes", "personal/renditions/"]
+    assert rows["dynamodb.table_writes", "files"].endswith("WCU/s ok")
+
+
+async def test_a_plan_for_programs(tmp_path: Path) -> None:
+    """The same as JSON, against an account's own quotas; the nearest first, and no stack has to run."""
+    (tmp_path / "ours.yaml").write_text("functions: {concurrency: 110}")
+    arguments = ("--uploads-per-day", "10M", "--quotas", "ours.yaml", "--json")
+
+    ended = await shoebox("quotas", "plan", *arguments, folder=tmp_path)
+
+    limits = ended.document["limits"]
+    account = next(limit for limit in limits if limit["limit"] == "lambda.concurrency")
+    assert ended.document["photos_per_second"] == pytest.approx(1157.4, abs=0.1)
+    assert [limit["factor"] for limit in limits] == sorted(limit["factor"] for limit in limits)
+    assert (account["most"], account["verdict"], account["raise_to"]) == (110, "raise", 150)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(("--uploads-per-day", "lots"), "'lots' is no count", id="count"),
+        pytest.param(("--uploads-per-day", "1M", "--peak-factor", "0.5"), "'--peak-factor'", id="peak below the mean"),
+        pytest.param(("--uploads-per-day", "1M", "--quotas", "azure"), "names no quotas", id="quotas"),
+    ],
+)
+async def test_a_plan_without_sense_is_wrong_usage(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    """Exit code 2, and what is wrong."""
+    ended = await shoebox("quotas", "plan", *arguments, folder=tmp_path)
+
+    assert (ended.code, message in ended.stderr) == (2, True), ended.stderr

@@ -1,0 +1,92 @@
+"""The calls that `shoebox quotas plan` counts for a photo, against those that the limiter sees."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from fleet.http.ports import listen
+from fleet.http.server import Server
+from fleet.limiter.app import Limiter
+from fleet.limiter.proxy import Upstream
+from fleet.limits.capacity import item_size
+from fleet.limits.quotas import load_quotas
+from fleet.local import Local, LocalSettings
+from shoebox.cli.photo_load import PhotoLoad, needs
+from shoebox.keys import KeyPair
+from shoebox.stack import load_stack
+from tests.e2e.system import ROOT, LocalSystem, photo, until
+
+PHOTOS, POLLS, PREFIX = 12, 2, "plan"
+GATEWAY = "fleet_gateway_requests_total"
+
+
+@asynccontextmanager
+async def counted(emulator_url: str) -> AsyncIterator[tuple[LocalSystem, Limiter]]:
+    """A stack whose limiter's clock stands still, so that the highest second is everything since the start."""
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        limiter = Limiter(Upstream(session, emulator_url), load_quotas(), clock=lambda: 1.0)
+        async with Server(limiter, listen(0, "the test's limiter")) as server:
+            settings = LocalSettings(
+                stack_file=ROOT / "stack.yaml",
+                task_root=ROOT,
+                data_dir=None,
+                prefix=PREFIX,
+                gateway_port=0,
+                control_port=0,
+                runtime_port=0,
+                endpoint_url=f"http://127.0.0.1:{server.port}",
+                quotas=load_quotas("off"),
+            )
+            key = KeyPair.generate()
+            async with Local.start(settings) as local:
+                system = LocalSystem(local.fleet.gateway_url, local.bound, local.clients, key, local=local)
+                await system.publish_key()
+                yield system, limiter
+
+
+async def answered(system: LocalSystem) -> float:
+    """Requests that the gateway has answered on the API's route, from the fleet's metrics."""
+    async with aiohttp.ClientSession() as session, session.get(f"{system.local.fleet.runtime_url}/metrics") as answer:
+        metrics = text_string_to_metric_families(await answer.text())
+    samples = [sample for family in metrics for sample in family.samples]
+    return sum(s.value for s in samples if s.name == GATEWAY and s.labels["route"] == "/v1/{proxy+}")
+
+
+@pytest.mark.only_on("embedded", reason="the limiter is the same everywhere")
+async def test_the_plan_counts_what_photos_do(emulator_url: str, tmp_path: Path) -> None:
+    """Requests, capacity units and S3 calls of a few photos are those of the plan, within 15 %."""
+    async with counted(emulator_url) as (system, limiter):
+        photos = [photo(tmp_path / "photos", f"{n}.jpg", seed=n) for n in range(PHOTOS)]
+        records = await system.upload(*photos, wait=False)
+
+        async def all_done() -> bool:
+            return system.mapping("ingest").deleted >= PHOTOS
+
+        await until(all_done, 60)
+        async with system.api() as api:
+            for _ in range(POLLS):
+                found = await api.files([str(record.file_id) for record in records])
+        seen = {(use.limit, use.subject.removeprefix(f"{PREFIX}-")): use.peak for use in limiter.uses()}
+        requests = await answered(system)
+        dynamodb = await system.client("dynamodb")
+        items = (await dynamodb.scan(TableName=system.name("table", "files")))["Items"]
+
+    load = PhotoLoad(rate=PHOTOS, upload=PHOTOS, polls=POLLS)
+    planned = {(n.limit, n.subject): n.needed for n in needs(load_stack(ROOT / "stack.yaml"), load_quotas(), load)}
+    both = sorted(seen.keys() & planned.keys() - {("dynamodb.partition_writes", "files/index/by-owner")})
+    assert [file["state"] for file in found] == ["READY"] * PHOTOS
+    assert requests == planned["gateway.rate", "account"]
+    assert max(map(item_size, items)) <= load.ready_bytes  # the limiter cannot tell how an update adds up
+    assert {key: seen[key] for key in both} == pytest.approx({key: planned[key] for key in both}, rel=0.15)
+    assert both == [
+        ("dynamodb.index_writes", "files/index/by-owner"),
+        ("dynamodb.table_reads", "files"),
+        ("dynamodb.table_writes", "files"),
+        ("s3.prefix_reads", "personal/originals/"),
+        ("s3.prefix_writes", "personal/originals/"),
+        ("s3.prefix_writes", "personal/renditions/"),
+    ]
