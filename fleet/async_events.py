@@ -7,17 +7,17 @@ asynchronous invocations"), if it has one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 import orjson
 
 from fleet.environments.invocation import Call, InvokeResult
 from fleet.errors import InvokeError, Throttled
 from fleet.functions import VERSION, FunctionSpec
-from fleet.limits.async_events import AsyncRules, Condition, GiveUp
+from fleet.limits.async_events import AsyncRules, Condition, GiveUp, Next
 from fleet.limits.concurrency import ThrottleReason
 from fleet.limits.use import LimitUse
 from fleet.queues.destination import DeliveryError
@@ -88,11 +88,11 @@ class AsyncEvents:
         """The queue as it is now."""
         return AsyncStatistics(len(self._tasks), self._succeeded, self._given_up)
 
-    def uses(self) -> list[LimitUse]:
+    def uses(self, now: float) -> Iterable[LimitUse]:
         """How full the queue is."""
-        return [
-            LimitUse("lambda.async_queue", "account", len(self._tasks), self._peak, self._most, "events", self._refused)
-        ]
+        yield LimitUse(
+            "lambda.async_queue", "account", len(self._tasks), self._peak, self._most, "events", self._refused
+        )
 
     def submit(self, function: FunctionSpec, call: Call) -> None:
         """Accept an event.
@@ -133,7 +133,7 @@ class AsyncEvents:
         event.errors += 1
         return False
 
-    def _decide(self, rules: AsyncRules, event: _Event) -> Any:
+    def _decide(self, rules: AsyncRules, event: _Event) -> Next:
         age = self._clock() - event.born
         if event.throttles:
             return rules.after_throttle(event.throttles, age)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
+from fleet.environments.pool import PoolStatistics
 from fleet.limit_board import LimitBoard
 from fleet.limits.use import LimitUse
 from fleet.metrics import Metrics
+from fleet.queues.mapping_settings import MappingStatistics
 from fleet.statistics import FleetStatistics
+
+Read: TypeAlias = Callable[[], Iterable[tuple[list[str], float]]]
 
 
 def show_gauges(metrics: Metrics, statistics: Callable[[], FleetStatistics], limits: LimitBoard) -> None:
@@ -18,29 +23,35 @@ def show_gauges(metrics: Metrics, statistics: Callable[[], FleetStatistics], lim
             for state, count in pool.environments.items():
                 yield [pool.function, state], count
 
-    def waiting() -> Iterable[tuple[list[str], float]]:
-        return [([pool.function], pool.waiting) for pool in statistics().pools]
+    def of_pools(value: Callable[[PoolStatistics], float]) -> Read:
+        return lambda: [([pool.function], value(pool)) for pool in statistics().pools]
 
-    def oldest() -> Iterable[tuple[list[str], float]]:
-        return [([pool.function], pool.oldest_wait) for pool in statistics().pools]
+    def of_mappings(value: Callable[[MappingStatistics], float]) -> Read:
+        return lambda: [([mapping.function], value(mapping)) for mapping in statistics().mappings]
 
-    def batches() -> Iterable[tuple[list[str], float]]:
-        return [([mapping.function], mapping.batches) for mapping in statistics().mappings]
-
-    def blocked() -> Iterable[tuple[list[str], float]]:
-        return [([mapping.function], float(bool(mapping.last_error))) for mapping in statistics().mappings]
-
-    def each(value: Callable[[LimitUse], float]) -> Callable[[], Iterable[tuple[list[str], float]]]:
+    def of_limits(value: Callable[[LimitUse], float]) -> Read:
         return lambda: [([use.limit, use.subject], value(use)) for use in limits.uses]
 
-    function = ["function"]
     metrics.watch("fleet_environments", "Environments by state.", ["function", "state"], environments)
-    metrics.watch("fleet_waiting", "Invocations that wait for a slot.", function, waiting)
-    metrics.watch("fleet_waiting_seconds", "How long the longest waiting invocation waits.", function, oldest)
-    metrics.watch("fleet_mapping_batches_at_work", "Batches at work.", function, batches)
-    metrics.watch("fleet_mapping_blocked", "1 while SQS refuses a mapping.", function, blocked)
-    limit = ["limit", "subject"]
-    metrics.watch("fleet_limit_used", "How much of a limit is used.", limit, each(lambda use: use.used))
-    metrics.watch("fleet_limit_peak", "The highest use since the start.", limit, each(lambda use: use.peak))
-    metrics.watch("fleet_limit_most", "The limit.", limit, each(lambda use: use.most))
-    metrics.watch("fleet_limit_throttled", "Refusals by this limit.", limit, each(lambda use: use.throttled))
+    function, limit = ["function"], ["limit", "subject"]
+    for name, text, labels, read in (
+        ("fleet_waiting", "Invocations that wait for a slot.", function, of_pools(lambda p: p.waiting)),
+        (
+            "fleet_waiting_seconds",
+            "How long the longest waiting invocation waits.",
+            function,
+            of_pools(lambda p: p.oldest_wait),
+        ),
+        ("fleet_mapping_batches_at_work", "Batches at work.", function, of_mappings(lambda m: m.batches)),
+        (
+            "fleet_mapping_blocked",
+            "1 while SQS refuses a mapping.",
+            function,
+            of_mappings(lambda m: bool(m.last_error)),
+        ),
+        ("fleet_limit_used", "How much of a limit is used.", limit, of_limits(lambda use: use.used)),
+        ("fleet_limit_peak", "The highest use since the start.", limit, of_limits(lambda use: use.peak)),
+        ("fleet_limit_most", "The limit.", limit, of_limits(lambda use: use.most)),
+        ("fleet_limit_throttled", "Refusals by this limit.", limit, of_limits(lambda use: use.throttled)),
+    ):
+        metrics.watch(name, text, labels, read)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -43,14 +44,4 @@ class LimitBoard:
 
 
 def _shown(use: LimitUse) -> dict[str, Any]:
-    return {
-        "limit": use.limit,
-        "subject": use.subject,
-        "used": use.used,
-        "peak": use.peak,
-        "most": use.most,
-        "headroom": use.headroom,
-        "factor": use.factor,
-        "unit": use.unit,
-        "throttled": use.throttled,
-    }
+    return {**asdict(use), "headroom": use.headroom, "factor": use.factor}

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Self, TypeVar
 
 from fleet.async_events import AsyncEvents, Destination
@@ -31,7 +32,7 @@ from fleet.http.server import Server
 from fleet.invoke import InvokeApi, Invoker
 from fleet.limit_board import LimitBoard
 from fleet.limits.concurrency import lambda_limits
-from fleet.limits.use import LimitUse
+from fleet.limits.use import Limit, LimitUse
 from fleet.logs import FunctionLog, LineCallback
 from fleet.metrics import Metrics
 from fleet.queues.destination import QueueDestination
@@ -41,7 +42,6 @@ from fleet.settings import FleetSettings
 from fleet.statistics import FleetStatistics
 from shoebox.config import AwsSettings
 from shoebox.place import BoundStack
-from shoebox.stack import QueueTrigger
 
 Thing = TypeVar("Thing")
 
@@ -50,8 +50,8 @@ class Fleet:
     """Runs the functions of a stack from `async with` to its end.
 
     `credentials` assumes a function's role; `on_line` gets every line that a function prints; `elsewhere` asks for the
-    limits that are kept beside the emulator. Entering raises
-    `fleet.http.ports.PortTaken` when a port belongs to another program.
+    limits that are kept beside the emulator. Entering raises `fleet.http.ports.PortTaken` when a port belongs to
+    another program.
     """
 
     def __init__(
@@ -70,8 +70,7 @@ class Fleet:
         self._functions = Functions.of_stack(stack)
         self._metrics = Metrics(settings.metrics_dir)
         self._pools: dict[str, Pool] = {}
-        self._mappings: list[EventSourceMapping] = []
-        self._mapping_limits = Mappings(stack, settings, self._credentials, self._metrics)
+        self._mappings = Mappings(stack, settings, self._credentials, self._metrics)
         self._runtime_api = RuntimeApi(self._pools)
         self._invoker = Invoker(self._pools)
         self._limits = lambda_limits(
@@ -111,7 +110,7 @@ class Fleet:
     @property
     def mappings(self) -> list[EventSourceMapping]:
         """The event source mappings."""
-        return list(self._mappings)
+        return list(self._mappings.made)
 
     @property
     def pools(self) -> dict[str, Pool]:
@@ -122,15 +121,15 @@ class Fleet:
         """The fleet as it is now."""
         return FleetStatistics(
             pools=[pool.statistics() for pool in self._pools.values()],
-            mappings=[mapping.statistics() for mapping in self._mappings],
+            mappings=[mapping.statistics() for mapping in self._mappings.made],
             events=self._events.statistics(),
             authorizer=self._cache.statistics(),
         )
 
     def _uses(self) -> list[LimitUse]:
         now = time.monotonic()
-        lasting = (self._limits, self._throttle, self._mapping_limits)
-        return [*(use for limit in lasting for use in limit.uses(now)), *self._events.uses()]
+        limits: tuple[Limit, ...] = (self._limits, self._throttle, self._mappings, self._events)
+        return [use for limit in limits for use in limit.uses(now)]
 
     async def invoke(self, function: str, payload: bytes, trace_id: str = "") -> InvokeResult:
         """Invoke a function by its name in stack.yaml; raises as `fleet.invoke.Invoker.invoke`."""
@@ -233,16 +232,9 @@ class Fleet:
         for function in self._functions:
             trigger = self._stack.stack.functions[function.key].queue
             if trigger is not None:
-                mapping = await self._mapping(opening, function, trigger)
-                self._mappings.append(await opening.enter_async_context(mapping))
-        opening.callback(_each, EventSourceMapping.stop_polling, self._mappings)
-
-    async def _mapping(
-        self, opening: AsyncExitStack, function: FunctionSpec, trigger: QueueTrigger
-    ) -> EventSourceMapping:
-        return await self._mapping_limits.make(
-            opening, function, trigger, lambda event: self.invoke(function.key, event)
-        )
+                mapping = await self._mappings.make(opening, function, trigger, partial(self.invoke, function.key))
+                await opening.enter_async_context(mapping)
+        opening.callback(_each, EventSourceMapping.stop_polling, self._mappings.made)
 
     def _destinations(self) -> dict[str, Destination]:
         place = self._stack.place

@@ -13,14 +13,10 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from fleet.environments.invocation import RESPONSE_PAYLOAD, STREAM_PAYLOAD
-from fleet.http.asgi import Disconnected, Receive, Scope, header
+from fleet.http.asgi import Scope, header
 
 _STREAMING = "streaming"
 _PARTS = 16
-
-
-class StreamTooLarge(Exception):
-    """The answer has more bytes than its caller may get."""
 
 
 class StreamReader:
@@ -86,27 +82,6 @@ class Collector:
 def is_streamed(scope: Scope) -> bool:
     """Whether the runtime posts its answer in parts."""
     return header(scope, b"lambda-runtime-function-response-mode").lower() == _STREAMING
-
-
-async def parts_of(receive: Receive, limit: int) -> AsyncIterator[bytes]:
-    """The body's parts as they come in.
-
-    Raises:
-        StreamTooLarge: there are more than `limit` bytes.
-        Disconnected: the runtime has gone before the end.
-    """
-    size, more = 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        part = message.get("body", b"")
-        more = message.get("more_body", False)
-        size += len(part)
-        if size > limit:
-            raise StreamTooLarge
-        if part:
-            yield part
 
 
 def failure_in_trailers(scope: Scope) -> tuple[str, bytes] | None:

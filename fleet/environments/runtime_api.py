@@ -14,7 +14,7 @@ from fleet.environments import invocation as results
 from fleet.environments.environment import Environment, InvalidState, TooLate, UnknownRequest
 from fleet.environments.invocation import RESPONSE_PAYLOAD, Invocation, InvokeResult
 from fleet.environments.pool import Pool
-from fleet.environments.response_stream import Collector, StreamTooLarge, failure_in_trailers, is_streamed, parts_of
+from fleet.environments.response_stream import Collector, failure_in_trailers, is_streamed
 from fleet.http.asgi import (
     App,
     BodyTooLarge,
@@ -24,6 +24,7 @@ from fleet.http.asgi import (
     Response,
     Scope,
     Send,
+    body_parts,
     header,
     json_response,
     read_body,
@@ -149,14 +150,14 @@ async def _streamed(pool: Pool, environment: Environment, request_id: str, scope
     collector = Collector()
     try:
         sink = environment.running(request_id, nonce).call.sink or collector
-        async for part in parts_of(receive, sink.limit):
+        async for part in body_parts(receive, sink.limit):
             environment.running(request_id, nonce)  # its time may be over by now
             await sink.put(part)
     except UnknownRequest:
         return _UNKNOWN
     except TooLate:
         return _LATE
-    except StreamTooLarge:
+    except BodyTooLarge:
         return _too_large(pool, environment, request_id, scope, sink.limit)
     except Disconnected:
         result = results.failure(request_id, "Runtime.TruncatedResponse", "The response ended before its end")

@@ -62,10 +62,6 @@ class Authorization:
                 found = Verdict.ALLOW
         return found
 
-    def allows(self, method_arn: str) -> bool:
-        """Whether the verdict is yes."""
-        return self.verdict(method_arn) is Verdict.ALLOW
-
 
 def parse_output(payload: bytes) -> Authorization:
     """Read the output of a REST API's authorizer: a policy, and a flat context whose values become strings.

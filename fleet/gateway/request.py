@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from fleet.http.asgi import Scope
+from fleet.http.asgi import Scope, header
 from fleet.http.trace import trace_id_of
 
 HEADER_BYTES = 10_240
@@ -74,7 +74,6 @@ def request_of(scope: Scope, kind: str = "rest") -> GatewayRequest:
     """The request of an ASGI scope; `kind` is the flavour of the API, rest or http, whose ids it gets."""
     client = scope.get("client") or ("127.0.0.1", 0)
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-    first = dict(headers)
     extended_id = new_extended_id()
     return GatewayRequest(
         method=scope["method"],
@@ -83,9 +82,9 @@ def request_of(scope: Scope, kind: str = "rest") -> GatewayRequest:
         query=scope["query_string"].decode("latin-1"),
         headers=headers,
         source_ip=client[0],
-        host=first.get("host", ""),
+        host=header(scope, b"host"),
         protocol=f"HTTP/{scope['http_version']}",
-        trace_id=trace_id_of(first.get("x-amzn-trace-id", "")),
+        trace_id=trace_id_of(header(scope, b"x-amzn-trace-id")),
         request_id=new_request_id() if kind == "rest" else extended_id,
         extended_id=extended_id,
     )

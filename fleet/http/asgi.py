@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -55,19 +55,28 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     announced = header(scope, b"content-length")
     if announced.isdigit() and int(announced) > limit:
         raise BodyTooLarge
-    parts: list[bytes] = []
-    size = 0
-    while True:
+    return b"".join([part async for part in body_parts(receive, limit)])
+
+
+async def body_parts(receive: Receive, limit: int) -> AsyncIterator[bytes]:
+    """The request's body as it comes in, without empty parts.
+
+    Raises:
+        BodyTooLarge: there are more than `limit` bytes.
+        Disconnected: the client has gone.
+    """
+    size, more = 0, True
+    while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Disconnected
         part = message.get("body", b"")
+        more = message.get("more_body", False)
         size += len(part)
         if size > limit:
             raise BodyTooLarge
-        parts.append(part)
-        if not message.get("more_body", False):
-            return b"".join(parts)
+        if part:
+            yield part
 
 
 async def respond(send: Send, response: Response) -> None:

@@ -134,7 +134,7 @@ class DynamoDB:
             return write
         self._memory.put(write.item, known_of(write.table, item))
         actual, now = plan(), self._clock()
-        self._limits.charge(Direction.WRITE, [d._replace(units=-d.units) for d in write.demands], now)
+        self._limits.give_back(Direction.WRITE, write.demands, now)
         self._limits.charge(Direction.WRITE, actual.demands, now)
         return actual
 

@@ -94,7 +94,7 @@ def settle_search(read: Read, answer: Answer, limits: DynamoDBLimits, now: float
 def give_back(reads: Iterable[Read], limits: DynamoDBLimits, now: float) -> None:
     """A read that failed costs nothing."""
     for read in reads:
-        limits.charge(Direction.READ, [Demand(d.resource, d.key, -d.units) for d in read.demands], now)
+        limits.give_back(Direction.READ, read.demands, now)
 
 
 def must_look(reads: Iterable[Read], answer: Answer, memory: ItemMemory) -> bool:

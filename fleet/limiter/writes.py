@@ -104,8 +104,7 @@ def settle(writes: Iterable[Write], answer: Answer, limits: DynamoDBLimits, memo
     kind = str(answer.document().get("__type", "")).rpartition("#")[2]
     first = 1 if kind in _CONDITION_FAILED else 0
     for write in writes:
-        unused = [Demand(resource, key, -units) for resource, key, units in write.demands[first:]]
-        limits.charge(Direction.WRITE, unused, now)
+        limits.give_back(Direction.WRITE, write.demands[first:], now)
 
 
 def _is_worth_knowing(table: TableSchema, item: ItemId, after: Known | None, memory: ItemMemory) -> bool:

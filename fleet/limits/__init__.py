@@ -2,6 +2,7 @@
 
 quotas        how much of everything: AWS's defaults, a wind tunnel, none, or a file
 bucket        the token bucket that most rates are kept by
+gate          a bucket with what it let pass and what it refused
 keyed         such a bucket for each of millions of keys
 use           how much of a limit is used, and how often it refused
 concurrency   Lambda: who may run now

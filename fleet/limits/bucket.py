@@ -51,33 +51,47 @@ class TokenBucket:
             self._tokens = self.burst if elapsed == math.inf else min(self.burst, self._tokens + elapsed * self.rate)
 
 
-class Meter:
-    """How many a second: of the last whole second, and the highest of any second so far."""
+class _BySecond:
+    """A number of each whole second: that of the last one, and the highest of any so far (`peak`)."""
 
-    __slots__ = ("_count", "_last", "_peak", "_second")
+    __slots__ = ("_last", "_second", "_value", "peak")
 
     def __init__(self) -> None:
         self._second = -1
-        self._count = self._last = self._peak = 0.0
-
-    def add(self, now: float, count: float = 1.0) -> None:
-        """So many, now."""
-        self._turn(now)
-        self._count += count
-        self._peak = max(self._peak, self._count)
+        self._value = self._last = self.peak = 0.0
 
     def last(self, now: float) -> float:
         """Of the last whole second."""
         self._turn(now)
         return self._last
 
-    @property
-    def peak(self) -> float:
-        """The highest of any second."""
-        return self._peak
-
     def _turn(self, now: float) -> None:
         second = int(now)
         if second != self._second:
-            self._last = self._count if second == self._second + 1 else 0.0
-            self._second, self._count = second, 0.0
+            self._last = self._value if second == self._second + 1 else 0.0
+            self._second, self._value = second, 0.0
+
+
+class Meter(_BySecond):
+    """How many a second."""
+
+    __slots__ = ()
+
+    def add(self, now: float, count: float = 1.0) -> None:
+        """So many, now."""
+        self._turn(now)
+        self._value += count
+        self.peak = max(self.peak, self._value)
+
+
+class Highest(_BySecond):
+    """The highest number noted in a second."""
+
+    __slots__ = ()
+
+    def note(self, now: float, value: float) -> None:
+        """A number of this second."""
+        self._turn(now)
+        if value > self._value:
+            self._value = value
+            self.peak = max(self.peak, value)

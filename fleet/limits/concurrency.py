@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
-from fleet.limits.bucket import Meter, TokenBucket
+from fleet.limits.bucket import TokenBucket
+from fleet.limits.gate import Gate
 from fleet.limits.quotas import LambdaQuotas, QuotasError
 from fleet.limits.use import LimitUse
 
@@ -190,40 +191,32 @@ class RequestRate:
     def __init__(self, quotas: LambdaQuotas, reserved: Mapping[str, float]) -> None:
         each = quotas.requests_per_environment
         unreserved = quotas.concurrency - sum(reserved.values())
-        self._buckets = {
-            pool: TokenBucket(_times(each, most)) for pool, most in {_ACCOUNT: unreserved, **reserved}.items()
+        self._gates = {
+            pool: Gate(TokenBucket(_times(each, most))) for pool, most in {_ACCOUNT: unreserved, **reserved}.items()
         }
-        self._meters = {pool: Meter() for pool in self._buckets}
-        self._throttled: Counter[str] = Counter()
 
     def refusal(self, function: str, now: float, *, synchronous: bool = True) -> Throttle | None:
         """Refuse when this second's requests are used up."""
         pool = self._pool(function)
-        if not synchronous or self._buckets[pool].has(now):
+        if not synchronous or self._gates[pool].lets(now):
             return None
-        self._throttled[pool] += 1
         return Throttle(ThrottleReason.RATE if pool == _ACCOUNT else ThrottleReason.RESERVED_RATE)
 
     def entered(self, function: str, now: float, *, synchronous: bool = True) -> None:
         """Count a synchronous request."""
         if synchronous:
-            pool = self._pool(function)
-            self._buckets[pool].take(now)
-            self._meters[pool].add(now)
+            self._gates[self._pool(function)].passes(now)
 
     def left(self, function: str, now: float) -> None:
         """Requests are counted when they come."""
 
     def uses(self, now: float) -> Iterable[LimitUse]:
         """The requests a second of the account's functions without a reservation, and of each with one."""
-        for pool, bucket in self._buckets.items():
-            meter = self._meters[pool]
-            yield LimitUse(
-                "lambda.requests", pool, meter.last(now), meter.peak, bucket.rate, "requests/s", self._throttled[pool]
-            )
+        for pool, gate in self._gates.items():
+            yield gate.use("lambda.requests", pool, now)
 
     def _pool(self, function: str) -> str:
-        return function if function in self._buckets else _ACCOUNT
+        return function if function in self._gates else _ACCOUNT
 
 
 class ScalingRate:
@@ -273,7 +266,6 @@ class _Environments:
 
     def __init__(self, quotas: LambdaQuotas, slots: int, idle_seconds: float, *, reserved: bool) -> None:
         most = quotas.scaling_environments
-        self._most = most
         self._bucket = TokenBucket(most / quotas.scaling_seconds, most)
         self._slots = slots
         self._idle_seconds = idle_seconds
@@ -308,7 +300,13 @@ class _Environments:
     def use(self, function: str, now: float) -> LimitUse:
         self._forget(now)
         return LimitUse(
-            "lambda.scaling", function, len(self._created), self._peak, self._most, "environments/10 s", self.throttled
+            "lambda.scaling",
+            function,
+            len(self._created),
+            self._peak,
+            self._bucket.burst,
+            "environments/10 s",
+            self.throttled,
         )
 
     def _create(self, now: float) -> None:

@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from fleet.limits.bucket import Meter, TokenBucket
-from fleet.limits.keyed import Highest, KeyedBuckets
+from fleet.limits.bucket import Highest, Meter, TokenBucket
+from fleet.limits.keyed import KeyedBuckets
 from fleet.limits.use import LimitUse
 
 if TYPE_CHECKING:  # the emulator's process builds these without pydantic, whose import takes longer than all of ours
@@ -126,9 +126,13 @@ class DynamoDBLimits:
         return None
 
     def charge(self, direction: Direction, demands: Iterable[Demand], now: float) -> None:
-        """Take units whatever is left: a read's size is known afterwards. Negative ones are given back."""
+        """Take units whatever is left: a read's size is known afterwards."""
         for resource, key, units in demands:
             self._of(resource, direction).take(key, units, now)
+
+    def give_back(self, direction: Direction, demands: Iterable[Demand], now: float) -> None:
+        """Units that were taken and not used."""
+        self.charge(direction, [demand._replace(units=-demand.units) for demand in demands], now)
 
     def forget(self, table: str) -> None:
         """The table is gone; one of that name will be new."""

@@ -12,63 +12,46 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-from fleet.limits.bucket import Meter, TokenBucket
+from fleet.limits.bucket import TokenBucket
+from fleet.limits.gate import Gate
 from fleet.limits.quotas import Quotas
 from fleet.limits.use import LimitUse
 from shoebox.stack import Throttle
 
 _LIMIT = "gateway.rate"
-_UNIT = "requests/s"
 
 
 class GatewayThrottle:
     """Decides whether a request may pass, in constant time; `routes` are all routes by name, with their throttles."""
 
     def __init__(self, quotas: Quotas, stage: Throttle | None, routes: Mapping[str, Throttle | None]) -> None:
-        self._account = _Gate(TokenBucket(quotas.gateway.rate, quotas.gateway.burst))
-        self._stage = _Gate(_bucket(quotas, stage)) if stage else None
-        self._routes = {name: _Gate(_bucket(quotas, throttle)) for name, throttle in routes.items()}
+        self._account = Gate(TokenBucket(quotas.gateway.rate, quotas.gateway.burst))
+        self._stage = Gate(_bucket(quotas, stage)) if stage else None
+        self._routes = {name: Gate(_bucket(quotas, throttle)) for name, throttle in routes.items()}
         self._ways = {name: self._way(name, own=throttle is not None) for name, throttle in routes.items()}
 
     def admit(self, route: str | None, now: float) -> bool:
         """Take a token of every bucket in the way, or of none; `route` is None where no route matched."""
         way = self._ways[route] if route is not None else (self._account,)
         for gate in way:
-            if not gate.bucket.has(now):
-                gate.throttled += 1
+            if not gate.lets(now):
                 return False
         for gate in way:
-            gate.bucket.take(now)
-            gate.meter.add(now)
+            gate.passes(now)
         return True
 
     def uses(self, now: float) -> Iterable[LimitUse]:
         """Requests a second that passed: of the account, of the stage where it has a throttle, and of each route."""
-        yield self._account.use("account", now)
+        yield self._account.use(_LIMIT, "account", now)
         if self._stage:
-            yield self._stage.use("stage", now)
+            yield self._stage.use(_LIMIT, "stage", now)
         for name, gate in self._routes.items():
-            yield gate.use(name, now)
+            yield gate.use(_LIMIT, name, now)
 
-    def _way(self, route: str, *, own: bool) -> tuple[_Gate, ...]:
+    def _way(self, route: str, *, own: bool) -> tuple[Gate, ...]:
         """The buckets that a route's requests pass, in AWS's order."""
         stage = () if own or self._stage is None else (self._stage,)
         return (self._routes[route], *stage, self._account)
-
-
-class _Gate:
-    """A bucket and what became of the requests before it."""
-
-    __slots__ = ("bucket", "meter", "throttled")
-
-    def __init__(self, bucket: TokenBucket) -> None:
-        self.bucket = bucket
-        self.meter = Meter()
-        self.throttled = 0
-
-    def use(self, subject: str, now: float) -> LimitUse:
-        used = self.meter.last(now)
-        return LimitUse(_LIMIT, subject, used, self.meter.peak, self.bucket.rate, _UNIT, self.throttled)
 
 
 def _bucket(quotas: Quotas, throttle: Throttle | None) -> TokenBucket:

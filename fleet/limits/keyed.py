@@ -66,31 +66,3 @@ class KeyedBuckets:
             else:
                 bucket.touched = now
                 self._buckets.move_to_end(key)
-
-
-class Highest:
-    """The highest number noted in the last whole second, and in any second."""
-
-    __slots__ = ("_last", "_most", "_second", "peak")
-
-    def __init__(self) -> None:
-        self._second = -1
-        self._most = self._last = self.peak = 0.0
-
-    def note(self, now: float, value: float) -> None:
-        """A number of this second."""
-        self._turn(now)
-        if value > self._most:
-            self._most = value
-            self.peak = max(self.peak, value)
-
-    def last(self, now: float) -> float:
-        """The highest of the last whole second."""
-        self._turn(now)
-        return self._last
-
-    def _turn(self, now: float) -> None:
-        second = int(now)
-        if second != self._second:
-            self._last = self._most if second == self._second + 1 else 0.0
-            self._second, self._most = second, 0.0

@@ -31,7 +31,12 @@ class _Count:
     """Marks a count: divided, rounded up, at least 1."""
 
 
+class _Each:
+    """Marks what is for each of a count: not divided, since the count is; but no limit where there are none."""
+
+
 Rate = Annotated[float, Field(gt=0), _Rate()]
+Each = Annotated[float, Field(gt=0), _Each()]
 Count = Annotated[float, Field(ge=0), _Count()]
 
 
@@ -42,9 +47,10 @@ class _Family(BaseModel):
         """The same with every rate and count divided; infinity has no limits left."""
         return self.model_copy(
             update={
-                name: _divide(getattr(self, name), by, count=any(isinstance(mark, _Count) for mark in field.metadata))
+                name: _divide(getattr(self, name), by, mark)
                 for name, field in type(self).model_fields.items()
-                if any(isinstance(mark, (_Rate, _Count)) for mark in field.metadata)
+                for mark in field.metadata
+                if isinstance(mark, _Rate | _Count | _Each)
             }
         )
 
@@ -59,8 +65,8 @@ class LambdaQuotas(_Family):
     scaling_environments: Count = 1000
     """New execution environments of one function, in every `scaling_seconds`."""
     scaling_seconds: float = Field(default=10.0, gt=0)
-    requests_per_environment: float = Field(default=10.0, gt=0)
-    """Requests a second for each unit of concurrency; not divided, since concurrency is."""
+    requests_per_environment: Each = 10.0
+    """Requests a second for each unit of concurrency."""
     async_queue: Count = 100_000
     """Events that may wait; AWS names no number, only that it is a queue of its own."""
 
@@ -131,7 +137,7 @@ class Quotas(BaseModel):
 
     def count(self, described: float) -> float:
         """A count of stack.yaml, such as a reserved concurrency, at this scale: 0 stays 0, else it is at least 1."""
-        return described if self.off else _divide(described, self.scale, count=True)
+        return described if self.off else _divide(described, self.scale, _Count())
 
     def rate(self, described: float) -> float:
         """A rate of stack.yaml, such as a route's, at this scale."""
@@ -162,10 +168,7 @@ def load_quotas(text: str = AWS) -> Quotas:
 
 def _scaled(name: str, scale: float) -> Quotas:
     plain = Quotas()
-    families = {family: getattr(plain, family).divided(scale) for family in _FAMILIES}
-    if scale == math.inf:
-        families["functions"] = families["functions"].model_copy(update={"requests_per_environment": math.inf})
-    return Quotas(name=name, scale=scale, **families)
+    return Quotas(name=name, scale=scale, **{family: getattr(plain, family).divided(scale) for family in _FAMILIES})
 
 
 def _of_file(path: Path) -> Quotas:
@@ -194,7 +197,12 @@ def _of_file(path: Path) -> Quotas:
         raise QuotasError(f"{path} has quotas that cannot be used:\n" + "\n".join(lines)) from error
 
 
-def _divide(value: float, by: float, *, count: bool) -> float:
+def _divide(value: float, by: float, mark: _Rate | _Count | _Each) -> float:
     if by == math.inf:
         return math.inf
-    return float(max(math.ceil(value / by), 1 if value else 0)) if count else value / by
+    match mark:
+        case _Each():
+            return value
+        case _Count():
+            return float(max(math.ceil(value / by), 1 if value else 0))
+    return value / by

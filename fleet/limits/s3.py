@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fleet.limits.bucket import Meter, TokenBucket
+from fleet.limits.bucket import TokenBucket
+from fleet.limits.gate import Gate
 from fleet.limits.use import LimitUse
 
 if TYPE_CHECKING:  # as in fleet.limits.dynamodb
@@ -43,10 +44,13 @@ class S3Limits:
 
     def admit(self, method: str, bucket: str, key: str, now: float) -> bool:
         """Whether a request may pass; others than READS and WRITES have no limit (OPTIONS)."""
-        if method in READS:
-            return self._at(prefix_of(bucket, key, self._depth), now).reads.admit(now)
-        if method in WRITES:
-            return self._at(prefix_of(bucket, key, self._depth), now).writes.admit(now)
+        if method not in READS and method not in WRITES:
+            return True
+        prefix = self._at(prefix_of(bucket, key, self._depth), now)
+        gate = prefix.reads if method in READS else prefix.writes
+        if not gate.lets(now):
+            return False
+        gate.passes(now)
         return True
 
     def uses(self, now: float) -> Iterator[LimitUse]:
@@ -77,29 +81,8 @@ class _Prefix:
     __slots__ = ("reads", "writes")
 
     def __init__(self, reads: float, writes: float) -> None:
-        self.reads, self.writes = _Requests(reads), _Requests(writes)
+        self.reads, self.writes = _gate(reads), _gate(writes)
 
 
-class _Requests:
-    """Requests of one kind on one prefix."""
-
-    __slots__ = ("_bucket", "_meter", "_throttled")
-
-    def __init__(self, rate: float) -> None:
-        self._bucket = TokenBucket(rate, max(rate, 1.0))  # a wind tunnel may have less than one a second
-        self._meter = Meter()
-        self._throttled = 0
-
-    def admit(self, now: float) -> bool:
-        if not self._bucket.take(now):
-            self._throttled += 1
-            return False
-        self._meter.add(now)
-        return True
-
-    def idle(self, now: float) -> bool:
-        return self._bucket.has(now, self._bucket.burst)
-
-    def use(self, limit: str, subject: str, now: float) -> LimitUse:
-        used, peak, most = self._meter.last(now), self._meter.peak, self._bucket.rate
-        return LimitUse(limit, subject, used, peak, most, "requests/s", self._throttled)
+def _gate(rate: float) -> Gate:
+    return Gate(TokenBucket(rate, max(rate, 1.0)))  # a wind tunnel may have less than one a second

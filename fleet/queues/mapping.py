@@ -27,7 +27,7 @@ _POLLERS = 5  # what a mapping starts with, and stays with where nobody knows ho
 
 
 class Mappings:
-    """Makes the mappings of a fleet; those of one queue share what is counted for the queue."""
+    """Makes the mappings of a fleet, and has them in `made`; those of one queue share what is counted for the queue."""
 
     def __init__(
         self, stack: BoundStack, settings: FleetSettings, credentials: CredentialsCache, metrics: Metrics
@@ -37,7 +37,7 @@ class Mappings:
         self._credentials = credentials
         self._metrics = metrics
         self._in_flight: dict[str, InFlight] = {}
-        self._made: list[EventSourceMapping] = []
+        self.made: list[EventSourceMapping] = []
 
     async def make(
         self, opening: AsyncExitStack, function: FunctionSpec, trigger: QueueTrigger, invoke: Invoke
@@ -60,12 +60,12 @@ class Mappings:
             metrics=self._metrics,
             filters=_filters(function, trigger),
         )
-        self._made.append(mapping)
+        self.made.append(mapping)
         return mapping
 
     def uses(self, now: float) -> Iterable[LimitUse]:
         """`lambda.mapping_concurrency` of every function with a mapping, and `sqs.in_flight` of every queue of one."""
-        limits: list[Limit] = [*self._made, *self._in_flight.values()]
+        limits: list[Limit] = [*self.made, *self._in_flight.values()]
         for limit in limits:
             yield from limit.uses(now)
 

@@ -1,4 +1,4 @@
-"""How long a mapping waits after trouble, and how it fills a batch. Pure."""
+"""How long a mapping waits after trouble. Pure."""
 
 from __future__ import annotations
 

@@ -107,15 +107,11 @@ class SqsClient:
 
     async def _attempt(self, target: str, body: bytes, seconds: float) -> dict[str, Any]:
         answer = await self._send(target, body, seconds)
-        if answer.status == 200:
-            return _content(answer)
-        error = _refusal(answer)
-        if error.code in _SKEWED and self._correct_clock(answer):
+        if answer.status != 200 and _refusal(answer).code in _SKEWED and self._correct_clock(answer):
             answer = await self._send(target, body, seconds)
-            if answer.status == 200:
-                return _content(answer)
-            error = _refusal(answer)
-        raise error
+        if answer.status != 200:
+            raise _refusal(answer)
+        return _content(answer)
 
     async def _send(self, target: str, body: bytes, seconds: float) -> Answer:
         """A connection that the server has closed meanwhile is no fault: the request goes over another one at once."""

@@ -225,16 +225,16 @@ class Slot:
         await self._drain.wait(delay)
 
     async def _handle(self, invocation: Invocation) -> None:
+        stream = self._client.stream(invocation)
         try:
             context = self._function.context(invocation)
         except InvocationFault as fault:
-            await self._fail(invocation, Failure.of(fault))
+            await self._fail(invocation, Failure.of(fault), stream)
             return
         if self._trace_in_environment:
             export_trace(context.trace_id)
         token = current_context.set(context)
         try:
-            stream = self._client.stream(invocation)
             await self._post(invocation, await self._execute(invocation, context, stream), stream)
         finally:
             current_context.reset(token)
@@ -261,14 +261,13 @@ class Slot:
         else:
             await self._client.end_stream(stream)
 
-    async def _fail(self, invocation: Invocation, failure: Failure, stream: ResponseStream | None = None) -> None:
+    async def _fail(self, invocation: Invocation, failure: Failure, stream: ResponseStream) -> None:
         self.failed += 1
         _log.error("invocation failed", extra=failure.fields() | {"requestId": invocation.request_id})
-        if stream is not None and stream.begun:
+        if stream.begun:
             await self._client.end_stream(stream, failure)
         else:
-            if stream is not None:
-                stream.abandon()
+            stream.abandon()
             await self._client.fail(invocation, failure)
         if failure.exit_code is not None:
             self._drain.request(exit_code=failure.exit_code)

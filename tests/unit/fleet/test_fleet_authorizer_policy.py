@@ -1,7 +1,7 @@
 import orjson
 import pytest
 
-from fleet.gateway.authorizer_policy import MalformedPolicy, parse_output
+from fleet.gateway.authorizer_policy import MalformedPolicy, Verdict, parse_output
 
 ARN = "arn:aws:execute-api:us-east-1:1:api/prod/GET/v1/files"
 
@@ -39,12 +39,13 @@ def statement(
 )
 def test_a_policy_allows_what_it_allows_and_no_more(statements: list[dict[str, object]], allowed: bool):
     """An explicit Deny wins, and silence is no."""
-    assert parse_output(output(*statements)).allows(ARN) is allowed
+    assert (parse_output(output(*statements)).verdict(ARN) is Verdict.ALLOW) is allowed
 
 
 def test_brackets_in_a_resource_are_no_wildcards():
     """Only * and ? are, as in IAM."""
-    assert not parse_output(output(statement(resource=ARN.replace("v1", "[v]1")))).allows(ARN)
+    bracketed = output(statement(resource=ARN.replace("v1", "[v]1")))
+    assert parse_output(bracketed).verdict(ARN) is not Verdict.ALLOW
 
 
 def test_context_becomes_strings():
