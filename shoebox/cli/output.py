@@ -100,3 +100,10 @@ def size_text(size: int | float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
+
+
+def number_text(value: float | None) -> str:
+    """Whole, or with two digits where it is small; without limit where it is infinite, which JSON tells as null."""
+    if value is None or value == float("inf"):
+        return "∞"
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.2f}"

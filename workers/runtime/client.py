@@ -96,5 +96,12 @@ class RuntimeClient:
             return await self._connection.request(data)
 
 
+async def post_init_failure(endpoint: Endpoint, failure: Failure) -> None:
+    """Post that the function cannot start, over a connection of its own."""
+    client = RuntimeClient(endpoint)
+    await client.fail_init(failure)
+    client.close()
+
+
 def _text(response: Response) -> str:
     return response.body[:500].decode("utf-8", "replace")

@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from dataclasses import asdict
 
 from workers.runtime.callers import caller_for
-from workers.runtime.client import RuntimeClient
+from workers.runtime.client import post_init_failure
 from workers.runtime.drain import Drain, end_process_after, on_signals
 from workers.runtime.errors import SettingsError
 from workers.runtime.failure import Failure
@@ -118,9 +118,7 @@ async def report_init_failure(settings: Settings, error: BaseException) -> int:
         settings.seat.cannot_start(failure)
         return failure.exit_code or 1
     _log.critical("the function cannot start", extra=failure.fields())
-    client = RuntimeClient(settings.slots.endpoint)
-    await client.fail_init(failure)
-    client.close()
+    await post_init_failure(settings.slots.endpoint, failure)
     return failure.exit_code or 1
 
 

@@ -16,7 +16,7 @@ import signal
 from collections.abc import Awaitable, Callable
 
 from workers.runtime.backoff import Backoff
-from workers.runtime.client import RuntimeClient
+from workers.runtime.client import RuntimeClient, post_init_failure
 from workers.runtime.drain import Drain, on_signals
 from workers.runtime.failure import EXIT_ERROR, Failure
 from workers.runtime.protocol import Endpoint
@@ -119,9 +119,7 @@ class Supervisor:
     async def _give_up(self) -> None:
         failure = next(iter(self._unable.values()))
         _log.critical("the function cannot start", extra={"action": "runtime.unable", **failure.fields()})
-        client = RuntimeClient(self._endpoint)
-        await client.fail_init(failure)
-        client.close()
+        await post_init_failure(self._endpoint, failure)
         self._drain.request(1)
 
     async def _fail(self, invocation: Unanswered, reason: str) -> None:
