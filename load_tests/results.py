@@ -1,4 +1,4 @@
-"""What a load run or a simulated day came to: one document, `results.json`, that the report, thresholds and comparison read.
+"""What a load run or a simulated day came to: one document, `results.json`, for report, thresholds and comparison.
 
 Times are seconds; `t` in a series counts from the run's first second. What is unknown is None, never 0.
 """
@@ -170,7 +170,7 @@ class Cost(_Model):
 
 
 class Threshold(_Model):
-    """One expectation and whether it was met: `value` of `metric` `operator` `bound`. None: there was nothing to see."""
+    """One expectation and whether it was met: `metric` `operator` `bound`. `value` None: there was nothing to see."""
 
     metric: str
     operator: Literal["<", "<=", ">", ">=", "=="]
@@ -180,7 +180,7 @@ class Threshold(_Model):
 
 
 class Results(_Model):
-    """One run. `stages` by name: "registered → uploaded", "uploaded → received", "received → ready", "registered → ready"."""
+    """One run. `stages`: "registered → uploaded", "uploaded → received", "received → ready", "registered → ready"."""
 
     version: int = SCHEMA
     kind: Literal["load", "simulation"]
