@@ -12,6 +12,7 @@ import sys
 import time
 
 import gevent
+from gevent.event import Event
 from locust import FastHttpUser, LoadTestShape, events, task
 from locust.env import Environment
 
@@ -56,7 +57,7 @@ class Phones(FastHttpUser):
         self._give_up_at = time.monotonic() + RUN.plan.seconds + SETTINGS.drain_seconds
         crowd = Crowd(PHOTOS, RUN.records, self._visit, seed=SETTINGS.seed)
         crowd.bring(v for v in visits(RUN.plan.shape, SETTINGS.seed) if v.number % part.of == part.index)
-        gevent.get_hub().join()  # Locust ends the user
+        Event().wait()  # until Locust ends the user
 
     def _visit(self, visit: Visit, photos: list[Photo]) -> list[PhotoRecord]:
         users = RUN.plan.scenario.users

@@ -1,4 +1,4 @@
-"""What `./run load` was asked for, and how that is done: a folder, a stack, Locust; for `naive` twice, then compared."""
+"""What `./run load` was asked for, and how it is done: a folder, a stack, Locust; for `naive` twice, then compared."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from load_tests.thresholds import judged
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a run left. Times in Unix seconds; `entries`, `errors`, `calls`: Locust's statistics; `observed`: the stack."""
+    """What a run left. Times in Unix seconds; `entries`, `errors`, `calls` are Locust's, `observed` is the stack's side."""
 
     settings: LoadSettings
     plan: Plan
@@ -111,8 +111,8 @@ def _notes(facts: Facts) -> Iterable[str]:
     scale = facts.plan.scale
     if scale != 1:
         yield (
-            f"A wind tunnel: the load is 1/{scale:g} of what it stands for, and the stack keeps 1/{scale:g} of AWS's limits"
-            f" ({facts.plan.quotas}). Sizes and times are not scaled."
+            f"A wind tunnel: the load is 1/{scale:g} of what it stands for, and the stack keeps 1/{scale:g} of AWS's"
+            f" limits ({facts.plan.quotas}). Sizes and times are not scaled."
         )
     if facts.settings.quotas != facts.plan.quotas:
         yield f"The stack keeps {facts.settings.quotas}, and the load's scale would be {facts.plan.quotas}."

@@ -33,4 +33,4 @@ def write_planned(stack: Path, rate: float, path: Path) -> str:
     before = document["functions"]["ingest"]["queue"]["maximum_concurrency"]
     document["functions"]["ingest"]["queue"]["maximum_concurrency"] = concurrency
     path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    return f"ingest's maximum_concurrency raised from {before} to {concurrency}, as `shoebox quotas plan` says for the peak"
+    return f"maximum_concurrency of ingest raised from {before} to {concurrency}, as planned by `shoebox quotas plan`"

@@ -6,6 +6,7 @@ messages. The master, or the only process, observes the stack once a second.
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Mapping
@@ -17,9 +18,9 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from load_tests.crowd import Part
-from load_tests.outcome import Facts, write_outcome
 from load_tests.live import LiveView, Moment
 from load_tests.observe import Observer
+from load_tests.outcome import Facts, write_outcome
 from load_tests.records import Records
 from load_tests.scenarios import SCENARIOS, Plan, planned
 from load_tests.settings import LoadSettings
@@ -67,6 +68,7 @@ class Run:
     def join(self, environment: Environment) -> None:
         """Hear what happens in this Locust process, and tell the others."""
         self._environment = environment
+        logging.getLogger("locust.stats_logger").disabled = True  # our own view shows more
         hooks, runner = environment.events, environment.runner
         if isinstance(runner, WorkerRunner):
             runner.register_message(_MESSAGE, self._assigned)

@@ -20,7 +20,7 @@ UI_PORT = 8089
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is loaded. Without `control_url` nothing is seen but what phones see; `pid` is of a stack on this machine."""
+    """What is loaded. Without `control_url` only the phones are seen; `pid` is a stack's on this machine."""
 
     url: str
     key: Path
@@ -57,7 +57,8 @@ def run_locust(target: Target, environment: Mapping[str, str], *, workers: int =
     command += ["--web-host", "127.0.0.1", "--web-port", str(UI_PORT)] if ui else ["--headless", "--only-summary"]
     command += ["--processes", str(workers)] if workers else []
     everything = {**os.environ, **target.environment(), **environment}
-    with subprocess.Popen(command, env=everything, stdout=sys.stderr) as locust, _leave_signals_to(locust):
+    # S603: our own program
+    with subprocess.Popen(command, env=everything, stdout=sys.stderr) as locust, _leave_signals_to(locust):  # noqa: S603
         return locust.wait()
 
 

@@ -29,8 +29,8 @@ class LoadSettings(Settings):
     `scale` divides the load; `quotas` is only told on (the stack keeps them). `most` photos a second is what the
     machine can do: `scale` 0 means that it follows from it. `control_url` is the fleet's control port, without which
     there is nothing to see but the phones; `stack_pid` the process whose children are measured.
-    `stack_name` and `stack_note` say for the report what stack it is, and what was changed in it. `folder` is this run's;
-    without it one is made in `results`.
+    `stack_name` and `stack_note` say for the report what stack it is, and what was changed in it. `folder` is this
+    run's; without it one is made in `results`.
     `s3_url` is where presigned URLs are sent when their own address is out of reach from here, as inside a container;
     their signature holds, since the Host header stays.
     """

@@ -64,7 +64,7 @@ def running_stack(*options: str, log: Path | None = None) -> Iterator[Stack]:
         log = log or Path(folder, "up.log")
         with (
             log.open("wb") as talk,
-            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=talk, start_new_session=True) as up,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=talk, start_new_session=True) as up,  # noqa: S603
         ):
             assert up.stdout is not None
             try:
