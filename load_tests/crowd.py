@@ -58,10 +58,12 @@ class Crowd:
         if late > LATE or self._under_way.full():
             return
         self._records.begun += 1
+        self._records.brought += visit.photos
         self._records.late.append(late)
         self._under_way.spawn(self._one, visit)
 
     def _one(self, visit: Visit) -> None:
         photos = self._photos.take(visit.photos, seed=self._seed * 1_000_003 + visit.number)
         self._records.bytes += sum(len(photo.content) for photo in photos)
-        self._records.photos += self._visit(visit, photos)
+        seen = self._visit(visit, photos)
+        self._records.photos.extend(seen)

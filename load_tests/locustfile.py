@@ -19,6 +19,7 @@ from locust.env import Environment
 from load_tests.arrivals import Visit, visits
 from load_tests.crowd import Crowd
 from load_tests.photos import Photo, Photos
+from load_tests.readiness import Readiness
 from load_tests.records import PhotoRecord
 from load_tests.reporting import Run, RunError
 from load_tests.service import Service
@@ -66,6 +67,7 @@ class Phones(FastHttpUser):
         phone = PhoneVisit(
             visit.number,
             Service(self.client, token, SETTINGS.s3_url),
+            Readiness(self.environment.events.request),
             poll_seconds=SETTINGS.poll_seconds,
             give_up_at=self._give_up_at,
             sleep=gevent.sleep,

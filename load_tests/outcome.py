@@ -22,7 +22,7 @@ from load_tests.thresholds import judged
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a run left. Times in Unix seconds; `entries`, `errors`, `calls` are Locust's, `observed` is the stack's side."""
+    """What a run left. Times in Unix seconds; `entries`, `errors`, `calls` are Locust's, `observed` the stack's side."""
 
     settings: LoadSettings
     plan: Plan
@@ -74,7 +74,7 @@ def results_of(facts: Facts) -> Results:
         config=_config(facts),
         versions=summary.versions(),
         machine=summary.machine(),
-        invalid=summary.invalid(offered, facts.generator),
+        invalid=summary.invalid(offered, records, facts.generator),
         offered=offered,
         photos=summary.photos(
             records, observed.still_queued if observed else None, observed.repeated if observed else None

@@ -41,8 +41,10 @@ class Records:
     photos: list[PhotoRecord] = field(default_factory=list)
     begun: int = 0
     """Visits that began in time."""
+    brought: int = 0
+    """Their photos: so many records there must be at the end."""
     bytes: int = 0
-    """Of their photos."""
+    """Of these photos."""
     late: list[float] = field(default_factory=list)
     """Seconds that these began after their time."""
     done: int = 0
@@ -58,7 +60,7 @@ class Records:
         """Add what another process drained."""
         self.photos += [PhotoRecord(*photo) for photo in message.get("photos", ())]
         self.late += message.get("late", ())
-        for name in ("begun", "bytes", "done"):
+        for name in ("begun", "brought", "bytes", "done"):
             setattr(self, name, getattr(self, name) + message.get(name, 0))
 
 

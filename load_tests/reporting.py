@@ -21,6 +21,7 @@ from load_tests.crowd import Part
 from load_tests.live import LiveView, Moment
 from load_tests.observe import Observer
 from load_tests.outcome import Facts, write_outcome
+from load_tests.readiness import METHOD as READY_METHOD
 from load_tests.records import Records
 from load_tests.scenarios import SCENARIOS, Plan, planned
 from load_tests.settings import LoadSettings
@@ -163,7 +164,14 @@ class _Watch:
             self._observer.sample()
         stats = self._environment.stats
         t = time.time() - self._started_at
-        counts = {f"{e.method} {e.name}": (e.num_requests, e.num_failures) for e in stats.entries.values()}
-        self._calls.append((t, counts))
-        cpu = getattr(self._environment.runner, "current_cpu_usage", 0)
-        self.view.show(Moment(t, self._run.records, stats.total, cpu))
+        calls = [entry for entry in stats.entries.values() if entry.method != READY_METHOD]
+        self._calls.append((t, {f"{e.method} {e.name}": (e.num_requests, e.num_failures) for e in calls}))
+        self.view.show(
+            Moment(
+                t,
+                self._run.records,
+                calls=sum(entry.num_requests for entry in calls),
+                failed=sum(entry.num_failures for entry in calls),
+                cpu=getattr(self._environment.runner, "current_cpu_usage", 0),
+            )
+        )
