@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
+from prometheus_client.core import CounterMetricFamily
+
+from fleet.async_events import AsyncStatistics
 from fleet.environments.pool import PoolStatistics
 from fleet.limit_board import LimitBoard
 from fleet.limits.use import LimitUse
@@ -16,7 +19,7 @@ Read: TypeAlias = Callable[[], Iterable[tuple[list[str], float]]]
 
 
 def show_gauges(metrics: Metrics, statistics: Callable[[], FleetStatistics], limits: LimitBoard) -> None:
-    """Environments by state, invocations that wait, batches at work, mappings that SQS refuses, and every limit."""
+    """Environments by state, waiting invocations, mappings and what SQS refuses them, every limit, and events."""
 
     def environments() -> Iterable[tuple[list[str], float]]:
         for pool in statistics().pools:
@@ -55,3 +58,25 @@ def show_gauges(metrics: Metrics, statistics: Callable[[], FleetStatistics], lim
         ("fleet_limit_throttled", "Refusals by this limit.", limit, of_limits(lambda use: use.throttled)),
     ):
         metrics.watch(name, text, labels, read)
+    _show_events(metrics, statistics)
+
+
+def _show_events(metrics: Metrics, statistics: Callable[[], FleetStatistics]) -> None:
+    """Asynchronous events: those that are pending, what became of the others, and the tries that it took."""
+
+    def of_events(*names: str) -> Read:
+        return lambda: [([e.function, name], getattr(e, name)) for e in statistics().events for name in names]
+
+    def of_pending(value: Callable[[AsyncStatistics], float]) -> Read:
+        return lambda: [([events.function], value(events)) for events in statistics().events]
+
+    for name, text, read in (
+        ("fleet_async_pending", "Asynchronous events that wait or run.", of_pending(lambda e: e.pending)),
+        ("fleet_async_oldest_seconds", "Age of the oldest of them.", of_pending(lambda e: e.oldest)),
+    ):
+        metrics.watch(name, text, ["function"], read)
+    for name, text, label, read in (
+        ("fleet_async_events", "Asynchronous events that ended.", "fate", of_events("succeeded", "given_up")),
+        ("fleet_async_tries", "Tries that did not succeed.", "outcome", of_events("throttled", "failed")),
+    ):
+        metrics.watch(name, text, ["function", label], read, CounterMetricFamily)

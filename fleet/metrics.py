@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
@@ -46,9 +46,16 @@ class Metrics:
             "fleet_gateway_seconds", "Request to answer.", ["route"], buckets=_SECONDS, registry=own
         )
 
-    def watch(self, name: str, text: str, labels: list[str], read: Callable[[], Iterable[_Sample]]) -> None:
-        """Show a gauge whose values `read` gives at the time of each scrape."""
-        self._own.register(_Gauge(name, text, labels, read))
+    def watch(
+        self,
+        name: str,
+        text: str,
+        labels: list[str],
+        read: Callable[[], Iterable[_Sample]],
+        kind: type[_Family] = GaugeMetricFamily,
+    ) -> None:
+        """Show a gauge, or a counter, whose values `read` gives at the time of each scrape."""
+        self._own.register(_Watched(name, text, labels, read, kind))
 
     def process_ended(self, pid: int) -> None:
         """Forget the live gauges of a process."""
@@ -79,16 +86,25 @@ def forget_process(pid: int, folder: Path) -> None:
 
 
 _Sample = tuple[list[str], float]
+_Family = GaugeMetricFamily | CounterMetricFamily
 
 
-class _Gauge(Collector):
-    def __init__(self, name: str, text: str, labels: list[str], read: Callable[[], Iterable[_Sample]]) -> None:
+class _Watched(Collector):
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        labels: list[str],
+        read: Callable[[], Iterable[_Sample]],
+        kind: type[_Family],
+    ) -> None:
         self._shape = (name, text)
         self._labels = labels
         self._read = read
+        self._kind = kind
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        family = GaugeMetricFamily(*self._shape, labels=self._labels)
+    def collect(self) -> Iterable[_Family]:
+        family = self._kind(*self._shape, labels=self._labels)
         for labels, value in self._read():
             family.add_metric(labels, value)
         yield family

@@ -1,4 +1,4 @@
-"""The stack that a benchmark measures: `shoebox up` as a process of its own, in memory, on free ports."""
+"""The stack that a load run or a benchmark measures: `shoebox up` as a process of its own, in memory, on free ports."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ from typing import Any
 import psutil
 
 
+class StackError(Exception):
+    """The stack did not start."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What one process used: CPU seconds so far, and memory in MB now (proportional set size)."""
@@ -26,9 +30,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A running stack: its addresses and its processes."""
+    """A running stack: its addresses, its folder with keys and logs, and its processes."""
 
     addresses: dict[str, Any]
+    folder: Path
     process: psutil.Process
 
     def usage(self) -> list[Usage]:
@@ -37,9 +42,15 @@ class Stack:
 
 
 @contextmanager
-def running_stack(*options: str) -> Iterator[Stack]:
-    """Start a stack with more options of `shoebox up`, wait until it is ready, and stop it at the end."""
-    with TemporaryDirectory(prefix="shoebox-bench-") as folder:
+def running_stack(*options: str, log: Path | None = None) -> Iterator[Stack]:
+    """Start a stack with more options of `shoebox up`, wait until it is ready, and stop it at the end.
+
+    What it says goes to `log`, if that is wanted. Ctrl-C is not heard by it: whoever started it stops it.
+
+    Raises:
+        StackError: it did not start; with what it said.
+    """
+    with TemporaryDirectory(prefix="shoebox-stack-") as folder:
         command = [
             Path(sys.prefix, "bin/shoebox"),
             "up",
@@ -50,14 +61,17 @@ def running_stack(*options: str) -> Iterator[Stack]:
             f"{folder}/data",
             *options,
         ]
-        log = Path(folder, "up.log")
-        with log.open("wb") as talk, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=talk) as up:
+        log = log or Path(folder, "up.log")
+        with (
+            log.open("wb") as talk,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=talk, start_new_session=True) as up,  # noqa: S603
+        ):
             assert up.stdout is not None
             try:
                 text = _read_document(up.stdout)
                 if not text:
-                    raise RuntimeError(f"the stack did not start:\n{log.read_text()}")
-                yield Stack(json.loads(text), psutil.Process(up.pid))
+                    raise StackError(log.read_text(errors="replace"))
+                yield Stack(json.loads(text), Path(folder, "data"), psutil.Process(up.pid))
             finally:
                 up.terminate()
                 up.wait(timeout=60)
