@@ -1,0 +1,131 @@
+"""What a run came to, before any detail: passed, failed or invalid, in a sentence and a few large figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from load_tests.report.charts import span_of
+from load_tests.report.formats import DASH, SPACE, clock, dollars, duration, large, number, quantity, round_duration, share
+from load_tests.results import Limit, Results, Threshold, uploads_per_day
+
+WHOLE = "registered → ready"
+_NEAR = 0.8  # as fleet.limits.plan.TARGET: above it a limit has no room for a busy second
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A large number and what it is; `bad`: it should not be so."""
+
+    value: str
+    about: str
+    bad: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`state` is "passed", "failed" or "invalid"; `reasons` say why it is not passed; `scale` what a photo stands for."""
+
+    state: str
+    sentence: str
+    reasons: tuple[str, ...]
+    figures: tuple[Figure, ...]
+    scale: str
+
+
+def verdict_of(results: Results) -> Verdict:
+    """The verdict on a run."""
+    return Verdict(
+        state="invalid" if results.invalid else "passed" if results.passed else "failed",
+        sentence=_sentence(results),
+        reasons=tuple(results.invalid) + tuple(_missed(one) for one in results.thresholds if not one.ok),
+        figures=_figures(results),
+        scale=_scale(results),
+    )
+
+
+def refused_limits(limits: Iterable[Limit]) -> list[Limit]:
+    """The limits that refused, the first one first; those whose first refusal nobody saw come last."""
+    return sorted(
+        (limit for limit in limits if limit.throttled),
+        key=lambda limit: (limit.first_at is None, limit.first_at or 0, -limit.throttled),
+    )
+
+
+def use_of(limit: Limit) -> float | None:
+    """The part of a limit that was used at most; None where there is no limit."""
+    return limit.peak / limit.most if limit.most else None
+
+
+def limited_by(results: Results) -> str:
+    """Which of AWS's limits was hit first, or else came nearest."""
+    if refused := refused_limits(results.limits):
+        first = refused[0]
+        when = "" if first.first_at is None else f" at {clock(first.first_at, span_of(results))}"
+        return f"first limit hit: {name_of(first)}{when}"
+    used = [(use, limit) for limit in results.limits if (use := use_of(limit)) is not None]
+    if not used:
+        return "no limit of AWS was near"
+    use, nearest = max(used, key=lambda pair: pair[0])
+    how = "nearest" if use >= _NEAR else "the nearest was"
+    return f"no limit of AWS was hit; {how} {name_of(nearest)}, {share(use, 1)} used"
+
+
+def name_of(limit: Limit) -> str:
+    """A limit and what it holds for."""
+    return f"{limit.limit} of {limit.subject}"
+
+
+def p99_of(results: Results) -> float | None:
+    """Seconds from a photo's registration until READY, of 99 in 100 photos."""
+    whole = results.stages.get(WHOLE)
+    return whole.percentiles.get("99") if whole else None
+
+
+def per_day(results: Results) -> float:
+    """Uploads a day at this run's rate, at full scale."""
+    return uploads_per_day(1, 1 / results.ready_per_second, results.scale) if results.ready_per_second else 0.0
+
+
+def _sentence(results: Results) -> str:
+    return "; ".join(
+        (
+            f"{number(results.ready_per_second)}{SPACE}photos/s READY over {round_duration(results.seconds)} of load "
+            f"= {large(per_day(results))} a day",
+            f"99 in 100 photos were READY within {duration(p99)}" if (p99 := p99_of(results)) else "no photo was READY",
+            f"{large(results.photos.lost)} lost",
+            limited_by(results) + ".",
+        )
+    )
+
+
+def _missed(threshold: Threshold) -> str:
+    wanted = f"{threshold.metric} {threshold.operator} {number(threshold.bound)}"
+    return f"{wanted}: there was nothing to see" if threshold.value is None else f"{wanted}: {number(threshold.value)}"
+
+
+def _figures(results: Results) -> tuple[Figure, ...]:
+    photos, refused = results.photos, refused_limits(results.limits)
+    whole = results.stages.get(WHOLE)
+    figures = [
+        Figure(quantity(results.ready_per_second, "photos/s"), "READY"),
+        Figure(large(per_day(results)), "uploads a day" + (" at full scale" if results.scale != 1 else "")),
+        Figure(duration(whole.percentiles.get("50")) if whole else DASH, "p50, registered → READY"),
+        Figure(duration(p99_of(results)), "p99, registered → READY"),
+        Figure(large(photos.lost), "photos lost", bad=photos.lost > 0),
+        Figure(share(photos.refused, results.offered.photos), "refused", bad=photos.refused > 0),
+        Figure(large(sum(limit.throttled for limit in refused)), "refusals by limits", bad=bool(refused)),
+    ]
+    if results.cost:
+        figures.append(Figure(dollars(results.cost.usd), "for a million uploads"))
+    return tuple(figures)
+
+
+def _scale(results: Results) -> str:
+    how = "Simulated, not measured: no photo was uploaded. " if results.kind == "simulation" else ""
+    if results.scale == 1:
+        return f"{how}Full scale: a photo is a photo, and limits are kept as they are (quotas: {results.quotas})."
+    return (
+        f"{how}A wind tunnel: every photo stands for {number(results.scale)}, and load and limits are one part in "
+        f"{number(results.scale)} of what they stand for (quotas: {results.quotas}). Times are as they would be."
+    )
