@@ -7,7 +7,7 @@ generator is at its end, not the service. k6 calls them dropped iterations.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import gevent
@@ -28,6 +28,10 @@ class Part:
     run: str
     index: int = 0
     of: int = 1
+
+    def taken(self, visits: Iterable[Visit]) -> Iterator[Visit]:
+        """This part of all visits."""
+        return (visit for visit in visits if visit.number % self.of == self.index)
 
 
 class Crowd:

@@ -54,10 +54,9 @@ class Phones(FastHttpUser):
     @task
     def bring(self) -> None:
         """Make this process's part of the visits, once."""
-        part = RUN.part
         self._give_up_at = time.monotonic() + RUN.plan.seconds + SETTINGS.drain_seconds
         crowd = Crowd(PHOTOS, RUN.records, self._visit, seed=SETTINGS.seed)
-        crowd.bring(v for v in visits(RUN.plan.shape, SETTINGS.seed) if v.number % part.of == part.index)
+        crowd.bring(RUN.part.taken(visits(RUN.plan.shape, SETTINGS.seed)))
         Event().wait()  # until Locust ends the user
 
     def _visit(self, visit: Visit, photos: list[Photo]) -> list[PhotoRecord]:

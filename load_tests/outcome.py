@@ -22,7 +22,7 @@ from load_tests.thresholds import judged
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a run left. Times in Unix seconds; `entries`, `errors`, `calls` are Locust's, `observed` the stack's side."""
+    """What a run left. Times in Unix seconds; `entries`, `errors`, `calls` are Locust's, `observed` is of the stack."""
 
     settings: LoadSettings
     plan: Plan

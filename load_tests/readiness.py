@@ -6,10 +6,12 @@ Taken from the service's own times, so neither the phone's clock nor how often i
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from locust.event import EventHook
+from load_tests.records import Document
 
-from load_tests.service import Document
+if TYPE_CHECKING:
+    from locust.event import EventHook
 
 METHOD = "photo"
 

@@ -22,6 +22,14 @@ class Fate(StrEnum):
     """Its bytes arrived, and it was neither READY nor REJECTED when the run ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A call that came to nothing. `passing`: it may succeed when it is tried again."""
+
+    reason: str
+    passing: bool
+
+
 class PhotoRecord(NamedTuple):
     """One photo's way. Moments are the service's own, Unix seconds; those that never came are None."""
 

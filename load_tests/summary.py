@@ -23,7 +23,6 @@ _STAGES = (
     ("registered → uploaded", "registered", "uploaded"),
     ("uploaded → received", "uploaded", "received"),
     ("received → ready", "received", "finished"),
-    ("uploaded → ready", "uploaded", "finished"),
     ("registered → ready", "registered", "finished"),
 )
 

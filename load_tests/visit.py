@@ -8,12 +8,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from load_tests.photos import Photo
-from load_tests.readiness import Readiness
-from load_tests.records import Fate, PhotoRecord, settled, unsettled
-from load_tests.service import Document, Failure, Service
+from load_tests.records import Document, Failure, Fate, PhotoRecord, settled, unsettled
+
+if TYPE_CHECKING:  # they import Locust, which patches all sockets
+    from load_tests.readiness import Readiness
+    from load_tests.service import Service
 
 ATTEMPTS = 4
 Result = TypeVar("Result")
