@@ -63,7 +63,7 @@ class CountedOfRun:
         self._requests: Increases[tuple[str, ...]] = Increases()
         self._units: Increases[tuple[str, ...]] = Increases()
         self._memory: dict[str, float] = {}
-        self._emulator_told = self._mappings_seen = False
+        self._looked = self._emulator_told = self._mappings_seen = False
 
     @property
     def restarts(self) -> int:
@@ -72,6 +72,7 @@ class CountedOfRun:
 
     def note(self, scrape: Scrape) -> None:
         """The counters at this look."""
+        self._looked = True
         self._gateway.note(scrape.by("fleet_gateway_requests_total", "route", "status"))
         self._invocations.note(scrape.by("fleet_invocation_seconds_count", "function"))
         self._seconds.note(scrape.by("fleet_invocation_seconds_sum", "function"))
@@ -99,7 +100,7 @@ class CountedOfRun:
         functions = {name: total for (name,), total in self._invocations.totals.items()}
         seconds = {name: total for (name,), total in self._seconds.totals.items()}
         gb_seconds = {n: s * self._memory[n] / GB for n, s in seconds.items() if n in self._memory}
-        gateway = sum(self._gateway.totals.values())
+        gateway = sum(self._gateway.totals.values()) if self._looked else None
         if not self._emulator_told:
             return Counted(gateway, functions, gb_seconds)
         return Counted(

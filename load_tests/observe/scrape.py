@@ -31,7 +31,7 @@ WANTED = (
     "shoebox_photos_repeated_total",
     "shoebox_photos_skipped_total",
 )
-"""What the names of the samples begin with: the rest, mostly buckets of histograms, costs more to parse than it says."""
+"""What the names of the samples begin with: the rest, mostly buckets of histograms, costs too much to parse."""
 
 Labels: TypeAlias = frozenset[tuple[str, str]]
 Values: TypeAlias = Mapping[Labels, float]
