@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from load_tests.report.formats import SPACE, number, round_duration, share
 from load_tests.results import BOUNDS, Distribution, Results
 
-WIDTH, HEIGHT = 340, 190
+WIDTH, HEIGHT = 290, 180
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 8, 42, 24
 _LABELS = 5
 _MARKS = ("50", "99")

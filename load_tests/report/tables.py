@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from load_tests.report.charts import span_of
-from load_tests.report.formats import DASH, SPACE, clock, dollars, duration, large, number, quantity, share
-from load_tests.report.verdict import per_day, refused_limits, use_of
-from load_tests.results import PERCENTILES, Distribution, Limit, Process, Request, Results
+from load_tests.report.formats import DASH, SPACE, clock, dollars, duration, large, number, quantity, share, sign
+from load_tests.report.verdict import per_day, refused_limits, threshold_value, use_of
+from load_tests.results import PERCENTILES, CostLine, Distribution, Limit, Process, Request, Results
 from shoebox.cli.output import number_text, size_text
 
 
@@ -46,7 +46,12 @@ def thresholds(results: Results) -> Table:
         (Column("threshold", numbers=False), Column("bound"), Column("value"), Column("", numbers=False)),
         tuple(
             Row(
-                (one.metric, f"{one.operator} {number(one.bound)}", number(one.value), "✓ met" if one.ok else "✗ missed"),
+                (
+                    one.metric,
+                    f"{sign(one.operator)} {threshold_value(one, one.bound)}",
+                    threshold_value(one, one.value),
+                    "✓ met" if one.ok else "✗ missed",
+                ),
                 "good" if one.ok else "bad",
             )
             for one in results.thresholds
@@ -87,7 +92,8 @@ def stages(results: Results) -> Table:
             Column("max"),
         ),
         tuple(
-            Row((stage, number(seconds.count), *_times(seconds, PERCENTILES))) for stage, seconds in results.stages.items()
+            Row((stage, number(seconds.count), *_times(seconds, PERCENTILES)))
+            for stage, seconds in results.stages.items()
         ),
         empty="No photo went through a stage.",
     )
@@ -112,7 +118,7 @@ def limits(results: Results) -> Table:
         ),
         tuple(_limit_row(limit, span) for limit in _nearest(used)),
         empty="No limit was used.",
-        note=f"{number_text(left_out)} limits that nothing used are in limits.csv." if left_out else "",
+        note=f"In limits.csv also those that nothing used: {left_out}." if left_out else "",
     )
 
 
@@ -214,7 +220,7 @@ def cost(results: Results) -> Table:
                 (
                     line.item + ("" if line.verified else " †"),
                     f"{large(line.quantity) if line.quantity >= 1000 else number(line.quantity)}{SPACE}{line.unit}",
-                    _price(line.price),
+                    _price(line),
                     dollars(line.usd),
                 )
             )
@@ -300,8 +306,11 @@ def _process_cells(process: Process, seconds: float, ready: int) -> tuple[str, .
     )
 
 
-def _price(price: float) -> str:
-    return f"${number(price)}" if price else "$0"
+def _price(line: CostLine) -> str:
+    """As AWS's pages have it: small ones by the million."""
+    if line.price >= 0.01 or not line.price:
+        return f"${line.price:.4g} / {line.unit}"
+    return f"${line.price * 1e6:.4g} / million"
 
 
 def _cost_note(results: Results) -> str:
@@ -314,7 +323,11 @@ def _cost_note(results: Results) -> str:
 
 def _offered_note(results: Results) -> str:
     offered = results.offered
-    late = "" if offered.late_p99 is None else f" 99 in 100 arrivals began within {duration(offered.late_p99)} of their time."
+    late = (
+        ""
+        if offered.late_p99 is None
+        else f" 99 in 100 arrivals began within {duration(offered.late_p99)} of their time."
+    )
     repeated = results.photos.repeated
     again = "" if repeated is None else f" {number(repeated)} photos were prepared once more although they had been."
     return (

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from load_tests.report.charts import span_of
-from load_tests.report.formats import DASH, SPACE, clock, dollars, duration, large, number, quantity, round_duration, share
+from load_tests.report.formats import (
+    DASH,
+    SPACE,
+    clock,
+    dollars,
+    duration,
+    large,
+    number,
+    quantity,
+    round_duration,
+    share,
+    sign,
+)
 from load_tests.results import Limit, Results, Threshold, uploads_per_day
 
 WHOLE = "registered → ready"
+_UNITS = ((r"_p\d+$", "s"), (r"per_second$", "photos/s"), (r"_(drift|growth)$", "×"))
 _NEAR = 0.8  # as fleet.limits.plan.TARGET: above it a limit has no room for a busy second
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A large number and what it is; `bad`: it should not be so."""
+    """A large number, its unit if that is a word, and what it is; `bad`: it should not be so."""
 
     value: str
     about: str
+    unit: str = ""
     bad: bool = False
 
 
@@ -91,7 +106,7 @@ def _sentence(results: Results) -> str:
     return "; ".join(
         (
             f"{number(results.ready_per_second)}{SPACE}photos/s READY over {round_duration(results.seconds)} of load "
-            f"= {large(per_day(results))} a day",
+            f"= {_day(results)}",
             f"99 in 100 photos were READY within {duration(p99)}" if (p99 := p99_of(results)) else "no photo was READY",
             f"{large(results.photos.lost)} lost",
             limited_by(results) + ".",
@@ -99,17 +114,37 @@ def _sentence(results: Results) -> str:
     )
 
 
+def _day(results: Results) -> str:
+    full = f"{large(per_day(results))} a day"
+    if results.scale == 1:
+        return full
+    return f"{large(per_day(results) / results.scale)} a day here, {full} at full scale ({results.quotas})"
+
+
+def threshold_value(threshold: Threshold, value: float | None) -> str:
+    """A threshold's bound or value with the unit that its metric's name tells (`load_tests.thresholds.METRICS`)."""
+    if value is None:
+        return DASH
+    if threshold.metric.endswith("_share"):
+        return share(value, 1)
+    unit = next((unit for ending, unit in _UNITS if re.search(ending, threshold.metric)), "")
+    return quantity(value, unit)
+
+
 def _missed(threshold: Threshold) -> str:
-    wanted = f"{threshold.metric} {threshold.operator} {number(threshold.bound)}"
-    return f"{wanted}: there was nothing to see" if threshold.value is None else f"{wanted}: {number(threshold.value)}"
+    bound = threshold_value(threshold, threshold.bound)
+    found = (
+        "nothing was seen of it" if threshold.value is None else f"it was {threshold_value(threshold, threshold.value)}"
+    )
+    return f"{threshold.metric} {sign(threshold.operator)} {bound} was not met: {found}"
 
 
 def _figures(results: Results) -> tuple[Figure, ...]:
     photos, refused = results.photos, refused_limits(results.limits)
     whole = results.stages.get(WHOLE)
     figures = [
-        Figure(quantity(results.ready_per_second, "photos/s"), "READY"),
-        Figure(large(per_day(results)), "uploads a day" + (" at full scale" if results.scale != 1 else "")),
+        Figure(number(results.ready_per_second), "READY", unit="photos/s"),
+        Figure(*_split(per_day(results), "uploads a day" + (" at full scale" if results.scale != 1 else ""))),
         Figure(duration(whole.percentiles.get("50")) if whole else DASH, "p50, registered → READY"),
         Figure(duration(p99_of(results)), "p99, registered → READY"),
         Figure(large(photos.lost), "photos lost", bad=photos.lost > 0),
@@ -119,6 +154,11 @@ def _figures(results: Results) -> tuple[Figure, ...]:
     if results.cost:
         figures.append(Figure(dollars(results.cost.usd), "for a million uploads"))
     return tuple(figures)
+
+
+def _split(value: float, about: str) -> tuple[str, str, str]:
+    digits, _, word = large(value).partition(SPACE)
+    return digits, about, word
 
 
 def _scale(results: Results) -> str:
