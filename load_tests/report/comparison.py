@@ -70,8 +70,10 @@ def comparison_of(left: Results, right: Results) -> Comparison:
     )
 
 
-def api_throttles(results: Results) -> int:
-    """How often an invocation of the API or its authorizer was refused."""
+def api_throttles(results: Results) -> int | None:
+    """How often the API, its authorizer or the gateway was refused; None where nobody watched."""
+    if not results.limits:
+        return None
     return sum(throttle.count for throttle in results.throttles if _API.search(throttle.subject))
 
 
@@ -89,11 +91,14 @@ def _labels(results: Results) -> tuple[str, ...]:
 
 
 def _sentence(sides: tuple[Results, Results], names: tuple[str, str]) -> str:
-    said = (
-        f"“{name}”: the API was {f'throttled {number(count)} times' if (count := api_throttles(side)) else 'never throttled'}"
-        for name, side in zip(names, sides, strict=True)
-    )
+    said = (f"“{name}”: the API was {_times(api_throttles(side))}" for name, side in zip(names, sides, strict=True))
     return ". ".join(said) + "."
+
+
+def _times(throttled: int | None) -> str:
+    if throttled is None:
+        return "not watched"
+    return f"throttled {number(throttled)} times" if throttled else "never throttled"
 
 
 _FIGURES: tuple[tuple[str, Callable[[Results], str]], ...] = (
@@ -103,7 +108,7 @@ _FIGURES: tuple[tuple[str, Callable[[Results], str]], ...] = (
     ("p50, registered → READY", lambda run: _percentile(run, "50")),
     ("p99, registered → READY", lambda run: duration(p99_of(run))),
     ("API invocations throttled", lambda run: number(api_throttles(run))),
-    ("invocations throttled in all", lambda run: number(sum(one.count for one in run.throttles))),
+    ("throttled in all", lambda run: number(sum(one.count for one in run.throttles) if run.limits else None)),
     ("calls failed, as phones saw them", lambda run: _failed(run.requests)),
     ("photos refused", lambda run: share(run.photos.refused, run.offered.photos)),
     ("photos unfinished", lambda run: number(run.photos.unfinished)),

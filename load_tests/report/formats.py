@@ -88,11 +88,15 @@ def share(part: float, whole: float) -> str:
     if not whole:
         return DASH
     percent = part / whole * 100
+    if percent in {0, 100}:
+        return f"{percent:.0f}{SPACE}%"
     return f"<{SPACE}0.1{SPACE}%" if 0 < percent < 0.05 else f"{percent:.1f}{SPACE}%"
 
 
 def dollars(value: float | None) -> str:
-    """US dollars to the cent, or with two significant digits below ten cents."""
+    """US dollars to the cent; whole from a thousand on, with two significant digits below ten cents."""
     if value is None:
         return DASH
-    return f"${number(value)}" if 0 < value < 0.1 else f"${value:,.2f}"
+    if 0 < value < 0.1:
+        return f"${number(value)}"
+    return f"${value:,.0f}" if value >= 1000 else f"${value:,.2f}"

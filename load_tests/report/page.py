@@ -108,7 +108,7 @@ def _hash(text: str) -> str:
 def _palette() -> str:
     """The lines' colours as custom properties, for light and for dark."""
     light, dark = ("".join(f"--c{n}:{colour};" for n, colour in enumerate(colours)) for colours in (LIGHT, DARK))
-    return f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+    return f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root:not(.print){{{dark}}}}}"
 
 
 def _text(name: str) -> str:

@@ -12,6 +12,8 @@ from load_tests.report.verdict import per_day, refused_limits, threshold_value, 
 from load_tests.results import PERCENTILES, CostLine, Distribution, Limit, Process, Request, Results
 from shoebox.cli.output import number_text, size_text
 
+NOT_SEEN = "Limits were not seen from here: the fleet’s control port was not watched."
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -24,7 +26,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row's cells, or one that stands alone over all columns. `kind`: "", "good", "bad", "group", "detail", "total"."""
+    """A row's cells, or one for all columns. `kind` is "", "good", "bad", "group", "detail" or "total"."""
 
     cells: tuple[str, ...]
     kind: str = ""
@@ -117,7 +119,7 @@ def limits(results: Results) -> Table:
             Column("ask for"),
         ),
         tuple(_limit_row(limit, span) for limit in _nearest(used)),
-        empty="No limit was used.",
+        empty="No limit was used." if results.limits else NOT_SEEN,
         note=f"In limits.csv also those that nothing used: {left_out}." if left_out else "",
     )
 
@@ -131,7 +133,7 @@ def first_refusals(results: Results) -> Table:
             Row((clock(limit.first_at, span), limit.limit, limit.subject, number(limit.throttled)))
             for limit in refused_limits(results.limits)
         ),
-        empty="Nothing was throttled.",
+        empty="Nothing was throttled." if results.limits else NOT_SEEN,
     )
 
 
@@ -141,7 +143,7 @@ def throttles(results: Results) -> Table:
     return Table(
         (Column("refused", numbers=False), Column("reason", numbers=False), Column("count")),
         tuple(Row((one.subject, one.reason, number(one.count))) for one in counted),
-        empty="Nothing was throttled.",
+        empty="Nothing was throttled." if results.limits else NOT_SEEN,
     )
 
 
@@ -308,17 +310,19 @@ def _process_cells(process: Process, seconds: float, ready: int) -> tuple[str, .
 
 def _price(line: CostLine) -> str:
     """As AWS's pages have it: small ones by the million."""
-    if line.price >= 0.01 or not line.price:
-        return f"${line.price:.4g} / {line.unit}"
-    return f"${line.price * 1e6:.4g} / million"
+    many = 0 < line.price < 0.01
+    price = f"{line.price * 1e6 if many else line.price:.4g}"
+    _, _, cents = price.partition(".")
+    return f"${float(price):.{max(2, len(cents))}f} / {'million' if many else line.unit}"
 
 
 def _cost_note(results: Results) -> str:
     assert results.cost is not None
     dated = f"Prices of {results.cost.dated}, {results.cost.region}."
-    unverified = " † not checked against AWS's page." if not all(line.verified for line in results.cost.lines) else ""
+    unverified = " † not checked against AWS’s page." if not all(line.verified for line in results.cost.lines) else ""
+    full = "" if results.scale == 1 else ", at full scale"
     day = results.cost.usd * per_day(results) / 1e6
-    return f"{dated}{unverified} A day at this run's rate: {dollars(day)}. What is not listed is not in it."
+    return f"{dated}{unverified} A day at this run’s rate{full}: {dollars(day)}. What is not listed is not in it."
 
 
 def _offered_note(results: Results) -> str:

@@ -23,7 +23,7 @@ from load_tests.report.formats import (
 from load_tests.results import Limit, Results, Threshold, uploads_per_day
 
 WHOLE = "registered → ready"
-_UNITS = ((r"_p\d+$", "s"), (r"per_second$", "photos/s"), (r"_(drift|growth)$", "×"))
+_UNITS = (("per_second", "photos/s"), ("_drift", "×"), ("_growth", "×"))
 _NEAR = 0.8  # as fleet.limits.plan.TARGET: above it a limit has no room for a busy second
 
 
@@ -39,7 +39,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`state` is "passed", "failed" or "invalid"; `reasons` say why it is not passed; `scale` what a photo stands for."""
+    """`state` is "passed", "failed" or "invalid"; `reasons` say why, and `scale` what a photo stands for."""
 
     state: str
     sentence: str
@@ -72,15 +72,22 @@ def use_of(limit: Limit) -> float | None:
     return limit.peak / limit.most if limit.most else None
 
 
+def refusals(results: Results) -> int | None:
+    """Refusals by all limits; None where the limits were not seen."""
+    return sum(limit.throttled for limit in results.limits) if results.limits else None
+
+
 def limited_by(results: Results) -> str:
     """Which of AWS's limits was hit first, or else came nearest."""
+    if not results.limits:
+        return "limits were not seen from here"
     if refused := refused_limits(results.limits):
         first = refused[0]
         when = "" if first.first_at is None else f" at {clock(first.first_at, span_of(results))}"
         return f"first limit hit: {name_of(first)}{when}"
     used = [(use, limit) for limit in results.limits if (use := use_of(limit)) is not None]
     if not used:
-        return "no limit of AWS was near"
+        return "no limit of AWS was kept"
     use, nearest = max(used, key=lambda pair: pair[0])
     how = "nearest" if use >= _NEAR else "the nearest was"
     return f"no limit of AWS was hit; {how} {name_of(nearest)}, {share(use, 1)} used"
@@ -126,9 +133,10 @@ def threshold_value(threshold: Threshold, value: float | None) -> str:
     if value is None:
         return DASH
     if threshold.metric.endswith("_share"):
-        return share(value, 1)
-    unit = next((unit for ending, unit in _UNITS if re.search(ending, threshold.metric)), "")
-    return quantity(value, unit)
+        return quantity(value * 100, "%")
+    if re.search(r"_p\d+$", threshold.metric):
+        return round_duration(value)
+    return quantity(value, next((unit for ending, unit in _UNITS if threshold.metric.endswith(ending)), ""))
 
 
 def _missed(threshold: Threshold) -> str:
@@ -140,7 +148,7 @@ def _missed(threshold: Threshold) -> str:
 
 
 def _figures(results: Results) -> tuple[Figure, ...]:
-    photos, refused = results.photos, refused_limits(results.limits)
+    photos, refused = results.photos, refusals(results)
     whole = results.stages.get(WHOLE)
     figures = [
         Figure(number(results.ready_per_second), "READY", unit="photos/s"),
@@ -149,7 +157,7 @@ def _figures(results: Results) -> tuple[Figure, ...]:
         Figure(duration(p99_of(results)), "p99, registered → READY"),
         Figure(large(photos.lost), "photos lost", bad=photos.lost > 0),
         Figure(share(photos.refused, results.offered.photos), "refused", bad=photos.refused > 0),
-        Figure(large(sum(limit.throttled for limit in refused)), "refusals by limits", bad=bool(refused)),
+        Figure(DASH if refused is None else large(refused), "refusals by limits", bad=bool(refused)),
     ]
     if results.cost:
         figures.append(Figure(dollars(results.cost.usd), "for a million uploads"))
@@ -164,7 +172,7 @@ def _split(value: float, about: str) -> tuple[str, str, str]:
 def _scale(results: Results) -> str:
     how = "Simulated, not measured: no photo was uploaded. " if results.kind == "simulation" else ""
     if results.scale == 1:
-        return f"{how}Full scale: a photo is a photo, and limits are kept as they are (quotas: {results.quotas})."
+        return f"{how}Full scale: a photo is a photo, and limits are as they are (quotas: {results.quotas})."
     return (
         f"{how}A wind tunnel: every photo stands for {number(results.scale)}, and load and limits are one part in "
         f"{number(results.scale)} of what they stand for (quotas: {results.quotas}). Times are as they would be."

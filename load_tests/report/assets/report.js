@@ -219,6 +219,12 @@
   drawAll();
   new ResizeObserver(fit).observe(document.querySelector("main"));
   dark.addEventListener("change", () => drawAll());
-  addEventListener("beforeprint", () => drawAll(PRINT_WIDTH));
-  addEventListener("afterprint", () => drawAll());
+  addEventListener("beforeprint", () => {
+    document.documentElement.classList.add("print"); // paper is light
+    drawAll(PRINT_WIDTH);
+  });
+  addEventListener("afterprint", () => {
+    document.documentElement.classList.remove("print");
+    drawAll();
+  });
 })();

@@ -39,7 +39,7 @@ def christmas(**changed: object) -> Results:
 
 
 def naive(**changed: object) -> Results:
-    """The same load with one function per S3 event: ingest takes the account's concurrency, and the API is throttled."""
+    """The same load with one function per S3 event: ingest takes all concurrency, and the API is throttled."""
     random_ = random.Random(8)
     refused = _each(lambda t: max(0.0, 9 * math.sin((t - 150) / 300 * math.pi)) * random_.uniform(0.7, 1.3))
     own = {
@@ -102,7 +102,7 @@ def _results(**changed: object) -> Results:
         "kind": "load",
         "scenario": "christmas",
         "title": "Christmas: ten times the peak",
-        "about": "The busiest evening of the year in eight minutes: a rise to ten times an ordinary peak, and down again.",
+        "about": "The busiest evening of the year in eight minutes: up to ten times an ordinary peak, and down again.",
         "started_at": "2026-11-24T18:02:11Z",
         "seconds": LOAD,
         "drain_seconds": DRAIN,
