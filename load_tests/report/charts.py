@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from load_tests.report.formats import DASH, clock, quantity
+from load_tests.report.formats import DASH, clock, duration, number
 from load_tests.report.palette import Colours
 from load_tests.report.thinning import MOST, Points, thin
 from load_tests.results import Results, Series
@@ -18,23 +18,26 @@ _LIMIT = re.compile(r"\blimit$", re.IGNORECASE)
 _LIMIT_WITHIN = 2.5
 """A limit is drawn where the lines come that near; further up it would press them flat."""
 _DASHES = 3
-_ORDER = ("photo", "delay", "latency", "error", "request", "throttle", "refus", "concurren", "backlog", "age", "async")
-_ABOUT = {
-    "photos/s": "Photos a second: offered by the arrivals, and READY.",
-    "backlog": "Messages in each queue, waiting and in flight.",
-    "age": "Age of the oldest message in each queue.",
-    "concurrency": "Invocations at once by function; dashed: their limit.",
-    "throttles/s": "Refused invocations a second, by function and AWS's reason.",
-    "refusals/s": "Refusals a second, by limit.",
-    "CPU": "Processor cores in use, by kind of process.",
-    "memory": "Memory by kind of process (proportional set size).",
-    "environments": "Execution environments of each function.",
+ORDER = ("photo", "delay", "api", "error", "request", "throttle", "refus", "concurren", "backlog", "age", "environ")
+_KNOWN = {
+    "photos/s": ("Photos", "Offered by the arrivals, and READY."),
+    "delay": ("Delay", "From registration until READY, by when photos became READY."),
+    "API": ("API", "Answers to the phones, and failures."),
+    "backlog": ("Backlog", "Messages in each queue, waiting and in flight."),
+    "age": ("Age", "Of the oldest message in each queue."),
+    "concurrency": ("Concurrency", "Invocations at once by function; dashed: the limit."),
+    "throttles/s": ("Throttles", "What was refused, and AWS’s reason."),
+    "refusals/s": ("Refusals", "By limit."),
+    "CPU": ("CPU", "Processor cores in use, by kind of process."),
+    "memory": ("Memory", "By kind of process (proportional set size)."),
+    "environments": ("Environments", "Execution environments of each function."),
 }
+"""A title and a sentence for the panels that a load run and the simulator have; others show their own names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a chart, and its row in the table below it: `mean`, `peak` and `at` are texts. Limits are dashed."""
+    """A line of a chart, and its row in the table below it: `mean`, `peak` and `at` are texts, in the chart's unit."""
 
     name: str
     colour: int
@@ -72,8 +75,8 @@ def charts_of(results: Results, prefix: str = "c", colours: Colours | None = Non
     return tuple(
         Chart(
             key=f"{prefix}{n}",
-            title=panel,
-            about=_ABOUT.get(panel, ""),
+            title=_KNOWN.get(panel, (panel, ""))[0],
+            about=_KNOWN.get(panel, ("", ""))[1],
             unit=series[0].unit,
             lines=(drawn := _lines(series, colours, span, most)),
             top=_top(drawn),
@@ -93,9 +96,14 @@ def panels_of(results: Results) -> dict[str, list[Series]]:
     return {panel: panels[panel] for panel in sorted(panels, key=rank)}
 
 
-def rank(panel: str) -> int:
+def rank(panel: str, order: Sequence[str] = ORDER) -> int:
     """Where a panel stands: what users feel first, then limits, then the machine."""
-    return next((n for n, word in enumerate(_ORDER) if word in panel.lower()), len(_ORDER))
+    return next((n for n, word in enumerate(order) if word in panel.lower()), len(order))
+
+
+def value_text(value: float | None, unit: str) -> str:
+    """A value in a chart's table, whose head has the unit."""
+    return duration(value) if unit == "s" else number(value)
 
 
 def span_of(results: Results) -> float:
@@ -151,8 +159,8 @@ def _line(series: Series, colour: int, dash: int, span: float, most: int, *, lim
         limit=limit,
         points=thin(series.t, series.values, most),
         peak_value=peak,
-        mean=DASH if limit else quantity(mean, series.unit),
-        peak=quantity(peak, series.unit) if known else DASH,
+        mean=DASH if limit else value_text(mean, series.unit),
+        peak=value_text(peak, series.unit) if known else DASH,
         at=DASH if limit or not peak else clock(at, span),
     )
 

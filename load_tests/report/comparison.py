@@ -13,6 +13,8 @@ from load_tests.report.tables import Column, Row, Table
 from load_tests.report.verdict import WHOLE, Verdict, limited_by, p99_of, per_day, verdict_of
 from load_tests.results import Request, Results
 
+_ORDER = ("api", "error", "throttle", "refus", "concurren", "photo", "delay", "backlog", "age")
+"""The panels, those first for which runs are compared: does the API feel the uploads?"""
 _API = re.compile(r"\b(api|authorizer|gateway)\b", re.IGNORECASE)
 
 
@@ -55,38 +57,48 @@ class Comparison:
 
 def comparison_of(left: Results, right: Results) -> Comparison:
     """Put two runs beside each other."""
-    sides = (left, right)
+    sides, names = (left, right), names_of(left, right)
     return Comparison(
-        left=Side(_names(left, right)[0], left, verdict_of(left)),
-        right=Side(_names(left, right)[1], right, verdict_of(right)),
-        sentence=_sentence(left, right),
-        figures=_figures(left, right),
-        throttles=_throttles(sides, _names(left, right)),
-        requests=_requests(sides, _names(left, right)),
-        settings=_settings(sides, _names(left, right)),
+        left=Side(names[0], left, verdict_of(left)),
+        right=Side(names[1], right, verdict_of(right)),
+        sentence=_sentence(sides, names),
+        figures=_figures(sides, names),
+        throttles=_throttles(sides, names),
+        requests=_requests(sides, names),
+        settings=_settings(sides, names),
         pairs=_pairs(left, right),
     )
 
 
-def api_throttles(results: Results) -> int:
-    """How often an invocation of the API or its authorizer was refused."""
+def api_throttles(results: Results) -> int | None:
+    """How often the API, its authorizer or the gateway was refused; None where nobody watched."""
+    if not results.limits:
+        return None
     return sum(throttle.count for throttle in results.throttles if _API.search(throttle.subject))
 
 
-def _names(left: Results, right: Results) -> tuple[str, str]:
-    if left.scenario == right.scenario:
-        return f"{left.scenario} (left)", f"{right.scenario} (right)"
-    return left.scenario, right.scenario
+def names_of(left: Results, right: Results) -> tuple[str, str]:
+    """What tells two runs apart: the scenario, or else the stack, the quotas, or the moment."""
+    candidates = (_labels(left), _labels(right))
+    for one, other in zip(*candidates, strict=True):
+        if one != other:
+            return one, other
+    return "left", "right"
 
 
-def _sentence(left: Results, right: Results) -> str:
-    names, counts = _names(left, right), (api_throttles(left), api_throttles(right))
-    said = [
-        f"in {name} the API was throttled {number(count)} times" if count else f"in {name} the API was never throttled"
-        for name, count in zip(names, counts, strict=True)
-    ]
-    text = f"{said[0]}; {said[1]}."
-    return text[0].upper() + text[1:]
+def _labels(results: Results) -> tuple[str, ...]:
+    return results.scenario, str(results.config.get("stack", "")), results.quotas, results.started_at
+
+
+def _sentence(sides: tuple[Results, Results], names: tuple[str, str]) -> str:
+    said = (f"“{name}”: the API was {_times(api_throttles(side))}" for name, side in zip(names, sides, strict=True))
+    return ". ".join(said) + "."
+
+
+def _times(throttled: int | None) -> str:
+    if throttled is None:
+        return "not watched"
+    return f"throttled {number(throttled)} times" if throttled else "never throttled"
 
 
 _FIGURES: tuple[tuple[str, Callable[[Results], str]], ...] = (
@@ -96,7 +108,7 @@ _FIGURES: tuple[tuple[str, Callable[[Results], str]], ...] = (
     ("p50, registered → READY", lambda run: _percentile(run, "50")),
     ("p99, registered → READY", lambda run: duration(p99_of(run))),
     ("API invocations throttled", lambda run: number(api_throttles(run))),
-    ("invocations throttled in all", lambda run: number(sum(one.count for one in run.throttles))),
+    ("throttled in all", lambda run: number(sum(one.count for one in run.throttles) if run.limits else None)),
     ("calls failed, as phones saw them", lambda run: _failed(run.requests)),
     ("photos refused", lambda run: share(run.photos.refused, run.offered.photos)),
     ("photos unfinished", lambda run: number(run.photos.unfinished)),
@@ -107,9 +119,9 @@ _FIGURES: tuple[tuple[str, Callable[[Results], str]], ...] = (
 )
 
 
-def _figures(left: Results, right: Results) -> Table:
-    rows = (Row((name, of(left), of(right))) for name, of in _FIGURES)
-    return Table(_columns("figure", _names(left, right)), tuple(rows))
+def _figures(sides: tuple[Results, Results], names: tuple[str, str]) -> Table:
+    rows = (Row((name, *(of(side) for side in sides))) for name, of in _FIGURES)
+    return Table(_columns("figure", names), tuple(rows))
 
 
 def _percentile(results: Results, name: str) -> str:
@@ -126,7 +138,10 @@ def _failed(requests: Iterable[Request]) -> str:
 def _throttles(sides: tuple[Results, Results], names: tuple[str, str]) -> Table:
     counted = [{(one.subject, one.reason): one.count for one in side.throttles} for side in sides]
     keys = sorted({key for side in counted for key in side}, key=lambda key: (not _API.search(key[0]), key))
-    rows = (Row((f"{subject}: {reason}", *(number(side.get((subject, reason), 0)) for side in counted))) for subject, reason in keys)
+    rows = (
+        Row((f"{subject}: {reason}", *(number(side.get((subject, reason), 0)) for side in counted)))
+        for subject, reason in keys
+    )
     return Table(_columns("refused", names), tuple(rows), empty="Nothing was throttled in either run.")
 
 
@@ -166,7 +181,7 @@ def _pairs(left: Results, right: Results) -> tuple[Pair, ...]:
     colours, lines = Colours(), len(left.series) + len(right.series)
     lefts = {chart.title: chart for chart in charts_of(left, "l", colours, lines)}
     rights = {chart.title: chart for chart in charts_of(right, "r", colours, lines)}
-    titles = sorted(dict.fromkeys((*lefts, *rights)), key=rank)
+    titles = sorted(dict.fromkeys((*lefts, *rights)), key=lambda title: rank(title, _ORDER))
     return tuple(_pair(title, lefts.get(title), rights.get(title)) for title in titles)
 
 

@@ -14,15 +14,18 @@ DASH = "–"
 SPACE = "\u00a0"
 """Between a number and its unit: they stay on one line."""
 _HOURS_FROM = 7200
+_SIGNS = {"<=": "≤", ">=": "≥", "==": "="}
 
 
 def number(value: float | None) -> str:
-    """Whole, with two digits below 100, with two significant ones below 1; never an exponent."""
+    """Whole from 100 on, with three digits or fewer lost below, two significant ones below 1; never an exponent."""
     if value is None or math.isnan(value):
         return DASH
-    if value == 0 or abs(value) >= 1:
+    if value == 0 or abs(value) >= 100 or value == int(value):
         return number_text(value)
-    return f"{value:.{1 - math.floor(math.log10(abs(value)))}f}"
+    if abs(value) >= 1:
+        return f"{value:.{1 if abs(value) >= 10 else 2}f}"
+    return f"{value:.{1 - math.floor(math.log10(abs(value)))}f}".rstrip("0")
 
 
 def quantity(value: float | None, unit: str) -> str:
@@ -51,7 +54,12 @@ def duration(seconds: float | None) -> str:
 
 def round_duration(seconds: float) -> str:
     """A duration whose last part is left out where it is nought: 8 min, 24 h."""
-    return duration(seconds).removesuffix(f" 00{SPACE}s").removesuffix(f" 00{SPACE}min").replace(f".00{SPACE}s", f"{SPACE}s")
+    return (
+        duration(seconds)
+        .removesuffix(f" 00{SPACE}s")
+        .removesuffix(f" 00{SPACE}min")
+        .replace(f".00{SPACE}s", f"{SPACE}s")
+    )
 
 
 def clock(seconds: float | None, span: float) -> str:
@@ -62,12 +70,17 @@ def clock(seconds: float | None, span: float) -> str:
     return f"{whole // 60}:{whole % 60:02}"
 
 
+def sign(operator: str) -> str:
+    """A comparison's sign as people write it."""
+    return _SIGNS.get(operator, operator)
+
+
 def large(value: float) -> str:
     """A large number of things in words: 5.2 million."""
     for size, word in ((1e9, "billion"), (1e6, "million")):
         if value >= size:
             return f"{value / size:,.1f}{SPACE}{word}"
-    return f"{value:,.0f}"
+    return number(value)
 
 
 def share(part: float, whole: float) -> str:
@@ -75,11 +88,15 @@ def share(part: float, whole: float) -> str:
     if not whole:
         return DASH
     percent = part / whole * 100
+    if percent in {0, 100}:
+        return f"{percent:.0f}{SPACE}%"
     return f"<{SPACE}0.1{SPACE}%" if 0 < percent < 0.05 else f"{percent:.1f}{SPACE}%"
 
 
 def dollars(value: float | None) -> str:
-    """US dollars to the cent, or with two significant digits below ten cents."""
+    """US dollars to the cent; whole from a thousand on, with two significant digits below ten cents."""
     if value is None:
         return DASH
-    return f"${number(value)}" if 0 < value < 0.1 else f"${value:,.2f}"
+    if 0 < value < 0.1:
+        return f"${number(value)}"
+    return f"${value:,.0f}" if value >= 1000 else f"${value:,.2f}"

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from load_tests.report.formats import SPACE, number, round_duration, share
 from load_tests.results import BOUNDS, Distribution, Results
 
-WIDTH, HEIGHT = 340, 190
+WIDTH, HEIGHT = 290, 180
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 8, 42, 24
 _LABELS = 5
+_LABEL_WIDTH = 70
 _MARKS = ("50", "99")
 
 
@@ -114,10 +115,11 @@ def _range(n: int) -> str:
 
 
 def _mark(name: str, seconds: Distribution, axes: _Axes, row: int) -> Label:
+    """The median's label is the lower one, to the left of its line, so that the other's passes above it."""
     value = seconds.percentiles[name]
     x = axes.x(min(axes.last + 1, max(axes.first, _place(value))))
-    anchor = "start" if x < WIDTH * 0.6 else "end"
-    return Label(x, 14 + 15 * row, f"p{name} {round_duration(value)}", anchor)
+    anchor = "end" if x > _LEFT + _LABEL_WIDTH * (1 + row) else "start"
+    return Label(x, 14 + 15 * (1 - row), f"p{name} {round_duration(value)}", anchor)
 
 
 def _place(value: float) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from load_tests.results import Results
 _HERE = Path(__file__).parent
 _STYLES = ("vendor/uplot/uPlot.min.css", "assets/report.css")
 _SCRIPTS = ("vendor/uplot/uPlot.iife.min.js", "assets/report.js")
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[._/])(?=\w)")
 _IN_SCRIPT = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})
 
 
@@ -61,25 +63,36 @@ def _page(template: str, drawn: Iterable[Chart], **views: Any) -> str:
     style = "\n".join((*(_text(name) for name in _STYLES), _palette()))
     scripts = [_text(name) for name in _SCRIPTS]
     drawn = list(drawn)
-    return _environment().get_template(template).render(
-        style=_trusted(style),
-        scripts=[_trusted(script) for script in scripts],
-        policy=_policy(style, scripts),
-        data=_trusted(inline_json(document(drawn))),
-        thinned=any(line.points.thinned for chart in drawn for line in chart.lines),
-        most_points=MOST,
-        **views,
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            style=_trusted(style),
+            scripts=[_trusted(script) for script in scripts],
+            policy=_policy(style, scripts),
+            data=_trusted(inline_json(document(drawn))),
+            thinned=any(line.points.thinned for chart in drawn for line in chart.lines),
+            most_points=MOST,
+            **views,
+        )
     )
 
 
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
+    return environment
+
+
+def _breakable(text: str) -> Markup:
+    """A long name of joined words may break between them: ReservedFunction|Concurrent|…."""
+    return Markup("<wbr>").join(_WORDS.split(text))
 
 
 def _policy(style: str, scripts: Iterable[str]) -> str:
@@ -94,10 +107,8 @@ def _hash(text: str) -> str:
 
 def _palette() -> str:
     """The lines' colours as custom properties, for light and for dark."""
-    light, dark = (
-        "".join(f"--c{n}:{colour};" for n, colour in enumerate(colours)) for colours in (LIGHT, DARK)
-    )
-    return f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+    light, dark = ("".join(f"--c{n}:{colour};" for n, colour in enumerate(colours)) for colours in (LIGHT, DARK))
+    return f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root:not(.print){{{dark}}}}}"
 
 
 def _text(name: str) -> str:

@@ -1,8 +1,8 @@
 """Which colour a line has: the same thing has the same one in every chart.
 
 There are seven, told apart also by colour-blind eyes (a test simulates protanopia, deuteranopia and tritanopia, after
-Machado, Oliveira and Fernandes, 2009), and two sets of them, for light and dark. Where things of a chart have to share one, they differ by
-their dashes.
+Machado, Oliveira and Fernandes, 2009), and two sets of them, for light and dark. Where things of a chart have to
+share one, they differ by their dashes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 LIGHT = ("#095ebc", "#e07815", "#1a4b22", "#700465", "#7b5803", "#1ea0ce", "#6b6f74")
-DARK = ("#146fd8", "#bf4b2a", "#bff5c8", "#955294", "#f1bc2b", "#60c2f7", "#a3a8ad")
+DARK = ("#3686fd", "#e2644c", "#bdf5c5", "#b374c5", "#fcd446", "#69e8ff", "#a3a8ad")
 _BLUE, _ORANGE, _GREEN, _PURPLE, _OCHRE, _SKY, _GREY = range(len(LIGHT))
 _KNOWN = {
     "ingest": _BLUE,
@@ -25,6 +25,8 @@ _KNOWN = {
     "locust": _GREY,
     "account": _GREY,
     "offered": _GREY,
+    "answers": _SKY,
+    "failures": _ORANGE,
     "ready": _GREEN,
     "rejected": _OCHRE,
     "refused": _ORANGE,

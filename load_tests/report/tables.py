@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from load_tests.report.charts import span_of
-from load_tests.report.formats import DASH, SPACE, clock, dollars, duration, large, number, quantity, share
-from load_tests.report.verdict import per_day, refused_limits, use_of
-from load_tests.results import PERCENTILES, Distribution, Limit, Process, Request, Results
+from load_tests.report.formats import DASH, SPACE, clock, dollars, duration, large, number, quantity, share, sign
+from load_tests.report.verdict import per_day, refused_limits, threshold_value, use_of
+from load_tests.results import PERCENTILES, CostLine, Distribution, Limit, Process, Request, Results
 from shoebox.cli.output import number_text, size_text
+
+NOT_SEEN = "Limits were not seen from here: the fleet’s control port was not watched."
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row's cells, or one that stands alone over all columns. `kind`: "", "good", "bad", "group", "detail", "total"."""
+    """A row's cells, or one for all columns. `kind` is "", "good", "bad", "group", "detail" or "total"."""
 
     cells: tuple[str, ...]
     kind: str = ""
@@ -46,7 +48,12 @@ def thresholds(results: Results) -> Table:
         (Column("threshold", numbers=False), Column("bound"), Column("value"), Column("", numbers=False)),
         tuple(
             Row(
-                (one.metric, f"{one.operator} {number(one.bound)}", number(one.value), "✓ met" if one.ok else "✗ missed"),
+                (
+                    one.metric,
+                    f"{sign(one.operator)} {threshold_value(one, one.bound)}",
+                    threshold_value(one, one.value),
+                    "✓ met" if one.ok else "✗ missed",
+                ),
                 "good" if one.ok else "bad",
             )
             for one in results.thresholds
@@ -87,7 +94,8 @@ def stages(results: Results) -> Table:
             Column("max"),
         ),
         tuple(
-            Row((stage, number(seconds.count), *_times(seconds, PERCENTILES))) for stage, seconds in results.stages.items()
+            Row((stage, number(seconds.count), *_times(seconds, PERCENTILES)))
+            for stage, seconds in results.stages.items()
         ),
         empty="No photo went through a stage.",
     )
@@ -111,8 +119,8 @@ def limits(results: Results) -> Table:
             Column("ask for"),
         ),
         tuple(_limit_row(limit, span) for limit in _nearest(used)),
-        empty="No limit was used.",
-        note=f"{number_text(left_out)} limits that nothing used are in limits.csv." if left_out else "",
+        empty="No limit was used." if results.limits else NOT_SEEN,
+        note=f"In limits.csv also those that nothing used: {left_out}." if left_out else "",
     )
 
 
@@ -125,7 +133,7 @@ def first_refusals(results: Results) -> Table:
             Row((clock(limit.first_at, span), limit.limit, limit.subject, number(limit.throttled)))
             for limit in refused_limits(results.limits)
         ),
-        empty="Nothing was throttled.",
+        empty="Nothing was throttled." if results.limits else NOT_SEEN,
     )
 
 
@@ -135,7 +143,7 @@ def throttles(results: Results) -> Table:
     return Table(
         (Column("refused", numbers=False), Column("reason", numbers=False), Column("count")),
         tuple(Row((one.subject, one.reason, number(one.count))) for one in counted),
-        empty="Nothing was throttled.",
+        empty="Nothing was throttled." if results.limits else NOT_SEEN,
     )
 
 
@@ -214,7 +222,7 @@ def cost(results: Results) -> Table:
                 (
                     line.item + ("" if line.verified else " †"),
                     f"{large(line.quantity) if line.quantity >= 1000 else number(line.quantity)}{SPACE}{line.unit}",
-                    _price(line.price),
+                    _price(line),
                     dollars(line.usd),
                 )
             )
@@ -300,21 +308,30 @@ def _process_cells(process: Process, seconds: float, ready: int) -> tuple[str, .
     )
 
 
-def _price(price: float) -> str:
-    return f"${number(price)}" if price else "$0"
+def _price(line: CostLine) -> str:
+    """As AWS's pages have it: small ones by the million."""
+    many = 0 < line.price < 0.01
+    price = f"{line.price * 1e6 if many else line.price:.4g}"
+    _, _, cents = price.partition(".")
+    return f"${float(price):.{max(2, len(cents))}f} / {'million' if many else line.unit}"
 
 
 def _cost_note(results: Results) -> str:
     assert results.cost is not None
     dated = f"Prices of {results.cost.dated}, {results.cost.region}."
-    unverified = " † not checked against AWS's page." if not all(line.verified for line in results.cost.lines) else ""
+    unverified = " † not checked against AWS’s page." if not all(line.verified for line in results.cost.lines) else ""
+    full = "" if results.scale == 1 else ", at full scale"
     day = results.cost.usd * per_day(results) / 1e6
-    return f"{dated}{unverified} A day at this run's rate: {dollars(day)}. What is not listed is not in it."
+    return f"{dated}{unverified} A day at this run’s rate{full}: {dollars(day)}. What is not listed is not in it."
 
 
 def _offered_note(results: Results) -> str:
     offered = results.offered
-    late = "" if offered.late_p99 is None else f" 99 in 100 arrivals began within {duration(offered.late_p99)} of their time."
+    late = (
+        ""
+        if offered.late_p99 is None
+        else f" 99 in 100 arrivals began within {duration(offered.late_p99)} of their time."
+    )
     repeated = results.photos.repeated
     again = "" if repeated is None else f" {number(repeated)} photos were prepared once more although they had been."
     return (

@@ -12,7 +12,7 @@ _EACH = 3  # lowest, mean, highest
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """A line as it is drawn. `low` and `high` only where neighbours were put together: then `values` are their means."""
+    """A line as it is drawn. `low` and `high` only where neighbours were put together: `values` are their means."""
 
     t: list[float]
     values: list[float | None]

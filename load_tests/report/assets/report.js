@@ -9,6 +9,9 @@
   const DASHES = [[], [2, 3], [9, 4, 2, 4]];
   const LIMIT_DASH = [7, 5];
   const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400];
+  const DECADES = Array.from({ length: 16 }, (_, n) => 10 ** (n - 4));
+  const ROUND = DECADES.flatMap((ten) => [ten, 2 * ten, 5 * ten]);
+  const ROUND_SECONDS = [...ROUND.filter((step) => step < 10), ...STEPS.filter((step) => step >= 10)];
   const HOURS_FROM = 7200;
   const SPACE = "\u00a0";
   const { times, charts } = JSON.parse(document.getElementById("data").textContent);
@@ -22,7 +25,8 @@
     const size = Math.abs(value);
     const fixed = (digits) => value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
     if (size >= 100 || Number.isInteger(value)) return fixed(0);
-    return fixed(size >= 1 ? 2 : 1 - Math.floor(Math.log10(size)));
+    if (size >= 1) return fixed(size >= 10 ? 1 : 2);
+    return fixed(1 - Math.floor(Math.log10(size))).replace(/0+$/, "");
   }
 
   function duration(seconds) {
@@ -36,10 +40,7 @@
     return `${Math.floor(whole / 3600)}${SPACE}h ${two(Math.floor((whole % 3600) / 60))}${SPACE}min`;
   }
 
-  function quantity(value, unit) {
-    if (unit === "s") return duration(value);
-    return value == null || !unit ? number(value) : `${number(value)}${SPACE}${unit}`;
-  }
+  const valueText = (value, unit) => (unit === "s" ? duration(value) : number(value));
 
   function clock(seconds, span) {
     const whole = Math.floor(span > HOURS_FROM ? seconds / 60 : seconds);
@@ -112,6 +113,7 @@
       {
         ...look,
         grid: { stroke: style("--grid"), width: 1 },
+        incrs: chart.unit === "s" ? ROUND_SECONDS : ROUND,
         space: 34,
         gap: 4,
         size: (_, labels) => widest(labels) * 6.5 + 14,
@@ -141,6 +143,7 @@
     ctx.save();
     ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
     ctx.textAlign = "right";
+    ctx.textBaseline = "alphabetic";
     for (const line of chart.lines.filter((one) => one.limit && !one.off)) {
       const values = column(line.values, 1);
       const value = values.findLast((one) => one !== null);
@@ -169,7 +172,7 @@
     figure.querySelector(".moment").textContent = none ? "" : `at ${clock(u.data[0][at], chart.span)}`;
     const own = owners.flatMap((owner, n) => (owner.part === "values" ? [n + 1] : []));
     own.forEach((n, row) => {
-      cells[row].textContent = none ? "" : quantity(latest(u.data[n], at), chart.unit);
+      cells[row].textContent = none ? "" : valueText(latest(u.data[n], at), chart.unit);
     });
   }
 
@@ -216,6 +219,12 @@
   drawAll();
   new ResizeObserver(fit).observe(document.querySelector("main"));
   dark.addEventListener("change", () => drawAll());
-  addEventListener("beforeprint", () => drawAll(PRINT_WIDTH));
-  addEventListener("afterprint", () => drawAll());
+  addEventListener("beforeprint", () => {
+    document.documentElement.classList.add("print"); // paper is light
+    drawAll(PRINT_WIDTH);
+  });
+  addEventListener("afterprint", () => {
+    document.documentElement.classList.remove("print");
+    drawAll();
+  });
 })();
