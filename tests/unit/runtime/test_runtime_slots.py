@@ -558,9 +558,9 @@ async def test_stopped_before_it_began() -> None:
     async def call() -> Outcome:
         raise AssertionError("never begun")
 
-    execution = Execution(call(), Context(), margin=20, on_leak=lambda _: None)
+    execution = Execution(call(), Context(), margin=120, on_leak=lambda _: None)
     execution.stop(ShutDown("over"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         outcome = await execution.wait()
     assert isinstance(outcome, Failure)
     assert outcome.error_type == "Runtime.ShutDown"
