@@ -88,7 +88,7 @@ class Bench:
         await self.sns.publish(TopicArn=self.topic, Message=json.dumps(marker))
         found: list[dict[str, Any]] = []
         mine: list[dict[str, Any]] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while marker not in found or len(mine) < at_least:
                 answer = await self.sqs.receive_message(
                     QueueUrl=self.events_url, MaxNumberOfMessages=10, WaitTimeSeconds=1

@@ -21,7 +21,7 @@ from shoebox.stack import Key, Notification, Queue, Stack, Table, Topic
 from tests.emulator.conftest import GATEWAY_URL, ClientsFor, EmulatorAt, bind_to
 
 
-async def eventually(look: Callable[[], Awaitable[Any]], seconds: float = 10) -> Any:
+async def eventually(look: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
     """What `look` gives as soon as it gives something."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 
@@ -38,6 +39,15 @@ def sleep(event: Any, context: Any) -> str:
     """Busy for as long as the event says, in seconds."""
     time.sleep(event["seconds"])
     return "slept"
+
+
+def meet(event: Any, context: Any) -> str:
+    """Wait until so many invocations as the event says have begun, in whichever process they run."""
+    folder = Path(event["folder"])
+    (folder / context.aws_request_id).touch()
+    while len(list(folder.iterdir())) < event["begun"]:
+        time.sleep(0.01)
+    return "met"
 
 
 def die(event: Any, context: Any) -> None:

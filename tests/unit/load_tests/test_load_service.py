@@ -183,7 +183,7 @@ async def test_a_run_without_a_key_ends_with_one_line(tmp_path: Path) -> None:
         cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "SHOEBOX_KEY": "nobody.pem"},
     )
-    stdout, _ = await asyncio.wait_for(process.communicate(), 30)
+    stdout, _ = await asyncio.wait_for(process.communicate(), 60)
 
     assert process.returncode not in (0, None)
     assert "load_tests: " in stdout.decode()
