@@ -26,10 +26,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A running stack: its addresses and its processes."""
+    """A running stack: its addresses, its processes, and the private key of its tenant `demo`."""
 
     addresses: dict[str, Any]
     process: psutil.Process
+    key: Path
 
     def usage(self) -> list[Usage]:
         """Each process of the stack, by its role."""
@@ -57,7 +58,7 @@ def running_stack(*options: str) -> Iterator[Stack]:
                 text = _read_document(up.stdout)
                 if not text:
                     raise RuntimeError(f"the stack did not start:\n{log.read_text()}")
-                yield Stack(json.loads(text), psutil.Process(up.pid))
+                yield Stack(json.loads(text), psutil.Process(up.pid), Path(folder, "data/keys/demo.pem"))
             finally:
                 up.terminate()
                 up.wait(timeout=60)
