@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -29,6 +29,11 @@ class Stack:
     folder: Path
     process: psutil.Process
 
+    @property
+    def key(self) -> Path:
+        """The private key of the tenant `demo`."""
+        return self.folder / "keys" / "demo.pem"
+
     def usage(self) -> list[Usage]:
         """Each process of the stack, by its role."""
         return [usage_of(process) for process in processes_of(self.process.pid)]
@@ -45,7 +50,7 @@ def running_stack(*options: str, log: Path | None = None) -> Iterator[Stack]:
     """
     with TemporaryDirectory(prefix="shoebox-stack-") as folder:
         command = [
-            Path(sys.prefix, "bin/shoebox"),
+            str(Path(sys.prefix, "bin/shoebox")),
             "up",
             "--free-ports",
             "--memory",
@@ -70,7 +75,7 @@ def running_stack(*options: str, log: Path | None = None) -> Iterator[Stack]:
                 up.wait(timeout=60)
 
 
-def _read_document(lines: Any) -> str:
+def _read_document(lines: IO[bytes]) -> str:
     text = ""
     for line in lines:
         text += line.decode()
