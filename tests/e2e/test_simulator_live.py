@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -114,10 +115,8 @@ async def test_the_simulator_agrees_with_the_live_fleet(start: Start, tmp_path: 
     live = Figures(PHOTOS / seen.span, max(seen.depths), seen.stage("finished_at")[math.ceil(PHOTOS * 0.99) - 1])
     rows = live.rows(figures(simulate(settings(stack, seen))))
 
-    print(f"\n{'':<28}    live  simulated")
-    for name, here, there, more in rows:
-        print(f"{name:<28}{here:8.2f}{there:8.2f}{more:+8.1%}")
-    print(seen.told)
+    shown = [f"{name:<28}{here:8.2f}{there:8.2f}{more:+8.1%}" for name, here, there, more in rows]
+    sys.stdout.write("\n".join(["", f"{'':<28}{'live':>8}{'simul.':>8}", *shown, str(seen.told), ""]))
     assert live.peak_backlog > PHOTOS / 3, "the scenario must build a backlog"
     assert [name for name, _, _, more in rows if abs(more) > TOLERANCE] == []
 
