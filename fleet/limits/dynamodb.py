@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from fleet.limits.bucket import Highest, Meter, TokenBucket
 from fleet.limits.keyed import KeyedBuckets
-from fleet.limits.use import LimitUse
+from fleet.limits.use import Count, LimitUse
 
 if TYPE_CHECKING:  # the emulator's process builds these without pydantic, whose import takes longer than all of ours
     from fleet.limits.quotas import DynamoDBQuotas
@@ -158,6 +158,11 @@ class DynamoDBLimits:
         for (resource, direction), throughput in self._throughputs.items():
             yield from throughput.uses(resource, direction, now)
 
+    def units(self) -> Iterator[Count]:
+        """Capacity units that each table and index has used; what was refused used none."""
+        for (resource, direction), throughput in self._throughputs.items():
+            yield Count("dynamodb", str(direction), throughput.units, str(resource))
+
     def _refusal(
         self, direction: Direction, demand: Demand, units: float, whole: float, now: float
     ) -> Throttled | None:
@@ -188,6 +193,7 @@ class _Throughput:
         self._used = Meter()
         self._hottest = Highest()
         self._partition_throttles = self._whole_throttles = 0
+        self._units = self._told = 0.0
 
     def refusal(self, key: str | None, units: float, whole: float, now: float) -> LimitType | None:
         """The limit that so many units of a key, and of all together, would exceed; it is counted."""
@@ -219,8 +225,15 @@ class _Throughput:
         self._grow(now)
         self._whole.charge(now, units)
         self._used.add(now, units)
+        self._units += units
         if key is not None:
             self._hottest.note(now, self._partitions.at(key, now).give(now, units))
+
+    @property
+    def units(self) -> float:
+        """All so far; what was told once is not taken back, for a counter that falls would look like a new one."""
+        self._told = max(self._told, self._units)
+        return self._told
 
     def uses(self, resource: Resource, direction: Direction, now: float) -> Iterator[LimitUse]:
         self._grow(now)
