@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import pytest
 
-from load_tests.cost import Usage, cost, gb_seconds, load_prices
+from load_tests.cost import cost_of, gb_seconds, load_prices
+from load_tests.observe.counted import Counted
 
-USAGE = Usage(
+USAGE = Counted(
     gateway_requests=400,
-    invocations={"api": 400, "ingest": 100},
-    gb_seconds={"api": gb_seconds(512, 400 * 0.07), "ingest": gb_seconds(2048, 100 * 0.7)},
-    write_units=5_000,
-    read_units=2_500,
-    put_requests=4_000,
-    get_requests=1_000,
-    queue_requests=1_200,
-    publishes=100,
-    stored_gb={"originals": 3.0},
+    function_requests={"api": 400, "ingest": 100},
+    function_gb_seconds={"api": gb_seconds(512, 400 * 0.07), "ingest": gb_seconds(2048, 100 * 0.7)},
+    dynamodb_write_units=5_000,
+    dynamodb_read_units=2_500,
+    s3_puts=4_000,
+    s3_gets=1_000,
+    s3_deletes=7,
+    sqs_requests={"SendMessage": 1_000, "ReceiveMessage": 100, "DeleteMessageBatch": 100},
+    sns_publishes={"PublishBatch": 100},
 )
 """Of a thousand uploads."""
 
 
 def test_a_million_uploads_by_hand() -> None:
     """Each line is quantity × price, scaled from a thousand uploads to a million; computed by hand."""
-    found = cost(USAGE, 1_000)
+    found = cost_of(USAGE, uploads=1_000)
 
-    dollars = {(line.service, line.item): round(line.usd, 4) for line in found.lines}
-    assert dollars == {
+    assert found is not None
+    assert {(line.service, line.item): round(line.usd, 4) for line in found.lines} == {
         ("API Gateway", "REST requests"): 1.4,  # 400,000 × $3.50 / 1 M
         ("Lambda", "requests: api"): 0.08,  # 400,000 × $0.20 / 1 M
         ("Lambda", "requests: ingest"): 0.02,
@@ -44,19 +45,26 @@ def test_a_million_uploads_by_hand() -> None:
 
 def test_storage_is_apart() -> None:
     """3 TB-months of a million uploads are a line of their own, and not in the sum."""
-    found = cost(USAGE, 1_000)
+    found = cost_of(USAGE, uploads=1_000, stored_gb={"originals": 3.0})
 
+    assert found is not None
     assert [(line.item, line.quantity, line.unit, round(line.usd, 2)) for line in found.storage] == [
         ("standard storage, for a month: originals", 3_000.0, "GB-months", 69.0)
     ]
     assert found.usd == sum(line.usd for line in found.lines)
 
 
-def test_nothing_is_no_cost_and_no_uploads_are_an_error() -> None:
-    """What was not used costs nothing; what nobody uploaded has no price."""
-    assert cost(Usage(), 10).usd == 0
-    with pytest.raises(ValueError, match="divided by uploads"):
-        cost(USAGE, 0)
+def test_what_nobody_counted_has_no_line() -> None:
+    """None is not 0: a line of zero dollars would say that it is free."""
+    found = cost_of(Counted(gateway_requests=0, s3_puts=None), uploads=10)
+
+    assert found is not None
+    assert [(line.item, line.usd) for line in found.lines] == [("REST requests", 0.0)]
+
+
+def test_no_uploads_have_no_cost() -> None:
+    """Nothing can be divided by them."""
+    assert cost_of(USAGE, uploads=0) is None
 
 
 def test_every_price_says_where_it_is_from() -> None:
