@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
+from fleet.async_events import AsyncStatistics
 from fleet.environments.pool import PoolStatistics
 from fleet.limit_board import LimitBoard
 from fleet.limits.use import LimitUse
@@ -18,7 +19,7 @@ Read: TypeAlias = Callable[[], Iterable[tuple[list[str], float]]]
 
 
 def show_gauges(metrics: Metrics, statistics: Callable[[], FleetStatistics], limits: LimitBoard) -> None:
-    """Environments by state, invocations that wait, batches at work, mappings that SQS refuses, and every limit."""
+    """Environments by state, waiting invocations, mappings and what SQS refuses them, every limit, and events."""
 
     def environments() -> Iterable[tuple[list[str], float]]:
         for pool in statistics().pools:
@@ -69,22 +70,32 @@ def show_gauges(metrics: Metrics, statistics: Callable[[], FleetStatistics], lim
         ("fleet_limit_throttled", "Refusals by this limit.", limit, of_limits(lambda use: use.throttled)),
     ):
         metrics.watch(name, text, labels, read)
+    _show_events(metrics, statistics)
 
 
-def show_counts(metrics: Metrics, statistics: Callable[[], FleetStatistics], limits: LimitBoard) -> None:
-    """What others count: asynchronous events, requests that reached the emulator, and units of capacity."""
+def _show_events(metrics: Metrics, statistics: Callable[[], FleetStatistics]) -> None:
+    """Asynchronous events: those that are pending, what became of the others, and the tries that it took."""
 
-    def events() -> Iterable[tuple[list[str], float]]:
-        told = statistics().events
-        return [(["succeeded"], told.succeeded), (["given_up"], told.given_up)]
+    def of_events(*names: str) -> Read:
+        return lambda: [([e.function, name], getattr(e, name)) for e in statistics().events for name in names]
 
-    metrics.watch_total("fleet_async_events", "Asynchronous invocations by their end.", ["outcome"], events)
-    metrics.watch(
-        "fleet_async_events_pending",
-        "Asynchronous invocations that wait or run.",
-        [],
-        lambda: [([], statistics().events.pending)],
-    )
+    def of_pending(value: Callable[[AsyncStatistics], float]) -> Read:
+        return lambda: [([events.function], value(events)) for events in statistics().events]
+
+    for name, text, read in (
+        ("fleet_async_pending", "Asynchronous events that wait or run.", of_pending(lambda e: e.pending)),
+        ("fleet_async_oldest_seconds", "Age of the oldest of them.", of_pending(lambda e: e.oldest)),
+    ):
+        metrics.watch(name, text, ["function"], read)
+    for name, text, label, read in (
+        ("fleet_async_events", "Asynchronous events that ended.", "fate", of_events("succeeded", "given_up")),
+        ("fleet_async_tries", "Tries that did not succeed.", "outcome", of_events("throttled", "failed")),
+    ):
+        metrics.watch_total(name, text, ["function", label], read)
+
+
+def show_counts(metrics: Metrics, limits: LimitBoard) -> None:
+    """What is counted at the emulator: requests that reached it, and units of capacity."""
     metrics.watch_total(
         "fleet_emulator_requests",
         "Requests to S3, SQS and SNS that reached the emulator.",

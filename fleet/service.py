@@ -1,4 +1,4 @@
-"""A whole fleet, put together: gateway, control port, a pool a function, a mapping a queue trigger."""
+"""A whole fleet, put together: gateway, control port, a pool a function, a mapping a queue trigger, S3's deliveries."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ from fleet.queues.depths import Depths, Watched
 from fleet.queues.destination import QueueDestination
 from fleet.queues.event_source import EventSourceMapping
 from fleet.queues.mapping import Mappings
+from fleet.queues.s3_delivery import S3Deliveries
 from fleet.queues.sqs_client import SqsClient
 from fleet.settings import FleetSettings
 from fleet.statistics import FleetStatistics
@@ -77,6 +78,7 @@ class Fleet:
         self._metrics = Metrics(settings.metrics_dir)
         self._pools: dict[str, Pool] = {}
         self._mappings = Mappings(stack, settings, self._credentials, self._metrics)
+        self._deliveries = S3Deliveries(stack, settings, self._credentials, self._metrics)
         self._runtime_api = RuntimeApi(self._pools)
         self._invoker = Invoker(self._pools)
         self._limits = lambda_limits(
@@ -127,7 +129,7 @@ class Fleet:
         """The fleet as it is now."""
         return FleetStatistics(
             pools=[pool.statistics() for pool in self._pools.values()],
-            mappings=[mapping.statistics() for mapping in self._mappings.made],
+            mappings=[mapping.statistics() for mapping in (*self._mappings.made, *self._deliveries.made)],
             events=self._events.statistics(),
             authorizer=self._cache.statistics(),
         )
@@ -170,8 +172,9 @@ class Fleet:
         await opening.enter_async_context(self._events)
         self._gateway = await opening.enter_async_context(Server(self._gateway_app(), gateway_socket))
         await self._start_mappings(opening)
+        await self._start_deliveries(opening)
         show_gauges(self._metrics, self.statistics, self._board)
-        show_counts(self._metrics, self.statistics, self._board)
+        show_counts(self._metrics, self._board)
         if depths:
             show_queues(self._metrics, depths, self._mappings.flows)
 
@@ -260,6 +263,12 @@ class Fleet:
                 mapping = await self._mappings.make(opening, function, trigger, partial(self.invoke, function.key))
                 await opening.enter_async_context(mapping)
         opening.callback(_each, EventSourceMapping.stop_polling, self._mappings.made)
+
+    async def _start_deliveries(self, opening: AsyncExitStack) -> None:
+        for name in self._stack.stack.invoked_by_s3:
+            delivery = await self._deliveries.make(opening, self._functions.by_key(name), self._events)
+            await opening.enter_async_context(delivery)
+        opening.callback(_each, EventSourceMapping.stop_polling, self._deliveries.made)
 
     def _destinations(self) -> dict[str, Destination]:
         place = self._stack.place

@@ -27,6 +27,11 @@ class TokenBucket:
         self._tokens -= tokens
         return True
 
+    def tokens(self, now: float) -> float:
+        """Tokens that are there now; negative in debt."""
+        self._refill(now)
+        return self._tokens
+
     def charge(self, now: float, tokens: float) -> None:
         """Take tokens whose number was known only afterwards; the bucket may fall into debt, which refuses others."""
         self._refill(now)

@@ -105,6 +105,19 @@ class DynamoDBLimits:
         self.charge(direction, demands, now)
         return None
 
+    def admit_many(self, direction: Direction, demands: Sequence[Demand], now: float, count: int) -> int:
+        """The same as `count` calls of `admit` at one time; how many pass. Each resource stands once in `demands`."""
+        passed: float = count
+        narrowest: Demand | None = None
+        for demand in demands:
+            if (room := self._of(demand.resource, direction).room(demand.key, demand.units, now)) < passed:
+                passed, narrowest = room, demand
+        if narrowest:
+            self._of(narrowest.resource, direction).refuse(narrowest, now, count - int(passed), int(passed))
+        for resource, key, units in demands if passed else ():
+            self._of(resource, direction).take(key, units * passed, now)
+        return int(passed)
+
     def admit_together(self, direction: Direction, parts: Sequence[Sequence[Demand]], now: float) -> Decisions | None:
         """Take all that the parts of a transaction want, or nothing and say what refuses which part."""
         wanted: defaultdict[tuple[Resource, str | None], float] = defaultdict(float)
@@ -194,6 +207,20 @@ class _Throughput:
             return LimitType.ACCOUNT if self._whole.rate >= self._quota else LimitType.KEY_RANGE
         return None
 
+    def room(self, key: str | None, units: float, now: float) -> float:
+        """How many requests for so many units each, one after the other, would pass now."""
+        self._grow(now)
+        whole = _room(self._whole, units, now)
+        return whole if key is None else min(whole, _room(self._partitions.at(key, now), units, now))
+
+    def refuse(self, demand: Demand, now: float, count: int, passed: int) -> None:
+        """Count refusals that `room` foretold, of what lets only `passed` go: the partition is asked first."""
+        key = demand.key
+        if key is not None and _room(self._partitions.at(key, now), demand.units, now) <= passed:
+            self._partition_throttles += count
+        else:
+            self._whole_throttles += count
+
     def take(self, key: str | None, units: float, now: float) -> None:
         self._grow(now)
         self._whole.charge(now, units)
@@ -254,3 +281,10 @@ class Growth:
 
 def _admits(bucket: TokenBucket, units: float, now: float) -> bool:
     return bucket.burst == math.inf or bucket.has(now, min(units, bucket.burst) - _FULL)
+
+
+def _room(bucket: TokenBucket, units: float, now: float) -> float:
+    """How many such requests the bucket admits one after the other; the last may leave it in debt, as in `_admits`."""
+    if bucket.burst == math.inf or not units:
+        return math.inf
+    return max(0, math.floor((bucket.tokens(now) - min(units, bucket.burst) + _FULL) / units) + 1)

@@ -14,6 +14,7 @@ from fleet.queues.connection import Connections
 from fleet.queues.sqs_client import SqsClient, SqsError
 from fleet.queues.sqs_event import SqsMessage, message_of
 from shoebox.config import AwsSettings
+from shoebox.place import BoundStack
 
 _GONE = ("ReceiptHandleIsInvalid", "AWS.SimpleQueueService.ReceiptHandleIsInvalid")
 _DENIED = ("AccessDenied", "AccessDeniedException", "AWS.SimpleQueueService.AccessDenied", "UnauthorizedOperation")
@@ -67,6 +68,17 @@ class QueueAddress:
     region: str
     visibility_timeout: int
 
+    @classmethod
+    def of_stack(cls, bound: BoundStack, name: str) -> Self:
+        """The queue with this name in stack.yaml."""
+        return cls(
+            name=bound.name_of("queue", name),
+            url=bound.queue_url(name),
+            arn=bound.arn_of("queue", name),
+            region=bound.place.region,
+            visibility_timeout=bound.stack.queues[name].visibility_timeout,
+        )
+
 
 class RoleQueue:
     """The queue through a client with `function`'s role, which is made anew when the credentials are renewed."""
@@ -87,6 +99,13 @@ class RoleQueue:
         self._connections = Connections(aws.endpoint_url or _origin(address.url))
         self._lease: RoleCredentials | None = None
         self._client: SqsClient | None = None
+
+    @classmethod
+    def of_stack(cls, bound: BoundStack, name: str, function: str, credentials: CredentialsCache) -> Self:
+        """The queue with this name in stack.yaml, with the role of `function`."""
+        place = bound.place
+        aws = AwsSettings(region=place.region, endpoint_url=place.sqs_url if place.endpoint_url else None)
+        return cls(function, QueueAddress.of_stack(bound, name), credentials, aws)
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -35,7 +36,8 @@ class Observed:
     """A run from the stack's side; the fields' types are those of `load_tests.results.Results`.
 
     `repeated` photos were prepared although another delivery had finished them, `skipped` deliveries found that and did
-    nothing. `looks` and `gaps` are how often was looked, and how often nothing was seen. None is what nobody tells.
+    nothing. `still_queued` messages and events were left at the end. `looks` and `gaps` are how often was looked, and
+    how often nothing was seen. None is what nobody tells.
     """
 
     series: Sequence[Series]
@@ -47,6 +49,7 @@ class Observed:
     repeated: int | None
     skipped: int | None
     async_events: AsyncEvents | None
+    still_queued: int | None
     looks: int
     gaps: int
     notes: Sequence[str]
@@ -70,7 +73,7 @@ class Observer:
         self._processes = ProcessesOfRun(pid)
         self._counted = CountedOfRun()
         self._photos: Increases[str] = Increases()
-        self._events: Increases[str] = Increases()
+        self._events: Increases[tuple[str, ...]] = Increases()
         self._events_peak = 0
         self._looks = self._gaps = 0
         self._trouble = ""
@@ -78,6 +81,10 @@ class Observer:
     def sample(self) -> None:
         """Look once; what does not answer leaves a gap."""
         self._look()
+
+    def latest(self, panel: str) -> dict[str, float]:
+        """What the last look saw, by the names of a panel's lines."""
+        return self._panels.latest(panel)
 
     def finish(self) -> Observed:
         """Look a last time; what the run came to."""
@@ -93,6 +100,7 @@ class Observer:
             repeated=_whole(self._photos.totals.get(_REPEATED)),
             skipped=_whole(self._photos.totals.get(_SKIPPED)),
             async_events=self._async_events(),
+            still_queued=self._queues.left,
             looks=self._looks,
             gaps=self._gaps,
             notes=[*self._notes()],
@@ -118,15 +126,18 @@ class Observer:
         self._limits.note(t, scrape.limits)
         self._counted.note(scrape)
         self._photos.note((name, value) for name in (_REPEATED, _SKIPPED) if (value := scrape.one(name)) is not None)
-        self._events.note((end, count) for (end,), count in scrape.by("fleet_async_events_total", "outcome"))
-        self._events_peak = max(self._events_peak, int(scrape.one("fleet_async_events_pending") or 0))
+        self._events.note(scrape.by("fleet_async_events_total", "function", "fate"))
+        pending = sum(count for _, count in scrape.by("fleet_async_pending", "function"))
+        self._events_peak = max(self._events_peak, int(pending))
 
     def _async_events(self) -> AsyncEvents | None:
         """What became of them; None where there were none."""
-        ends = {end: int(total) for end, total in self._events.totals.items()}
+        ends: Counter[str] = Counter()
+        for (_, end), total in self._events.totals.items():
+            ends[end] += int(total)
         if not (any(ends.values()) or self._events_peak):
             return None
-        return AsyncEvents(ends.get("succeeded", 0), ends.get("given_up", 0), self._events_peak)
+        return AsyncEvents(ends["succeeded"], ends["given_up"], self._events_peak)
 
     def _notes(self) -> Iterator[str]:
         """What a reader must know of what is not seen."""

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from prometheus_client import REGISTRY
 
+from load_tests.naive import handler as naive
 from shoebox.aws import Clients
 from shoebox.config import Limits
 from shoebox.files import RENDITIONS, File, FileKey, Owner, Registration, State
@@ -31,6 +32,7 @@ from tests.emulator.conftest import ClientsFor
 from workers.batch import Message, TimeBudget
 from workers.darkroom import Darkroom
 from workers.ingest import Ingest
+from workers.runtime.context import Context
 
 
 @dataclass
@@ -87,7 +89,7 @@ class Bench:
         await self.sns.publish(TopicArn=self.topic, Message=json.dumps(marker))
         found: list[dict[str, Any]] = []
         mine: list[dict[str, Any]] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while marker not in found or len(mine) < at_least:
                 answer = await self.sqs.receive_message(
                     QueueUrl=self.events_url, MaxNumberOfMessages=10, WaitTimeSeconds=1
@@ -322,3 +324,38 @@ async def test_an_event_before_its_registration_does_no_harm(bench: Bench):
     file = await bench.process(JPEG)
 
     assert file.state is State.READY
+
+
+# --- as S3 invokes it, in the naive stack of the load tests ---------------------------------------------------------
+
+
+def s3_event(key: FileKey) -> dict[str, Any]:
+    """What S3 invokes a function with."""
+    event: dict[str, Any] = json.loads(message(key).body)
+    return event
+
+
+async def test_one_event_is_one_photo(bench: Bench):
+    """The naive handler takes it to READY; a second try changes nothing, and publishes the same event again."""
+    file = await bench.upload(JPEG)
+    for _ in range(2):
+        await naive.take(bench.ingest, s3_event(file.key), Context(), at_once=4)
+
+    found = await bench.table.get(file.key)
+    assert found is not None
+    assert found.state is State.READY
+    assert len({event["event_id"] for event in await bench.events(at_least=2)}) == 1
+
+
+async def test_a_passing_fault_fails_the_invocation(bench: Bench):
+    """So that Lambda tries the event again; then the photo is done."""
+    file = await bench.upload(JPEG)
+    right, bench.store.bucket = bench.store.bucket, "shoebox-missing"
+    with pytest.raises(naive.NotDone):
+        await naive.take(bench.ingest, s3_event(file.key), Context(), at_once=4)
+
+    bench.store.bucket = right
+    await naive.take(bench.ingest, s3_event(file.key), Context(), at_once=4)
+    found = await bench.table.get(file.key)
+    assert found is not None
+    assert found.state is State.READY

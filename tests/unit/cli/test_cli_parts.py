@@ -81,7 +81,7 @@ async def test_new_errors_are_shown_once_and_counted() -> None:
     errors.line("api", b"level, but no JSON")
 
     task = asyncio.create_task(errors.show("logs"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         said = [await talk.said.get(), await talk.said.get()]
     task.cancel()
 
