@@ -10,8 +10,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from benchmarks.stack import Stack, running_stack
 from load_tests.observe import Observed, Observer
+from load_tests.stack import Stack, running_stack
 from shoebox.client.api import open_api
 from shoebox.client.records import Outcome
 from shoebox.client.uploads import Uploader, UploadSettings
