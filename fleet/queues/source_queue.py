@@ -18,7 +18,7 @@ from shoebox.place import BoundStack
 
 _GONE = ("ReceiptHandleIsInvalid", "AWS.SimpleQueueService.ReceiptHandleIsInvalid")
 _DENIED = ("AccessDenied", "AccessDeniedException", "AWS.SimpleQueueService.AccessDenied", "UnauthorizedOperation")
-_BATCH_MOST = 10  # SQS: entries of one batch call
+BATCH_MOST = 10  # SQS: entries of one batch call
 _ACTIONS = {
     "receive": "sqs:ReceiveMessage",
     "delete": "sqs:DeleteMessage",
@@ -130,7 +130,7 @@ class RoleQueue:
         Raises:
             QueueError: SQS refuses, or cannot be reached; the other calls have been made.
         """
-        calls = [self._delete(messages[start : start + _BATCH_MOST]) for start in range(0, len(messages), _BATCH_MOST)]
+        calls = [self._delete(messages[start : start + BATCH_MOST]) for start in range(0, len(messages), BATCH_MOST)]
         if len(calls) == 1:
             await calls[0]
             return
@@ -156,10 +156,10 @@ class RoleQueue:
         Raises:
             QueueError: SQS refuses, or cannot be reached.
         """
-        for start in range(0, len(messages), _BATCH_MOST):
+        for start in range(0, len(messages), BATCH_MOST):
             entries = [
                 {"Id": str(index), "ReceiptHandle": m.receipt_handle, "VisibilityTimeout": 0}
-                for index, m in enumerate(messages[start : start + _BATCH_MOST])
+                for index, m in enumerate(messages[start : start + BATCH_MOST])
             ]
             await self._call("release", "ChangeMessageVisibilityBatch", {"Entries": entries})
 
