@@ -38,10 +38,12 @@ except (ConfigError, KeyFileError, RunError) as error:
 PHOTOS = Photos.made(RUN.plan.mix, SETTINGS.seed)  # before Locust forks its workers: made once, shared by all
 
 
-@events.init.add_listener
 def on_init(environment: Environment, **_: object) -> None:
     """Have the run hear what happens in this process."""
     RUN.join(environment)
+
+
+events.init.add_listener(on_init)  # type: ignore[no-untyped-call]
 
 
 class Phones(FastHttpUser):
@@ -79,4 +81,4 @@ class Shape(LoadTestShape):
 
     def tick(self) -> tuple[int, float] | None:
         """How many users there are to be, and how quickly; None ends the run."""
-        return RUN.tick(self.get_run_time())
+        return RUN.tick(self.get_run_time())  # type: ignore[no-untyped-call]

@@ -57,7 +57,7 @@ class Order:
         """The load's part of the settings, for Locust (load_tests/settings.py)."""
         settings = LoadSettings(**self._load(), thresholds=self.thresholds)
         values = settings.model_dump(by_alias=True, include={*self._load()}, exclude_none=True)
-        return {name: str(value) for name, value in values.items()}
+        return {name: _word(value) for name, value in values.items()}
 
     def _load(self) -> dict[str, object]:
         return {
@@ -164,6 +164,11 @@ def _described(order: Order, plan: Plan, side: _Side, folder: Path) -> tuple[Pat
         path.write_bytes(origin.read_bytes())
         return path, ""
     return path, write_planned(origin, plan.shape.peak * plan.scale, path)
+
+
+def _word(value: object) -> str:
+    """A setting's text: whole numbers without a point, as the command line takes them."""
+    return str(int(value)) if isinstance(value, float) and value == int(value) else str(value)
 
 
 def _last_line(text: str) -> str:

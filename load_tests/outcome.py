@@ -120,6 +120,7 @@ def _notes(facts: Facts) -> Iterable[str]:
         yield f"The stack: {facts.settings.stack_note}."
     if facts.observed is None:
         yield "Only the phones were watched: without the fleet's control port there are no queues, limits and costs."
+    yield from facts.observed.notes if facts.observed else ()
     yield "The phones share this machine, and keep-alive connections; phones in the world would open their own."
 
 

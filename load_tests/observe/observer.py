@@ -36,7 +36,8 @@ class Observed:
     """A run from the stack's side; the fields' types are those of `load_tests.results.Results`.
 
     `repeated` photos were prepared although another delivery had finished them, `skipped` deliveries found that and did
-    nothing. `looks` and `gaps` are how often was looked, and how often nothing was seen. None is what nobody tells.
+    nothing. `still_queued` messages and events were left at the end. `looks` and `gaps` are how often was looked, and
+    how often nothing was seen. None is what nobody tells.
     """
 
     series: Sequence[Series]
@@ -48,6 +49,7 @@ class Observed:
     repeated: int | None
     skipped: int | None
     async_events: AsyncEvents | None
+    still_queued: int | None
     looks: int
     gaps: int
     notes: Sequence[str]
@@ -80,6 +82,10 @@ class Observer:
         """Look once; what does not answer leaves a gap."""
         self._look()
 
+    def latest(self, panel: str) -> dict[str, float]:
+        """What the last look saw, by the names of a panel's lines."""
+        return self._panels.latest(panel)
+
     def finish(self) -> Observed:
         """Look a last time; what the run came to."""
         self._look(last=True)
@@ -94,6 +100,7 @@ class Observer:
             repeated=_whole(self._photos.totals.get(_REPEATED)),
             skipped=_whole(self._photos.totals.get(_SKIPPED)),
             async_events=self._async_events(),
+            still_queued=self._queues.left,
             looks=self._looks,
             gaps=self._gaps,
             notes=[*self._notes()],

@@ -31,6 +31,11 @@ class Panels:
                 times.append(t)
                 line.append(None)
 
+    def latest(self, panel: str) -> dict[str, float]:
+        """The last values of a panel's lines, without those that are not known."""
+        last = {name: line[-1] for (of, name), (_, line) in self._lines.items() if of == panel}
+        return {name: value for name, value in last.items() if value is not None}
+
     def series(self) -> list[Series]:
         """All lines, in the order of their panels and then of their first values."""
         order = list(self._units)

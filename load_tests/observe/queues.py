@@ -21,17 +21,21 @@ class _Seen:
 
 
 class QueuesOfRun:
-    """Every queue that the fleet looks at, dead-letter queues too."""
+    """Every queue that the fleet looks at, dead-letter queues too, and Lambda's own of asynchronous events."""
 
     def __init__(self) -> None:
         self._seen: defaultdict[str, _Seen] = defaultdict(_Seen)
         self._again: Increases[tuple[str, ...]] = Increases()
+        self._first: int | None = None
+        self._last = 0
         self._dead_before: dict[str, float] | None = None
         self._dead: dict[str, float] = {}
 
     def note(self, t: float, scrape: Scrape, panels: Panels) -> None:
         """The queues at this look."""
         depths = self._depths(scrape)
+        self._last = sum(depths.values())
+        self._first = self._last if self._first is None else self._first
         ages = {name: value for (name,), value in scrape.by("fleet_queue_oldest_seconds", "queue")}
         self._again.note(scrape.by("fleet_queue_received_again_total", "queue"))
         self._note_dead_letters(scrape)
@@ -42,6 +46,11 @@ class QueuesOfRun:
             seen.peak_age = max(seen.peak_age or 0.0, age)
         panels.add("backlog", "messages", t, dict(depths))
         panels.add("age", "s", t, dict(ages))
+
+    @property
+    def left(self) -> int | None:
+        """Messages and events that were there at the last look, dead letters too, beyond those of the first."""
+        return None if self._first is None else max(0, self._last - self._first)
 
     def results(self) -> list[Queue]:
         """Each queue, in the order in which they were first seen."""
@@ -66,6 +75,10 @@ class QueuesOfRun:
         for (name, state), count in scrape.by("fleet_queue_messages", "queue", "state"):
             if state in _DEPTH:
                 depths[name] += int(count)
+        for (function,), count in scrape.by("fleet_async_pending", "function"):
+            name = f"asynchronous events of {function}"
+            if count or name in self._seen:
+                depths[name] = int(count)
         return depths
 
     def _note_depth(self, seen: _Seen, t: float, depth: int) -> None:

@@ -17,6 +17,7 @@ from fleet.limits.use import LimitUse
 
 WANTED = (
     "fleet_async_events",
+    "fleet_async_pending",
     "fleet_concurrency",
     "fleet_emulator_",
     "fleet_environments",
