@@ -1,8 +1,7 @@
 """AWS Signature Version 4 in headers, for small JSON requests to one service. Pure; the caller passes the time.
 
 Source: AWS Identity and Access Management, "Create a signed AWS API request". The signing key is good for a day and
-kept so long: what is left of a signature is two hashes and one HMAC. `shoebox.presign` signs URLs; the fleet may not
-import it, since it knows of S3, and the two share no more than the chain of HMACs.
+kept so long: what is left of a signature is two hashes and one HMAC. `shoebox.presign` signs URLs.
 """
 
 from __future__ import annotations
