@@ -34,6 +34,7 @@ from shoebox.ports.events import FileEvent, FileEvents
 from shoebox.ports.files_table import FilesTable, Stages
 from shoebox.ports.pictures import PhotoBytes
 from shoebox.ports.s3_http import S3Http, open_connections
+from shoebox.ports.sns_http import open_sns
 from shoebox.presign import Presigner
 from shoebox.stack import load_stack
 
@@ -114,6 +115,7 @@ async def open_ports(emulator: Emulator, opening: AsyncExitStack) -> Ports:
         name: await opening.enter_async_context(open_dynamodb(emulator.aws, clients[name].credentials)) for name in keys
     }
     session = await opening.enter_async_context(ClientSession())
+    sns = await opening.enter_async_context(open_sns(emulator.aws, clients["ingest"].credentials))
     s3 = await opening.enter_async_context(open_connections(url))
     signers = {name: Presigner(keys[name], region=REGION, endpoint_url=url) for name in keys}
     queue = await opening.enter_async_context(
@@ -128,7 +130,7 @@ async def open_ports(emulator: Emulator, opening: AsyncExitStack) -> Ports:
         api_files=FilesTable(tables["api"], table),
         files=FilesTable(tables["ingest"], table),
         photos=PhotoBytes(S3Http(s3, presigner, bucket)),
-        events=FileEvents(await clients["ingest"].open("sns"), bound.arn_of("topic", "file-events")),
+        events=FileEvents(sns, bound.arn_of("topic", "file-events")),
         queue=queue,
         http=session,
         presigner=signers["api"],

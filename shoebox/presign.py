@@ -59,7 +59,7 @@ class Presigner:
         signed = {"host": self.host, **{name.lower(): value.strip() for name, value in (headers or {}).items()}}
         names = ";".join(sorted(signed))
         path = quote(f"/{bucket}/{key}", safe="/-_.~")
-        parameters = _query({**(query or {}), **self._parameters(stamp, scope, expires, names)})
+        parameters = _parameters(self._credentials, stamp, scope, expires, names, tuple((query or {}).items()))
         canonical = "\n".join(
             [
                 method,
@@ -77,20 +77,22 @@ class Presigner:
         signature = hmac.new(signing_key, text.encode(), hashlib.sha256).hexdigest()
         return f"{path}?{parameters}&X-Amz-Signature={signature}"
 
-    def _parameters(self, stamp: str, scope: str, expires: int, names: str) -> dict[str, str]:
-        parameters = {
-            "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
-            "X-Amz-Credential": f"{self._credentials.access_key_id}/{scope}",
-            "X-Amz-Date": stamp,
-            "X-Amz-Expires": str(expires),
-            "X-Amz-SignedHeaders": names,
-        }
-        if self._credentials.session_token:
-            parameters["X-Amz-Security-Token"] = self._credentials.session_token
-        return parameters
 
-
-def _query(parameters: Mapping[str, str]) -> str:
+@lru_cache(maxsize=256)
+def _parameters(
+    credentials: Credentials, stamp: str, scope: str, expires: int, names: str, more: tuple[tuple[str, str], ...]
+) -> str:
+    """The query, sorted, without its signature: the same for all URLs of one second that sign the same headers."""
+    parameters = {
+        **dict(more),
+        "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+        "X-Amz-Credential": f"{credentials.access_key_id}/{scope}",
+        "X-Amz-Date": stamp,
+        "X-Amz-Expires": str(expires),
+        "X-Amz-SignedHeaders": names,
+    }
+    if credentials.session_token:
+        parameters["X-Amz-Security-Token"] = credentials.session_token
     pairs = sorted((quote(name, safe="-_.~"), quote(value, safe="-_.~")) for name, value in parameters.items())
     return "&".join(f"{name}={value}" for name, value in pairs)
 

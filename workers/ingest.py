@@ -24,6 +24,7 @@ from shoebox.ports.events import FileEvent, FileEvents
 from shoebox.ports.files_table import FilesTable, Stages
 from shoebox.ports.pictures import PhotoBytes
 from shoebox.ports.s3_http import S3Http, open_connections
+from shoebox.ports.sns_http import open_sns
 from shoebox.presign import Presigner
 from shoebox.telemetry import configure_logging, get_logger, log_context
 from workers.batch import BatchResult, Message, TimeBudget, run_batch
@@ -148,6 +149,7 @@ async def open_ingest() -> AsyncIterator[tuple[Ingest, FunctionSettings]]:
     async with AsyncExitStack() as opening:
         clients = await opening.enter_async_context(Clients(aws))
         dynamodb = await opening.enter_async_context(open_dynamodb(aws, clients.credentials))
+        sns = await opening.enter_async_context(open_sns(aws, clients.credentials))
         s3 = await opening.enter_async_context(open_connections(settings.s3_url))
         darkroom = opening.enter_context(Darkroom(limits, megapixels_at_once=settings.megapixels_at_once))
 
@@ -157,7 +159,7 @@ async def open_ingest() -> AsyncIterator[tuple[Ingest, FunctionSettings]]:
         ingest = Ingest(
             FilesTable(dynamodb, settings.files_table),
             PhotoBytes(S3Http(s3, presigner, settings.personal_bucket)),
-            FileEvents(await clients.open("sns"), settings.file_events_topic_arn),
+            FileEvents(sns, settings.file_events_topic_arn),
             darkroom,
             max_bytes=limits.max_bytes,
         )

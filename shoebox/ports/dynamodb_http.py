@@ -13,12 +13,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
-
 from shoebox.aws import Credentials, service_url
-from shoebox.aws_json import AwsError, AwsRefused, JsonService, Patience
+from shoebox.aws_json import AwsError, JsonService, Patience
 from shoebox.config import AwsSettings
 from shoebox.connections import Connections
+from shoebox.ports.botocore_errors import as_botocore
 
 PATIENCE = Patience(attempts=4, first_pause=0.05, answer_seconds=25.0)
 _MOST_BYTES = 64 * 1024 * 1024  # a BatchGetItem gives 16 MB, and JSON may write a character with six bytes
@@ -68,22 +67,12 @@ class DynamoDBHttp:
         return await self._call("TransactWriteItems", {"ClientRequestToken": str(uuid.uuid4()), **request})
 
     async def _call(self, operation: str, request: dict[str, Any]) -> Answer:
-        """Raises botocore's ClientError for a refusal, one of its HTTPClientErrors where there was no answer."""
+        """Raises botocore's ClientError for a refusal, another of its errors where there was no answer."""
         service = await self._current()
         try:
             return await service.call(operation, request)
-        except AwsRefused as refused:
-            raise ClientError(_response(refused), operation) from refused
         except AwsError as error:
-            raise self._unanswered(error) from error
-
-    def _unanswered(self, error: AwsError) -> Exception:
-        endpoint = self._connections.host
-        if error.code == "Timeout":
-            return ReadTimeoutError(endpoint_url=endpoint, error=error)
-        if error.code == "ConnectionLost":
-            return EndpointConnectionError(endpoint_url=endpoint, error=error)
-        return ConnectionClosedError(endpoint_url=endpoint, error=error)
+            raise as_botocore(error, operation, self._connections.host) from error
 
     async def _current(self) -> JsonService:
         keys = await self._credentials()
@@ -100,13 +89,6 @@ class DynamoDBHttp:
             target="DynamoDB_20120810",
             patience=self._patience,
         )
-
-
-def _response(refused: AwsRefused) -> Any:
-    """What a ClientError holds: Code and Message, HTTP's status, and all other members, such as CancellationReasons."""
-    more = {name: value for name, value in refused.content.items() if name not in ("__type", "message", "Message")}
-    error = {"Code": refused.code, "Message": str(refused)}
-    return {**more, "Error": error, "ResponseMetadata": {"HTTPStatusCode": refused.status}}
 
 
 @asynccontextmanager
