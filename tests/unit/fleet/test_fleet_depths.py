@@ -15,12 +15,13 @@ from fleet.limit_board import LimitBoard
 from fleet.limits.quotas import load_quotas
 from fleet.limits.use import Count, DataUse
 from fleet.metrics import Metrics
-from fleet.queues.connection import Connections
 from fleet.queues.depths import Depth, Depths, Watched
 from fleet.queues.flow import Flow
 from fleet.queues.sqs_client import SqsClient
 from fleet.queues.sqs_event import SqsMessage
+from fleet.statistics import FleetStatistics
 from shoebox.aws import Credentials
+from shoebox.connections import Connections
 
 HELD = {"uploads": (7, 2, 1), "uploads-dead": (3, 0, 0)}
 NAMES = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
