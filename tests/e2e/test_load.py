@@ -133,7 +133,7 @@ async def test_a_run_that_is_stopped_makes_its_report_and_is_invalid(tmp_path: P
     assert process.stderr is not None
     said = b""
     async with asyncio.timeout(120):
-        while b"ready" not in said:  # the live view's first line: the load has begun
+        while said.count(b"generator") < 2:  # the live view's second line: the load is under way
             said += await process.stderr.readline()
     os.killpg(process.pid, signal.SIGINT)
     done = await ended(process)
