@@ -35,7 +35,7 @@ async def test_phones_upload_photos_that_become_ready(start: Start, tmp_path: Pa
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "SHOEBOX_KEY": str(key), **SMALL},
         )
         try:
-            stdout, _ = await asyncio.wait_for(process.communicate(), 60)
+            stdout, _ = await asyncio.wait_for(process.communicate(), 100)
         finally:
             if process.returncode is None:
                 process.kill()
