@@ -129,6 +129,12 @@ def batch(event: Any, context: Any) -> dict[str, Any]:
     return {"batchItemFailures": failures}
 
 
+def note(event: Any, context: Any) -> None:
+    """Write down the event and its request id, a line in the file named in the environment."""
+    with open(os.environ["JOURNAL"], "a") as journal:  # noqa: PTH123
+        journal.write(json.dumps({"event": event, "request_id": context.aws_request_id}) + "\n")
+
+
 def batch_in_order(event: Any, context: Any) -> dict[str, Any]:
     """As `batch`, for FIFO queues: of a group that failed nothing more is done, and all of it is reported."""
     stopped: set[str] = set()
