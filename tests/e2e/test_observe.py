@@ -51,18 +51,21 @@ async def observed(stack: Stack) -> AsyncIterator[list[Observed]]:
     """Looks at the stack during the block; the list has the outcome after it."""
     observer, outcome = Observer(stack.addresses["control"], pid=stack.process.pid), list[Observed]()
 
+    over = asyncio.Event()
+
     async def look() -> None:
-        while True:
-            await asyncio.sleep(0.3)
+        while not over.is_set():
             await asyncio.to_thread(observer.sample)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), 0.3)
 
     await asyncio.to_thread(observer.sample)
     looking = asyncio.create_task(look())
     try:
         yield outcome
     finally:
-        looking.cancel()
-        await asyncio.wait([looking])
+        over.set()
+        await looking
     outcome.append(await asyncio.to_thread(observer.finish))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -136,6 +137,28 @@ def test_a_refusal_leaves_a_gap(bench: Bench, status: int) -> None:
     bench.told.status = status
     bench.look({"fleet_concurrency": 1})
     assert bench.finish().gaps == 2
+
+
+class Stopped(BaseException):
+    """As `GreenletExit`: not a fault, but an end."""
+
+
+def test_a_look_that_was_stopped_does_not_spoil_the_next(bench: Bench) -> None:
+    """A greenlet that is killed while it waits for an answer: that comes to nobody, and the next look is whole."""
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    former = signal.signal(signal.SIGUSR1, stop)
+    bench.told.before_answer = lambda: os.kill(os.getpid(), signal.SIGUSR1)
+    try:
+        with pytest.raises(Stopped):
+            bench.look()
+    finally:
+        bench.told.before_answer = lambda: None
+        signal.signal(signal.SIGUSR1, former)
+    bench.look({"fleet_gateway_requests_total{}": 1})
+    assert bench.finish().gaps == 0
 
 
 def test_a_stack_that_is_not_there_is_no_fault() -> None:
