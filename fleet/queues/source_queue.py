@@ -10,10 +10,11 @@ from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
 
 from fleet.credentials import CredentialsCache, CredentialsError, RoleCredentials
-from fleet.queues.connection import Connections
-from fleet.queues.sqs_client import SqsClient, SqsError
+from fleet.queues.sqs_client import SqsClient
 from fleet.queues.sqs_event import SqsMessage, message_of
+from shoebox.aws_json import AwsError
 from shoebox.config import AwsSettings
+from shoebox.connections import Connections
 from shoebox.place import BoundStack
 
 _GONE = ("ReceiptHandleIsInvalid", "AWS.SimpleQueueService.ReceiptHandleIsInvalid")
@@ -182,7 +183,7 @@ class RoleQueue:
         try:
             client = await self._current()
             return await client.call(operation, {"QueueUrl": self._address.url, **request}, seconds=seconds)
-        except SqsError as error:
+        except AwsError as error:
             raise QueueError(call, error.code, str(error)) from error
         except (CredentialsError, OSError) as error:
             raise QueueError(call, type(error).__name__, str(error)) from error

@@ -25,7 +25,7 @@ from shoebox.place import BoundStack
 from shoebox.ports.events import FileEvents
 from shoebox.ports.files_table import FilesTable
 from shoebox.ports.pictures import PhotoBytes
-from shoebox.ports.s3_http import S3Http, open_session
+from shoebox.ports.s3_http import S3Http, open_connections
 from shoebox.presign import Presigner
 from shoebox.samples import exif_block, jpeg_of_size, scene
 from tests.emulator.conftest import ClientsFor
@@ -138,9 +138,9 @@ async def bench(provisioned: BoundStack, clients_for: ClientsFor, root_clients: 
     async def presigner() -> Presigner:
         return Presigner(keys, region=place.region, endpoint_url=place.s3_url)
 
-    async with open_session() as session, contextlib.AsyncExitStack() as opening:
+    async with open_connections(place.s3_url) as connections, contextlib.AsyncExitStack() as opening:
         darkroom = opening.enter_context(Darkroom(limits, megapixels_at_once=100))
-        store = S3Http(session, presigner, "shoebox-personal")
+        store = S3Http(connections, presigner, "shoebox-personal")
         ingest = Ingest(
             table,
             PhotoBytes(store),

@@ -8,17 +8,20 @@ import orjson
 import pytest
 from sqs_server import Request, SqsServer, answer, refusal, sqs_server
 
-from fleet.gauges import show_counts, show_queues
+from fleet.async_events import AsyncStatistics
+from fleet.gateway.authorizer_cache import CacheStatistics
+from fleet.gauges import show_counts, show_gauges, show_queues
 from fleet.limit_board import LimitBoard
 from fleet.limits.quotas import load_quotas
 from fleet.limits.use import Count, DataUse
 from fleet.metrics import Metrics
-from fleet.queues.connection import Connections
 from fleet.queues.depths import Depth, Depths, Watched
 from fleet.queues.flow import Flow
 from fleet.queues.sqs_client import SqsClient
 from fleet.queues.sqs_event import SqsMessage
+from fleet.statistics import FleetStatistics
 from shoebox.aws import Credentials
+from shoebox.connections import Connections
 
 HELD = {"uploads": (7, 2, 1), "uploads-dead": (3, 0, 0)}
 NAMES = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
@@ -131,4 +134,20 @@ async def test_what_is_billed_is_in_the_metrics(metrics: Metrics):
     assert set(metrics.exposition().decode().splitlines()) >= {
         'fleet_emulator_requests_total{operation="PUT",service="s3"} 7.0',
         'fleet_emulator_units_total{operation="Write",service="dynamodb",subject="files"} 2.5',
+    }
+
+
+def test_asynchronous_events_are_in_the_metrics(metrics: Metrics):
+    """By function: what is pending and how old, what became of the others, and the tries in vain."""
+    events = AsyncStatistics("ingest", pending=2, oldest=7.5, succeeded=5, given_up=1, throttled=9, failed=3)
+    statistics = FleetStatistics([], [], [events], CacheStatistics(0, 0, 0))
+    show_gauges(metrics, lambda: statistics, LimitBoard(load_quotas(), list))
+    shown = metrics.exposition().decode().splitlines()
+    assert {line for line in shown if line.startswith("fleet_async")} == {
+        'fleet_async_pending{function="ingest"} 2.0',
+        'fleet_async_oldest_seconds{function="ingest"} 7.5',
+        'fleet_async_events_total{fate="succeeded",function="ingest"} 5.0',
+        'fleet_async_events_total{fate="given_up",function="ingest"} 1.0',
+        'fleet_async_tries_total{function="ingest",outcome="throttled"} 9.0',
+        'fleet_async_tries_total{function="ingest",outcome="failed"} 3.0',
     }

@@ -397,14 +397,17 @@ def test_what_nobody_counts_is_not_zero(
 
 def test_photos_done_twice_and_events(bench: Bench) -> None:
     """Counted from the first look; what never appeared is not known."""
-    ended = 'fleet_async_events_total{function="resize",fate="succeeded"}'
+    ended = 'fleet_async_events_total{function="ingest",fate="succeeded"}'
+    pending = 'fleet_async_pending{function="ingest"}'
     bench.look({"shoebox_photos_repeated_total": 2, ended: 1})
-    bench.look({"shoebox_photos_repeated_total": 3, 'fleet_async_pending{function="resize"}': 9})
-    observed = bench.finish({"shoebox_photos_repeated_total": 5, ended: 5})
+    bench.look({"shoebox_photos_repeated_total": 3, pending: 9})
+    observed = bench.finish({"shoebox_photos_repeated_total": 5, ended: 5, pending: 2})
 
     assert (observed.repeated, observed.skipped) == (3, None)
     assert observed.async_events is not None
     assert (observed.async_events.succeeded, observed.async_events.peak_pending) == (4, 9)
+    assert [(queue.name, queue.peak_depth) for queue in observed.queues] == [("asynchronous events of ingest", 9)]
+    assert observed.still_queued == 2
 
 
 def test_a_restart_is_told(bench: Bench) -> None:
