@@ -462,6 +462,20 @@ def test_processes_here_are_seen_by_role() -> None:
     assert cores.values[0] == pytest.approx(found.cpu_seconds / 10, abs=0.02)
 
 
+def test_a_child_that_looks_like_the_fleet_is_asked_twice() -> None:
+    """Between fork and exec it has its parent's command line, so its role is believed at the next look only."""
+    panels, seen = Panels(), ProcessesOfRun(os.getpid())
+    seen.note(0, None, panels)
+    before = {process.role: process.count for process in seen.results()}["fleet and gateway"]
+    counts = []
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as child:
+        for t in (10, 20):
+            seen.note(t, None, panels)
+            counts.append({process.role: process.count for process in seen.results()}["fleet and gateway"] - before)
+        child.communicate()
+    assert counts == [0, 1]
+
+
 def test_a_process_that_has_ended_is_a_gap() -> None:
     """The stack died: no fault of the observer."""
     with subprocess.Popen([sys.executable, "-c", "pass"]) as child:
