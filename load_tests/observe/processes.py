@@ -76,6 +76,7 @@ class ProcessesOfRun:
         self._pid = pid
         self._known: dict[psutil.Process, str] = {}
         self._cpu: Increases[tuple[str, psutil.Process | None]] = Increases()
+        self._unsure: set[psutil.Process] = set()
         self._count: Counter[str] = Counter()
         self._memory: dict[str, float] = {}
         self._weights: dict[psutil.Process, tuple[float, float]] = {}
@@ -89,7 +90,7 @@ class ProcessesOfRun:
     def note(self, t: float, scrape: Scrape | None, panels: Panels, *, last: bool = False) -> None:
         """The processes at this look; the last one weighs them in any case."""
         if self._pid is not None:
-            self._note_own(t, panels, all_weighed=last)
+            self._note_own(t, panels, last=last)
         elif scrape:
             self._note_told(t, scrape, panels)
 
@@ -103,14 +104,14 @@ class ProcessesOfRun:
             for role, count in self._count.items()
         ]
 
-    def _note_own(self, t: float, panels: Panels, *, all_weighed: bool) -> None:
-        if self._scanned_at < 0 or t - self._scanned_at >= LOOK_FOR_NEW_SECONDS:
+    def _note_own(self, t: float, panels: Panels, *, last: bool) -> None:
+        if last or self._scanned_at < 0 or t - self._scanned_at >= LOOK_FOR_NEW_SECONDS:
             self._scan(t)
         used = [(key, seconds) for key in self._keys() if (seconds := _cpu_of(key[1])) is not None]
         self._note_cpu(t, used, panels)
         for role, count in Counter(role for (role, _), _ in used).items():
             self._count[role] = max(self._count[role], count)
-        self._weigh(t, all_of_them=all_weighed or not self._weights)
+        self._weigh(t, all_of_them=last or not self._weights)
         weights = (
             (role, self._weights[process][1]) for process, role in self._known.items() if process in self._weights
         )
@@ -136,14 +137,20 @@ class ProcessesOfRun:
         return [(role, process) for process, role in self._known.items()]
 
     def _scan(self, t: float) -> None:
-        """Who is there; a process is known by its id and its start, so that an id that is used again is another."""
+        """Who is there; a process is known by its id and its start, so that an id that is used again is another.
+
+        Between fork and exec a child looks like its parent: one that looks like the fleet is asked again next time.
+        """
         self._scanned_at = t
         try:
             found = processes_of(self._pid or 0)
         except psutil.Error:
             found = []
         roles = {process: self._known.get(process) or _role_or_none(process) for process in found}
-        self._known = {process: role for process, role in roles.items() if role}
+        new = {process for process, role in roles.items() if role == FLEET and process.pid != self._pid}
+        unsure = new - self._known.keys() - self._unsure
+        self._known = {process: role for process, role in roles.items() if role and process not in unsure}
+        self._unsure = unsure
 
     def _note_cpu(
         self, t: float, used: Iterable[tuple[tuple[str, psutil.Process | None], float]], panels: Panels

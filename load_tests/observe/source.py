@@ -7,6 +7,7 @@ import urllib.parse
 
 from load_tests.observe.scrape import BadScrape, Scrape, parse_scrape
 
+_FAULTS = (OSError, http.client.HTTPException, BadScrape)
 PATIENCE = 5.0
 """Seconds that an answer may take; then the look is a gap."""
 
@@ -24,10 +25,13 @@ class Source:
         """What the stack says now; None when it does not answer, or nothing that is understood."""
         try:
             scrape = parse_scrape(self._get("/metrics"), self._get("/quotas"))
-        except (OSError, http.client.HTTPException, BadScrape) as error:
+        except _FAULTS as error:
             self._connection.close()
             self.trouble = str(error) or type(error).__name__
             return None
+        except BaseException:  # whoever looked was stopped, such as a greenlet: half an answer is of no use to the next
+            self._connection.close()
+            raise
         self.trouble = ""
         return scrape
 

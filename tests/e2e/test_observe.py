@@ -23,7 +23,7 @@ UNITS = 5
 """Write units a photo: the item comes, becomes READY and leaves the list of the unfinished; in its index twice."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def stack() -> Iterator[Stack]:
     """`shoebox up` as a process of its own, with an emulator that nobody else uses."""
     with running_stack() as running:
@@ -51,18 +51,21 @@ async def observed(stack: Stack) -> AsyncIterator[list[Observed]]:
     """Looks at the stack during the block; the list has the outcome after it."""
     observer, outcome = Observer(stack.addresses["control"], pid=stack.process.pid), list[Observed]()
 
+    over = asyncio.Event()
+
     async def look() -> None:
-        while True:
-            await asyncio.sleep(0.3)
+        while not over.is_set():
             await asyncio.to_thread(observer.sample)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), 0.3)
 
     await asyncio.to_thread(observer.sample)
     looking = asyncio.create_task(look())
     try:
         yield outcome
     finally:
-        looking.cancel()
-        await asyncio.wait([looking])
+        over.set()
+        await looking
     outcome.append(await asyncio.to_thread(observer.finish))
 
 
@@ -108,7 +111,8 @@ async def test_queues_limits_and_processes_are_seen(stack: Stack, tmp_path: Path
     assert all(process.cpu_seconds > 0 for process in worked)
     assert all(process.memory_mb > 10 for process in found.processes)
     writes = next(use for use in found.limits if use.limit == "s3.prefix_writes" and "originals" in use.subject)
-    assert (0 < writes.peak <= PHOTOS, writes.most, writes.throttled, writes.ask) == (True, 3500, 0, None)
+    assert 0 < writes.peak <= PHOTOS  # exact on a new stack: no peak of before hides it
+    assert (writes.most, writes.throttled, writes.ask) == (3500, 0, None)
     assert {series.panel for series in found.series} >= {
         "backlog",
         "age",

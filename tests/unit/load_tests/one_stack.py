@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +31,7 @@ class Told:
     """Instead of the samples."""
     quotas: bytes | None = None
     status: int = 200
+    before_answer: Callable[[], None] = lambda: None
 
     def answer(self, path: str) -> bytes:
         """The body for a path."""
@@ -49,6 +50,7 @@ def control_port(told: Told) -> Iterator[str]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            told.before_answer()
             body = told.answer(self.path)
             self.send_response(told.status)
             self.send_header("Content-Length", str(len(body)))

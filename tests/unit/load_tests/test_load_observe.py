@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -136,6 +137,28 @@ def test_a_refusal_leaves_a_gap(bench: Bench, status: int) -> None:
     bench.told.status = status
     bench.look({"fleet_concurrency": 1})
     assert bench.finish().gaps == 2
+
+
+class Stopped(BaseException):
+    """As `GreenletExit`: not a fault, but an end."""
+
+
+def test_a_look_that_was_stopped_does_not_spoil_the_next(bench: Bench) -> None:
+    """A greenlet that is killed while it waits for an answer: that comes to nobody, and the next look is whole."""
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    former = signal.signal(signal.SIGUSR1, stop)
+    bench.told.before_answer = lambda: os.kill(os.getpid(), signal.SIGUSR1)
+    try:
+        with pytest.raises(Stopped):
+            bench.look()
+    finally:
+        bench.told.before_answer = lambda: None
+        signal.signal(signal.SIGUSR1, former)
+    bench.look({"fleet_gateway_requests_total{}": 1})
+    assert bench.finish().gaps == 0
 
 
 def test_a_stack_that_is_not_there_is_no_fault() -> None:
@@ -437,6 +460,20 @@ def test_processes_here_are_seen_by_role() -> None:
     assert found.memory_mb > 1
     cores = next(s for s in panels.series() if (s.panel, s.name) == ("CPU", "function ingest"))
     assert cores.values[0] == pytest.approx(found.cpu_seconds / 10, abs=0.02)
+
+
+def test_a_child_that_looks_like_the_fleet_is_asked_twice() -> None:
+    """Between fork and exec it has its parent's command line, so its role is believed at the next look only."""
+    panels, seen = Panels(), ProcessesOfRun(os.getpid())
+    seen.note(0, None, panels)
+    before = {process.role: process.count for process in seen.results()}["fleet and gateway"]
+    counts = []
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as child:
+        for t in (10, 20):
+            seen.note(t, None, panels)
+            counts.append({process.role: process.count for process in seen.results()}["fleet and gateway"] - before)
+        child.communicate()
+    assert counts == [0, 1]
 
 
 def test_a_process_that_has_ended_is_a_gap() -> None:
