@@ -124,7 +124,7 @@ class AsyncEvents:
     def uses(self, now: float) -> Iterable[LimitUse]:
         """How full the queue is."""
         yield LimitUse(
-            "lambda.async_queue", "account", len(self._tasks), self._peak, self._most, "events", self._refused
+            "lambda.async_queue", "account", self._pending(), self._peak, self._most, "events", self._refused
         )
 
     def submit(self, function: FunctionSpec, call: Call) -> None:
@@ -133,15 +133,18 @@ class AsyncEvents:
         Raises:
             Throttled: too many wait already.
         """
-        if len(self._tasks) >= self._most:
+        if self._pending() >= self._most:
             self._refused += 1
             raise Throttled(ThrottleReason.CALLER)
         event = _Event(function, call, self._clock())
         self._tallies[function.key].pending[event] = None
         task = asyncio.create_task(self._deliver(event))
         self._tasks.add(task)
-        self._peak = max(self._peak, len(self._tasks))
+        self._peak = max(self._peak, self._pending())
         task.add_done_callback(self._tasks.discard)
+
+    def _pending(self) -> int:
+        return sum(len(tally.pending) for tally in self._tallies.values())
 
     async def _deliver(self, event: _Event) -> None:
         tally = self._tallies[event.function.key]

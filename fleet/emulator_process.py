@@ -66,8 +66,13 @@ def _may_pass(scope: Scope) -> bool:
 def main(descriptor: int, quotas: str | None = None) -> None:
     """Serve until SIGTERM, or until stdin closes."""
     threading.Thread(target=_stop_with_parent, daemon=True).start()
+    sys.path.append(str(Path(__file__).resolve().parents[1]))  # our package, which need not be installed
     from ministack.app import app
 
+    from fleet.emulator_tuning import tune, tune_collector
+
+    tune()
+    tune_collector()
     config = uvicorn.Config(
         BrowserGuard(_limited(app, quotas) if quotas else app),
         loop="uvloop",
@@ -77,14 +82,16 @@ def main(descriptor: int, quotas: str | None = None) -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE_SECONDS,
         access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,  # ministack sends one
         log_level="warning",
     )
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
 
 
 def _limited(application: Application, quotas: str) -> Application:
-    """The limiter is ours: we are a file of its package, which need not be installed."""
-    sys.path.append(str(Path(__file__).resolve().parents[1]))
+    """The emulator behind the limits."""
     from fleet.limiter.app import Limiter, from_json
 
     return Limiter(application, from_json(quotas))

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from load_tests.shapes import Shape
 
 VISIT_SIZES: Sequence[tuple[int, float]] = ((1, 0.25), (2, 0.15), (3, 0.15), (5, 0.20), (10, 0.15), (20, 0.10))
-"""Photos of a visit with their shares: an assumption, for no shop publishes it. The mean is 5.75."""
+"""Photos of a visit with their shares: an assumption, for no shop publishes it. The mean is 5.5."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Visit:
     """Somebody comes `at` seconds after the start with some photos; `number` counts visits from 0."""
 

@@ -7,7 +7,7 @@ generator is at its end, not the service. k6 calls them dropped iterations.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import gevent
@@ -28,6 +28,10 @@ class Part:
     run: str
     index: int = 0
     of: int = 1
+
+    def taken(self, visits: Iterable[Visit]) -> Iterator[Visit]:
+        """This part of all visits."""
+        return (visit for visit in visits if visit.number % self.of == self.index)
 
 
 class Crowd:
@@ -58,10 +62,12 @@ class Crowd:
         if late > LATE or self._under_way.full():
             return
         self._records.begun += 1
+        self._records.brought += visit.photos
         self._records.late.append(late)
         self._under_way.spawn(self._one, visit)
 
     def _one(self, visit: Visit) -> None:
         photos = self._photos.take(visit.photos, seed=self._seed * 1_000_003 + visit.number)
         self._records.bytes += sum(len(photo.content) for photo in photos)
-        self._records.photos += self._visit(visit, photos)
+        seen = self._visit(visit, photos)
+        self._records.photos.extend(seen)

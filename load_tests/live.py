@@ -6,7 +6,6 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -25,14 +24,15 @@ _WINDOW = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """How it stands `t` seconds after the start. `calls`: Locust's total; `cpu`: the generator's, in per cent.
+    """How it stands `t` seconds after the start. `cpu`: the generator's, in per cent.
 
     `stack`: what the stack says, as names and texts.
     """
 
     t: float
     records: Records
-    calls: Any
+    calls: int
+    failed: int
     cpu: float
     stack: Sequence[tuple[str, str]] = ()
 
@@ -59,7 +59,8 @@ class LiveView:
             self._live.update(self._screen(moment, fates), refresh=True)
         elif moment.t >= self._next_line:
             self._next_line = moment.t + _LINE_EVERY
-            self._console.print("  ".join(f"{name} {text}" for name, text in self._facts(moment, fates)))
+            line = "  ".join(f"{name} {text}" for name, text in self._facts(moment, fates))
+            self._console.print(line, soft_wrap=True)
 
     def close(self) -> None:
         """Leave the screen as it was."""
@@ -101,7 +102,7 @@ class LiveView:
                 "photos",
                 f"{fates[Fate.READY]:,} ready, {fates[Fate.REJECTED]:,} rejected, {fates[Fate.REFUSED]:,} refused",
             ),
-            ("calls", f"{moment.calls.num_requests:,}, {moment.calls.num_failures:,} failed"),
+            ("calls", f"{moment.calls:,}, {moment.failed:,} failed"),
             ("generator", f"{moment.cpu:.0f} % CPU"),
         ]
         return [*facts, *moment.stack]

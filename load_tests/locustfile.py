@@ -19,6 +19,7 @@ from locust.env import Environment
 from load_tests.arrivals import Visit, visits
 from load_tests.crowd import Crowd
 from load_tests.photos import Photo, Photos
+from load_tests.readiness import Readiness
 from load_tests.records import PhotoRecord
 from load_tests.reporting import Run, RunError
 from load_tests.service import Service
@@ -37,10 +38,12 @@ except (ConfigError, KeyFileError, RunError) as error:
 PHOTOS = Photos.made(RUN.plan.mix, SETTINGS.seed)  # before Locust forks its workers: made once, shared by all
 
 
-@events.init.add_listener
 def on_init(environment: Environment, **_: object) -> None:
     """Have the run hear what happens in this process."""
     RUN.join(environment)
+
+
+events.init.add_listener(on_init)  # type: ignore[no-untyped-call]
 
 
 class Phones(FastHttpUser):
@@ -53,10 +56,9 @@ class Phones(FastHttpUser):
     @task
     def bring(self) -> None:
         """Make this process's part of the visits, once."""
-        part = RUN.part
         self._give_up_at = time.monotonic() + RUN.plan.seconds + SETTINGS.drain_seconds
         crowd = Crowd(PHOTOS, RUN.records, self._visit, seed=SETTINGS.seed)
-        crowd.bring(v for v in visits(RUN.plan.shape, SETTINGS.seed) if v.number % part.of == part.index)
+        crowd.bring(RUN.part.taken(visits(RUN.plan.shape, SETTINGS.seed)))
         Event().wait()  # until Locust ends the user
 
     def _visit(self, visit: Visit, photos: list[Photo]) -> list[PhotoRecord]:
@@ -66,6 +68,7 @@ class Phones(FastHttpUser):
         phone = PhoneVisit(
             visit.number,
             Service(self.client, token, SETTINGS.s3_url),
+            Readiness(self.environment.events.request),
             poll_seconds=SETTINGS.poll_seconds,
             give_up_at=self._give_up_at,
             sleep=gevent.sleep,
@@ -78,4 +81,4 @@ class Shape(LoadTestShape):
 
     def tick(self) -> tuple[int, float] | None:
         """How many users there are to be, and how quickly; None ends the run."""
-        return RUN.tick(self.get_run_time())
+        return RUN.tick(self.get_run_time())  # type: ignore[no-untyped-call]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleet.limits.quotas import load_quotas
 from load_tests import report
 from load_tests.naive.stack import naive_stack
 from load_tests.outcome import run_folder
@@ -19,6 +20,7 @@ from load_tests.session import UI_PORT, Target, run_locust, started_stack
 from load_tests.settings import LoadSettings
 from load_tests.stack import StackError
 from shoebox.cli.exits import CliError, Exit
+from shoebox.cli.explained import explained
 from shoebox.cli.local import stack_file
 from shoebox.cli.output import Output
 
@@ -57,7 +59,7 @@ class Order:
         """The load's part of the settings, for Locust (load_tests/settings.py)."""
         settings = LoadSettings(**self._load(), thresholds=self.thresholds)
         values = settings.model_dump(by_alias=True, include={*self._load()}, exclude_none=True)
-        return {name: str(value) for name, value in values.items()}
+        return {name: _word(value) for name, value in values.items()}
 
     def _load(self) -> dict[str, object]:
         return {
@@ -134,7 +136,9 @@ def _target(
         yield _running_target(order), {"SHOEBOX_QUOTAS": order.quotas or "aws"}
         return
     quotas = order.quotas or plan.quotas
-    described, note = _described(order, plan, side, folder)
+    with explained():
+        load_quotas(quotas)
+        described, note = _described(order, plan, side, folder)
     output.say(f"Starting {f'the {side.name} stack' if side.name else 'a stack'}, with {quotas} …")
     try:
         with started_stack(described, quotas, folder) as target:
@@ -164,6 +168,11 @@ def _described(order: Order, plan: Plan, side: _Side, folder: Path) -> tuple[Pat
         path.write_bytes(origin.read_bytes())
         return path, ""
     return path, write_planned(origin, plan.shape.peak * plan.scale, path)
+
+
+def _word(value: object) -> str:
+    """A setting's text: whole numbers without a point, as the command line takes them."""
+    return str(int(value)) if isinstance(value, float) and value == int(value) else str(value)
 
 
 def _last_line(text: str) -> str:

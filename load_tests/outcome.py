@@ -22,7 +22,7 @@ from load_tests.thresholds import judged
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a run left. Times in Unix seconds; `entries`, `errors`, `calls` are Locust's, `observed` is the stack's side."""
+    """What a run left. Times in Unix seconds; `entries`, `errors`, `calls` are Locust's, `observed` is of the stack."""
 
     settings: LoadSettings
     plan: Plan
@@ -74,7 +74,7 @@ def results_of(facts: Facts) -> Results:
         config=_config(facts),
         versions=summary.versions(),
         machine=summary.machine(),
-        invalid=summary.invalid(offered, facts.generator),
+        invalid=summary.invalid(offered, records, facts.generator),
         offered=offered,
         photos=summary.photos(
             records, observed.still_queued if observed else None, observed.repeated if observed else None
@@ -120,6 +120,7 @@ def _notes(facts: Facts) -> Iterable[str]:
         yield f"The stack: {facts.settings.stack_note}."
     if facts.observed is None:
         yield "Only the phones were watched: without the fleet's control port there are no queues, limits and costs."
+    yield from facts.observed.notes if facts.observed else ()
     yield "The phones share this machine, and keep-alive connections; phones in the world would open their own."
 
 

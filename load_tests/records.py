@@ -22,6 +22,14 @@ class Fate(StrEnum):
     """Its bytes arrived, and it was neither READY nor REJECTED when the run ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A call that came to nothing. `passing`: it may succeed when it is tried again."""
+
+    reason: str
+    passing: bool
+
+
 class PhotoRecord(NamedTuple):
     """One photo's way. Moments are the service's own, Unix seconds; those that never came are None."""
 
@@ -41,8 +49,10 @@ class Records:
     photos: list[PhotoRecord] = field(default_factory=list)
     begun: int = 0
     """Visits that began in time."""
+    brought: int = 0
+    """Their photos: so many records there must be at the end."""
     bytes: int = 0
-    """Of their photos."""
+    """Of these photos."""
     late: list[float] = field(default_factory=list)
     """Seconds that these began after their time."""
     done: int = 0
@@ -58,7 +68,7 @@ class Records:
         """Add what another process drained."""
         self.photos += [PhotoRecord(*photo) for photo in message.get("photos", ())]
         self.late += message.get("late", ())
-        for name in ("begun", "bytes", "done"):
+        for name in ("begun", "brought", "bytes", "done"):
             setattr(self, name, getattr(self, name) + message.get(name, 0))
 
 

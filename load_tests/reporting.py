@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,11 +21,14 @@ from load_tests.crowd import Part
 from load_tests.live import LiveView, Moment
 from load_tests.observe import Observer
 from load_tests.outcome import Facts, write_outcome
+from load_tests.pages import add_pages
+from load_tests.readiness import METHOD as READY_METHOD
 from load_tests.records import Records
 from load_tests.scenarios import SCENARIOS, Plan, planned
 from load_tests.settings import LoadSettings
 from load_tests.summary import Generator
 from load_tests.thresholds import ThresholdError, check
+from shoebox.cli.output import number_text
 
 _MESSAGE = "shoebox_part"
 _KEY = "shoebox"
@@ -69,12 +72,15 @@ class Run:
         """Hear what happens in this Locust process, and tell the others."""
         self._environment = environment
         logging.getLogger("locust.stats_logger").disabled = True  # our own view shows more
-        hooks, runner = environment.events, environment.runner
+        hooks: Any = environment.events  # Locust's have no types
+        runner = environment.runner
         if isinstance(runner, WorkerRunner):
             runner.register_message(_MESSAGE, self._assigned)
             hooks.report_to_master.add_listener(lambda data, **_: data.update({_KEY: self.records.drain()}))
             return
         hooks.worker_report.add_listener(lambda data, **_: self.records.merge(data.get(_KEY, {})))
+        if environment.web_ui and environment.web_ui.app:
+            add_pages(environment.web_ui.app, self.settings.results)
         hooks.test_start.add_listener(lambda **_: self._start())
         hooks.test_stop.add_listener(lambda **_: self._stop())
 
@@ -163,7 +169,23 @@ class _Watch:
             self._observer.sample()
         stats = self._environment.stats
         t = time.time() - self._started_at
-        counts = {f"{e.method} {e.name}": (e.num_requests, e.num_failures) for e in stats.entries.values()}
-        self._calls.append((t, counts))
-        cpu = getattr(self._environment.runner, "current_cpu_usage", 0)
-        self.view.show(Moment(t, self._run.records, stats.total, cpu))
+        calls = [entry for entry in stats.entries.values() if entry.method != READY_METHOD]
+        self._calls.append((t, {f"{e.method} {e.name}": (e.num_requests, e.num_failures) for e in calls}))
+        self.view.show(
+            Moment(
+                t,
+                self._run.records,
+                calls=sum(entry.num_requests for entry in calls),
+                failed=sum(entry.num_failures for entry in calls),
+                cpu=getattr(self._environment.runner, "current_cpu_usage", 0),
+                stack=[*_facts(self._observer)] if self._observer else (),
+            )
+        )
+
+
+def _facts(observer: Observer) -> Iterator[tuple[str, str]]:
+    """What the stack is at, for the live view."""
+    for name, panel in (("queues", "backlog"), ("at work", "concurrency"), ("refusals/s", "throttles/s")):
+        values = observer.latest(panel)
+        shown = [f"{what} {number_text(value)}" for what, value in values.items() if value and "limit" not in what]
+        yield name, ", ".join(shown) or "none"

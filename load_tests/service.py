@@ -5,25 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from locust.contrib.fasthttp import FastHttpSession, FastResponse
 
 from load_tests.photos import Photo
+from load_tests.records import Document, Failure
 
-Document = dict[str, Any]
 _PASSING = {0, 408, 429, 500, 502, 503, 504}
 _S3_CODE = re.compile(r"<Code>(\w+)</Code>")
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A call came to nothing. `passing`: it may succeed when it is tried again."""
-
-    reason: str
-    passing: bool
 
 
 class Service:

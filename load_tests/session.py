@@ -48,7 +48,7 @@ def started_stack(stack_file: Path, quotas: str, folder: Path) -> Iterator[Targe
     """
     with running_stack("--stack", str(stack_file), "--quotas", quotas, log=folder / "stack.log") as stack:
         found: Mapping[str, Any] = stack.addresses
-        yield Target(found["url"], stack.folder / "keys" / "demo.pem", "demo", found["control"], stack.process.pid)
+        yield Target(found["url"], stack.key, "demo", found["control"], stack.process.pid)
 
 
 def run_locust(target: Target, environment: Mapping[str, str], *, workers: int = 0, ui: bool = False) -> int:

@@ -4,12 +4,15 @@ be told the same way. `./run load` sets them from its options.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
+import typer
 from pydantic import BeforeValidator, Field
 
 from load_tests.photos import MIXES
+from shoebox.cli.options import count, seconds
 from shoebox.config import Settings
 
 
@@ -19,8 +22,24 @@ def _known_mix(name: Any) -> Any:
     return name
 
 
+def _parsed(parse: Callable[[str], float]) -> Callable[[Any], Any]:
+    """As the command line reads it, where it is text."""
+
+    def value(text: Any) -> Any:
+        try:
+            return parse(text) if isinstance(text, str) else text
+        except typer.BadParameter as error:
+            raise ValueError(str(error)) from error
+
+    return value
+
+
 def _listed(text: Any) -> Any:
     return text.split() if isinstance(text, str) else text
+
+
+Count = Annotated[float, BeforeValidator(_parsed(count))]
+Time = Annotated[float, BeforeValidator(_parsed(seconds))]
 
 
 class LoadSettings(Settings):
@@ -36,8 +55,8 @@ class LoadSettings(Settings):
     """
 
     scenario: str = Field(default="smoke", alias="SHOEBOX_LOAD_SCENARIO")
-    uploads_per_day: float | None = Field(default=None, alias="SHOEBOX_UPLOADS_PER_DAY", gt=0)
-    seconds: float | None = Field(default=None, alias="SHOEBOX_LOAD_SECONDS", gt=0, le=7 * 86_400)
+    uploads_per_day: Count | None = Field(default=None, alias="SHOEBOX_UPLOADS_PER_DAY", gt=0)
+    seconds: Time | None = Field(default=None, alias="SHOEBOX_LOAD_SECONDS", gt=0, le=7 * 86_400)
     scale: float = Field(default=0, alias="SHOEBOX_LOAD_SCALE", ge=0)
     most: float | None = Field(default=None, alias="SHOEBOX_LOAD_MOST", gt=0)
     mix: Annotated[str | None, BeforeValidator(_known_mix)] = Field(default=None, alias="SHOEBOX_LOAD_PHOTOS")
@@ -45,7 +64,7 @@ class LoadSettings(Settings):
     thresholds: Annotated[list[str] | None, BeforeValidator(_listed)] = Field(
         default=None, alias="SHOEBOX_LOAD_THRESHOLDS"
     )
-    drain_seconds: float = Field(default=120.0, alias="SHOEBOX_LOAD_DRAIN_SECONDS", ge=1)
+    drain_seconds: Time = Field(default=120, alias="SHOEBOX_LOAD_DRAIN_SECONDS", ge=1)
     poll_seconds: float = Field(default=1.0, alias="SHOEBOX_LOAD_POLL_SECONDS", gt=0)
     tenant: str = Field(default="demo", alias="SHOEBOX_TENANT")
     key: Path = Field(default=Path(".shoebox/keys/demo.pem"), alias="SHOEBOX_KEY")

@@ -10,22 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import IO, Any
 
 import psutil
+
+from load_tests.observe.processes import Usage, processes_of, usage_of
 
 
 class StackError(Exception):
     """The stack did not start."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What one process used: CPU seconds so far, and memory in MB now (proportional set size)."""
-
-    name: str
-    cpu_seconds: float
-    memory_mb: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +29,14 @@ class Stack:
     folder: Path
     process: psutil.Process
 
+    @property
+    def key(self) -> Path:
+        """The private key of the tenant `demo`."""
+        return self.folder / "keys" / "demo.pem"
+
     def usage(self) -> list[Usage]:
         """Each process of the stack, by its role."""
-        return [_usage(p) for p in (self.process, *self.process.children(recursive=True))]
+        return [usage_of(process) for process in processes_of(self.process.pid)]
 
 
 @contextmanager
@@ -52,7 +50,7 @@ def running_stack(*options: str, log: Path | None = None) -> Iterator[Stack]:
     """
     with TemporaryDirectory(prefix="shoebox-stack-") as folder:
         command = [
-            Path(sys.prefix, "bin/shoebox"),
+            str(Path(sys.prefix, "bin/shoebox")),
             "up",
             "--free-ports",
             "--memory",
@@ -77,7 +75,7 @@ def running_stack(*options: str, log: Path | None = None) -> Iterator[Stack]:
                 up.wait(timeout=60)
 
 
-def _read_document(lines: Any) -> str:
+def _read_document(lines: IO[bytes]) -> str:
     text = ""
     for line in lines:
         text += line.decode()
@@ -87,15 +85,3 @@ def _read_document(lines: Any) -> str:
             continue
         return text
     return ""
-
-
-def _usage(process: psutil.Process) -> Usage:
-    times = process.cpu_times()
-    return Usage(_role(process), times.user + times.system, process.memory_full_info().pss / 2**20)
-
-
-def _role(process: psutil.Process) -> str:
-    line = " ".join(process.cmdline())
-    if "workers.runtime" in line:
-        return f"function {process.environ().get('AWS_LAMBDA_FUNCTION_NAME', '?').removeprefix('shoebox-')}"
-    return "emulator" if "emulator" in line or "ministack" in line else "fleet and gateway"

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from load_tests.arrivals import Visit
+from load_tests.readiness import METHOD as READY_METHOD
 from load_tests.records import Fate, PhotoRecord, Records
 from load_tests.results import Distribution, Offered, Photos, Request
 
@@ -22,7 +23,6 @@ _STAGES = (
     ("registered → uploaded", "registered", "uploaded"),
     ("uploaded → received", "uploaded", "received"),
     ("received → ready", "received", "finished"),
-    ("uploaded → ready", "uploaded", "finished"),
     ("registered → ready", "registered", "finished"),
 )
 
@@ -102,6 +102,7 @@ def requests(entries: Iterable[Any], errors: Iterable[Any]) -> list[Request]:
             reasons=dict(reasons[f"{entry.method} {entry.name}"]),
         )
         for entry in sorted(entries, key=lambda entry: (entry.name, entry.method))
+        if entry.method != READY_METHOD
     ]
 
 
@@ -113,9 +114,10 @@ def reason_text(error: Any) -> str:
     )
 
 
-def invalid(offered_: Offered, generator: Generator) -> list[str]:
+def invalid(offered_: Offered, records: Records, generator: Generator) -> list[str]:
     """Why the run says nothing about the service; empty when it does."""
     why = []
+    unknown = records.brought - len(records.photos)
     if generator.stopped_after is not None:
         why.append(f"it was stopped after {generator.stopped_after:.0f} s, before its end")
     elif not offered_.visits:
@@ -123,6 +125,8 @@ def invalid(offered_: Offered, generator: Generator) -> list[str]:
     elif offered_.missed > MISSED_MOST * offered_.visits:
         share = offered_.missed / offered_.visits
         why.append(f"the generator missed {offered_.missed:,} of {offered_.visits:,} arrivals ({share:.1%})")
+    elif unknown:
+        why.append(f"what became of {unknown:,} photos is not known: a part of the generator failed")
     if generator.saturated:
         why.append("the generator was saturated: a Locust process used more than 90 % of its core; take more workers")
     if generator.workers_lost:

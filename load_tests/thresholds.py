@@ -113,7 +113,6 @@ METRICS: dict[str, Metric] = {
     "dead_letters": lambda r: sum(queue.dead_letters for queue in r.queues) if r.queues else None,
     "ready_per_second": lambda r: r.ready_per_second,
     **{f"ready_p{p.replace('.', '')}": _percentile("registered → ready", p) for p in ("50", "90", "95", "99", "99.9")},
-    "upload_ready_p99": _percentile("uploaded → ready", "99"),
     "api_failures": lambda r: sum(request.failures for request in _api(r)),
     "api_failures_share": _failures_share,
     "api_p99": _slowest_p99,

@@ -8,11 +8,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from load_tests.photos import Photo
-from load_tests.records import Fate, PhotoRecord, settled, unsettled
-from load_tests.service import Document, Failure, Service
+from load_tests.records import Document, Failure, Fate, PhotoRecord, settled, unsettled
+
+if TYPE_CHECKING:  # they import Locust, which patches all sockets
+    from load_tests.readiness import Readiness
+    from load_tests.service import Service
 
 ATTEMPTS = 4
 Result = TypeVar("Result")
@@ -23,10 +26,19 @@ class PhoneVisit:
     """`number` of the visit; `sleep` pauses it, and `give_up_at` (monotonic seconds) is when it asks no more."""
 
     def __init__(
-        self, number: int, service: Service, *, poll_seconds: float, give_up_at: float, sleep: Callable[[float], Any]
+        self,
+        number: int,
+        service: Service,
+        readiness: Readiness,
+        *,
+        poll_seconds: float,
+        give_up_at: float,
+        sleep: Callable[[float], Any],
     ) -> None:
         self._number = number
         self._service = service
+        self._readiness = readiness
+        self._started_at = time.monotonic()
         self._poll_seconds = poll_seconds
         self._give_up_at = give_up_at
         self._sleep = sleep
@@ -66,6 +78,9 @@ class PhoneVisit:
                 if file["state"] in {Fate.READY, Fate.REJECTED}:
                     file_ids.discard(file["file_id"])
                     records.append(settled(self._number, file))
+                    self._readiness.settled(file)
+        for _ in file_ids:
+            self._readiness.gave_up(time.monotonic() - self._started_at)
         return [*records, *unsettled(self._number, len(file_ids))]
 
     def _again(self, call: Callable[[], Result | Failure]) -> Result | Failure:

@@ -18,11 +18,13 @@ from typing import Any
 from shoebox.aws import Clients
 from shoebox.config import AwsSettings, FunctionSettings, Limits
 from shoebox.files import File, Picture, RenditionInfo, State
-from shoebox.metrics import PHOTOS, STAGE_SECONDS
+from shoebox.metrics import PHOTOS, REPEATED, SKIPPED, STAGE_SECONDS
+from shoebox.ports.dynamodb_http import open_dynamodb
 from shoebox.ports.events import FileEvent, FileEvents
 from shoebox.ports.files_table import FilesTable, Stages
 from shoebox.ports.pictures import PhotoBytes
-from shoebox.ports.s3_http import S3Http, open_session
+from shoebox.ports.s3_http import S3Http, open_connections
+from shoebox.ports.sns_http import open_sns
 from shoebox.presign import Presigner
 from shoebox.telemetry import configure_logging, get_logger, log_context
 from workers.batch import BatchResult, Message, TimeBudget, run_batch
@@ -77,6 +79,7 @@ class Ingest:
                 _log.warning("upload_without_registration")
                 return None
             if file.state is not State.REGISTERED:
+                SKIPPED.inc()
                 return _event_again(file) if message.receive_count > 1 else None
             return await self._prepare(file, Stages(upload.at, received_at))
 
@@ -93,13 +96,13 @@ class Ingest:
             for rendition in prepared.renditions:
                 puts.create_task(self._photos.put_rendition(file.key, rendition.name, rendition.jpeg))
         if not await self._files.mark_ready(file.key, _picture(prepared), stages):
-            _log.info("someone_was_first")
+            _note_someone_was_first()
             return None
         return _finished(file, State.READY, None, stages)
 
     async def _reject(self, file: File, rejected: PictureRejected, stages: Stages) -> FileEvent | None:
         if not await self._files.mark_rejected(file.key, rejected.reason, rejected.detail, stages):
-            _log.info("someone_was_first")
+            _note_someone_was_first()
             return None
         return _finished(file, State.REJECTED, rejected.reason, stages)
 
@@ -117,6 +120,12 @@ def _event_again(file: File) -> FileEvent | None:
     if file.finished_at is None or file.state is State.DELETING:
         return None
     return FileEvent(file.key, file.state, file.finished_at, file.reason)
+
+
+def _note_someone_was_first() -> None:
+    """Another delivery finished the photo meanwhile: its work was done twice, and its event is the other's."""
+    REPEATED.inc()
+    _log.info("someone_was_first")
 
 
 def _finished(file: File, state: State, reason: str | None, stages: Stages) -> FileEvent:
@@ -146,16 +155,18 @@ async def open_ingest() -> AsyncIterator[tuple[Ingest, FunctionSettings]]:
     settings = FunctionSettings.from_environment()
     async with AsyncExitStack() as opening:
         clients = await opening.enter_async_context(Clients(aws))
-        session = await opening.enter_async_context(open_session())
+        dynamodb = await opening.enter_async_context(open_dynamodb(aws, clients.credentials))
+        sns = await opening.enter_async_context(open_sns(aws, clients.credentials))
+        s3 = await opening.enter_async_context(open_connections(settings.s3_url))
         darkroom = opening.enter_context(Darkroom(limits, megapixels_at_once=settings.megapixels_at_once))
 
         async def presigner() -> Presigner:
             return Presigner(await clients.credentials(), region=aws.region, endpoint_url=settings.s3_url)
 
         ingest = Ingest(
-            FilesTable(await clients.open("dynamodb"), settings.files_table),
-            PhotoBytes(S3Http(session, presigner, settings.personal_bucket)),
-            FileEvents(await clients.open("sns"), settings.file_events_topic_arn),
+            FilesTable(dynamodb, settings.files_table),
+            PhotoBytes(S3Http(s3, presigner, settings.personal_bucket)),
+            FileEvents(sns, settings.file_events_topic_arn),
             darkroom,
             max_bytes=limits.max_bytes,
         )

@@ -55,24 +55,31 @@ class S3Delivery:
 
     def _accepted(self, message: Mapping[str, Any]) -> bool:
         try:
-            for record in self._records(message):
+            records = s3_records(message["body"])
+        except ValueError as error:
+            _log.error("not an S3 event", function=self._function.key, message_id=message["messageId"], why=str(error))
+            return True
+        try:
+            for record in records:
                 payload = orjson.dumps({"Records": [record]})
                 self._events.submit(self._function, Call(payload, trace_id=new_trace_id(), synchronous=False))
         except Throttled:
             return False
         return True
 
-    def _records(self, message: Mapping[str, Any]) -> Sequence[Any]:
-        """The records of S3's event: none of a test event. What S3 cannot have sent is logged and dropped."""
-        try:
-            content = orjson.loads(message["body"])
-            if content.get("Event") == "s3:TestEvent":
-                return ()
-            records: list[Any] = content["Records"]
-        except (orjson.JSONDecodeError, AttributeError, KeyError):
-            _log.error("not an S3 event", function=self._function.key, message_id=message["messageId"])
+
+def s3_records(body: str) -> Sequence[Any]:
+    """The records of an S3 event as it lies in a queue; a test event has none.
+
+    Raises:
+        ValueError: S3 cannot have sent it.
+    """
+    match orjson.loads(body):
+        case {"Event": "s3:TestEvent"}:
             return ()
-        return records
+        case {"Records": [*records]}:
+            return records
+    raise ValueError("it has no records")
 
 
 class S3Deliveries:

@@ -24,18 +24,23 @@ class NotDone(Exception):
     """A passing fault, which the log has; Lambda tries the event again."""
 
 
-@with_lifespan(open_ingest)
-async def handler(event: Mapping[str, Any], context: Context, resources: tuple[Ingest, FunctionSettings]) -> None:
-    """Lambda handler: an event of S3's.
+async def take(ingest: Ingest, event: Mapping[str, Any], context: Context, *, at_once: int) -> None:
+    """Take the photo of an S3 event to its final state.
 
     Raises:
-        NotDone: the photo has no final state yet, and may get one at another try.
+        NotDone: it has none yet, and may get one at another try.
     """
-    ingest, settings = resources
     body = orjson.dumps(event).decode()
     message = Message(context.aws_request_id, body, receive_count=_PERHAPS_AGAIN, sent_at=datetime.now(UTC))
     with log_context(request_id=context.aws_request_id):
         budget = TimeBudget.of_remaining(context.get_remaining_time_in_millis() / 1000)
-        result = await ingest.run([message], budget, at_once=settings.pictures_at_once)
+        result = await ingest.run([message], budget, at_once=at_once)
     if result.returned:
         raise NotDone("the photo is not done; its reason is in the log")
+
+
+@with_lifespan(open_ingest)
+async def handler(event: Mapping[str, Any], context: Context, resources: tuple[Ingest, FunctionSettings]) -> None:
+    """Lambda handler: an event of S3's; raises `NotDone` as `take` does."""
+    ingest, settings = resources
+    await take(ingest, event, context, at_once=settings.pictures_at_once)

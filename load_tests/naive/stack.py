@@ -36,7 +36,7 @@ def naive_stack(path: Path) -> str:
         del notification["queue"]
         notification["function"] = FUNCTION
     del function["queue"]
-    function["permissions"].pop(f"queue/{QUEUE}", None)
+    function.get("permissions", {}).pop(f"queue/{QUEUE}", None)
     function["handler"] = HANDLER
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 

@@ -1,0 +1,231 @@
+"""ministack made cheaper, with the same answers: what it works out anew for every request is remembered.
+
+Each adjustment replaces one function of ministack by one that gives the same results; docs/operations/profile.md has
+what each saves, and tests/emulator/test_emulator_tuning.py holds the results equal. They are made for one version:
+another one is left as it is, and a test fails until somebody has looked.
+
+The emulator's process imports this file with its package but nothing else of ours; ministack is loaded by then.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import gc
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from types import SimpleNamespace
+from typing import Any, TypeAlias
+
+TUNED_VERSION = "1.5.33"
+REMEMBERED = 1024  # results of one function; a program uses few policies, expressions and signing keys
+YOUNG_OBJECTS = 20_000  # that Python makes before it looks for cycles among them; 700 by default
+_EARLY = timedelta(minutes=15)  # that a presigned URL may be from the future, as ministack has it
+_PLAIN = frozenset({str, int, float, bool, type(None), bytes})
+
+Json: TypeAlias = Any
+Statements: TypeAlias = list[Any]
+
+
+def tune() -> bool:
+    """Adjust ministack in this process, once, before it serves; whether its version is the one this is made for."""
+    if version("ministack") != TUNED_VERSION:
+        return False
+    _tune_routing()
+    _tune_signatures()
+    _tune_policies()
+    _tune_dynamodb()
+    _tune_notifications()
+    return True
+
+
+def tune_collector() -> None:
+    """Look for cycles more rarely, and never among what ministack loaded: requests make garbage, few make cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+
+
+def _tune_routing() -> None:
+    """A host that names no service is known: a hundred patterns were searched in it for each S3 request."""
+    from ministack.core import router
+
+    served = router._host_served_by_stack
+
+    @functools.lru_cache(REMEMBERED)
+    def names_a_service(host: str) -> bool:
+        patterns = (each for service in router.SERVICE_PATTERNS.values() for each in service.get("host_patterns", []))
+        return bool(served(host)) and any(router._anchored_host_pattern(each).search(host) for each in patterns)
+
+    router._host_served_by_stack = names_a_service  # its only caller searches the same patterns if it is true
+
+
+def _tune_signatures() -> None:
+    """A presigned URL's signing key: four HMACs once a day for each key, as ministack has it for signed headers.
+
+    Credentials, tokens and header names are encoded once, and the time of a URL is read once.
+    """
+    from ministack.core import sigv4
+    from ministack.services import s3
+
+    sigv4.derive_signing_key = functools.lru_cache(REMEMBERED)(sigv4.derive_signing_key)
+    sigv4.uri_encode = functools.lru_cache(REMEMBERED)(sigv4.uri_encode)
+    s3._presign_time_error = timely(s3._presign_time_error, s3._PRESIGN_MAX_EXPIRES)
+    s3.presigned_request_is_expired = expired(s3.presigned_request_is_expired)
+
+
+def timely(refusal: Callable[[str, str, str], Any], longest: int) -> Callable[[str, str, str], Any]:
+    """`_presign_time_error`, which is only asked for the refusal of what is not in order."""
+
+    def refused(stamp: str, seconds: str, path: str) -> Any:
+        signed_at = _time_of(stamp)
+        if signed_at is None or not seconds.isdigit() or int(seconds) > longest:
+            return refusal(stamp, seconds, path)
+        return None if signed_at <= datetime.now(UTC) + _EARLY else refusal(stamp, seconds, path)
+
+    return refused
+
+
+def expired(judge: Callable[..., bool]) -> Callable[..., bool]:
+    """`presigned_request_is_expired`, which is only asked about what is malformed, or of another time than now."""
+
+    def is_expired(stamp: str, seconds: str | int, **options: Any) -> bool:
+        signed_at = _time_of(stamp)
+        if signed_at is None or options or not str(seconds).isdigit():
+            return judge(stamp, seconds, **options)
+        return datetime.now(UTC) > signed_at + timedelta(seconds=int(seconds))
+
+    return is_expired
+
+
+@functools.lru_cache(REMEMBERED)
+def _time_of(stamp: str) -> datetime | None:
+    try:
+        return datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _tune_policies() -> None:
+    """Policies are parsed once for each text; whose a request is takes no policies."""
+    from ministack.core import iam_evaluator
+
+    iam_evaluator.parse_policy_document = remembering_texts(iam_evaluator.parse_policy_document)
+    iam_evaluator.evaluate_resource_policy = with_parsed_policy(iam_evaluator.evaluate_resource_policy)
+    iam_evaluator.request_caller_arn = caller_arn
+
+
+def remembering_texts(parse: Callable[[Json], Statements]) -> Callable[[Json], Statements]:
+    """`parse`, which remembers what texts say; the statements are shared, the list of them is not."""
+    remembered = functools.lru_cache(REMEMBERED)(parse)
+
+    def parsed(document: Json) -> Statements:
+        return list(remembered(document)) if isinstance(document, str) else parse(document)
+
+    return parsed
+
+
+def with_parsed_policy(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+    """`evaluate`, given a policy's text as the document that it is; it only reads it."""
+
+    def evaluated(document: Json, *arguments: Any, **options: Any) -> Any:
+        return evaluate(_document(document) if isinstance(document, str) else document, *arguments, **options)
+
+    return evaluated
+
+
+@functools.lru_cache(REMEMBERED)
+def _document(text: str) -> Json:
+    """The JSON of a text; None where it is none, which `evaluate` takes for a policy without statements."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def caller_arn(headers: Mapping[str, str], query_params: Mapping[str, Any] | None = None) -> str:
+    """As `iam_evaluator.request_caller_arn`, which gathers all policies of the caller for his ARN and drops them."""
+    from ministack.core.iam_evaluator import CredentialResolutionError, resolve_credential
+    from ministack.core.responses import _account_from_sts_session, get_account_id
+    from ministack.core.router import extract_access_key_id
+
+    root = f"arn:aws:iam::{get_account_id()}:root"
+    access_key = extract_access_key_id(headers or {}, query_params or {})
+    if not access_key:
+        return root
+    found = resolve_credential(access_key, _account_from_sts_session(access_key) or get_account_id())
+    if isinstance(found, CredentialResolutionError) or found.principal_type not in _PRINCIPALS:
+        return root
+    return found.principal_arn or root
+
+
+_PRINCIPALS = frozenset({"Root", "User", "AssumedRole", "FederatedUser"})
+
+
+def _tune_dynamodb() -> None:
+    """Expressions are read once; items are copied as the JSON that they are."""
+    from ministack.services import dynamodb
+
+    tokens = functools.lru_cache(REMEMBERED)(dynamodb._tokenize)
+    dynamodb._tokenize = lambda expression: list(tokens(expression))
+    dynamodb._condition_syntax_error = functools.lru_cache(REMEMBERED)(dynamodb._condition_syntax_error)
+    dynamodb.copy = SimpleNamespace(deepcopy=copied)  # the module uses nothing else of `copy`
+
+
+def copied(value: Json) -> Json:
+    """`copy.deepcopy` of what JSON can hold, without its memory of what was copied: six times as fast."""
+    kind = type(value)
+    if kind is dict:
+        return {name: each if type(each) in _PLAIN else copied(each) for name, each in value.items()}
+    if kind is list:
+        return [copied(each) for each in value]
+    return value if kind in _PLAIN else _deepcopy(value)
+
+
+def _deepcopy(value: Any) -> Any:
+    import copy
+
+    return copy.deepcopy(value)
+
+
+def _tune_notifications() -> None:
+    """S3's events: a bucket's configuration is parsed once, and no thread is started where a queue is all there is."""
+    from ministack.services import s3
+
+    s3._parse_notification_config_raw = functools.lru_cache(REMEMBERED)(s3._parse_notification_config_raw)
+    s3._fire_s3_event_async = notifying(s3._fire_s3_event_async)
+
+
+def notifying(in_a_thread: Callable[..., None]) -> Callable[..., None]:
+    """`_fire_s3_event_async`, which starts a thread for each PUT to a bucket with notifications.
+
+    Nothing is done where no configuration wants the event; a queue gets its message at once, which takes less than the
+    thread would; topics, functions and EventBridge, which may take long, are left to the thread.
+    """
+
+    def notify(bucket_name: str, key: str, event_name: str, *arguments: Any, **details: Any) -> None:
+        from ministack.services import s3
+
+        raw = s3._bucket_notifications.get(bucket_name)
+        if not raw:
+            return
+        targets = _targets(s3, raw, key, event_name)
+        if "EventBridgeConfiguration" in raw or any(kind != "sqs" for kind in targets):
+            in_a_thread(bucket_name, key, event_name, *arguments, **details)
+        elif targets:
+            details["sequencer"] = s3._next_event_sequencer(event_name)
+            contextvars.copy_context().run(s3._fire_s3_event, bucket_name, key, event_name, *arguments, **details)
+
+    return notify
+
+
+def _targets(s3: Any, raw: str, key: str, event_name: str) -> Sequence[str]:
+    """The kinds of those that want the event."""
+    return [
+        config["type"]
+        for config in s3._parse_notification_config_raw(raw)
+        if s3._event_matches(event_name, config["events"])
+        and s3._key_matches_filter(key, config["filter_prefix"], config["filter_suffix"])
+    ]
