@@ -18,6 +18,7 @@ _KNOWN = {
     "api": _ORANGE,
     "authorizer": _PURPLE,
     "cleanup": _OCHRE,
+    "deletions": _OCHRE,
     "gateway": _SKY,
     "fleet": _SKY,
     "emulator": _GREEN,

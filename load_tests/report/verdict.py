@@ -157,7 +157,7 @@ def _figures(results: Results) -> tuple[Figure, ...]:
         Figure(duration(p99_of(results)), "p99, registered → READY"),
         Figure(large(photos.lost), "photos lost", bad=photos.lost > 0),
         Figure(share(photos.refused, results.offered.photos), "refused", bad=photos.refused > 0),
-        Figure(DASH if refused is None else large(refused), "refusals by limits", bad=bool(refused)),
+        Figure(DASH if refused is None else large(refused), "refusals by limits", bad=bool(results.throttles)),
     ]
     if results.cost:
         figures.append(Figure(dollars(results.cost.usd), "for a million uploads"))
