@@ -132,7 +132,7 @@
     const x = (t) => Math.min(Math.max(u.valToPos(t, "x", true), bbox.left), bbox.left + bbox.width);
     ctx.save();
     ctx.fillStyle = style("--shade");
-    ctx.fillRect(x(chart.load), bbox.top, bbox.left + bbox.width - x(chart.load), bbox.height);
+    ctx.fillRect(x(chart.load), bbox.top, x(chart.end) - x(chart.load), bbox.height);
     if (chart.refusal !== null && chart.refusal >= u.scales.x.min && chart.refusal <= u.scales.x.max) {
       ctx.fillStyle = style("--bad");
       ctx.fillRect(x(chart.refusal), bbox.top, devicePixelRatio, bbox.height);
