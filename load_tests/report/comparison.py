@@ -10,7 +10,7 @@ from load_tests.report.charts import Chart, charts_of, rank
 from load_tests.report.formats import DASH, dollars, duration, large, number, quantity, share
 from load_tests.report.palette import Colours
 from load_tests.report.tables import Column, Row, Table
-from load_tests.report.verdict import WHOLE, Verdict, limited_by, p99_of, per_day, verdict_of
+from load_tests.report.verdict import WHOLE, Verdict, limited_by, p99_of, per_day, state_of, verdict_of
 from load_tests.results import Request, Results
 
 _ORDER = ("api", "error", "throttle", "refus", "concurren", "photo", "delay", "backlog", "age")
@@ -102,7 +102,7 @@ def _times(throttled: int | None) -> str:
 
 
 _FIGURES: tuple[tuple[str, Callable[[Results], str]], ...] = (
-    ("verdict", lambda run: verdict_of(run).state),
+    ("verdict", state_of),
     ("READY", lambda run: quantity(run.ready_per_second, "photos/s")),
     ("uploads a day at that rate, full scale", lambda run: large(per_day(run))),
     ("p50, registered → READY", lambda run: _percentile(run, "50")),

@@ -44,6 +44,15 @@ def test_an_invalid_run_is_neither_passed_nor_failed() -> None:
     assert (verdict.state, verdict.reasons) == ("invalid", ("the generator was saturated",))
 
 
+def test_a_run_without_thresholds_has_not_passed() -> None:
+    """Where nothing was asked, half of the photos may be unfinished; the figure says so."""
+    photos = Photos(ready=8_110, rejected=0, refused=0, unfinished=8_110, lost=0)
+    verdict = verdict_of(christmas(thresholds=[], photos=photos))
+    assert verdict.state == "unjudged"
+    [figure] = [figure for figure in verdict.figures if figure.about == "refused or unfinished"]
+    assert (_plain(figure.value), figure.bad) == ("50.0 %", True)
+
+
 @pytest.mark.parametrize(
     ("limits", "said"),
     [
