@@ -26,6 +26,7 @@ _KNOWN = {
     "backlog": ("Backlog", "Messages in each queue, waiting and in flight."),
     "age": ("Age", "Of the oldest message in each queue."),
     "concurrency": ("Concurrency", "Invocations at once by function; dashed: the limit."),
+    "API throttles/s": ("API throttles", "Of the API, its authorizer and the gateway, by AWS’s reason."),
     "throttles/s": ("Throttles", "What was refused, and AWS’s reason."),
     "refusals/s": ("Refusals", "By limit."),
     "CPU": ("CPU", "Processor cores in use, by kind of process."),
@@ -53,7 +54,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A panel's lines on common axes: time 0 to `span` and values 0 to `top`. `key` ties it to its data in the page."""
+    """A panel's lines on common axes: time 0 to `span` and values 0 to `top`. `key` ties it to its data in the page.
+
+    The drain is from `load_seconds` to `end`; `span` is later where another run on the same axes took longer.
+    """
 
     key: str
     title: str
@@ -62,6 +66,7 @@ class Chart:
     lines: tuple[Line, ...]
     top: float
     span: float
+    end: float
     load_seconds: float
     first_refusal: float | None
 
@@ -81,6 +86,7 @@ def charts_of(results: Results, prefix: str = "c", colours: Colours | None = Non
             lines=(drawn := _lines(series, colours, span, most)),
             top=_top(drawn),
             span=span,
+            end=span,
             load_seconds=results.seconds,
             first_refusal=min(refusals, default=None),
         )
@@ -129,6 +135,7 @@ def document(charts: Iterable[Chart]) -> dict[str, Any]:
             "top": _short(chart.top),
             "span": chart.span,
             "load": chart.load_seconds,
+            "end": chart.end,
             "refusal": chart.first_refusal,
             "lines": [_line_document(line, time_number(line.points.t)) for line in chart.lines],
         }

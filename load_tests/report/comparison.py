@@ -10,7 +10,7 @@ from load_tests.report.charts import Chart, charts_of, rank
 from load_tests.report.formats import DASH, dollars, duration, large, number, quantity, share
 from load_tests.report.palette import Colours
 from load_tests.report.tables import Column, Row, Table
-from load_tests.report.verdict import WHOLE, Verdict, limited_by, p99_of, per_day, verdict_of
+from load_tests.report.verdict import WHOLE, Verdict, limited_by, p99_of, per_day, state_of, verdict_of
 from load_tests.results import Request, Results
 
 _ORDER = ("api", "error", "throttle", "refus", "concurren", "photo", "delay", "backlog", "age")
@@ -102,7 +102,7 @@ def _times(throttled: int | None) -> str:
 
 
 _FIGURES: tuple[tuple[str, Callable[[Results], str]], ...] = (
-    ("verdict", lambda run: verdict_of(run).state),
+    ("verdict", state_of),
     ("READY", lambda run: quantity(run.ready_per_second, "photos/s")),
     ("uploads a day at that rate, full scale", lambda run: large(per_day(run))),
     ("p50, registered → READY", lambda run: _percentile(run, "50")),
@@ -185,10 +185,21 @@ def _columns(first: str, names: tuple[str, str]) -> tuple[Column, ...]:
 
 def _pairs(left: Results, right: Results) -> tuple[Pair, ...]:
     colours = Colours()
-    lefts = {chart.title: chart for chart in charts_of(left, "l", colours)}
-    rights = {chart.title: chart for chart in charts_of(right, "r", colours)}
+    lefts = {chart.title: chart for chart in charts_of(_with_api_throttles(left), "l", colours)}
+    rights = {chart.title: chart for chart in charts_of(_with_api_throttles(right), "r", colours)}
     titles = sorted(dict.fromkeys((*lefts, *rights)), key=lambda title: rank(title, _ORDER))
     return tuple(_pair(title, lefts.get(title), rights.get(title)) for title in titles)
+
+
+def _with_api_throttles(results: Results) -> Results:
+    """The API's throttles in a panel of their own: others may be a hundred times as many, and hide them."""
+    series = [
+        one.model_copy(update={"panel": "API throttles/s"})
+        if one.panel == "throttles/s" and _API.search(one.name)
+        else one
+        for one in results.series
+    ]
+    return results.model_copy(update={"series": series})
 
 
 def _pair(title: str, left: Chart | None, right: Chart | None) -> Pair:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 
-from shoebox.cli.output import number_text
+from shoebox.cli.output import number_text, size_text
 
 DASH = "–"
 SPACE = "\u00a0"
@@ -88,6 +88,11 @@ def share(part: float, whole: float) -> str:
     if percent in {0, 100}:
         return f"{percent:.0f}{SPACE}%"
     return f"<{SPACE}0.1{SPACE}%" if 0 < percent < 0.05 else f"{percent:.1f}{SPACE}%"
+
+
+def size(count: int) -> str:
+    """Bytes; terabytes, too, which a day's photos are."""
+    return f"{number(count / 1e12)}{SPACE}TB" if count >= 1e12 else size_text(count)
 
 
 def dollars(value: float | None) -> str:

@@ -11,7 +11,7 @@ from load_tests.results import BOUNDS, Distribution, Results
 WIDTH, HEIGHT = 290, 180
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 8, 42, 24
 _LABELS = 5
-_LABEL_WIDTH = 70
+_LABEL_WIDTH = 84
 _MARKS = ("50", "99")
 
 
@@ -118,7 +118,7 @@ def _mark(name: str, seconds: Distribution, axes: _Axes, row: int) -> Label:
     """The median's label is the lower one, to the left of its line, so that the other's passes above it."""
     value = seconds.percentiles[name]
     x = axes.x(min(axes.last + 1, max(axes.first, _place(value))))
-    anchor = "end" if x > _LEFT + _LABEL_WIDTH * (1 + row) else "start"
+    anchor = "end" if x > _LABEL_WIDTH else "start"
     return Label(x, 14 + 15 * (1 - row), f"p{name} {round_duration(value)}", anchor)
 
 

@@ -12,12 +12,15 @@ import re
 LIGHT = ("#095ebc", "#e07815", "#1a4b22", "#700465", "#7b5803", "#1ea0ce", "#6b6f74")
 DARK = ("#3686fd", "#e2644c", "#bdf5c5", "#b374c5", "#fcd446", "#69e8ff", "#a3a8ad")
 _BLUE, _ORANGE, _GREEN, _PURPLE, _OCHRE, _SKY, _GREY = range(len(LIGHT))
+_OTHERS = (_SKY, _OCHRE, _PURPLE, _GREEN, _GREY, _ORANGE, _BLUE)
+"""For things that are not known here, those first that the known ones use least."""
 _KNOWN = {
     "ingest": _BLUE,
     "uploads": _BLUE,
     "api": _ORANGE,
     "authorizer": _PURPLE,
     "cleanup": _OCHRE,
+    "deletions": _OCHRE,
     "gateway": _SKY,
     "fleet": _SKY,
     "emulator": _GREEN,
@@ -50,4 +53,4 @@ class Colours:
         for word in re.findall(r"\w+", name.lower()):
             if word in _KNOWN:
                 return _KNOWN[word]
-        return self._own.setdefault(name, len(self._own) % len(LIGHT))
+        return self._own.setdefault(name, _OTHERS[len(self._own) % len(_OTHERS)])

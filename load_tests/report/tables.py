@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from load_tests.report.charts import span_of
-from load_tests.report.formats import DASH, SPACE, clock, dollars, duration, large, number, quantity, share, sign
+from load_tests.report.formats import DASH, SPACE, clock, dollars, duration, large, number, quantity, share, sign, size
 from load_tests.report.verdict import per_day, refused_limits, threshold_value, use_of
 from load_tests.results import PERCENTILES, CostLine, Distribution, Limit, Process, Request, Results
-from shoebox.cli.output import number_text, size_text
+from shoebox.cli.output import number_text
 
 NOT_SEEN = "Limits were not seen from here: the fleet’s control port was not watched."
 
@@ -335,6 +335,6 @@ def _offered_note(results: Results) -> str:
     repeated = results.photos.repeated
     again = "" if repeated is None else f" {number(repeated)} photos were prepared once more although they had been."
     return (
-        f"Offered: {number(offered.photos)} photos ({size_text(offered.bytes)}) in {number(offered.visits)} visits; "
+        f"Offered: {number(offered.photos)} photos ({size(offered.bytes)}) in {number(offered.visits)} visits; "
         f"{number(offered.missed)} were missed by the generator.{late}{again}"
     )

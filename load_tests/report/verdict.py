@@ -39,7 +39,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`state` is "passed", "failed" or "invalid"; `reasons` say why, and `scale` what a photo stands for."""
+    """`state` is "passed", "failed", "invalid" or "unjudged": nothing was asked of the run.
+
+    `reasons` say why it failed or is invalid, `scale` what a photo stands for.
+    """
 
     state: str
     sentence: str
@@ -51,12 +54,21 @@ class Verdict:
 def verdict_of(results: Results) -> Verdict:
     """The verdict on a run."""
     return Verdict(
-        state="invalid" if results.invalid else "passed" if results.passed else "failed",
+        state=state_of(results),
         sentence=_sentence(results),
         reasons=tuple(results.invalid) + tuple(_missed(one) for one in results.thresholds if not one.ok),
         figures=_figures(results),
         scale=_scale(results),
     )
+
+
+def state_of(results: Results) -> str:
+    """The verdict's word."""
+    if results.invalid:
+        return "invalid"
+    if not results.thresholds:
+        return "unjudged"
+    return "passed" if results.passed else "failed"
 
 
 def refused_limits(limits: Iterable[Limit]) -> list[Limit]:
@@ -149,6 +161,7 @@ def _missed(threshold: Threshold) -> str:
 
 def _figures(results: Results) -> tuple[Figure, ...]:
     photos, refused = results.photos, refusals(results)
+    failed = photos.refused + photos.unfinished
     whole = results.stages.get(WHOLE)
     figures = [
         Figure(number(results.ready_per_second), "READY", unit="photos/s"),
@@ -156,8 +169,8 @@ def _figures(results: Results) -> tuple[Figure, ...]:
         Figure(duration(whole.percentiles.get("50")) if whole else DASH, "p50, registered → READY"),
         Figure(duration(p99_of(results)), "p99, registered → READY"),
         Figure(large(photos.lost), "photos lost", bad=photos.lost > 0),
-        Figure(share(photos.refused, results.offered.photos), "refused", bad=photos.refused > 0),
-        Figure(DASH if refused is None else large(refused), "refusals by limits", bad=bool(refused)),
+        Figure(share(failed, results.offered.photos), "refused or unfinished", bad=failed > 0),
+        Figure(DASH if refused is None else large(refused), "refusals by limits", bad=bool(results.throttles)),
     ]
     if results.cost:
         figures.append(Figure(dollars(results.cost.usd), "for a million uploads"))

@@ -20,13 +20,17 @@
 
   // --- Numbers, as formats.py has them ---
 
+  function halfEven(value) {
+    const rounded = Math.round(value);
+    return Math.abs(value % 1) === 0.5 && rounded % 2 ? rounded - 1 : rounded;
+  }
+
   function number(value) {
     if (value == null) return "–";
     const size = Math.abs(value);
-    const fixed = (digits) => value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-    if (size >= 100 || Number.isInteger(value)) return fixed(0);
-    if (size >= 1) return fixed(size >= 10 ? 1 : 2);
-    return fixed(1 - Math.floor(Math.log10(size))).replace(/0+$/, "");
+    if (size >= 100 || Number.isInteger(value)) return halfEven(value).toLocaleString("en-US");
+    if (size >= 1) return value.toFixed(size >= 10 ? 1 : 2);
+    return value.toFixed(1 - Math.floor(Math.log10(size))).replace(/0+$/, "");
   }
 
   function duration(seconds) {
@@ -128,7 +132,7 @@
     const x = (t) => Math.min(Math.max(u.valToPos(t, "x", true), bbox.left), bbox.left + bbox.width);
     ctx.save();
     ctx.fillStyle = style("--shade");
-    ctx.fillRect(x(chart.load), bbox.top, bbox.left + bbox.width - x(chart.load), bbox.height);
+    ctx.fillRect(x(chart.load), bbox.top, x(chart.end) - x(chart.load), bbox.height);
     if (chart.refusal !== null && chart.refusal >= u.scales.x.min && chart.refusal <= u.scales.x.max) {
       ctx.fillStyle = style("--bad");
       ctx.fillRect(x(chart.refusal), bbox.top, devicePixelRatio, bbox.height);
@@ -165,15 +169,22 @@
     return null;
   }
 
-  function readOut(u, figure, chart, owners) {
-    const at = u.cursor.idx;
+  function readOut({ u, figure, chart, owners }, moment) {
     const cells = figure.querySelectorAll("tbody .now");
-    const none = at == null || u.cursor.left < 0;
-    figure.querySelector(".moment").textContent = none ? "" : `at ${clock(u.data[0][at], chart.span)}`;
+    const at = moment === null ? null : u.valToIdx(moment);
+    figure.querySelector(".moment").textContent = moment === null ? "" : `at ${clock(moment, chart.span)}`;
     const own = owners.flatMap((owner, n) => (owner.part === "values" ? [n + 1] : []));
     own.forEach((n, row) => {
-      cells[row].textContent = none ? "" : valueText(latest(u.data[n], at), chart.unit);
+      cells[row].textContent = at === null ? "" : valueText(latest(u.data[n], at), chart.unit);
     });
+  }
+
+  // uPlot moves the cursors of the others to the pixel; what they tell is of the very moment under the pointer.
+  function pointed(u) {
+    const { idx, left } = u.cursor;
+    if (left >= 0 && !u.over.matches(":hover")) return;
+    const moment = left < 0 || idx == null ? null : u.data[0][idx];
+    drawn.forEach((one) => readOut(one, moment));
   }
 
   // --- Charts ---
@@ -197,19 +208,19 @@
       hooks: {
         drawClear: [(u) => paintBehind(u, chart)],
         draw: [(u) => paintLimits(u, chart)],
-        setCursor: [(u) => readOut(u, figure, chart, owners)],
+        setCursor: [pointed],
       },
     };
-    return new uPlot(options, data, plot);
+    return { u: new uPlot(options, data, plot), figure, chart, owners };
   }
 
   function drawAll(width) {
-    drawn.splice(0).forEach((u) => u.destroy());
+    drawn.splice(0).forEach(({ u }) => u.destroy());
     drawn.push(...[...document.querySelectorAll("figure.chart")].map((figure) => draw(figure, width)));
   }
 
   function fit() {
-    for (const u of drawn) {
+    for (const { u } of drawn) {
       const { clientWidth } = u.root.parentElement;
       if (clientWidth !== u.width) u.setSize({ width: clientWidth, height: HEIGHT });
     }

@@ -95,6 +95,12 @@ def test_shares(part: float, whole: float, text: str) -> None:
     assert formats.share(part, whole).replace(formats.SPACE, " ") == text
 
 
+@pytest.mark.parametrize(("count", "text"), [(455_400_000, "455.4 MB"), (30 * 10**12, "30 TB")])
+def test_sizes(count: int, text: str) -> None:
+    """A day's photos are terabytes."""
+    assert formats.size(count).replace(formats.SPACE, " ") == text
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(None, "–"), (0, "$0.00"), (0.0042, "$0.0042"), (32.268, "$32.27"), (8_699.59, "$8,700")],

@@ -44,6 +44,15 @@ def test_an_invalid_run_is_neither_passed_nor_failed() -> None:
     assert (verdict.state, verdict.reasons) == ("invalid", ("the generator was saturated",))
 
 
+def test_a_run_without_thresholds_has_not_passed() -> None:
+    """Where nothing was asked, half of the photos may be unfinished; the figure says so."""
+    photos = Photos(ready=8_110, rejected=0, refused=0, unfinished=8_110, lost=0)
+    verdict = verdict_of(christmas(thresholds=[], photos=photos))
+    assert verdict.state == "unjudged"
+    [figure] = [figure for figure in verdict.figures if figure.about == "refused or unfinished"]
+    assert (_plain(figure.value), figure.bad) == ("50.0 %", True)
+
+
 @pytest.mark.parametrize(
     ("limits", "said"),
     [
@@ -190,6 +199,8 @@ def test_two_runs_are_on_the_same_axes() -> None:
             assert (pair.left.top, pair.left.span) == (pair.right.top, pair.right.span)
             colours = {line.name: line.colour for line in pair.left.lines}
             assert all(colours.get(line.name, line.colour) == line.colour for line in pair.right.lines)
+    drains = [(pair.left.end, pair.right.end) for pair in comparison.pairs if pair.left and pair.right]
+    assert set(drains) == {(520.0, 520.0)}
     backlog = next(pair for pair in comparison.pairs if pair.title == "Backlog")
     assert backlog.left is None
     assert backlog.right is not None
@@ -204,6 +215,24 @@ def test_the_comparison_says_whom_the_uploads_throttled() -> None:
     unseen = comparison_of(naive(), christmas(limits=[], throttles=[]))
     assert unseen.sentence.endswith("“christmas”: the API was not watched.")
     assert unseen.throttles.rows[0].cells[2] == "–"
+
+
+def test_the_apis_throttles_have_a_panel_of_their_own() -> None:
+    """They are what a comparison is about, and would be lost among ingest's and DynamoDB's."""
+    pairs = {pair.title: pair for pair in comparison_of(naive(), christmas()).pairs}
+    assert list(pairs)[:2] == ["API", "API throttles"]
+    assert pairs["API throttles"].right is None
+    assert pairs["Throttles"].left is None
+
+
+def test_a_drain_ends_with_its_own_run() -> None:
+    """A shorter run is on the longer one's axis, and its drain is not."""
+    short = [series for series in naive().series if series.panel != "memory"]
+    cut = [series.model_copy(update={"t": series.t[:500], "values": series.values[:500]}) for series in short]
+    comparison = comparison_of(naive(series=cut), christmas())
+    photos = next(pair for pair in comparison.pairs if pair.title == "Photos")
+    assert photos.left is not None
+    assert (photos.left.span, photos.left.end) == (520.0, 499.0)
 
 
 @pytest.mark.parametrize(
