@@ -162,6 +162,8 @@ class Cost(_Model):
     dated: str
     region: str
     lines: list[CostLine]
+    storage: list[CostLine] = []
+    """What keeping these uploads for a month costs; not in `usd`, which is paid once."""
 
     @property
     def usd(self) -> float:

@@ -99,7 +99,10 @@ class _Run:
         """What the functions behind the gateway have run, and the rest of the last interval."""
         self._interval()
         calls, bill = self._settings.parameters.calls, self._tally.calls
-        for places, seconds in ((self._phones.authorizer, calls.authorizer_seconds), (self._phones.api, calls.api_seconds)):
+        for places, seconds in (
+            (self._phones.authorizer, calls.authorizer_seconds),
+            (self._phones.api, calls.api_seconds),
+        ):
             bill.invocations[places.function] += places.begun
             bill.seconds[places.function] += places.begun * seconds  # type: ignore[assignment]
 

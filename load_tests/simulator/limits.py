@@ -81,7 +81,7 @@ class Limits:
 
     def write(self, now: float, writes: Writes, count: int) -> int:
         """Writes of the table and its index."""
-        demands = (Demand(TABLE, None, writes.table), Demand(INDEX, None, writes.index))
+        demands = (Demand(TABLE, None, writes.of_table), Demand(INDEX, None, writes.of_index))
         return self._noted("dynamodb", now, count, self._dynamodb.admit_many(Direction.WRITE, demands, now, count))
 
     def put_original(self, now: float, count: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -55,7 +56,7 @@ class Settings:
     curve: str = "day"
     quotas: Quotas = AWS_QUOTAS
     seed: int = 1
-    seconds: int = DAY
+    seconds: float = DAY
     drain_seconds: int = 21_600
     tick: float = 0.5
     parameters: Parameters = field(default_factory=Parameters)
@@ -69,5 +70,5 @@ class Settings:
     @property
     def load(self) -> PhotoLoad:
         """The load of the busiest second, for which limits are planned."""
-        peak = max(map(self.shape, range(self.seconds)))
+        peak = max(map(self.shape, range(math.ceil(self.seconds))))
         return PhotoLoad.of_calls(self.parameters.calls, peak)

@@ -16,6 +16,7 @@ from load_tests.simulator.limits import API, AUTHORIZER, Limits
 from load_tests.simulator.model import Parameters
 from load_tests.simulator.places import Places
 from load_tests.simulator.tally import Tally
+from shoebox.cli.photo_load import Writes
 
 
 @dataclass(slots=True)
@@ -56,6 +57,7 @@ class Phones:
         self.authorizer = Places(AUTHORIZER, calls.authorizer_seconds, clock, limits)
         self._clock, self._limits, self._tally = clock, limits, tally
         self._parameters, self._calls = parameters, calls
+        self._writes = Writes(*(units * calls.upload for units in calls.registration_writes))
         self._uploaded = uploaded
         self._cached = cached
         self._random = random.Random(seed)  # noqa: S311 - a simulation must repeat
@@ -89,9 +91,9 @@ class Phones:
         bill.read_units += EVENTUAL * calls.upload * requests.all
         if not requests.registrations:
             return 0
-        photos = self._limits.write(now, calls.registration_writes, requests.registrations * calls.upload)
-        bill.write_units += sum(calls.registration_writes) * photos
-        return photos // calls.upload
+        done = self._limits.write(now, self._writes, requests.registrations)
+        bill.write_units += sum(self._writes) * done
+        return done
 
     def _authorize(self, requests: Requests) -> None:
         """A token is checked with the registration, and then kept for the polls of its upload."""

@@ -38,8 +38,8 @@ _PROVISIONED_POLLERS = 2000  # as stack.yaml allows
 class Writes(NamedTuple):
     """WCU of one write: of the table, and of its index by-owner."""
 
-    table: float
-    index: float
+    of_table: float
+    of_index: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +74,12 @@ class PhotoCalls:
     @property
     def table_writes(self) -> float:
         """WCU a photo, of the table."""
-        return self.registration_writes.table + self.ready_writes.table
+        return self.registration_writes.of_table + self.ready_writes.of_table
 
     @property
     def index_writes(self) -> float:
         """WCU a photo, of the index by-owner."""
-        return self.registration_writes.index + self.ready_writes.index
+        return self.registration_writes.of_index + self.ready_writes.of_index
 
     @property
     def table_reads(self) -> float:

@@ -15,13 +15,13 @@ from fleet.limit_board import LimitBoard
 from fleet.limits.quotas import load_quotas
 from fleet.limits.use import Count, DataUse
 from fleet.metrics import Metrics
-from fleet.queues.connection import Connections
 from fleet.queues.depths import Depth, Depths, Watched
 from fleet.queues.flow import Flow
 from fleet.queues.sqs_client import SqsClient
 from fleet.queues.sqs_event import SqsMessage
 from fleet.statistics import FleetStatistics
 from shoebox.aws import Credentials
+from shoebox.connections import Connections
 
 HELD = {"uploads": (7, 2, 1), "uploads-dead": (3, 0, 0)}
 NAMES = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
@@ -103,6 +103,7 @@ async def test_queues_are_in_the_metrics(metrics: Metrics):
     """What is not known has no sample: a gap, no zero."""
     async with running() as (bench, depths, _):
         bench.flow.received(990, [SqsMessage("a", "h", b"{}", 0.0, sent_at=985, receive_count=2)], 30)
+        bench.flow.calls["ReceiveMessage"] += 2
         show_queues(metrics, depths, {"uploads": bench.flow})
         assert b"fleet_queue_messages{" not in metrics.exposition()
         await depths.refresh()
@@ -117,6 +118,7 @@ async def test_queues_are_in_the_metrics(metrics: Metrics):
         'fleet_queue_oldest_seconds{queue="uploads"} 15.0',
         'fleet_queue_dead_letters{queue="uploads"} 3.0',
         'fleet_queue_received_again_total{queue="uploads"} 1.0',
+        'fleet_queue_calls_total{operation="ReceiveMessage",queue="uploads"} 2.0',
     }
 
 
