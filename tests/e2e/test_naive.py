@@ -23,7 +23,7 @@ from shoebox.client.uploads import Uploader, UploadSettings
 from tests.e2e.conftest import Start
 from tests.e2e.system import ROOT, LocalSystem, photo, until
 
-PHONES, PHOTOS = 7, 7
+PHONES, PHOTOS = 7, 6
 CONCURRENCY = 20  # 2 × PHONES + the 4 batches of stack.yaml fit in
 QUOTAS = AWS_QUOTAS.model_copy(update={"functions": LambdaQuotas(concurrency=CONCURRENCY)})
 PERSISTENT = UploadSettings(retry=RetryPolicy(attempts=60, longest=1.0))
