@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -256,3 +258,13 @@ def test_a_stack_without_ingest_is_refused() -> None:
 
     with pytest.raises(StackError, match="ingest"):
         simulate(Settings(STACK.model_copy(update={"functions": functions}), 10))
+
+
+def test_the_simulator_needs_no_load_generator() -> None:
+    """It is in the wheel for everybody: neither Locust and gevent, which patch sockets, nor the report's Jinja2."""
+    heavy = ("locust", "gevent", "jinja2", "aiobotocore")
+    code = f"import load_tests.simulator.report, sys; print([name for name in {heavy!r} if name in sys.modules])"
+
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+    assert ended.stdout.strip() == "[]", ended.stderr
