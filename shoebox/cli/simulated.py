@@ -29,7 +29,7 @@ def show(found: Results, settings: Settings, output: Output) -> None:
         output.line(line)
     _advise(settings, output)
     if found.cost:
-        for line in _cost(found.cost, found.offered.photos):
+        for line in _cost(found.cost, found.photos.ready):
             output.line(line)
 
 
@@ -115,7 +115,7 @@ def _advise(settings: Settings, output: Output) -> None:
 def _cost(cost: Cost, photos: int) -> Iterable[str]:
     by_service = groupby(sorted(cost.lines, key=lambda line: line.service), key=lambda line: line.service)
     sums = sorted(((sum(line.usd for line in lines), name) for name, lines in by_service), reverse=True)
-    yield f"Cost: ${cost.usd:,.2f} for a million uploads, ${cost.usd * photos / 1e6:,.2f} for this day"
+    yield f"Cost: ${cost.usd:,.2f} for a million photos READY, ${cost.usd * photos / 1e6:,.2f} for this day"
     yield "      " + ", ".join(f"{name} ${usd:,.2f}" for usd, name in sums)
     storage = sum(line.usd for line in cost.storage)
     yield f"      keeping a million for a month: ${storage:,.2f} ({', '.join(_stored(cost))})"

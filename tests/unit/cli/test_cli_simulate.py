@@ -27,7 +27,7 @@ async def test_a_day_for_people(tmp_path: Path) -> None:
     hours = [line.split() for line in lines if line.endswith("█")]
     assert max(hours, key=lambda cells: float(cells[1]))[0] == "20"
     assert "Cost: $" in ended.stdout
-    assert "for a million uploads" in ended.stdout
+    assert "for a million photos READY" in ended.stdout
 
 
 async def test_what_to_raise_is_a_table(tmp_path: Path) -> None:
