@@ -14,6 +14,7 @@ from api.links import Links
 from shoebox.aws import Clients, Credentials
 from shoebox.config import AwsSettings, FunctionSettings, Limits
 from shoebox.ports.deletions import Deletions
+from shoebox.ports.dynamodb_http import open_dynamodb
 from shoebox.ports.files_table import FilesTable
 from shoebox.ports.pictures import Pictures
 from shoebox.presign import Presigner
@@ -49,9 +50,9 @@ async def open_services(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> AsyncIterator[Services]:
     """Open the AWS clients, and close them at the end. Without `credentials` they come from the environment."""
-    async with Clients(aws, credentials) as clients:
+    async with Clients(aws, credentials) as clients, open_dynamodb(aws, clients.credentials) as dynamodb:
         files = FilesTable(
-            await clients.open("dynamodb"),
+            dynamodb,
             settings.files_table,
             registration_seconds=settings.registration_seconds,
             now=now,

@@ -29,10 +29,12 @@ from fleet.queues.sqs_event import SqsMessage
 from shoebox.aws import Clients
 from shoebox.files import RENDITIONS, FileKey, Owner, Picture, Registration, RenditionInfo, State, checksum_header
 from shoebox.place import BoundStack, Place, bind
+from shoebox.ports.dynamodb_http import open_dynamodb
 from shoebox.ports.events import FileEvent, FileEvents
 from shoebox.ports.files_table import FilesTable, Stages
 from shoebox.ports.pictures import PhotoBytes
-from shoebox.ports.s3_http import S3Http, open_session
+from shoebox.ports.s3_http import S3Http, open_connections
+from shoebox.ports.sns_http import open_sns
 from shoebox.presign import Presigner
 from shoebox.stack import load_stack
 
@@ -109,7 +111,12 @@ async def open_ports(emulator: Emulator, opening: AsyncExitStack) -> Ports:
     roles = RoleSource(bound, root)
     keys = {name: (await roles(name)).keys for name in ("api", "ingest")}
     clients = {name: await opening.enter_async_context(Clients(emulator.aws, keys[name])) for name in keys}
-    session = await opening.enter_async_context(open_session())
+    tables = {
+        name: await opening.enter_async_context(open_dynamodb(emulator.aws, clients[name].credentials)) for name in keys
+    }
+    session = await opening.enter_async_context(ClientSession())
+    sns = await opening.enter_async_context(open_sns(emulator.aws, clients["ingest"].credentials))
+    s3 = await opening.enter_async_context(open_connections(url))
     signers = {name: Presigner(keys[name], region=REGION, endpoint_url=url) for name in keys}
     queue = await opening.enter_async_context(
         RoleQueue("ingest", _address(bound), CredentialsCache(roles), emulator.aws)
@@ -120,10 +127,10 @@ async def open_ports(emulator: Emulator, opening: AsyncExitStack) -> Ports:
 
     table, bucket = bound.name_of("table", "files"), bound.name_of("bucket", "personal")
     return Ports(
-        api_files=FilesTable(await clients["api"].open("dynamodb"), table),
-        files=FilesTable(await clients["ingest"].open("dynamodb"), table),
-        photos=PhotoBytes(S3Http(session, presigner, bucket)),
-        events=FileEvents(await clients["ingest"].open("sns"), bound.arn_of("topic", "file-events")),
+        api_files=FilesTable(tables["api"], table),
+        files=FilesTable(tables["ingest"], table),
+        photos=PhotoBytes(S3Http(s3, presigner, bucket)),
+        events=FileEvents(sns, bound.arn_of("topic", "file-events")),
         queue=queue,
         http=session,
         presigner=signers["api"],

@@ -6,10 +6,11 @@ import asyncio
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
 from fleet.emulator import ROOT, Emulator
 from shoebox.aws import Clients
-from shoebox.ports.s3_http import S3Http, open_session
+from shoebox.ports.s3_http import S3Http, open_connections
 from shoebox.presign import Presigner
 
 BODY = bytes(100_000)
@@ -19,7 +20,10 @@ BUCKET = "bench-photos"
 
 async def main() -> None:
     """Print the table."""
-    async with Emulator() as emulator, Clients(emulator.aws, ROOT) as clients, open_session() as session:
+    async with AsyncExitStack() as opening:
+        emulator = await opening.enter_async_context(Emulator())
+        clients = await opening.enter_async_context(Clients(emulator.aws, ROOT))
+        connections = await opening.enter_async_context(open_connections(emulator.url))
         s3 = await clients.open("s3")
         await s3.create_bucket(Bucket=BUCKET)
         await s3.put_object(Bucket=BUCKET, Key="photo", Body=BODY)
@@ -27,7 +31,7 @@ async def main() -> None:
         async def presigner() -> Presigner:
             return Presigner(await clients.credentials(), region="us-east-1", endpoint_url=emulator.url)
 
-        store = S3Http(session, presigner, BUCKET)
+        store = S3Http(connections, presigner, BUCKET)
 
         async def get_theirs() -> None:
             answer = await s3.get_object(Bucket=BUCKET, Key="photo")

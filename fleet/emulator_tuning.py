@@ -14,6 +14,7 @@ import functools
 import gc
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any, TypeAlias
@@ -21,6 +22,7 @@ from typing import Any, TypeAlias
 TUNED_VERSION = "1.5.33"
 REMEMBERED = 1024  # results of one function; a program uses few policies, expressions and signing keys
 YOUNG_OBJECTS = 20_000  # that Python makes before it looks for cycles among them; 700 by default
+_EARLY = timedelta(minutes=15)  # that a presigned URL may be from the future, as ministack has it
 _PLAIN = frozenset({str, int, float, bool, type(None), bytes})
 
 Json: TypeAlias = Any
@@ -31,6 +33,7 @@ def tune() -> bool:
     """Adjust ministack in this process, once, before it serves; whether its version is the one this is made for."""
     if version("ministack") != TUNED_VERSION:
         return False
+    _tune_routing()
     _tune_signatures()
     _tune_policies()
     _tune_dynamodb()
@@ -45,11 +48,64 @@ def tune_collector() -> None:
     gc.set_threshold(YOUNG_OBJECTS, 20, 20)
 
 
+def _tune_routing() -> None:
+    """A host that names no service is known: a hundred patterns were searched in it for each S3 request."""
+    from ministack.core import router
+
+    served = router._host_served_by_stack
+
+    @functools.lru_cache(REMEMBERED)
+    def names_a_service(host: str) -> bool:
+        patterns = (each for service in router.SERVICE_PATTERNS.values() for each in service.get("host_patterns", []))
+        return bool(served(host)) and any(router._anchored_host_pattern(each).search(host) for each in patterns)
+
+    router._host_served_by_stack = names_a_service  # its only caller searches the same patterns if it is true
+
+
 def _tune_signatures() -> None:
-    """A presigned URL's signing key: four HMACs once a day for each key, as ministack has it for signed headers."""
+    """A presigned URL's signing key: four HMACs once a day for each key, as ministack has it for signed headers.
+
+    Credentials, tokens and header names are encoded once, and the time of a URL is read once.
+    """
     from ministack.core import sigv4
+    from ministack.services import s3
 
     sigv4.derive_signing_key = functools.lru_cache(REMEMBERED)(sigv4.derive_signing_key)
+    sigv4.uri_encode = functools.lru_cache(REMEMBERED)(sigv4.uri_encode)
+    s3._presign_time_error = timely(s3._presign_time_error, s3._PRESIGN_MAX_EXPIRES)
+    s3.presigned_request_is_expired = expired(s3.presigned_request_is_expired)
+
+
+def timely(refusal: Callable[[str, str, str], Any], longest: int) -> Callable[[str, str, str], Any]:
+    """`_presign_time_error`, which is only asked for the refusal of what is not in order."""
+
+    def refused(stamp: str, seconds: str, path: str) -> Any:
+        signed_at = _time_of(stamp)
+        if signed_at is None or not seconds.isdigit() or int(seconds) > longest:
+            return refusal(stamp, seconds, path)
+        return None if signed_at <= datetime.now(UTC) + _EARLY else refusal(stamp, seconds, path)
+
+    return refused
+
+
+def expired(judge: Callable[..., bool]) -> Callable[..., bool]:
+    """`presigned_request_is_expired`, which is only asked about what is malformed, or of another time than now."""
+
+    def is_expired(stamp: str, seconds: str | int, **options: Any) -> bool:
+        signed_at = _time_of(stamp)
+        if signed_at is None or options or not str(seconds).isdigit():
+            return judge(stamp, seconds, **options)
+        return datetime.now(UTC) > signed_at + timedelta(seconds=int(seconds))
+
+    return is_expired
+
+
+@functools.lru_cache(REMEMBERED)
+def _time_of(stamp: str) -> datetime | None:
+    try:
+        return datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _tune_policies() -> None:

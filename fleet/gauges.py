@@ -139,3 +139,9 @@ def show_queues(metrics: Metrics, depths: Depths, flows: Mapping[str, Flow]) -> 
         queue,
         lambda: [([name], flow.received_again) for name, flow in flows.items()],
     )
+    metrics.watch_total(
+        "fleet_queue_calls",
+        "Calls of SQS that mappings made, by operation.",
+        [*queue, "operation"],
+        lambda: [([name, operation], n) for name, flow in flows.items() for operation, n in flow.calls.items()],
+    )

@@ -35,7 +35,6 @@ from fleet.limits.concurrency import lambda_limits
 from fleet.limits.use import DataUse, Limit, LimitUse
 from fleet.logs import FunctionLog, LineCallback
 from fleet.metrics import Metrics
-from fleet.queues.connection import Connections
 from fleet.queues.depths import Depths, Watched
 from fleet.queues.destination import QueueDestination
 from fleet.queues.event_source import EventSourceMapping
@@ -46,6 +45,7 @@ from fleet.settings import FleetSettings
 from fleet.statistics import FleetStatistics
 from shoebox.aws import Credentials
 from shoebox.config import AwsSettings
+from shoebox.connections import Connections
 from shoebox.place import BoundStack
 
 Thing = TypeVar("Thing")

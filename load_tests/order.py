@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleet.limits.quotas import load_quotas
 from load_tests import report
 from load_tests.naive.stack import naive_stack
 from load_tests.outcome import run_folder
@@ -19,6 +20,7 @@ from load_tests.session import UI_PORT, Target, run_locust, started_stack
 from load_tests.settings import LoadSettings
 from load_tests.stack import StackError
 from shoebox.cli.exits import CliError, Exit
+from shoebox.cli.explained import explained
 from shoebox.cli.local import stack_file
 from shoebox.cli.output import Output
 
@@ -134,7 +136,9 @@ def _target(
         yield _running_target(order), {"SHOEBOX_QUOTAS": order.quotas or "aws"}
         return
     quotas = order.quotas or plan.quotas
-    described, note = _described(order, plan, side, folder)
+    with explained():
+        load_quotas(quotas)
+        described, note = _described(order, plan, side, folder)
     output.say(f"Starting {f'the {side.name} stack' if side.name else 'a stack'}, with {quotas} …")
     try:
         with started_stack(described, quotas, folder) as target:

@@ -24,6 +24,12 @@ class Credentials:
         return f"Credentials({self.access_key_id[:4]}…)"
 
 
+def service_url(settings: AwsSettings, service: str) -> str:
+    """Where a regional service is ("AWS service endpoints"); the settings' own endpoint wins."""
+    suffix = "amazonaws.com.cn" if settings.region.startswith("cn-") else "amazonaws.com"
+    return settings.endpoint_url or f"https://{service}.{settings.region}.{suffix}"
+
+
 def client_config(*, connections: int = 50) -> AioConfig:
     """Short time-outs, standard retries, path-style S3, checksums only where asked.
 

@@ -25,7 +25,7 @@ class Presigner:
         parts = urlsplit(endpoint_url)
         self._credentials = credentials
         self._region = region
-        self._host = parts.netloc
+        self.host = parts.netloc
         self._base = f"{parts.scheme}://{parts.netloc}"
 
     def url(
@@ -40,12 +40,26 @@ class Presigner:
         query: Mapping[str, str] | None = None,
     ) -> str:
         """A URL valid for `expires` seconds from `at`; the client must send exactly `headers` with it."""
+        return self._base + self.target(method, bucket, key, at=at, expires=expires, headers=headers, query=query)
+
+    def target(
+        self,
+        method: str,
+        bucket: str,
+        key: str,
+        *,
+        at: datetime,
+        expires: int,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> str:
+        """Path and query of such a URL: what a request line has (RFC 9112, 3.2.1). Its Host must be `host`."""
         stamp = at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
         scope = f"{stamp[:8]}/{self._region}/s3/aws4_request"
-        signed = {"host": self._host, **{name.lower(): value.strip() for name, value in (headers or {}).items()}}
+        signed = {"host": self.host, **{name.lower(): value.strip() for name, value in (headers or {}).items()}}
         names = ";".join(sorted(signed))
         path = quote(f"/{bucket}/{key}", safe="/-_.~")
-        parameters = _query({**(query or {}), **self._parameters(stamp, scope, expires, names)})
+        parameters = _parameters(self._credentials, stamp, scope, expires, names, tuple((query or {}).items()))
         canonical = "\n".join(
             [
                 method,
@@ -61,22 +75,24 @@ class Presigner:
         text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}"
         signing_key = _signing_key(self._credentials.secret_access_key, stamp[:8], self._region)
         signature = hmac.new(signing_key, text.encode(), hashlib.sha256).hexdigest()
-        return f"{self._base}{path}?{parameters}&X-Amz-Signature={signature}"
-
-    def _parameters(self, stamp: str, scope: str, expires: int, names: str) -> dict[str, str]:
-        parameters = {
-            "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
-            "X-Amz-Credential": f"{self._credentials.access_key_id}/{scope}",
-            "X-Amz-Date": stamp,
-            "X-Amz-Expires": str(expires),
-            "X-Amz-SignedHeaders": names,
-        }
-        if self._credentials.session_token:
-            parameters["X-Amz-Security-Token"] = self._credentials.session_token
-        return parameters
+        return f"{path}?{parameters}&X-Amz-Signature={signature}"
 
 
-def _query(parameters: Mapping[str, str]) -> str:
+@lru_cache(maxsize=256)
+def _parameters(
+    credentials: Credentials, stamp: str, scope: str, expires: int, names: str, more: tuple[tuple[str, str], ...]
+) -> str:
+    """The query, sorted, without its signature: the same for all URLs of one second that sign the same headers."""
+    parameters = {
+        **dict(more),
+        "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+        "X-Amz-Credential": f"{credentials.access_key_id}/{scope}",
+        "X-Amz-Date": stamp,
+        "X-Amz-Expires": str(expires),
+        "X-Amz-SignedHeaders": names,
+    }
+    if credentials.session_token:
+        parameters["X-Amz-Security-Token"] = credentials.session_token
     pairs = sorted((quote(name, safe="-_.~"), quote(value, safe="-_.~")) for name, value in parameters.items())
     return "&".join(f"{name}={value}" for name, value in pairs)
 

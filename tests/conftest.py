@@ -16,7 +16,7 @@ _LEFT_OUT = pytest.StashKey[tuple[int, str]]()
 
 
 def pytest_configure() -> None:
-    """Let the commands under test be interrupted: a shell's background jobs ignore SIGINT, and so would their children."""
+    """Let the commands under test be interrupted: a shell's background jobs ignore SIGINT, and their children do."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

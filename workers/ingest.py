@@ -19,10 +19,12 @@ from shoebox.aws import Clients
 from shoebox.config import AwsSettings, FunctionSettings, Limits
 from shoebox.files import File, Picture, RenditionInfo, State
 from shoebox.metrics import PHOTOS, REPEATED, SKIPPED, STAGE_SECONDS
+from shoebox.ports.dynamodb_http import open_dynamodb
 from shoebox.ports.events import FileEvent, FileEvents
 from shoebox.ports.files_table import FilesTable, Stages
 from shoebox.ports.pictures import PhotoBytes
-from shoebox.ports.s3_http import S3Http, open_session
+from shoebox.ports.s3_http import S3Http, open_connections
+from shoebox.ports.sns_http import open_sns
 from shoebox.presign import Presigner
 from shoebox.telemetry import configure_logging, get_logger, log_context
 from workers.batch import BatchResult, Message, TimeBudget, run_batch
@@ -153,16 +155,18 @@ async def open_ingest() -> AsyncIterator[tuple[Ingest, FunctionSettings]]:
     settings = FunctionSettings.from_environment()
     async with AsyncExitStack() as opening:
         clients = await opening.enter_async_context(Clients(aws))
-        session = await opening.enter_async_context(open_session())
+        dynamodb = await opening.enter_async_context(open_dynamodb(aws, clients.credentials))
+        sns = await opening.enter_async_context(open_sns(aws, clients.credentials))
+        s3 = await opening.enter_async_context(open_connections(settings.s3_url))
         darkroom = opening.enter_context(Darkroom(limits, megapixels_at_once=settings.megapixels_at_once))
 
         async def presigner() -> Presigner:
             return Presigner(await clients.credentials(), region=aws.region, endpoint_url=settings.s3_url)
 
         ingest = Ingest(
-            FilesTable(await clients.open("dynamodb"), settings.files_table),
-            PhotoBytes(S3Http(session, presigner, settings.personal_bucket)),
-            FileEvents(await clients.open("sns"), settings.file_events_topic_arn),
+            FilesTable(dynamodb, settings.files_table),
+            PhotoBytes(S3Http(s3, presigner, settings.personal_bucket)),
+            FileEvents(sns, settings.file_events_topic_arn),
             darkroom,
             max_bytes=limits.max_bytes,
         )

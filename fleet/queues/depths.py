@@ -13,7 +13,7 @@ from typing import Any
 
 from fleet.queues.flow import Flow
 from fleet.queues.overview import COUNTS, counts_of
-from fleet.queues.sqs_client import SqsError
+from shoebox.aws_json import AwsError
 from shoebox.telemetry import get_logger
 
 FRESH_SECONDS = 1.0
@@ -23,7 +23,7 @@ PATIENCE = 2.0
 _log = get_logger(action="fleet.queues")
 
 Call = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
-"""Calls an operation of SQS; raises `SqsError`."""
+"""Calls an operation of SQS; raises `AwsError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Depths:
             try:
                 async with asyncio.timeout(PATIENCE):
                     counts = await asyncio.gather(*(self._count(queue) for queue in self._queues))
-            except (SqsError, OSError) as error:  # TimeoutError is such
+            except (AwsError, OSError) as error:  # TimeoutError is such
                 self._note_failure(error)
                 return
             self._failed = False

@@ -1,4 +1,4 @@
-"""A queue as its mappings see it go by: how old its oldest message is, and what came more than once. Pure.
+"""A queue as its mappings see it go by: its oldest message's age, what came again, and the calls it took. Pure.
 
 SQS tells the age of its oldest message to CloudWatch alone (`ApproximateAgeOfOldestMessage`: of those not deleted, the
 ones in flight too). Here it is the older of two:
@@ -19,6 +19,7 @@ empty, or not for `LOST` seconds: there is no age then, rather than a guess.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 
 from fleet.queues.sqs_event import SqsMessage
@@ -32,6 +33,8 @@ class Flow:
 
     def __init__(self, receives: int | None = None) -> None:
         self.received_again = 0
+        self.calls: Counter[str] = Counter()
+        """Calls of SQS that were answered, by operation: what AWS bills whoever has a mapping."""
         self._receives = math.inf if receives is None else receives
         self._in_flight: dict[str, tuple[float, float]] = {}  # when each was sent, and when it is a dead letter
         self._newest = -math.inf

@@ -10,15 +10,16 @@ from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
 
 from fleet.credentials import CredentialsCache, CredentialsError, RoleCredentials
-from fleet.queues.connection import Connections
-from fleet.queues.sqs_client import SqsClient, SqsError
+from fleet.queues.sqs_client import SqsClient
 from fleet.queues.sqs_event import SqsMessage, message_of
+from shoebox.aws_json import AwsError
 from shoebox.config import AwsSettings
+from shoebox.connections import Connections
 from shoebox.place import BoundStack
 
 _GONE = ("ReceiptHandleIsInvalid", "AWS.SimpleQueueService.ReceiptHandleIsInvalid")
 _DENIED = ("AccessDenied", "AccessDeniedException", "AWS.SimpleQueueService.AccessDenied", "UnauthorizedOperation")
-_BATCH_MOST = 10  # SQS: entries of one batch call
+BATCH_MOST = 10  # SQS: entries of one batch call
 _ACTIONS = {
     "receive": "sqs:ReceiveMessage",
     "delete": "sqs:DeleteMessage",
@@ -130,7 +131,7 @@ class RoleQueue:
         Raises:
             QueueError: SQS refuses, or cannot be reached; the other calls have been made.
         """
-        calls = [self._delete(messages[start : start + _BATCH_MOST]) for start in range(0, len(messages), _BATCH_MOST)]
+        calls = [self._delete(messages[start : start + BATCH_MOST]) for start in range(0, len(messages), BATCH_MOST)]
         if len(calls) == 1:
             await calls[0]
             return
@@ -156,10 +157,10 @@ class RoleQueue:
         Raises:
             QueueError: SQS refuses, or cannot be reached.
         """
-        for start in range(0, len(messages), _BATCH_MOST):
+        for start in range(0, len(messages), BATCH_MOST):
             entries = [
                 {"Id": str(index), "ReceiptHandle": m.receipt_handle, "VisibilityTimeout": 0}
-                for index, m in enumerate(messages[start : start + _BATCH_MOST])
+                for index, m in enumerate(messages[start : start + BATCH_MOST])
             ]
             await self._call("release", "ChangeMessageVisibilityBatch", {"Entries": entries})
 
@@ -182,7 +183,7 @@ class RoleQueue:
         try:
             client = await self._current()
             return await client.call(operation, {"QueueUrl": self._address.url, **request}, seconds=seconds)
-        except SqsError as error:
+        except AwsError as error:
             raise QueueError(call, error.code, str(error)) from error
         except (CredentialsError, OSError) as error:
             raise QueueError(call, type(error).__name__, str(error)) from error

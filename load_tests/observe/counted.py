@@ -5,7 +5,9 @@ functions   invocations that ran, and their seconds times the function's memory:
             invocation at a time in an environment, whatever the slots here.
 dynamodb    request units of tables and indexes; what was throttled costs nothing.
 s3          PUT, COPY, POST and LIST cost one price, GET and the rest another, DELETE nothing ("Amazon S3 pricing").
-sqs, sns    calls by operation: SQS and SNS bill a batch of up to 64 KB as one request.
+sqs, sns    calls by operation: SQS and SNS bill a batch of up to 64 KB as one request. The fleet counts what its event
+            source mappings call, the emulator's limiter what functions send. Where S3 invokes functions the fleet
+            plays S3's part through queues of its own; AWS has none there and bills nothing, so they do not count.
 
 What an emulator does by itself passes nobody and is not in it: S3's notifications, SNS's deliveries. Calls that set a
 stack up or look at it (CreateQueue, GetQueueAttributes, CreateTopic) are left out.
@@ -22,17 +24,7 @@ from load_tests.observe.scrape import Scrape
 
 S3_WRITES = frozenset({"PUT", "POST", "LIST"})
 S3_READS = frozenset({"GET", "HEAD"})
-SQS_WORK = frozenset(
-    {
-        "SendMessage",
-        "SendMessageBatch",
-        "ReceiveMessage",
-        "DeleteMessage",
-        "DeleteMessageBatch",
-        "ChangeMessageVisibility",
-        "ChangeMessageVisibilityBatch",
-    }
-)
+SQS_SENDS = frozenset({"SendMessage", "SendMessageBatch"})
 SNS_WORK = frozenset({"Publish", "PublishBatch"})
 GB = 2**30
 
@@ -63,7 +55,8 @@ class CountedOfRun:
         self._requests: Increases[tuple[str, ...]] = Increases()
         self._units: Increases[tuple[str, ...]] = Increases()
         self._memory: dict[str, float] = {}
-        self._looked = self._emulator_told = self._mappings_seen = False
+        self._queue_calls: Increases[tuple[str, ...]] = Increases()
+        self._looked = self._emulator_told = self._all_pass = False
 
     @property
     def restarts(self) -> int:
@@ -76,24 +69,22 @@ class CountedOfRun:
         self._gateway.note(scrape.by("fleet_gateway_requests_total", "route", "status"))
         self._invocations.note(scrape.by("fleet_invocation_seconds_count", "function"))
         self._seconds.note(scrape.by("fleet_invocation_seconds_sum", "function"))
+        self._queue_calls.note(scrape.by("fleet_queue_calls_total", "queue", "operation"))
         self._memory |= {name: value for (name,), value in scrape.by("fleet_function_memory_bytes", "function")}
         requests = list(scrape.by("fleet_emulator_requests_total", "service", "operation"))
         if not requests:  # provisioning makes some: whoever counts did not answer, or nobody does
             return
         self._emulator_told = True
-        self._mappings_seen |= any(operation == "ReceiveMessage" for (_, operation), _ in requests)
+        self._all_pass |= any(operation == "ReceiveMessage" for (_, operation), _ in requests)
         self._requests.note(requests)
         self._units.note(scrape.by("fleet_emulator_units_total", "subject", "operation"))
 
     def notes(self) -> Iterator[str]:
         """What is not counted."""
         if not self._emulator_told:
-            yield "Nobody counted requests to S3, SQS and SNS, and DynamoDB's units: --quotas off has no limiter."
-        elif not self._mappings_seen:
-            yield (
-                "Only the functions' requests to S3, SNS and DynamoDB are counted: what clients send to S3, and"
-                " mappings to SQS, goes straight to the emulator."
-            )
+            yield "Requests to S3 and SNS, sent messages and DynamoDB's units: --quotas off has nobody who counts them."
+        elif not self._all_pass:
+            yield "Only the functions' requests to S3 are counted: what clients send goes straight to the emulator."
 
     def result(self) -> Counted:
         """The quantities so far."""
@@ -102,7 +93,7 @@ class CountedOfRun:
         gb_seconds = {n: s * self._memory[n] / GB for n, s in seconds.items() if n in self._memory}
         gateway = sum(self._gateway.totals.values()) if self._looked else None
         if not self._emulator_told:
-            return Counted(gateway, functions, gb_seconds)
+            return Counted(gateway, functions, gb_seconds, sqs_requests=self._mappings_calls() or None)
         return Counted(
             gateway_requests=gateway,
             function_requests=functions,
@@ -112,12 +103,18 @@ class CountedOfRun:
             s3_puts=sum(self._operations("s3", S3_WRITES).values()),
             s3_gets=sum(self._operations("s3", S3_READS).values()),
             s3_deletes=sum(self._operations("s3", frozenset({"DELETE"})).values()),
-            sqs_requests=self._operations("sqs", SQS_WORK) if self._mappings_seen else None,
+            sqs_requests=self._operations("sqs", SQS_SENDS) | self._mappings_calls(),
             sns_publishes=self._operations("sns", SNS_WORK),
         )
 
     def _units_of(self, direction: str) -> float:
         return sum(total for (_, operation), total in self._units.totals.items() if operation == direction)
+
+    def _mappings_calls(self) -> dict[str, float]:
+        totals: defaultdict[str, float] = defaultdict(float)
+        for (_, operation), total in self._queue_calls.totals.items():
+            totals[operation] += total
+        return dict(totals)
 
     def _operations(self, service: str, wanted: frozenset[str]) -> dict[str, float]:
         totals: defaultdict[str, float] = defaultdict(float)

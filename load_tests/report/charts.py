@@ -9,11 +9,11 @@ from typing import Any
 
 from load_tests.report.formats import DASH, clock, duration, number
 from load_tests.report.palette import Colours
-from load_tests.report.thinning import MOST, Points, thin
+from load_tests.report.thinning import MOST, Points, fair_share, thin
 from load_tests.results import Results, Series
 
-NUMBERS = 30_000
-"""Numbers of all lines of a page together, about 130 KB: more lines have fewer points each."""
+NUMBERS = 22_000
+"""Numbers of all lines of a run together, 100 to 150 KB in the page: where there are more, long lines have fewer."""
 _LIMIT = re.compile(r"\blimit$", re.IGNORECASE)
 _LIMIT_WITHIN = 2.5
 """A limit is drawn where the lines come that near; further up it would press them flat."""
@@ -66,10 +66,10 @@ class Chart:
     first_refusal: float | None
 
 
-def charts_of(results: Results, prefix: str = "c", colours: Colours | None = None, lines: int = 0) -> tuple[Chart, ...]:
-    """The charts of a run, the most telling first. `lines`: how many the page has, if others are on it, too."""
+def charts_of(results: Results, prefix: str = "c", colours: Colours | None = None) -> tuple[Chart, ...]:
+    """The charts of a run, the most telling first. `prefix` and `colours`: where others are on the page, too."""
     colours = colours or Colours()
-    most = min(MOST, NUMBERS // max(1, lines or len(results.series)))
+    most = min(MOST, fair_share([len(s.t) for s in results.series if len(set(s.values)) > 1], NUMBERS))
     span = span_of(results)
     refusals = [limit.first_at for limit in results.limits if limit.first_at is not None]
     return tuple(

@@ -136,13 +136,19 @@ def _failed(requests: Iterable[Request]) -> str:
 
 
 def _throttles(sides: tuple[Results, Results], names: tuple[str, str]) -> Table:
-    counted = [{(one.subject, one.reason): one.count for one in side.throttles} for side in sides]
-    keys = sorted({key for side in counted for key in side}, key=lambda key: (not _API.search(key[0]), key))
+    keys = {(one.subject, one.reason) for side in sides for one in side.throttles}
     rows = (
-        Row((f"{subject}: {reason}", *(number(side.get((subject, reason), 0)) for side in counted)))
-        for subject, reason in keys
+        Row((f"{subject}: {reason}", *(number(_throttled(side, subject, reason)) for side in sides)))
+        for subject, reason in sorted(keys, key=lambda key: (not _API.search(key[0]), key))
     )
     return Table(_columns("refused", names), tuple(rows), empty="Nothing was throttled in either run.")
+
+
+def _throttled(side: Results, subject: str, reason: str) -> int | None:
+    """None where nobody watched."""
+    if not side.limits:
+        return None
+    return sum(one.count for one in side.throttles if (one.subject, one.reason) == (subject, reason))
 
 
 def _requests(sides: tuple[Results, Results], names: tuple[str, str]) -> Table:
@@ -178,9 +184,9 @@ def _columns(first: str, names: tuple[str, str]) -> tuple[Column, ...]:
 
 
 def _pairs(left: Results, right: Results) -> tuple[Pair, ...]:
-    colours, lines = Colours(), len(left.series) + len(right.series)
-    lefts = {chart.title: chart for chart in charts_of(left, "l", colours, lines)}
-    rights = {chart.title: chart for chart in charts_of(right, "r", colours, lines)}
+    colours = Colours()
+    lefts = {chart.title: chart for chart in charts_of(left, "l", colours)}
+    rights = {chart.title: chart for chart in charts_of(right, "r", colours)}
     titles = sorted(dict.fromkeys((*lefts, *rights)), key=lambda title: rank(title, _ORDER))
     return tuple(_pair(title, lefts.get(title), rights.get(title)) for title in titles)
 

@@ -7,6 +7,7 @@ the page holds them together.
 from __future__ import annotations
 
 import math
+import re
 
 from shoebox.cli.output import number_text
 
@@ -14,6 +15,7 @@ DASH = "–"
 SPACE = "\u00a0"
 """Between a number and its unit: they stay on one line."""
 _HOURS_FROM = 7200
+_NOUGHT = re.compile(rf" 00{SPACE}(s|min)$|\.0+({SPACE}s)$")
 _SIGNS = {"<=": "≤", ">=": "≥", "==": "="}
 
 
@@ -53,13 +55,8 @@ def duration(seconds: float | None) -> str:
 
 
 def round_duration(seconds: float) -> str:
-    """A duration whose last part is left out where it is nought: 8 min, 24 h."""
-    return (
-        duration(seconds)
-        .removesuffix(f" 00{SPACE}s")
-        .removesuffix(f" 00{SPACE}min")
-        .replace(f".00{SPACE}s", f"{SPACE}s")
-    )
+    """A duration whose last part is left out where it is nought: 8 min, 24 h, 5 s."""
+    return _NOUGHT.sub(lambda found: found[2] or "", duration(seconds))
 
 
 def clock(seconds: float | None, span: float) -> str:

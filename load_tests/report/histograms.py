@@ -132,7 +132,7 @@ def _place(value: float) -> float:
 
 def _time_labels(axes: _Axes) -> tuple[Label, ...]:
     """The upper bounds of some bars, below their right edges."""
-    bounds = range(axes.first, min(axes.last, len(BOUNDS) - 1) + 1)
+    bounds = range(min(axes.first, len(BOUNDS) - 1), min(axes.last, len(BOUNDS) - 1) + 1)
     every = -(-len(bounds) // _LABELS)
     return tuple(
         Label(axes.x(n + 1), HEIGHT - 8, round_duration(BOUNDS[n]), "end" if n == axes.last else "middle")

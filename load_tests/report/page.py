@@ -20,6 +20,7 @@ from markupsafe import Markup
 from load_tests.report import tables
 from load_tests.report.charts import Chart, charts_of, document
 from load_tests.report.comparison import comparison_of
+from load_tests.report.formats import number
 from load_tests.report.histograms import HEIGHT, WIDTH, histograms_of
 from load_tests.report.palette import DARK, LIGHT
 from load_tests.report.thinning import MOST
@@ -72,7 +73,7 @@ def _page(template: str, drawn: Iterable[Chart], **views: Any) -> str:
             policy=_policy(style, scripts),
             data=_trusted(inline_json(document(drawn))),
             thinned=any(line.points.thinned for chart in drawn for line in chart.lines),
-            most_points=MOST,
+            most_points=number(MOST),
             **views,
         )
     )

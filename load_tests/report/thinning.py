@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 MOST = 2_000
@@ -23,6 +23,17 @@ class Points:
     def thinned(self) -> bool:
         """Whether neighbours were put together."""
         return self.low is not None
+
+
+def fair_share(lengths: Iterable[int], total: int) -> int:
+    """The most that each line may have for all to have `total` together: short ones leave theirs to others."""
+    ordered = sorted(lengths)
+    for n, length in enumerate(ordered):
+        share = total // (len(ordered) - n)
+        if length > share:
+            return share
+        total -= length
+    return MOST
 
 
 def thin(t: Sequence[float], values: Sequence[float | None], most: int = MOST) -> Points:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from prometheus_client import REGISTRY
 
 from load_tests.naive import handler as naive
 from shoebox.aws import Clients
@@ -24,7 +25,7 @@ from shoebox.place import BoundStack
 from shoebox.ports.events import FileEvents
 from shoebox.ports.files_table import FilesTable
 from shoebox.ports.pictures import PhotoBytes
-from shoebox.ports.s3_http import S3Http, open_session
+from shoebox.ports.s3_http import S3Http, open_connections
 from shoebox.presign import Presigner
 from shoebox.samples import exif_block, jpeg_of_size, scene
 from tests.emulator.conftest import ClientsFor
@@ -98,6 +99,14 @@ class Bench:
         return mine
 
 
+def done_twice() -> tuple[float, float]:
+    """Photos that were prepared once more, and deliveries that had nothing to do, so far."""
+    repeated, skipped = (REGISTRY.get_sample_value(f"shoebox_photos_{name}_total") for name in ("repeated", "skipped"))
+    assert repeated is not None
+    assert skipped is not None
+    return repeated, skipped
+
+
 def message(key: FileKey | None, *, receive_count: int = 1, body: str | None = None) -> Message:
     """S3's message about an original."""
     record = {
@@ -129,9 +138,9 @@ async def bench(provisioned: BoundStack, clients_for: ClientsFor, root_clients: 
     async def presigner() -> Presigner:
         return Presigner(keys, region=place.region, endpoint_url=place.s3_url)
 
-    async with open_session() as session, contextlib.AsyncExitStack() as opening:
+    async with open_connections(place.s3_url) as connections, contextlib.AsyncExitStack() as opening:
         darkroom = opening.enter_context(Darkroom(limits, megapixels_at_once=100))
-        store = S3Http(session, presigner, "shoebox-personal")
+        store = S3Http(connections, presigner, "shoebox-personal")
         ingest = Ingest(
             table,
             PhotoBytes(store),
@@ -240,16 +249,19 @@ async def test_a_duplicate_changes_nothing(bench: Bench):
     """S3 delivers at least once: the second message finds a READY file, and nobody hears of it again."""
     file = await bench.process(JPEG)
     await bench.events(at_least=1)
+    repeated, skipped = done_twice()
 
     assert await bench.deliver(message(file.key), message(file.key)) == []
 
     assert await bench.table.get(file.key) == file
+    assert done_twice() == (repeated, skipped + 2)
     assert await bench.events(at_least=0) == []
 
 
 async def test_two_workers_with_the_same_photo(bench: Bench):
-    """Deliveries that run at the same time: one is first, both messages are done, one event."""
+    """Deliveries that run at the same time: one is first, all messages are done, one event; each other is counted."""
     file = await bench.upload(JPEG)
+    before = sum(done_twice())
 
     returned = await asyncio.gather(*(bench.deliver(message(file.key)) for _ in range(4)))
 
@@ -258,6 +270,7 @@ async def test_two_workers_with_the_same_photo(bench: Bench):
     assert found is not None
     assert found.state is State.READY
     assert len(await bench.events(at_least=1)) == 1
+    assert sum(done_twice()) == before + 3
 
 
 async def test_a_crash_before_the_event_is_made_good(bench: Bench):

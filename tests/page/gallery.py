@@ -75,11 +75,8 @@ class Gallery:
             await self.listed()
 
     async def close(self) -> None:
-        """Close the page; Playwright's task of a request that was held up would else outlive it."""
-        if self.page.is_closed():
-            return
-        await self.page.unroute_all(behavior="ignoreErrors")
-        await self.context.close()
+        """Close the page, and let go of what was held up: Playwright's tasks would else wait for it for ever."""
+        await self.context.close()  # first: a request that is let go of on an open page goes its way
         while self.held:
             await self.held.pop().abort()
 

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
-import aiohttp
 import pytest
 import stamina
 from aiohttp import web
@@ -11,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoebox.aws import Credentials
-from shoebox.ports.s3_http import S3Error, S3Http, _code, open_session
+from shoebox.connections import ConnectionLost
+from shoebox.ports.s3_http import S3Error, S3Http, _code, open_connections
 from shoebox.presign import Presigner
 
 STORED = "Mon, 23 Nov 2026 10:00:00 GMT"
@@ -63,8 +63,8 @@ async def s3(store: Store) -> AsyncIterator[S3Http]:
     async def of_the_moment() -> Presigner:
         return presigner
 
-    async with open_session() as session:
-        yield S3Http(session, of_the_moment, "photos")
+    async with open_connections(f"http://127.0.0.1:{port}") as connections:
+        yield S3Http(connections, of_the_moment, "photos")
     await runner.cleanup()
 
 
@@ -78,9 +78,12 @@ async def test_what_is_put_can_be_got(s3: S3Http, store: Store) -> None:
     assert await s3.get("a/b", max_bytes=5) == (b"bytes", 5, datetime(2026, 11, 23, 10, tzinfo=UTC))
 
 
-async def test_more_than_allowed_is_not_read(s3: S3Http) -> None:
-    """Its size is known from the header alone."""
-    assert await s3.get("a/b", max_bytes=4) == (None, 5, datetime(2026, 11, 23, 10, tzinfo=UTC))
+@pytest.mark.parametrize("size", [5, 10_000_000], ids=["small", "large"])
+async def test_more_than_allowed_is_not_given(s3: S3Http, store: Store, size: int) -> None:
+    """Its size is known from the header alone; of a large one no more than the first bytes are read."""
+    store.objects["/photos/a/b"] = bytes(size)
+    assert await s3.get("a/b", max_bytes=size - 1) == (None, size, datetime(2026, 11, 23, 10, tzinfo=UTC))
+    assert (await s3.get("a/b", max_bytes=size))[0] == bytes(size)
 
 
 @pytest.mark.parametrize("faults", [[503], [500, "drop"], ["drop", 503, 502]])
@@ -104,15 +107,15 @@ async def test_what_does_not_pass_is_raised(s3: S3Http, store: Store, status: in
     assert "X-Amz" not in str(raised.value)
 
 
-async def test_nobody_there_is_raised(s3: S3Http) -> None:
-    """No server at all: aiohttp's own error, which the message's retry then deals with."""
+async def test_nobody_there_is_raised() -> None:
+    """No server at all: after its tries, which the message's retry then deals with."""
 
     async def elsewhere() -> Presigner:
         return Presigner(Credentials("AK", "secret"), region="us-east-1", endpoint_url="http://127.0.0.1:9")
 
-    s3._presigner = elsewhere
-    with stamina.set_testing(True, attempts=2), pytest.raises(aiohttp.ClientConnectionError):
-        await s3.get("a/b", max_bytes=5)
+    async with open_connections("http://127.0.0.1:9") as connections:
+        with stamina.set_testing(True, attempts=2), pytest.raises(ConnectionLost, match="cannot connect"):
+            await S3Http(connections, elsewhere, "photos").get("a/b", max_bytes=5)
 
 
 @given(st.binary(max_size=200))

@@ -128,16 +128,20 @@ async def test_without_functions_to_join_there_is_no_port(fleet_of: FleetOf):
             assert answer.status == 404
 
 
-async def test_two_hosts_share_the_load(fleet_of: FleetOf, host_for: HostFor):
+async def test_two_hosts_share_the_load(fleet_of: FleetOf, host_for: HostFor, tmp_path: Path):
     """Two invocations run at once, each with one of them; one more waits for whoever is free first."""
-    stack = stack_of({"sleep-fn": function("sleep")})
-    async with fleet_of(stack, joined=frozenset({"sleep-fn"})) as running, AsyncExitStack() as hosts:
+    stack = stack_of({"meet-fn": function("meet", timeout=900)})
+    folder = tmp_path / "begun"
+    folder.mkdir()
+    async with fleet_of(stack, joined=frozenset({"meet-fn"})) as running, AsyncExitStack() as hosts:
         for _ in range(2):
-            await (await hosts.enter_async_context(host_for(running, "sleep-fn"))).until_ready()
-        work = [asyncio.create_task(called(running, "sleep-fn", {"seconds": 0.5})) for _ in range(3)]
-        await until(lambda: pool(running, "sleep-fn").running == 2)
-        assert (pool(running, "sleep-fn").waiting, pool(running, "sleep-fn").started) == (1, 2)
-        assert await asyncio.gather(*work) == ["slept"] * 3
+            await (await hosts.enter_async_context(host_for(running, "meet-fn"))).until_ready()
+        event = {"folder": str(folder), "begun": 3}
+        work = [asyncio.create_task(called(running, "meet-fn", event)) for _ in range(3)]
+        await until(lambda: pool(running, "meet-fn").running == 2)
+        assert (pool(running, "meet-fn").waiting, pool(running, "meet-fn").started) == (1, 2)
+        (folder / "enough").touch()
+        assert await asyncio.gather(*work) == ["met"] * 3
 
 
 async def test_a_host_that_ends_lets_its_invocation_finish(fleet_of: FleetOf, host_for: HostFor):

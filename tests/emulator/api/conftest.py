@@ -27,7 +27,7 @@ from shoebox.files import FileKey, Owner, Picture, RenditionInfo
 from shoebox.place import BoundStack
 from shoebox.ports.files_table import Stages
 from shoebox.ports.pictures import PhotoBytes
-from shoebox.ports.s3_http import S3Http
+from shoebox.ports.s3_http import S3Http, open_connections
 from shoebox.presign import Presigner
 from tests.emulator.conftest import EmulatorAt
 from workers.runtime.asgi import AsgiHandler, asgi_handler
@@ -130,8 +130,10 @@ class Bench:
             url = self.services.settings.s3_url
             return Presigner(credentials, region=self.services.region, endpoint_url=url)
 
-        photos = PhotoBytes(S3Http(self.http, presigner, self.services.settings.personal_bucket))
-        original = await photos.fetch(key, max_bytes=100 * 2**20)
+        settings = self.services.settings
+        async with open_connections(settings.s3_url) as connections:
+            photos = PhotoBytes(S3Http(connections, presigner, settings.personal_bucket))
+            original = await photos.fetch(key, max_bytes=100 * 2**20)
         return original.data if original else None
 
     async def finish(self, file_id: str, picture: Picture | None = None) -> FileKey:

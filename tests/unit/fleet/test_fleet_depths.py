@@ -10,18 +10,18 @@ from sqs_server import Request, SqsServer, answer, refusal, sqs_server
 
 from fleet.async_events import AsyncStatistics
 from fleet.gateway.authorizer_cache import CacheStatistics
-from fleet.gauges import show_counts, show_queues
+from fleet.gauges import show_counts, show_gauges, show_queues
 from fleet.limit_board import LimitBoard
 from fleet.limits.quotas import load_quotas
 from fleet.limits.use import Count, DataUse
 from fleet.metrics import Metrics
-from fleet.queues.connection import Connections
 from fleet.queues.depths import Depth, Depths, Watched
 from fleet.queues.flow import Flow
 from fleet.queues.sqs_client import SqsClient
 from fleet.queues.sqs_event import SqsMessage
 from fleet.statistics import FleetStatistics
 from shoebox.aws import Credentials
+from shoebox.connections import Connections
 
 HELD = {"uploads": (7, 2, 1), "uploads-dead": (3, 0, 0)}
 NAMES = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
@@ -103,6 +103,7 @@ async def test_queues_are_in_the_metrics(metrics: Metrics):
     """What is not known has no sample: a gap, no zero."""
     async with running() as (bench, depths, _):
         bench.flow.received(990, [SqsMessage("a", "h", b"{}", 0.0, sent_at=985, receive_count=2)], 30)
+        bench.flow.calls["ReceiveMessage"] += 2
         show_queues(metrics, depths, {"uploads": bench.flow})
         assert b"fleet_queue_messages{" not in metrics.exposition()
         await depths.refresh()
@@ -117,22 +118,36 @@ async def test_queues_are_in_the_metrics(metrics: Metrics):
         'fleet_queue_oldest_seconds{queue="uploads"} 15.0',
         'fleet_queue_dead_letters{queue="uploads"} 3.0',
         'fleet_queue_received_again_total{queue="uploads"} 1.0',
+        'fleet_queue_calls_total{operation="ReceiveMessage",queue="uploads"} 2.0',
     }
 
 
 async def test_what_is_billed_is_in_the_metrics(metrics: Metrics):
-    """Requests by service and operation, units by table, events by their end."""
+    """Requests by service and operation, units by table."""
 
     async def elsewhere() -> DataUse:
         return DataUse([], [Count("s3", "PUT", 7)], [Count("dynamodb", "Write", 2.5, "files")])
 
     board = LimitBoard(load_quotas(), list, elsewhere)
-    statistics = FleetStatistics([], [], AsyncStatistics(2, 5, 1), CacheStatistics(0, 0, 0))
-    show_counts(metrics, lambda: statistics, board)
+    show_counts(metrics, board)
     await board.refresh()
     assert set(metrics.exposition().decode().splitlines()) >= {
         'fleet_emulator_requests_total{operation="PUT",service="s3"} 7.0',
         'fleet_emulator_units_total{operation="Write",service="dynamodb",subject="files"} 2.5',
-        'fleet_async_events_total{outcome="given_up"} 1.0',
-        "fleet_async_events_pending 2.0",
+    }
+
+
+def test_asynchronous_events_are_in_the_metrics(metrics: Metrics):
+    """By function: what is pending and how old, what became of the others, and the tries in vain."""
+    events = AsyncStatistics("ingest", pending=2, oldest=7.5, succeeded=5, given_up=1, throttled=9, failed=3)
+    statistics = FleetStatistics([], [], [events], CacheStatistics(0, 0, 0))
+    show_gauges(metrics, lambda: statistics, LimitBoard(load_quotas(), list))
+    shown = metrics.exposition().decode().splitlines()
+    assert {line for line in shown if line.startswith("fleet_async")} == {
+        'fleet_async_pending{function="ingest"} 2.0',
+        'fleet_async_oldest_seconds{function="ingest"} 7.5',
+        'fleet_async_events_total{fate="succeeded",function="ingest"} 5.0',
+        'fleet_async_events_total{fate="given_up",function="ingest"} 1.0',
+        'fleet_async_tries_total{function="ingest",outcome="throttled"} 9.0',
+        'fleet_async_tries_total{function="ingest",outcome="failed"} 3.0',
     }

@@ -161,3 +161,14 @@ async def test_an_observed_queue_is_the_queue():
     await queue.release(held.holds[1:])
     assert flow.oldest(20) == 9
     assert held.done == [("delete", 1), ("release", 1)]
+
+
+async def test_calls_are_counted_as_sqs_bills_them():
+    """Empty receives too; ten entries are one call."""
+    flow = Flow()
+    queue = ObservedQueue(FakeQueue(), flow, VISIBILITY)
+    for _ in range(3):
+        await queue.receive(10, 0)
+    await queue.delete([message(str(n), 0) for n in range(21)])
+    await queue.release([message(str(n), 0) for n in range(10)])
+    assert flow.calls == {"ReceiveMessage": 3, "DeleteMessageBatch": 3, "ChangeMessageVisibilityBatch": 1}

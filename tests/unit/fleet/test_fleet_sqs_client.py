@@ -21,10 +21,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from sqs_server import Script, SqsServer, answer, refusal, sqs_server
 
-from fleet.queues.connection import Connections
-from fleet.queues.sigv4 import CONTENT_TYPE, Signer
-from fleet.queues.sqs_client import ATTEMPTS, SqsClient, SqsRefused, SqsUnreachable
+from fleet.queues.sqs_client import PATIENCE, SqsClient
 from shoebox.aws import Credentials
+from shoebox.aws_json import AwsRefused, AwsUnreachable, Patience
+from shoebox.connections import Connections
+from shoebox.sigv4 import CONTENT_TYPE, Signer
 
 KEYS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 SESSION = Credentials("ASIAEXAMPLE", "secret", "a-token/with+signs==")
@@ -116,17 +117,17 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_replaced_at_once
 async def test_a_lost_connection_is_tried_again_with_pauses_and_then_given_up():
     """Three attempts, as botocore's standard mode."""
     async with bench_of(lambda n, _: None) as bench:
-        with pytest.raises(SqsUnreachable) as caught:
+        with pytest.raises(AwsUnreachable) as caught:
             await bench.receive()
     assert caught.value.code == "ConnectionLost"
-    assert (len(bench.server.requests), len(bench.pauses)) == (ATTEMPTS, ATTEMPTS - 1)
+    assert (len(bench.server.requests), len(bench.pauses)) == (PATIENCE.attempts, PATIENCE.attempts - 1)
 
 
 async def test_nobody_there_is_said_with_the_address():
     """A refused connection."""
     async with sqs_server(lambda n, _: None) as server:
         pass
-    with pytest.raises(SqsUnreachable, match=r"cannot connect to 127\.0\.0\.1:\d+"):
+    with pytest.raises(AwsUnreachable, match=r"cannot connect to 127\.0\.0\.1:\d+"):
         await Bench(server).receive()
 
 
@@ -158,7 +159,7 @@ async def test_what_may_pass_is_tried_again(code: str, status: int):
 async def test_a_refusal_is_not_tried_again_and_has_sqss_code(given: bytes, code: str):
     """The code of `x-amzn-query-error` wins, as in botocore."""
     async with bench_of(lambda n, _: given) as bench:
-        with pytest.raises(SqsRefused) as caught:
+        with pytest.raises(AwsRefused) as caught:
             await bench.receive()
     assert (caught.value.code, len(bench.server.requests)) == (code, 1)
 
@@ -182,7 +183,7 @@ async def test_a_wrong_key_is_not_taken_for_a_wrong_clock(shift: int):
     """Within five minutes the clock is not the reason."""
     date = format_datetime(datetime.fromtimestamp(NOW + shift, UTC), usegmt=True)
     async with bench_of(lambda n, _: refusal("SignatureDoesNotMatch", 403, Date=date)) as bench:
-        with pytest.raises(SqsRefused):
+        with pytest.raises(AwsRefused):
             await bench.receive()
     assert len(bench.server.requests) == 1
 
@@ -192,24 +193,25 @@ async def test_a_refusal_without_a_usable_date_stays_a_refusal(date: str | None)
     """Nothing to put the clock right by."""
     headers = {"Date": date} if date else {}
     async with bench_of(lambda n, _: refusal("SignatureDoesNotMatch", 403, **headers)) as bench:
-        with pytest.raises(SqsRefused):
+        with pytest.raises(AwsRefused):
             await bench.receive()
 
 
 @pytest.mark.parametrize(
     ("given", "code"),
     [
-        (answer(b"x" * 2000), "ResponseRefused"),
+        (answer(b"x" * 2000), "BodyTooLarge"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" + b"x" * 2000, "ResponseRefused"),
         (b"SSH-2.0-OpenSSH\r\n", "ResponseRefused"),
         (answer(b"{"), "InvalidResponse"),
         (answer(b"[]"), "InvalidResponse"),
     ],
-    ids=["too large", "no HTTP", "no JSON", "no object"],
+    ids=["too large", "too large, and does not say so", "no HTTP", "no JSON", "no object"],
 )
 async def test_what_is_no_answer_is_refused(given: bytes, code: str):
     """Its size is bounded, too."""
     async with bench_of(lambda n, _: given, most_bytes=1000) as bench:
-        with pytest.raises(SqsUnreachable) as caught:
+        with pytest.raises(AwsUnreachable) as caught:
             await bench.receive()
     assert caught.value.code == code
 
@@ -248,8 +250,8 @@ async def test_a_call_that_is_cancelled_closes_its_connection():
 async def test_a_silent_server_is_given_up():
     """After the seconds of the long poll and some for the way."""
     async with sqs_server(lambda n, _: b"") as server:
-        client = SqsClient(Connections(server.url), KEYS, region="eu-west-1", answer_seconds=0.01)
-        with pytest.raises(SqsUnreachable, match="no answer within") as caught:
+        client = SqsClient(Connections(server.url), KEYS, region="eu-west-1", patience=Patience(answer_seconds=0.01))
+        with pytest.raises(AwsUnreachable, match="no answer within") as caught:
             await client.call("ReceiveMessage", {})
     assert caught.value.code == "Timeout"
 
@@ -299,7 +301,7 @@ async def test_a_server_that_is_not_trusted_gets_no_request(certificate: Path):
     """Its certificate is nobody's whom we know."""
     async with tls_server(certificate, lambda n, _: answer({})) as server:
         bench = Bench(server)
-        with pytest.raises(SqsUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
+        with pytest.raises(AwsUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
             await bench.receive()
     assert server.requests == []
 

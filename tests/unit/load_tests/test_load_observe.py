@@ -294,27 +294,44 @@ def test_environments_are_those_that_have_not_ended(bench: Bench) -> None:
     assert line(observed, "environments", "api").values == [4]
 
 
+def with_more(metrics: bytes, increases: dict[str, float]) -> bytes:
+    """An exposition whose samples, each named by what its line begins with, are more by so much."""
+    lines = metrics.decode().splitlines()
+    for sample, more in increases.items():
+        (n,) = [n for n, text in enumerate(lines) if text.startswith(sample + " ")]
+        lines[n] = f"{sample} {float(lines[n].rpartition(' ')[2]) + more}"
+    return "\n".join([*lines, ""]).encode()
+
+
+REQUESTS = "fleet_emulator_requests_total"
+UNITS = "fleet_emulator_units_total"
+CALLS = "fleet_queue_calls_total"
+
+
 def test_quantities_for_the_bill(bench: Bench) -> None:
     """From a recorded look to one that is more by known amounts: exactly these."""
-    bench.told.metrics, bench.told.quotas = recorded()
+    before, bench.told.quotas = recorded()
+    bench.told.metrics = before
     bench.look()
-    for before, after in {
-        'fleet_emulator_requests_total{operation="PUT",service="s3"} 81.0': "91",
-        'fleet_emulator_requests_total{operation="GET",service="s3"} 21.0': "24",
-        'fleet_emulator_requests_total{operation="BUCKET",service="s3"} 23.0': "99",
-        'fleet_emulator_requests_total{operation="PublishBatch",service="sns"} 2.0': "4",
-        'fleet_emulator_requests_total{operation="GetQueueAttributes",service="sqs"} 6.0': "10",
-        'fleet_emulator_requests_total{operation="ReceiveMessage",service="sqs"} 6.0': "13",
-        'fleet_emulator_units_total{operation="Write",service="dynamodb",subject="shoebox-files"} 60.0': "64",
-        'units_total{operation="Write",service="dynamodb",subject="shoebox-files/index/by-owner"} 40.0': "43",
-        'fleet_emulator_units_total{operation="Read",service="dynamodb",subject="shoebox-files"} 55.0': "55.5",
-        'fleet_invocation_seconds_count{function="ingest"} 3.0': "8",
-        'fleet_invocation_seconds_sum{function="ingest"} 1.5648135500014178': "4.0648135500014178",
-    }.items():
-        assert before.encode() in bench.told.metrics
-        bench.told.metrics = bench.told.metrics.replace(
-            before.encode(), f"{before.rpartition(' ')[0]} {after}".encode()
-        )
+    bench.told.metrics = with_more(
+        before,
+        {
+            REQUESTS + '{operation="PUT",service="s3"}': 10,
+            REQUESTS + '{operation="GET",service="s3"}': 3,
+            REQUESTS + '{operation="BUCKET",service="s3"}': 76,
+            REQUESTS + '{operation="PublishBatch",service="sns"}': 2,
+            REQUESTS + '{operation="GetQueueAttributes",service="sqs"}': 4,
+            REQUESTS + '{operation="ReceiveMessage",service="sqs"}': 70,
+            UNITS + '{operation="Write",service="dynamodb",subject="shoebox-files"}': 4,
+            UNITS + '{operation="Write",service="dynamodb",subject="shoebox-files/index/by-owner"}': 3,
+            UNITS + '{operation="Read",service="dynamodb",subject="shoebox-files"}': 0.5,
+            CALLS + '{operation="ReceiveMessage",queue="uploads"}': 5,
+            CALLS + '{operation="DeleteMessageBatch",queue="uploads"}': 2,
+            'fleet_invocation_seconds_count{function="ingest"}': 5,
+            'fleet_invocation_seconds_sum{function="ingest"}': 2.5,
+        },
+    )
+    bench.told.metrics += f'{REQUESTS}{{operation="SendMessage",service="sqs"}} 1\n'.encode()
     usage = bench.finish().usage
 
     assert usage == Counted(
@@ -326,20 +343,26 @@ def test_quantities_for_the_bill(bench: Bench) -> None:
         s3_puts=10,
         s3_gets=3,
         s3_deletes=0,
-        sqs_requests={"ReceiveMessage": 7},
+        sqs_requests={"SendMessage": 1, "ReceiveMessage": 5, "DeleteMessageBatch": 2},
         sns_publishes={"PublishBatch": 2},
     )
 
 
 UNCOUNTED = {
     "nobody counts": ({}, None, None, "--quotas off"),
-    "mappings go past": ({'fleet_emulator_requests_total{service="s3",operation="PUT"}': 3.0}, 0, None, "straight"),
+    "mappings alone": (
+        {'fleet_queue_calls_total{queue="uploads",operation="ReceiveMessage"}': 3.0},
+        None,
+        {"ReceiveMessage": 0},
+        "--quotas off",
+    ),
+    "clients go past": ({'fleet_emulator_requests_total{service="s3",operation="PUT"}': 3.0}, 0, {}, "straight"),
 }
 
 
 @pytest.mark.parametrize(("samples", "puts", "sqs", "note"), UNCOUNTED.values(), ids=UNCOUNTED)
 def test_what_nobody_counts_is_not_zero(
-    bench: Bench, samples: dict[str, float], puts: float | None, sqs: None, note: str
+    bench: Bench, samples: dict[str, float], puts: float | None, sqs: dict[str, float] | None, note: str
 ) -> None:
     """None, and a note that says why."""
     bench.look(samples)
@@ -351,14 +374,17 @@ def test_what_nobody_counts_is_not_zero(
 
 def test_photos_done_twice_and_events(bench: Bench) -> None:
     """Counted from the first look; what never appeared is not known."""
-    ended = "fleet_async_events_total"
-    bench.look({"shoebox_photos_repeated_total": 2, f'{ended}{{outcome="succeeded"}}': 1})
-    bench.look({"shoebox_photos_repeated_total": 3, "fleet_async_events_pending": 9})
-    observed = bench.finish({"shoebox_photos_repeated_total": 5, f'{ended}{{outcome="succeeded"}}': 5})
+    ended = 'fleet_async_events_total{function="ingest",fate="succeeded"}'
+    pending = 'fleet_async_pending{function="ingest"}'
+    bench.look({"shoebox_photos_repeated_total": 2, ended: 1})
+    bench.look({"shoebox_photos_repeated_total": 3, pending: 9})
+    observed = bench.finish({"shoebox_photos_repeated_total": 5, ended: 5, pending: 2})
 
     assert (observed.repeated, observed.skipped) == (3, None)
     assert observed.async_events is not None
     assert (observed.async_events.succeeded, observed.async_events.peak_pending) == (4, 9)
+    assert [(queue.name, queue.peak_depth) for queue in observed.queues] == [("asynchronous events of ingest", 9)]
+    assert observed.still_queued == 2
 
 
 def test_a_restart_is_told(bench: Bench) -> None:
