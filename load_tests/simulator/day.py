@@ -105,7 +105,7 @@ class _Run:
             (self._phones.api, calls.api_seconds),
         ):
             bill.invocations[places.function] += places.begun
-            bill.seconds[places.function] += places.begun * seconds  # type: ignore[assignment]
+            bill.seconds[places.function] += places.begun * seconds
 
 
 def _arrivals(settings: Settings) -> list[int]:
