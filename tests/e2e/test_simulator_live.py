@@ -26,12 +26,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fleet.limits.quotas import Quotas, load_quotas
+from fleet.queues.sqs_client import SqsClient
 from load_tests.photos import Photo, with_comment
 from load_tests.simulator.day import Day, simulate
 from load_tests.simulator.model import Parameters, Settings
 from load_tests.simulator.tally import at_rank
 from shoebox.cli.photo_load import PhotoCalls
 from shoebox.client.api import Api
+from shoebox.connections import Connections
 from shoebox.files import File, FileKey, Owner, State
 from shoebox.samples import jpeg_of_size
 from shoebox.stack import load_stack
@@ -205,19 +207,22 @@ async def until_ready(system: LocalSystem, ids: Sequence[str]) -> list[File]:
 async def sampled(system: LocalSystem) -> AsyncIterator[tuple[list[int], list[float]]]:
     """The queue's depth, and how long a receive call takes, again and again while the block lasts.
 
-    The call goes to a queue where nothing is, so that it takes nothing away from the mapping.
+    The call is the mapping's own client's, to a queue where nothing is, so that it takes nothing away.
     """
-    sqs, attribute = await system.client("sqs"), "ApproximateNumberOfMessages"
-    url, empty = system.bound.queue_url("uploads"), system.bound.queue_url("uploads-dead")
+    place, attribute = system.bound.place, "ApproximateNumberOfMessages"
+    connections = Connections(place.sqs_url)
+    sqs = SqsClient(connections, await system.clients.credentials(), region=place.region)
+    look = {"QueueUrl": system.bound.queue_url("uploads"), "AttributeNames": [attribute]}
+    receive = {"QueueUrl": system.bound.queue_url("uploads-dead"), "WaitTimeSeconds": 0}
     depths: list[int] = []
     calls: list[float] = []
 
     async def sample() -> None:
         while True:
-            answer = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[attribute])
+            answer = await sqs.call("GetQueueAttributes", look)
             depths.append(int(answer["Attributes"][attribute]))
             begin = time.monotonic()
-            await sqs.receive_message(QueueUrl=empty, WaitTimeSeconds=0)
+            await sqs.call("ReceiveMessage", receive)
             calls.append(time.monotonic() - begin)
             await asyncio.sleep(SAMPLE_EVERY)
 
@@ -226,6 +231,7 @@ async def sampled(system: LocalSystem) -> AsyncIterator[tuple[list[int], list[fl
         yield depths, calls
     finally:
         task.cancel()
+        connections.close()
 
 
 async def durations(system: LocalSystem) -> Durations:
