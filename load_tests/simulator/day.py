@@ -97,14 +97,15 @@ class _Run:
 
     def _close(self) -> None:
         """What the functions behind the gateway have run, and the rest of the last interval."""
-        self._interval()
+        if not self._tally.points or self._tally.points[-1].second < self._clock.now:
+            self._interval()
         calls, bill = self._settings.parameters.calls, self._tally.calls
         for places, seconds in (
             (self._phones.authorizer, calls.authorizer_seconds),
             (self._phones.api, calls.api_seconds),
         ):
             bill.invocations[places.function] += places.begun
-            bill.seconds[places.function] += places.begun * seconds  # type: ignore[assignment]
+            bill.seconds[places.function] += places.begun * seconds
 
 
 def _arrivals(settings: Settings) -> list[int]:

@@ -160,7 +160,7 @@ class Ingest:
     def _end(self, group: Group) -> None:
         bill = self._tally.calls
         bill.invocations[INGEST] += group.batches
-        bill.seconds[INGEST] += group.batches * (group.at - group.received)  # type: ignore[assignment]
+        bill.seconds[INGEST] += group.batches * (group.at - group.received)
         bill.messages += group.batches
         bill.publishes += group.batches
         self._limits.leave(INGEST, self._clock.now, group.batches)

@@ -44,7 +44,8 @@ class Places:
             return entered + self._follow(count - entered)
         able = count * self.running // wanted
         begun = entered + self._follow(able - entered)
-        self._limits.enter(self.function, self._clock.now, count - able)  # refused: there is no place
+        # What would have followed in the places that were refused is refused, too.
+        self._limits.enter(self.function, self._clock.now, count - able - (wanted - self.running))
         return begun
 
     def _resize(self, wanted: int) -> int:

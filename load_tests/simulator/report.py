@@ -14,12 +14,14 @@ from load_tests.cost import cost_of, gb_seconds
 from load_tests.observe.counted import Counted
 from load_tests.results import Cost, Distribution, Limit, Offered, Photos, Queue, Results, Series, Throttle
 from load_tests.simulator.day import Day
-from load_tests.simulator.limits import API, AUTHORIZER, INGEST
+from load_tests.simulator.limits import API, AUTHORIZER, INGEST, Name
 from load_tests.simulator.model import Parameters, Settings
 from load_tests.simulator.tally import Point, Tally
 from shoebox.cli.photo_load import needs
 
 _GB = 1e9
+Value = Callable[[Point, float], float | None]
+"""A value of a chart's line, from a point and the seconds that it stands for."""
 
 
 def results(day: Day, started_at: datetime) -> Results:
@@ -156,7 +158,7 @@ def _series(day: Day) -> Iterator[Series]:
     points = day.tally.points
     spans = [b - a for a, b in zip([0.0, *(p.second for p in points)], (p.second for p in points), strict=False)]
 
-    def line(panel: str, name: str, unit: str, value: Callable[[Point, float], float | None]) -> Series:
+    def line(panel: str, name: str, unit: str, value: Value) -> Series:
         values = [value(point, span) for point, span in zip(points, spans, strict=True)]
         return Series(panel=panel, name=name, unit=unit, t=[point.second for point in points], values=values)
 
@@ -168,11 +170,18 @@ def _series(day: Day) -> Iterator[Series]:
     yield line("backlog", queue, "messages", lambda p, _: p.backlog)
     yield line("age", queue, "s", lambda p, _: p.age)
     for function in (AUTHORIZER, API, INGEST):
-        yield line("concurrency", function, "invocations", lambda p, _, f=function: p.concurrency[f])  # type: ignore[misc]
+        yield line("concurrency", function, "invocations", _running(function))
     yield line("concurrency", f"{INGEST} limit", "invocations", lambda p, _: _finite(p.batches_most))
     for name in sorted({name for point in points for name in point.refusals}):
-        shown = f"{name[0]} of {name[1]}"
-        yield line("refusals/s", shown, "refusals/s", lambda p, s, n=name: p.refusals.get(n, 0) / s)  # type: ignore[misc]
+        yield line("refusals/s", " of ".join(name), "refusals/s", _refusals(name))
+
+
+def _running(function: str) -> Value:
+    return lambda point, _: point.concurrency[function]
+
+
+def _refusals(name: Name) -> Value:
+    return lambda point, seconds: point.refusals.get(name, 0) / seconds
 
 
 def _finite(value: float) -> float | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from shoebox.cli.output import Output, new_table, number_text
 if TYPE_CHECKING:
     from load_tests.simulator.model import Settings
 
-_BAR = 30
+_BAR, _HOUR = 30, 3600
 _WHOLE = "registered → ready"
 
 
@@ -27,7 +29,7 @@ def show(found: Results, settings: Settings, output: Output) -> None:
         output.line(line)
     _advise(settings, output)
     if found.cost:
-        for line in _cost(found.cost, found.offered.photos):
+        for line in _cost(found.cost, found.photos.ready):
             output.line(line)
 
 
@@ -64,28 +66,37 @@ def _delays(found: Results) -> str:
 
 
 def _chart(found: Results) -> Iterable[str]:
-    """An hour a line: photos a second, the peak of the backlog, and a bar of both: READY, and offered beyond it."""
+    """An hour a line: photos a second, the peak of the backlog, and a bar: READY, and what was offered beyond that."""
     lines = {(series.panel, series.name): series for series in found.series}
-    offered, ready = (_hours(lines["photos/s", name]) for name in ("offered", "ready"))
-    backlog = _hours(lines["backlog", found.queues[0].name])
-    most = max((max(rates, default=0.0) for rates in (*offered.values(), *ready.values())), default=0.0) or 1.0
+    offered, ready = (_hourly_rates(lines["photos/s", name]) for name in ("offered", "ready"))
+    backlog = _hourly_peaks(lines["backlog", found.queues[0].name])
+    most = max([*offered.values(), *ready.values()], default=0.0) or 1.0
     yield " hour  offered/s    ready/s     backlog"
-    for hour, rates in offered.items():
-        came, done = _mean(rates), _mean(ready[hour])
-        bar = "█" * round(_BAR * done / most) + "░" * max(0, round(_BAR * came / most) - round(_BAR * done / most))
-        yield f"{hour:5}{came:11,.1f}{done:11,.1f}{max(backlog[hour]):12,.0f}  {bar}".rstrip()
+    for hour in range(max([*offered, *ready], default=-1) + 1):
+        came, done = offered[hour], ready[hour]
+        long, full = round(_BAR * came / most), round(_BAR * done / most)
+        yield f"{hour:5}{came:11,.1f}{done:11,.1f}{backlog[hour]:12,.0f}  {'█' * full}{'░' * (long - full)}".rstrip()
     yield ""
 
 
-def _hours(series: Series) -> dict[int, list[float]]:
-    """The values of each hour; a point stands at the end of its interval."""
-    points = zip(series.t, series.values, strict=True)
-    hours = groupby(points, key=lambda point: int((point[0] - 1e-6) // 3600))
-    return {hour: [value or 0.0 for _, value in values] for hour, values in hours}
+def _hourly_rates(series: Series) -> defaultdict[int, float]:
+    """Photos a second, the mean of each hour; a point stands at the end of its interval."""
+    hours: defaultdict[int, float] = defaultdict(float)
+    for begin, (end, rate) in zip([0.0, *series.t], zip(series.t, series.values, strict=True), strict=False):
+        hours[_hour_before(end)] += (rate or 0.0) * (end - begin) / _HOUR
+    return hours
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def _hourly_peaks(series: Series) -> defaultdict[int, float]:
+    """The highest value of each hour."""
+    hours: defaultdict[int, float] = defaultdict(float)
+    for second, value in zip(series.t, series.values, strict=True):
+        hours[_hour_before(second)] = max(hours[_hour_before(second)], value or 0.0)
+    return hours
+
+
+def _hour_before(second: float) -> int:
+    return max(0, math.ceil(second / _HOUR) - 1)
 
 
 def _advise(settings: Settings, output: Output) -> None:
@@ -104,7 +115,7 @@ def _advise(settings: Settings, output: Output) -> None:
 def _cost(cost: Cost, photos: int) -> Iterable[str]:
     by_service = groupby(sorted(cost.lines, key=lambda line: line.service), key=lambda line: line.service)
     sums = sorted(((sum(line.usd for line in lines), name) for name, lines in by_service), reverse=True)
-    yield f"Cost: ${cost.usd:,.2f} for a million uploads, ${cost.usd * photos / 1e6:,.2f} for this day"
+    yield f"Cost: ${cost.usd:,.2f} for a million photos READY, ${cost.usd * photos / 1e6:,.2f} for this day"
     yield "      " + ", ".join(f"{name} ${usd:,.2f}" for usd, name in sums)
     storage = sum(line.usd for line in cost.storage)
     yield f"      keeping a million for a month: ${storage:,.2f} ({', '.join(_stored(cost))})"
