@@ -54,6 +54,7 @@ RUN python3 -m compileall -q . && chmod -R u=rwX,go=rX .
 
 FROM ${BASE} AS load-code
 WORKDIR /var/task
+COPY fleet fleet
 COPY shoebox shoebox
 COPY load_tests load_tests
 RUN python3 -m compileall -q . && chmod -R u=rwX,go=rX .
@@ -82,6 +83,7 @@ RUN --mount=type=secret,id=ca,target=/run/ca.crt --mount=type=cache,id=shoebox-u
     UV_LINK_MODE=copy /opt/uv/bin/uv pip install -q --no-config -p /opt/venv --compile-bytecode --no-deps --require-hashes \
         -r /requirements/load.txt
 COPY --from=load-code /var/task /var/task
+RUN install -d -m 700 -o shoebox -g shoebox /var/lib/results
 ENV PYTHONPATH=/var/task
 USER shoebox
 LABEL org.opencontainers.image.title="Shoebox load" \

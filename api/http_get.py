@@ -10,6 +10,7 @@ import contextlib
 import http.client
 import socket
 import ssl
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -35,7 +36,7 @@ class HttpGetter:
         Raises:
             FetchError: there is no answer to be had now.
         """
-        exchange = _Exchange(url, seconds=self._seconds, tls=self._tls)
+        exchange = Exchange(url, seconds=self._seconds, tls=self._tls)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._seconds):
@@ -52,39 +53,76 @@ class HttpGetter:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-class _Exchange:
-    """One request and its answer, in a thread; `hang_up` ends it from outside, however slowly the server drips."""
+class Exchange:
+    """One request and its answer, in a thread; `hang_up` ends it from outside, however slowly the server drips.
+
+    Two waits it cannot end: the look-up of a name, and a connection that is being made, which lasts `seconds` for each
+    of the name's addresses. What comes of them is let go at once.
+    """
 
     def __init__(self, url: str, *, seconds: float, tls: ssl.SSLContext) -> None:
         parts = urlsplit(url)
         self._path = parts.path
+        self._seconds = seconds
+        self._tls = tls if parts.scheme == "https" else None
         self._connection = (
-            http.client.HTTPSConnection(parts.netloc, timeout=seconds, context=tls)
+            http.client.HTTPSConnection(parts.netloc, context=tls)
             if parts.scheme == "https"
-            else http.client.HTTPConnection(parts.netloc, timeout=seconds)
+            else http.client.HTTPConnection(parts.netloc)
         )
+        self._connection.auto_open = 0  # it would connect again by itself, behind a `hang_up`
+        self._lock = threading.Lock()
         self._socket: socket.socket | None = None
+        self._over = False
 
     def run(self, max_bytes: int) -> bytes | None:
-        """The document, or None."""
-        self._connection.connect()
-        self._socket = self._connection.sock
-        self._connection.request("GET", self._path, headers={"Accept": "application/json", "Connection": "close"})
-        response = self._connection.getresponse()
-        if response.status in {http.client.NOT_FOUND, http.client.FORBIDDEN}:
-            return None
-        if response.status != http.client.OK:
-            raise FetchError(f"status {response.status}")
-        document = response.read(max_bytes + 1)
-        if len(document) > max_bytes:
-            raise FetchError(f"more than {max_bytes} bytes")
-        if response.length:
-            raise FetchError("the document was cut off")
-        return document
+        """The document, or None.
+
+        Raises:
+            FetchError: the answer is none that we take.
+            OSError, http.client.HTTPException: there is no answer, or it is no HTTP.
+        """
+        try:
+            self._connect()
+            self._connection.request("GET", self._path, headers={"Accept": "application/json", "Connection": "close"})
+            with self._connection.getresponse() as response:
+                return _document(response, max_bytes)
+        finally:
+            self._connection.close()
 
     def hang_up(self) -> None:
-        """Shut the connection: a thread that still reads wakes up with an error."""
-        if self._socket:
-            with contextlib.suppress(OSError):  # it is closed already
-                self._socket.shutdown(socket.SHUT_RDWR)
-        self._connection.close()
+        """Shut the connection, or the one that is being made: a thread that still waits wakes up with an error."""
+        with self._lock:
+            self._over = True
+            if self._socket:
+                _shut(self._socket)
+
+    def _connect(self) -> None:
+        host = self._connection.host
+        connected = socket.create_connection((host, self._connection.port), self._seconds)
+        with self._lock:  # so that `hang_up` always finds the socket that is waited on
+            if self._tls:
+                connected = self._tls.wrap_socket(connected, server_hostname=host, do_handshake_on_connect=False)
+            self._connection.sock = self._socket = connected
+            if self._over:
+                raise ConnectionAbortedError("hung up")
+        if isinstance(connected, ssl.SSLSocket):
+            connected.do_handshake()
+
+
+def _shut(connected: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it is closed already
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)  # TLS's own takes the session from a thread that reads it
+
+
+def _document(response: http.client.HTTPResponse, max_bytes: int) -> bytes | None:
+    if response.status in {http.client.NOT_FOUND, http.client.FORBIDDEN}:
+        return None
+    if response.status != http.client.OK:
+        raise FetchError(f"status {response.status}")
+    document = response.read(max_bytes + 1)
+    if len(document) > max_bytes:
+        raise FetchError(f"more than {max_bytes} bytes")
+    if response.length:
+        raise FetchError("the document was cut off")
+    return document

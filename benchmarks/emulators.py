@@ -20,7 +20,7 @@ from typing import Any
 import docker
 
 from benchmarks.pipeline import Round, upload_round, write_photos
-from benchmarks.stack import Stack, running_stack
+from load_tests.stack import Stack, running_stack
 from tests.localstack.container import ENGINE, IMAGE, localstack
 from tests.localstack.project import Project, project
 

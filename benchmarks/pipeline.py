@@ -27,7 +27,8 @@ import aiohttp
 import boto3
 from botocore.config import Config
 
-from benchmarks.stack import Stack, Usage, running_stack
+from load_tests.observe.processes import Usage
+from load_tests.stack import Stack, running_stack
 from shoebox.aws import Credentials
 from shoebox.client.api import open_api
 from shoebox.client.uploads import Uploader, UploadSettings

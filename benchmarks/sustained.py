@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.stack import Stack, running_stack
 from load_tests.photos import Photo, Photos
+from load_tests.stack import Stack, running_stack
 from shoebox.client.api import Api, Document, open_api
 from shoebox.keys import KeyPair
 from shoebox.samples import jpeg_of_size

@@ -7,8 +7,9 @@ asynchronous invocations"), if it has one.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Self, TypeAlias
 
@@ -31,14 +32,22 @@ Destination: TypeAlias = Callable[[bytes], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class AsyncStatistics:
-    """Events that wait or run, and what became of the others."""
+    """A function's events: those that wait or run, and what became of the others.
 
-    pending: int
-    succeeded: int
-    given_up: int
+    `oldest` is the age of the oldest pending one, in seconds. `throttled` and `failed` count tries that were refused
+    or whose function failed: each led to another try, but for the last one of an event that was given up.
+    """
+
+    function: str
+    pending: int = 0
+    oldest: float = 0.0
+    succeeded: int = 0
+    given_up: int = 0
+    throttled: int = 0
+    failed: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Event:
     """An event on its way, and how its tries went."""
 
@@ -49,6 +58,17 @@ class _Event:
     errors: int = 0
     throttles: int = 0
     last: InvokeResult | None = None
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Of one function: the events that are pending, the oldest first, and the others counted."""
+
+    pending: dict[_Event, None] = field(default_factory=dict)
+    succeeded: int = 0
+    given_up: int = 0
+    throttled: int = 0
+    failed: int = 0
 
 
 class AsyncEvents:
@@ -72,7 +92,8 @@ class AsyncEvents:
         self._sleep = sleep
         self._clock = clock or asyncio.get_running_loop().time
         self._tasks: set[asyncio.Task[None]] = set()
-        self._succeeded = self._given_up = self._refused = self._peak = 0
+        self._tallies: defaultdict[str, _Tally] = defaultdict(_Tally)
+        self._refused = self._peak = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -84,14 +105,26 @@ class AsyncEvents:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def statistics(self) -> AsyncStatistics:
-        """The queue as it is now."""
-        return AsyncStatistics(len(self._tasks), self._succeeded, self._given_up)
+    def statistics(self) -> list[AsyncStatistics]:
+        """The queue as it is now, by the functions that have had events."""
+        return [self._statistics(function, tally) for function, tally in self._tallies.items()]
+
+    def _statistics(self, function: str, tally: _Tally) -> AsyncStatistics:
+        oldest = next(iter(tally.pending), None)
+        return AsyncStatistics(
+            function=function,
+            pending=len(tally.pending),
+            oldest=self._clock() - oldest.born if oldest else 0.0,
+            succeeded=tally.succeeded,
+            given_up=tally.given_up,
+            throttled=tally.throttled,
+            failed=tally.failed,
+        )
 
     def uses(self, now: float) -> Iterable[LimitUse]:
         """How full the queue is."""
         yield LimitUse(
-            "lambda.async_queue", "account", len(self._tasks), self._peak, self._most, "events", self._refused
+            "lambda.async_queue", "account", self._pending(), self._peak, self._most, "events", self._refused
         )
 
     def submit(self, function: FunctionSpec, call: Call) -> None:
@@ -100,37 +133,53 @@ class AsyncEvents:
         Raises:
             Throttled: too many wait already.
         """
-        if len(self._tasks) >= self._most:
+        if self._pending() >= self._most:
             self._refused += 1
             raise Throttled(ThrottleReason.CALLER)
-        task = asyncio.create_task(self._deliver(_Event(function, call, self._clock())))
+        event = _Event(function, call, self._clock())
+        self._tallies[function.key].pending[event] = None
+        task = asyncio.create_task(self._deliver(event))
         self._tasks.add(task)
-        self._peak = max(self._peak, len(self._tasks))
+        self._peak = max(self._peak, self._pending())
         task.add_done_callback(self._tasks.discard)
 
+    def _pending(self) -> int:
+        return sum(len(tally.pending) for tally in self._tallies.values())
+
     async def _deliver(self, event: _Event) -> None:
+        tally = self._tallies[event.function.key]
+        condition = await self._until_done(event, tally)
+        if condition is None:
+            tally.succeeded += 1
+        else:
+            tally.given_up += 1
+            await self._give_up(event, condition)
+        del tally.pending[event]
+
+    async def _until_done(self, event: _Event, tally: _Tally) -> Condition | None:
+        """Try until it is done; or why it was given up."""
         if event.function.reserved_concurrency == 0:
-            await self._give_up(event, Condition.OFF)
-            return
-        while not await self._try(event):
+            return Condition.OFF
+        while not await self._try(event, tally):
             decision = self._decide(event.function.asynchronous, event)
             if isinstance(decision, GiveUp):
-                await self._give_up(event, decision.condition)
-                return
+                return decision.condition
             await self._sleep(decision.delay)
-        self._succeeded += 1
+        return None
 
-    async def _try(self, event: _Event) -> bool:
+    async def _try(self, event: _Event, tally: _Tally) -> bool:
         """Run it once; says whether it is done."""
         try:
             event.last = await self._run(event.function.key, event.call)
         except InvokeError:
             event.throttles += 1
+            tally.throttled += 1
             return False
         event.tries, event.throttles = event.tries + 1, 0
         if event.last.function_error is None:
             return True
         event.errors += 1
+        tally.failed += 1
         return False
 
     def _decide(self, rules: AsyncRules, event: _Event) -> Next:
@@ -140,7 +189,6 @@ class AsyncEvents:
         return rules.after_error(event.errors, age)
 
     async def _give_up(self, event: _Event, condition: Condition) -> None:
-        self._given_up += 1
         function, request_id = event.function.key, event.call.request_id
         _log.error("event given up", function=function, request_id=request_id, errors=event.errors, condition=condition)
         destination = self._destinations.get(function)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -11,6 +12,7 @@ from fleet.invoke import PREFIX as INVOKE
 from fleet.invoke import STREAM_PREFIX as INVOKE_STREAM
 from fleet.limit_board import LimitBoard
 from fleet.metrics import METRICS_TYPE, Metrics
+from fleet.queues.depths import Depths
 from fleet.statistics import FleetStatistics
 
 
@@ -25,12 +27,14 @@ class Control:
         metrics: Metrics,
         statistics: Callable[[], FleetStatistics],
         limits: LimitBoard,
+        depths: Depths | None = None,
     ) -> None:
         self._runtime = runtime
         self._invoke = invoke
         self._metrics = metrics
         self._statistics = statistics
         self._limits = limits
+        self._depths = depths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Browsers are refused: a web page must not invoke functions on its reader's machine."""
@@ -49,11 +53,15 @@ class Control:
             case "/quotas":
                 return Response(200, await self._limits.document(), JSON)
             case "/metrics":
-                await self._limits.refresh()
-                return Response(200, self._metrics.exposition(), [METRICS_TYPE])
+                return await self._exposition()
             case "/healthz":
                 return self._health()
         return json_response(404, {"message": "Not found"})
+
+    async def _exposition(self) -> Response:
+        looking = [self._limits.refresh(), *([self._depths.refresh()] if self._depths else [])]
+        await asyncio.gather(*looking)
+        return Response(200, self._metrics.exposition(), [METRICS_TYPE])
 
     def _health(self) -> Response:
         """200 while it runs; `degraded` when a mapping cannot get at its queue."""

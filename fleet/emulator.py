@@ -20,9 +20,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from fleet.http.ports import listen
 from fleet.limiter.app import keeps_nothing, to_json
-from fleet.limiter.uses import read_uses
+from fleet.limiter.uses import read_data_use
 from fleet.limits.quotas import AWS_QUOTAS, Quotas
-from fleet.limits.use import LimitUse
+from fleet.limits.use import DataUse
 from shoebox.aws import Clients, Credentials
 from shoebox.config import AwsSettings
 from shoebox.telemetry import get_logger
@@ -92,9 +92,9 @@ class Emulator:
         """Process id, while it runs."""
         return self._process.pid if self._process and self._process.returncode is None else None
 
-    async def limit_uses(self) -> list[LimitUse]:
-        """How much of DynamoDB's and S3's limits is used; nothing where it keeps none, or has died."""
-        return [] if keeps_nothing(self._quotas) else await read_uses(self.url)
+    async def data_use(self) -> DataUse:
+        """How much of DynamoDB's and S3's limits is used, and what was counted; nothing if it keeps none, or died."""
+        return DataUse() if keeps_nothing(self._quotas) else await read_data_use(self.url)
 
     async def __aenter__(self) -> Self:
         try:

@@ -21,9 +21,9 @@ from fleet.endpoint import Keeper, until_it_answers
 from fleet.http.ports import LOOPBACK, listen
 from fleet.limiter.app import keeps_nothing
 from fleet.limiter.proxy import limited
-from fleet.limiter.uses import read_uses
+from fleet.limiter.uses import read_data_use
 from fleet.limits.quotas import AWS_QUOTAS, Quotas
-from fleet.limits.use import LimitUse
+from fleet.limits.use import DataUse
 from fleet.logs import LineCallback
 from fleet.provision import Report, RoleSource, provision
 from fleet.provision.tasks import first_of
@@ -136,7 +136,8 @@ class Local:
             reserved.close()
             settings = self._fleet_settings(gateway_port, control_port)
             roles = RoleSource(self.bound, self.clients)
-            fleet = Fleet(self.bound, settings, roles, on_line=on_line, elsewhere=self._data_limits)
+            keys = ROOT if self.emulator else self.settings.credentials
+            fleet = Fleet(self.bound, settings, roles, on_line=on_line, elsewhere=self._data_use, administrator=keys)
             self.fleet = await opening.enter_async_context(fleet)
         if self.emulator is None:
             keeper = Keeper(self.bound, self.clients, partial(self._restore, after_provision))
@@ -173,10 +174,10 @@ class Local:
         self._limiter_url = await opening.enter_async_context(limiter)
         return settings.limiter_url or self._limiter_url
 
-    async def _data_limits(self) -> list[LimitUse]:
+    async def _data_use(self) -> DataUse:
         if self.emulator:
-            return await self.emulator.limit_uses()
-        return await read_uses(self._limiter_url) if self._limiter_url else []
+            return await self.emulator.data_use()
+        return await read_data_use(self._limiter_url) if self._limiter_url else DataUse()
 
     async def _start_emulator(self, opening: AsyncExitStack) -> None:
         settings = self.settings

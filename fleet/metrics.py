@@ -6,10 +6,11 @@ The fleet is one process, so its own need no files. Names and meaning: docs/refe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
@@ -24,6 +25,7 @@ class Metrics:
         clear(metrics_dir)
         self._folder = metrics_dir
         own = self._own = CollectorRegistry()
+        ProcessCollector(registry=own)
         self.invocations = Counter(
             "fleet_invocations", "Invocations by outcome.", ["function", "outcome"], registry=own
         )
@@ -48,7 +50,11 @@ class Metrics:
 
     def watch(self, name: str, text: str, labels: list[str], read: Callable[[], Iterable[_Sample]]) -> None:
         """Show a gauge whose values `read` gives at the time of each scrape."""
-        self._own.register(_Gauge(name, text, labels, read))
+        self._own.register(_Read(partial(GaugeMetricFamily, name, text, labels=labels), read))
+
+    def watch_total(self, name: str, text: str, labels: list[str], read: Callable[[], Iterable[_Sample]]) -> None:
+        """The same of a counter that somebody else keeps; its series has `_total` at the end."""
+        self._own.register(_Read(partial(CounterMetricFamily, name, text, labels=labels), read))
 
     def process_ended(self, pid: int) -> None:
         """Forget the live gauges of a process."""
@@ -79,16 +85,16 @@ def forget_process(pid: int, folder: Path) -> None:
 
 
 _Sample = tuple[list[str], float]
+_Family = GaugeMetricFamily | CounterMetricFamily
 
 
-class _Gauge(Collector):
-    def __init__(self, name: str, text: str, labels: list[str], read: Callable[[], Iterable[_Sample]]) -> None:
-        self._shape = (name, text)
-        self._labels = labels
+class _Read(Collector):
+    def __init__(self, new: Callable[[], _Family], read: Callable[[], Iterable[_Sample]]) -> None:
+        self._new = new
         self._read = read
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        family = GaugeMetricFamily(*self._shape, labels=self._labels)
+    def collect(self) -> Iterable[_Family]:
+        family = self._new()
         for labels, value in self._read():
             family.add_metric(labels, value)
         yield family

@@ -1,4 +1,4 @@
-"""A whole fleet, put together: gateway, control port, a pool a function, a mapping a queue trigger."""
+"""A whole fleet, put together: gateway, control port, a pool a function, a mapping a queue trigger, S3's deliveries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fleet.environments.scheduler import Scheduler
 from fleet.functions import Functions, FunctionSpec
 from fleet.gateway.app import Gateway
 from fleet.gateway.described import gateway_cache, gateway_of, gateway_throttle
-from fleet.gauges import show_gauges
+from fleet.gauges import show_counts, show_gauges, show_queues
 from fleet.hosts.api import HostApi
 from fleet.hosts.messages import PREFIX as HOSTS
 from fleet.http.asgi import Receive, Scope, Send
@@ -32,15 +32,20 @@ from fleet.http.server import Server
 from fleet.invoke import InvokeApi, Invoker
 from fleet.limit_board import LimitBoard
 from fleet.limits.concurrency import lambda_limits
-from fleet.limits.use import Limit, LimitUse
+from fleet.limits.use import DataUse, Limit, LimitUse
 from fleet.logs import FunctionLog, LineCallback
 from fleet.metrics import Metrics
+from fleet.queues.depths import Depths, Watched
 from fleet.queues.destination import QueueDestination
 from fleet.queues.event_source import EventSourceMapping
 from fleet.queues.mapping import Mappings
+from fleet.queues.s3_delivery import S3Deliveries
+from fleet.queues.sqs_client import SqsClient
 from fleet.settings import FleetSettings
 from fleet.statistics import FleetStatistics
+from shoebox.aws import Credentials
 from shoebox.config import AwsSettings
+from shoebox.connections import Connections
 from shoebox.place import BoundStack
 
 Thing = TypeVar("Thing")
@@ -50,8 +55,8 @@ class Fleet:
     """Runs the functions of a stack from `async with` to its end.
 
     `credentials` assumes a function's role; `on_line` gets every line that a function prints; `elsewhere` asks for the
-    limits that are kept beside the emulator. Entering raises `fleet.http.ports.PortTaken` when a port belongs to
-    another program.
+    limits that are kept beside the emulator; `administrator` may look at every queue, for /metrics. Entering raises
+    `fleet.http.ports.PortTaken` when a port belongs to another program.
     """
 
     def __init__(
@@ -61,16 +66,19 @@ class Fleet:
         credentials: CredentialsSource,
         *,
         on_line: LineCallback | None = None,
-        elsewhere: Callable[[], Awaitable[Iterable[LimitUse]]] | None = None,
+        elsewhere: Callable[[], Awaitable[DataUse]] | None = None,
+        administrator: Credentials | None = None,
     ) -> None:
         self._stack = stack
         self._settings = settings
         self._on_line = on_line
+        self._administrator = administrator
         self._credentials = CredentialsCache(credentials)
         self._functions = Functions.of_stack(stack)
         self._metrics = Metrics(settings.metrics_dir)
         self._pools: dict[str, Pool] = {}
         self._mappings = Mappings(stack, settings, self._credentials, self._metrics)
+        self._deliveries = S3Deliveries(stack, settings, self._credentials, self._metrics)
         self._runtime_api = RuntimeApi(self._pools)
         self._invoker = Invoker(self._pools)
         self._limits = lambda_limits(
@@ -121,7 +129,7 @@ class Fleet:
         """The fleet as it is now."""
         return FleetStatistics(
             pools=[pool.statistics() for pool in self._pools.values()],
-            mappings=[mapping.statistics() for mapping in self._mappings.made],
+            mappings=[mapping.statistics() for mapping in (*self._mappings.made, *self._deliveries.made)],
             events=self._events.statistics(),
             authorizer=self._cache.statistics(),
         )
@@ -146,12 +154,14 @@ class Fleet:
         self._events = AsyncEvents(
             self._run_event, most=self._settings.quotas.functions.async_queue, destinations=self._destinations()
         )
+        depths = self._queue_depths(opening)
         control = Control(
             runtime=self._runtime_api,
             invoke=InvokeApi(self._functions, self._invoker, self._events),
             metrics=self._metrics,
             statistics=self.statistics,
             limits=self._board,
+            depths=depths,
         )
         control_socket = self._listen(opening, self._settings.control_port, "the fleet's control port")
         gateway_socket = self._listen(opening, self._settings.gateway_port, "the gateway")
@@ -162,7 +172,25 @@ class Fleet:
         await opening.enter_async_context(self._events)
         self._gateway = await opening.enter_async_context(Server(self._gateway_app(), gateway_socket))
         await self._start_mappings(opening)
+        await self._start_deliveries(opening)
         show_gauges(self._metrics, self.statistics, self._board)
+        show_counts(self._metrics, self._board)
+        if depths:
+            show_queues(self._metrics, depths, self._mappings.flows)
+
+    def _queue_depths(self, opening: AsyncExitStack) -> Depths | None:
+        """Who looks at the queues, where somebody may."""
+        if self._administrator is None:
+            return None
+        place = self._stack.place
+        connections = Connections(place.sqs_url)
+        opening.callback(connections.close)
+        sqs = SqsClient(connections, self._administrator, region=place.region)
+        queues = [
+            Watched(name, self._stack.queue_url(name), self._mappings.flows[name], queue.dead_letter)
+            for name, queue in self._stack.stack.queues.items()
+        ]
+        return Depths(sqs.call, queues)
 
     def _listen(self, opening: AsyncExitStack, port: int, purpose: str) -> socket.socket:
         listening = listen(port, purpose, self._settings.host)
@@ -235,6 +263,12 @@ class Fleet:
                 mapping = await self._mappings.make(opening, function, trigger, partial(self.invoke, function.key))
                 await opening.enter_async_context(mapping)
         opening.callback(_each, EventSourceMapping.stop_polling, self._mappings.made)
+
+    async def _start_deliveries(self, opening: AsyncExitStack) -> None:
+        for name in self._stack.stack.invoked_by_s3:
+            delivery = await self._deliveries.make(opening, self._functions.by_key(name), self._events)
+            await opening.enter_async_context(delivery)
+        opening.callback(_each, EventSourceMapping.stop_polling, self._deliveries.made)
 
     def _destinations(self) -> dict[str, Destination]:
         place = self._stack.place

@@ -13,9 +13,12 @@ from fleet.queues.event_source import MappingStatistics
 
 @dataclass(frozen=True, slots=True)
 class FleetStatistics:
-    """Pools and mappings in the order of stack.yaml, asynchronous events, and the authorizer's cache."""
+    """Pools and mappings in the order of stack.yaml, asynchronous events by function, and the authorizer's cache.
+
+    Behind the mappings are S3's deliveries, where it invokes functions itself (fleet.queues.s3_delivery).
+    """
 
     pools: Sequence[PoolStatistics]
     mappings: Sequence[MappingStatistics]
-    events: AsyncStatistics
+    events: Sequence[AsyncStatistics]
     authorizer: CacheStatistics

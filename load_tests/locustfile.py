@@ -1,21 +1,30 @@
-"""Locust's entry: phones that upload photos and wait for them.
+"""Locust's entry: one scenario's phones, in one process or several. `./run load` starts it; so can you:
 
-locust -f load_tests/locustfile.py --headless --users 10 --run-time 30s --stop-timeout 60 --host http://127.0.0.1:8080
+SHOEBOX_LOAD_SCENARIO=day locust -f load_tests/locustfile.py --headless --host http://127.0.0.1:8080 --processes 2
+
+What it is told: load_tests/settings.py. Each Locust process has one user, a whole crowd of phones; Locust's number of
+users says nothing here, for visits come at their own times (load_tests/crowd.py).
 """
 
 from __future__ import annotations
 
 import sys
 import time
-import uuid
-from collections.abc import Iterable
 
-from locust import FastHttpUser, between, task
+import gevent
+from gevent.event import Event
+from locust import FastHttpUser, LoadTestShape, events, task
+from locust.env import Environment
 
-from load_tests.photos import Photos
+from load_tests.arrivals import Visit, visits
+from load_tests.crowd import Crowd
+from load_tests.photos import Photo, Photos
 from load_tests.readiness import Readiness
+from load_tests.records import PhotoRecord
+from load_tests.reporting import Run, RunError
 from load_tests.service import Service
 from load_tests.settings import LoadSettings
+from load_tests.visit import PhoneVisit
 from shoebox.config import ConfigError
 from shoebox.keys import KeyFileError, KeyPair
 from shoebox.tokens import MAX_LIFETIME, mint_token
@@ -23,38 +32,53 @@ from shoebox.tokens import MAX_LIFETIME, mint_token
 try:
     SETTINGS = LoadSettings.from_environment()
     KEY = KeyPair.load(SETTINGS.key)
-except (ConfigError, KeyFileError) as error:
+    RUN = Run.of(SETTINGS)
+except (ConfigError, KeyFileError, RunError) as error:
     sys.exit(f"load_tests: {error}")
-PHOTOS = Photos.made(SETTINGS)
+PHOTOS = Photos.made(RUN.plan.mix, SETTINGS.seed)  # before Locust forks its workers: made once, shared by all
 
 
-class Phone(FastHttpUser):
-    """A customer's phone: registers a few photos, sends them, and asks until all are READY or REJECTED."""
+def on_init(environment: Environment, **_: object) -> None:
+    """Have the run hear what happens in this process."""
+    RUN.join(environment)
+
+
+events.init.add_listener(on_init)  # type: ignore[no-untyped-call]
+
+
+class Phones(FastHttpUser):
+    """All phones of this process."""
 
     host = "http://127.0.0.1:8080"
-    wait_time = between(1, 3)
-
-    def on_start(self) -> None:
-        """Be a user of the shop, with a token of its own."""
-        user = f"load-{uuid.uuid4().hex[:12]}"
-        token = mint_token(KEY, tenant=SETTINGS.tenant, user=user, lifetime=MAX_LIFETIME, now=time.time())
-        self.service = Service(self.client, token, SETTINGS.s3_url)
-        self.readiness = Readiness(self.environment.events.request)
+    concurrency = 1000  # connections at once
+    network_timeout = 60.0
 
     @task
-    def upload_photos(self) -> None:
-        """One upload, to the end."""
-        registered = self.service.register(PHOTOS.take(SETTINGS.photos))
-        self._wait_for(entry["file_id"] for photo, entry in registered if self.service.upload(photo, entry["upload"]))
+    def bring(self) -> None:
+        """Make this process's part of the visits, once."""
+        self._give_up_at = time.monotonic() + RUN.plan.seconds + SETTINGS.drain_seconds
+        crowd = Crowd(PHOTOS, RUN.records, self._visit, seed=SETTINGS.seed)
+        crowd.bring(RUN.part.taken(visits(RUN.plan.shape, SETTINGS.seed)))
+        Event().wait()  # until Locust ends the user
 
-    def _wait_for(self, file_ids: Iterable[str]) -> None:
-        open_ids = set(file_ids)
-        give_up_at = time.monotonic() + SETTINGS.patience_seconds
-        while open_ids and time.monotonic() < give_up_at:
-            time.sleep(SETTINGS.poll_seconds)  # gevent's, by Locust's patch
-            for file in self.service.look(sorted(open_ids)):
-                if file["state"] != "REGISTERED":
-                    open_ids.remove(file["file_id"])
-                    self.readiness.settled(file)
-        for _ in open_ids:
-            self.readiness.gave_up(SETTINGS.patience_seconds)
+    def _visit(self, visit: Visit, photos: list[Photo]) -> list[PhotoRecord]:
+        users = RUN.plan.scenario.users
+        user = f"load-{RUN.part.run}-{visit.number % users if users else visit.number}"
+        token = mint_token(KEY, tenant=SETTINGS.tenant, user=user, lifetime=MAX_LIFETIME, now=time.time())
+        phone = PhoneVisit(
+            visit.number,
+            Service(self.client, token, SETTINGS.s3_url),
+            Readiness(self.environment.events.request),
+            poll_seconds=SETTINGS.poll_seconds,
+            give_up_at=self._give_up_at,
+            sleep=gevent.sleep,
+        )
+        return phone.run(photos)
+
+
+class Shape(LoadTestShape):
+    """One user for each Locust process, until the run is over."""
+
+    def tick(self) -> tuple[int, float] | None:
+        """How many users there are to be, and how quickly; None ends the run."""
+        return RUN.tick(self.get_run_time())  # type: ignore[no-untyped-call]

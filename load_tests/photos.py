@@ -3,18 +3,62 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
+import random
 import struct
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-from load_tests.settings import LoadSettings
 from shoebox.samples import jpeg_of_size
 
 _START, _COMMENT = b"\xff\xd8", b"\xff\xfe"  # SOI and COM (ITU-T T.81, B.1.1.3)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of picture: its size in pixels and bytes, and its share of the photos."""
+
+    width: int
+    height: int
+    size: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """What people upload. `here`: photos a second that a laptop with two cores does, with everything on it."""
+
+    name: str
+    about: str
+    kinds: tuple[Kind, ...]
+    here: float
+
+    @property
+    def mean_bytes(self) -> float:
+        """Bytes of a photo, on the average."""
+        return sum(kind.size * kind.share for kind in self.kinds) / sum(kind.share for kind in self.kinds)
+
+
+MIXES = {
+    mix.name: mix
+    for mix in (
+        Mix("small", "100 KB each, 1200 × 900", (Kind(1200, 900, 100_000, 1.0),), here=50.0),
+        Mix(
+            "phones",
+            "phones' 12 MP (45 %), what messengers left of a photo (35 %), screenshots (15 %), cameras' 24 MP (5 %)",
+            (
+                Kind(4032, 3024, 2_800_000, 0.30),
+                Kind(3024, 4032, 2_800_000, 0.15),
+                Kind(1600, 1200, 250_000, 0.35),
+                Kind(1170, 2532, 500_000, 0.15),
+                Kind(6000, 4000, 8_000_000, 0.05),
+            ),
+            here=10.0,
+        ),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -38,23 +82,30 @@ class Photo:
 class Photos:
     """Endless photos from a few JPEGs; `mark` gives bytes that never come twice, in any process."""
 
-    def __init__(self, pictures: list[bytes], mark: Callable[[], bytes] = lambda: uuid.uuid4().bytes) -> None:
-        self._pictures = itertools.cycle(pictures)
-        self._numbers = itertools.count(1)
+    def __init__(
+        self,
+        pictures: Sequence[bytes],
+        shares: Sequence[float] | None = None,
+        mark: Callable[[], bytes] = lambda: uuid.uuid4().bytes,
+    ) -> None:
+        self._pictures = pictures
+        self._shares = shares or [1.0] * len(pictures)
         self._mark = mark
 
     @classmethod
-    def made(cls, settings: LoadSettings) -> Self:
-        """With pictures as the settings want them; about 20 ms each."""
-        size = settings.width, settings.height, settings.photo_bytes
-        return cls([jpeg_of_size(seed, *size) for seed in range(settings.pictures)])
-
-    def take(self, count: int) -> list[Photo]:
-        """`count` new photos."""
-        return [
-            Photo(f"photo-{number}.jpg", with_comment(picture, self._mark()))
-            for number, picture in itertools.islice(zip(self._numbers, self._pictures, strict=False), count)
+    def made(cls, mix: Mix, seed: int, each: int = 2) -> Self:
+        """`each` pictures of every kind of a mix; the same seed makes the same ones. Up to half a second each."""
+        kinds = [(kind, number) for kind in mix.kinds for number in range(each)]
+        pictures = [
+            jpeg_of_size(seed * 1000 + n, kind.width, kind.height, kind.size) for n, (kind, _) in enumerate(kinds)
         ]
+        return cls(pictures, [kind.share for kind, _ in kinds])
+
+    def take(self, count: int, seed: int) -> list[Photo]:
+        """`count` new photos; the seed decides of which kinds."""
+        draw = random.Random(seed)  # noqa: S311 - a load must repeat, not be secret
+        chosen = draw.choices(self._pictures, self._shares, k=count)
+        return [Photo(f"photo-{n}.jpg", with_comment(picture, self._mark())) for n, picture in enumerate(chosen, 1)]
 
 
 def with_comment(jpeg: bytes, comment: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""How long photos took from their registration until READY, as requests of their own in Locust's statistics.
+"""How long photos took from their registration until READY, as requests of their own in Locust's statistics and page.
 
 Taken from the service's own times, so neither the phone's clock nor how often it asks counts.
 """
@@ -6,10 +6,14 @@ Taken from the service's own times, so neither the phone's clock nor how often i
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from locust.event import EventHook
+from load_tests.records import Document
 
-from load_tests.service import Document
+if TYPE_CHECKING:
+    from locust.event import EventHook
+
+METHOD = "photo"
 
 
 class NotReady(Exception):
@@ -33,7 +37,7 @@ class Readiness:
 
     def _fire(self, milliseconds: float, size: int, why: str | None) -> None:
         self._request.fire(  # type: ignore[no-untyped-call]
-            request_type="photo",
+            request_type=METHOD,
             name="READY",
             response_time=milliseconds,
             response_length=size,

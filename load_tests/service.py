@@ -11,8 +11,9 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from locust.contrib.fasthttp import FastHttpSession, FastResponse
 
 from load_tests.photos import Photo
+from load_tests.records import Document, Failure
 
-Document = dict[str, Any]
+_PASSING = {0, 408, 429, 500, 502, 503, 504}
 _S3_CODE = re.compile(r"<Code>(\w+)</Code>")
 
 
@@ -24,19 +25,21 @@ class Service:
         self._headers = {"authorization": f"Bearer {token}"}
         self._s3_url = s3_url
 
-    def register(self, photos: Sequence[Photo]) -> list[tuple[Photo, Document]]:
-        """Register 1 to 100 photos; those that were taken, each with its entry."""
+    def register(self, photos: Sequence[Photo]) -> list[Document] | Failure:
+        """Register 1 to 100 photos; an entry for each, those that were refused with their `problem`."""
         body = {"files": [photo.registration for photo in photos]}
         with self._client.post(
             "/v1/files", json=body, headers=self._headers, name="/v1/files", catch_response=True
         ) as answer:
             entries = _list(answer, "files")
+            if len(entries) != len(photos):
+                return _failure(answer)
             if refused := sorted({entry["problem"]["code"] for entry in entries if "problem" in entry}):
                 answer.failure(f"refused: {', '.join(refused)}")
-            return [(photo, entry) for photo, entry in zip(photos, entries, strict=False) if "problem" not in entry]
+            return entries
 
-    def upload(self, photo: Photo, link: Document) -> bool:
-        """PUT a photo's bytes where its entry says; whether they arrived."""
+    def upload(self, photo: Photo, link: Document) -> Failure | None:
+        """PUT a photo's bytes where its entry says; None when they arrived."""
         url, headers = self._reachable(link["url"], link["headers"])
         with self._client.put(
             url,
@@ -45,10 +48,10 @@ class Service:
             name="presigned URL",
             catch_response=True,
         ) as answer:
-            arrived: bool = answer.status_code == 200
-            if not arrived:
-                answer.failure(reason(answer))
-            return arrived
+            if answer.status_code == 200:
+                return None
+            answer.failure(reason(answer))
+            return _failure(answer)
 
     def look(self, file_ids: Sequence[str]) -> list[Document]:
         """How 1 to 100 files stand; none where the call failed."""
@@ -73,6 +76,10 @@ def reason(answer: FastResponse) -> str:
     found = _S3_CODE.search(text)
     code = found[1] if found else _document(text).get("code", "")
     return f"{answer.status_code} {code}".strip()
+
+
+def _failure(answer: FastResponse) -> Failure:
+    return Failure(reason(answer), answer.status_code in _PASSING)
 
 
 def _list(answer: Any, name: str) -> list[Document]:

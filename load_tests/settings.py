@@ -1,28 +1,79 @@
-"""What a load run is told beside Locust's own options (the gateway's address is `--host`, or LOCUST_HOST)."""
+"""What a load run is told: each an environment variable, so that Locust's own command, its workers and containers can
+be told the same way. `./run load` sets them from its options.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field
+import typer
+from pydantic import BeforeValidator, Field
 
+from load_tests.photos import MIXES
+from shoebox.cli.options import count, seconds
 from shoebox.config import Settings
 
 
-class LoadSettings(Settings):
-    """Whose photos are uploaded, what they are like, and how long a phone waits for them.
+def _known_mix(name: Any) -> Any:
+    if name is not None and name not in MIXES:
+        raise ValueError(f"{name!r} is no mix of photos; there are {', '.join(MIXES)}")
+    return name
 
+
+def _parsed(parse: Callable[[str], float]) -> Callable[[Any], Any]:
+    """As the command line reads it, where it is text."""
+
+    def value(text: Any) -> Any:
+        try:
+            return parse(text) if isinstance(text, str) else text
+        except typer.BadParameter as error:
+            raise ValueError(str(error)) from error
+
+    return value
+
+
+def _listed(text: Any) -> Any:
+    return text.split() if isinstance(text, str) else text
+
+
+Count = Annotated[float, BeforeValidator(_parsed(count))]
+Time = Annotated[float, BeforeValidator(_parsed(seconds))]
+
+
+class LoadSettings(Settings):
+    """Which scenario, how large, against what, and where its results go. None: the scenario's own.
+
+    `scale` divides the load; `quotas` is only told on (the stack keeps them). `most` photos a second is what the
+    machine can do: `scale` 0 means that it follows from it. `control_url` is the fleet's control port, without which
+    there is nothing to see but the phones; `stack_pid` the process whose children are measured.
+    `stack_name` and `stack_note` say for the report what stack it is, and what was changed in it. `folder` is this
+    run's; without it one is made in `results`.
     `s3_url` is where presigned URLs are sent when their own address is out of reach from here, as inside a container;
-    their signature holds, since the Host header stays. Seeds are the pictures' own: the same ones, the same pictures.
+    their signature holds, since the Host header stays.
     """
 
+    scenario: str = Field(default="smoke", alias="SHOEBOX_LOAD_SCENARIO")
+    uploads_per_day: Count | None = Field(default=None, alias="SHOEBOX_UPLOADS_PER_DAY", gt=0)
+    seconds: Time | None = Field(default=None, alias="SHOEBOX_LOAD_SECONDS", gt=0, le=7 * 86_400)
+    scale: float = Field(default=0, alias="SHOEBOX_LOAD_SCALE", ge=0)
+    most: float | None = Field(default=None, alias="SHOEBOX_LOAD_MOST", gt=0)
+    mix: Annotated[str | None, BeforeValidator(_known_mix)] = Field(default=None, alias="SHOEBOX_LOAD_PHOTOS")
+    seed: int = Field(default=1, alias="SHOEBOX_LOAD_SEED", ge=0)
+    thresholds: Annotated[list[str] | None, BeforeValidator(_listed)] = Field(
+        default=None, alias="SHOEBOX_LOAD_THRESHOLDS"
+    )
+    drain_seconds: Time = Field(default=120, alias="SHOEBOX_LOAD_DRAIN_SECONDS", ge=1)
+    poll_seconds: float = Field(default=1.0, alias="SHOEBOX_LOAD_POLL_SECONDS", gt=0)
     tenant: str = Field(default="demo", alias="SHOEBOX_TENANT")
     key: Path = Field(default=Path(".shoebox/keys/demo.pem"), alias="SHOEBOX_KEY")
     s3_url: str | None = Field(default=None, alias="SHOEBOX_LOAD_S3_URL", pattern=r"^https?://")
-    photos: int = Field(default=3, alias="SHOEBOX_LOAD_PHOTOS", ge=1, le=100)  # in one upload
-    photo_bytes: int = Field(default=400_000, alias="SHOEBOX_LOAD_PHOTO_BYTES", ge=20_000)
-    width: int = Field(default=1600, alias="SHOEBOX_LOAD_WIDTH", ge=16, le=30_000)
-    height: int = Field(default=1200, alias="SHOEBOX_LOAD_HEIGHT", ge=16, le=30_000)
-    pictures: int = Field(default=8, alias="SHOEBOX_LOAD_PICTURES", ge=1)  # different ones, made before the run
-    poll_seconds: float = Field(default=0.5, alias="SHOEBOX_LOAD_POLL_SECONDS", gt=0)
-    patience_seconds: float = Field(default=60.0, alias="SHOEBOX_LOAD_PATIENCE_SECONDS", gt=0)
+    control_url: str | None = Field(default=None, alias="SHOEBOX_CONTROL_URL", pattern=r"^https?://")
+    stack_pid: int | None = Field(default=None, alias="SHOEBOX_LOAD_STACK_PID", gt=1)
+    stack_name: str = Field(default="", alias="SHOEBOX_LOAD_STACK_NAME")
+    quotas: str = Field(default="aws", alias="SHOEBOX_QUOTAS")
+    stack_note: str = Field(default="", alias="SHOEBOX_LOAD_STACK_NOTE")
+    results: Path = Field(default=Path("load_results"), alias="SHOEBOX_LOAD_RESULTS")
+    quiet: bool = Field(default=False, alias="SHOEBOX_LOAD_QUIET")
+    folder: Path | None = Field(default=None, alias="SHOEBOX_LOAD_FOLDER")

@@ -36,11 +36,26 @@ class Cors(Part):
 
 
 class Notification(Part):
-    """An S3 event notification to a queue, for keys that begin with `prefix`."""
+    """An S3 event notification for keys that begin with `prefix`: to a queue, or to a function, which S3 then invokes.
+
+    AWS Lambda, "Process Amazon S3 event notifications with Lambda": asynchronously, once for each event.
+    """
 
     events: list[str]
     prefix: str = ""
-    queue: Name
+    queue: Name | None = None
+    function: Name | None = None
+
+    @property
+    def destination(self) -> tuple[Literal["queue", "function"], str]:
+        """Its kind and its name."""
+        return ("function", self.function) if self.function else ("queue", self.queue or "")
+
+    @model_validator(mode="after")
+    def _one_destination(self) -> Self:
+        if (self.queue is None) == (self.function is None):
+            raise ValueError("a notification names one destination: a queue or a function")
+        return self
 
 
 class Bucket(Part):
@@ -335,16 +350,22 @@ class Stack(Part):
     functions: dict[Name, Function] = {}
     gateway: Gateway
 
+    @property
+    def invoked_by_s3(self) -> list[str]:
+        """The functions that buckets notify without a queue, each once."""
+        notified = (n.function for bucket in self.buckets.values() for n in bucket.notifications if n.function)
+        return list(dict.fromkeys(notified))
+
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
-        problems = [*self._missing(), *self._short_visibility(), *_fifo_problems(self)]
+        problems = [*self._missing(), *self._taken_names(), *self._short_visibility(), *_fifo_problems(self)]
         if problems:
             raise ValueError("; ".join(problems))
         return self
 
     def _missing(self) -> list[str]:
         wanted = [
-            *(("queue", n.queue, f"buckets.{b}") for b, x in self.buckets.items() for n in x.notifications),
+            *((*n.destination, f"buckets.{b}") for b, x in self.buckets.items() for n in x.notifications),
             *(("queue", q.dead_letter, f"queues.{n}") for n, q in self.queues.items() if q.dead_letter),
             *(("queue", q, f"topics.{n}") for n, t in self.topics.items() for q in t.queues),
             *(("queue", f.queue.name, f"functions.{n}.queue") for n, f in self.functions.items() if f.queue),
@@ -363,6 +384,15 @@ class Stack(Part):
             if name not in known[kind]
         ]
 
+    def _taken_names(self) -> list[str]:
+        """An emulator's S3 reaches a function through a queue that is not described (`s3_queue`)."""
+        return [
+            f"{kind}.{name} has the name that belongs to the way from S3 to {function}"
+            for function in self.invoked_by_s3
+            for kind, names in (("queues", self.queues), ("functions", self.functions))
+            if (name := s3_queue(function)) in names
+        ]
+
     def _short_visibility(self) -> list[str]:
         """AWS advises 6 × the function's timeout ("Configuring a queue for use with Lambda")."""
         return [
@@ -370,6 +400,14 @@ class Stack(Part):
             for name, f in self.functions.items()
             if f.queue and f.queue.name in self.queues and self.queues[f.queue.name].visibility_timeout < 6 * f.timeout
         ]
+
+
+def s3_queue(function: str) -> str:
+    """The name of the queue through which an emulator's S3 reaches a function that a bucket notifies by itself.
+
+    AWS needs none. Who plays both: fleet/s3_queues.py and fleet/queues/s3_delivery.py.
+    """
+    return f"s3-to-{function}"
 
 
 def _fifo_problems(stack: Stack) -> list[str]:

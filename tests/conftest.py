@@ -1,5 +1,6 @@
-"""What every test has: examples from Hypothesis that are the same in each run, and Docker where there is an engine."""
+"""What every test has: the same examples from Hypothesis in each run, Ctrl-C for its processes, Docker where it is."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,12 @@ settings.load_profile("ci")
 
 pytest_plugins = ["tests.emulators", "tests.localstack.container"]
 _LEFT_OUT = pytest.StashKey[tuple[int, str]]()
+
+
+def pytest_configure() -> None:
+    """Let the commands under test be interrupted: a shell's background jobs ignore SIGINT, and their children do."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

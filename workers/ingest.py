@@ -18,7 +18,7 @@ from typing import Any
 from shoebox.aws import Clients
 from shoebox.config import AwsSettings, FunctionSettings, Limits
 from shoebox.files import File, Picture, RenditionInfo, State
-from shoebox.metrics import PHOTOS, STAGE_SECONDS
+from shoebox.metrics import PHOTOS, REPEATED, SKIPPED, STAGE_SECONDS
 from shoebox.ports.dynamodb_http import open_dynamodb
 from shoebox.ports.events import FileEvent, FileEvents
 from shoebox.ports.files_table import FilesTable, Stages
@@ -79,6 +79,7 @@ class Ingest:
                 _log.warning("upload_without_registration")
                 return None
             if file.state is not State.REGISTERED:
+                SKIPPED.inc()
                 return _event_again(file) if message.receive_count > 1 else None
             return await self._prepare(file, Stages(upload.at, received_at))
 
@@ -95,13 +96,13 @@ class Ingest:
             for rendition in prepared.renditions:
                 puts.create_task(self._photos.put_rendition(file.key, rendition.name, rendition.jpeg))
         if not await self._files.mark_ready(file.key, _picture(prepared), stages):
-            _log.info("someone_was_first")
+            _note_someone_was_first()
             return None
         return _finished(file, State.READY, None, stages)
 
     async def _reject(self, file: File, rejected: PictureRejected, stages: Stages) -> FileEvent | None:
         if not await self._files.mark_rejected(file.key, rejected.reason, rejected.detail, stages):
-            _log.info("someone_was_first")
+            _note_someone_was_first()
             return None
         return _finished(file, State.REJECTED, rejected.reason, stages)
 
@@ -119,6 +120,12 @@ def _event_again(file: File) -> FileEvent | None:
     if file.finished_at is None or file.state is State.DELETING:
         return None
     return FileEvent(file.key, file.state, file.finished_at, file.reason)
+
+
+def _note_someone_was_first() -> None:
+    """Another delivery finished the photo meanwhile: its work was done twice, and its event is the other's."""
+    REPEATED.inc()
+    _log.info("someone_was_first")
 
 
 def _finished(file: File, state: State, reason: str | None, stages: Stages) -> FileEvent:

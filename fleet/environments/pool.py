@@ -31,7 +31,7 @@ class PoolStatistics:
     """A moment of a pool: environments by state, invocations that run and that wait, environments ever started.
 
     `free` are slots that ask for an invocation; `oldest_wait` is how many seconds the invocation that waits longest has
-    waited for one.
+    waited for one. `memory` is what an environment of the function has, in MB.
     """
 
     function: str
@@ -41,6 +41,7 @@ class PoolStatistics:
     waiting: int
     oldest_wait: float
     started: int
+    memory: int
 
 
 class Pool:
@@ -100,6 +101,7 @@ class Pool:
             waiting=len(self._waiting),
             oldest_wait=max((self._clock() - i.admitted_at for i in self._waiting.values()), default=0.0),
             started=self._started,
+            memory=self.function.memory,
         )
 
     def environment(self, identity: str) -> Environment | None:

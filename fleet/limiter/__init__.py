@@ -11,6 +11,7 @@ updates    what expressions set, remove and look for
 exchange   one request and its answer
 answers    refusals as DynamoDB and S3 write them
 s3         S3 requests: bucket and key
-uses       how much of each limit is used, over HTTP
+tally      how many requests passed
+uses       how much of each limit is used, and what was counted, over HTTP
 proxy      the same in front of an emulator that another process runs
 """

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 from fleet.http.asgi import App, Headers, Receive, Scope, Send, respond
 from fleet.limiter.answers import slow_down
 from fleet.limiter.dynamodb import DynamoDB
-from fleet.limiter.s3 import bucket_and_key, is_s3
+from fleet.limiter.s3 import S3, request_for_objects, service_of
 from fleet.limiter.schemas import TARGET
-from fleet.limiter.uses import PATH, uses_response
+from fleet.limiter.tally import Tally
+from fleet.limiter.uses import PATH, data_use_response
 from fleet.limits.s3 import S3Limits
-from fleet.limits.use import LimitUse
+from fleet.limits.use import DataUse, LimitUse
 
 if TYPE_CHECKING:
     from fleet.limits.quotas import DynamoDBQuotas, Quotas, S3Quotas
@@ -59,10 +60,15 @@ class Limiter:
         self._clock = clock
         self._dynamodb = DynamoDB(app, quotas.dynamodb, clock)
         self._s3 = S3Limits(quotas.s3)
+        self._tally = Tally()
 
     def uses(self) -> Iterator[LimitUse]:
         """How much of each limit is used."""
         return itertools.chain(self._dynamodb.uses(), self._s3.uses(self._clock()))
+
+    def data_use(self) -> DataUse:
+        """That, and what was counted."""
+        return DataUse([*self.uses()], [*self._tally.counts()], [*self._dynamodb.units()])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -73,12 +79,22 @@ class Limiter:
         if target is not None:
             if target.startswith(TARGET):
                 return await self._dynamodb(target[len(TARGET) :].decode("latin-1"), scope, receive, send)
-        elif scope["path"] == PATH:
-            return await respond(send, uses_response(self.uses()))
-        elif is_s3(scope, headers):
-            named = bucket_and_key(scope, headers.get(b"host", b"").decode("latin-1"))
-            if named and not self._s3.admit(scope["method"], *named, self._clock()):
+            self._tally.target(target)
+            return await self._app(scope, receive, send)
+        if scope["path"] == PATH:
+            return await respond(send, data_use_response(self.data_use()))
+        return await self._by_service(service_of(scope, headers), headers, scope, receive, send)
+
+    async def _by_service(
+        self, service: bytes, headers: dict[bytes, bytes], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if service == S3:
+            wanted = request_for_objects(scope, headers.get(b"host", b"").decode("latin-1"))
+            if wanted and not self._s3.admit(scope["method"], wanted[0], wanted[1], self._clock()):
                 return await respond(send, slow_down(_more(headers)))
+            self._tally.add("s3", wanted[2] if wanted else "BUCKET")
+        elif service == b"sns":
+            receive = self._tally.action("sns", receive)
         return await self._app(scope, receive, send)
 
 

@@ -23,7 +23,7 @@ from fleet.limiter.schemas import Schemas, TableSchema, table_name
 from fleet.limiter.writes import Tables, Write
 from fleet.limits.capacity import ITEM_MOST
 from fleet.limits.dynamodb import Direction, DynamoDBLimits, Throttled
-from fleet.limits.use import LimitUse
+from fleet.limits.use import Count, LimitUse
 
 if TYPE_CHECKING:
     from fleet.limits.quotas import DynamoDBQuotas
@@ -60,6 +60,10 @@ class DynamoDB:
     def uses(self) -> Iterator[LimitUse]:
         """How much of each limit is used."""
         return self._limits.uses(self._clock())
+
+    def units(self) -> Iterator[Count]:
+        """The capacity units that were used."""
+        return self._limits.units()
 
     async def __call__(self, operation: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call."""

@@ -1,4 +1,4 @@
-"""S3 requests: which they are, and their bucket and key.
+"""S3 requests: which they are, and their bucket and key; and whose the others are.
 
 Sources: "Virtual hosting of general purpose buckets"; "Authenticating Requests: Using Query Parameters (AWS Signature
 Version 4)". The service is told by the credential's scope; what is not signed and looks like no other service is S3's.
@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from fleet.http.asgi import Scope
 
+S3 = b"s3"
 _SERVICE = re.compile(rb"Credential=[^/]+/[0-9]+/[a-z0-9-]*/([a-z0-9-]+)/aws4_request")
 _PRESIGNED_SERVICE = re.compile(rb"X-Amz-Credential=[^&]*(?:%2F|/)([a-z0-9-]+)(?:%2F|/)aws4_request", re.IGNORECASE)
 _OTHER_PATH = re.compile(r"/(?:_|\d{4}-\d{2}-\d{2}/)")  # emulators' own, and services with a version in their paths
@@ -20,19 +21,21 @@ _LIST = frozenset({"delimiter", "list-type", "marker", "max-keys", "prefix", "up
 _LOCAL = (".localhost", ".localhost.localstack.cloud")
 
 
-def is_s3(scope: Scope, headers: dict[bytes, bytes]) -> bool:
-    """Whether a request is S3's; it has no X-Amz-Target."""
+def service_of(scope: Scope, headers: dict[bytes, bytes]) -> bytes:
+    """The service that a request without X-Amz-Target is for, as a credential's scope names it; empty: not known."""
     authorization = headers.get(b"authorization", b"")
     if authorization:
         found = _SERVICE.search(authorization)
-        return found[1] == b"s3" if found else authorization.startswith(b"AWS ")
+        if found:
+            return found[1]
+        return S3 if authorization.startswith(b"AWS ") else b""
     query = scope["query_string"]
     if query:
         if found := _PRESIGNED_SERVICE.search(query):
-            return found[1].lower() == b"s3"
+            return found[1].lower()
         if b"AWSAccessKeyId=" in query:
-            return b"Action=" not in query
-    return not _is_another(scope, headers)
+            return b"" if b"Action=" in query else S3
+    return b"" if _is_another(scope, headers) else S3
 
 
 def _is_another(scope: Scope, headers: dict[bytes, bytes]) -> bool:
@@ -41,22 +44,23 @@ def _is_another(scope: Scope, headers: dict[bytes, bytes]) -> bool:
     return form or b"Action=" in scope["query_string"] or bool(_OTHER_PATH.match(scope["path"]))
 
 
-def bucket_and_key(scope: Scope, host: str) -> tuple[str, str] | None:
-    """Bucket and key of a request for objects; None for one that makes, changes or asks about a bucket.
+def request_for_objects(scope: Scope, host: str) -> tuple[str, str, str] | None:
+    """Bucket, key and method of a request for objects; None for one that makes, changes or asks about a bucket.
 
-    Of a list, the prefix that it lists counts as key; DeleteObjects has its keys in the body, so "" does.
+    Of a list, the prefix that it lists counts as key, and its method is LIST; DeleteObjects has its keys in the body,
+    so "" does.
     """
     bucket, key = bucket_of_host(host), scope["path"][1:]
     if not bucket:
         bucket, _, key = key.partition("/")
     if key:
-        return bucket, key
+        return bucket, key, scope["method"]
     if not bucket:
         return None
     query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     if scope["method"] == "GET" and (not query or not _LIST.isdisjoint(query)):
-        return bucket, query.get("prefix", "")
-    return (bucket, "") if scope["method"] == "POST" else None
+        return bucket, query.get("prefix", ""), "LIST"
+    return (bucket, "", "POST") if scope["method"] == "POST" else None
 
 
 def bucket_of_host(host: str) -> str:

@@ -27,6 +27,11 @@ class TokenBucket:
         self._tokens -= tokens
         return True
 
+    def tokens(self, now: float) -> float:
+        """Tokens that are there now; negative in debt."""
+        self._refill(now)
+        return self._tokens
+
     def charge(self, now: float, tokens: float) -> None:
         """Take tokens whose number was known only afterwards; the bucket may fall into debt, which refuses others."""
         self._refill(now)
@@ -46,9 +51,11 @@ class TokenBucket:
         return missing / self.rate if self.rate and tokens <= self.burst else math.inf
 
     def _refill(self, now: float) -> None:
-        elapsed, self._at = now - self._at, max(now, self._at)
-        if elapsed > 0:
-            self._tokens = self.burst if elapsed == math.inf else min(self.burst, self._tokens + elapsed * self.rate)
+        elapsed = now - self._at
+        if elapsed <= 0:
+            return
+        self._at = now
+        self._tokens = self.burst if elapsed == math.inf else min(self.burst, self._tokens + elapsed * self.rate)
 
 
 class _BySecond:
@@ -81,7 +88,8 @@ class Meter(_BySecond):
         """So many, now."""
         self._turn(now)
         self._value += count
-        self.peak = max(self.peak, self._value)
+        if self._value > self.peak:
+            self.peak = self._value
 
 
 class Highest(_BySecond):

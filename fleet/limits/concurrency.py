@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 from fleet.limits.bucket import TokenBucket
-from fleet.limits.gate import Gate
+from fleet.limits.gate import Gate, pass_many
 from fleet.limits.quotas import LambdaQuotas, QuotasError
 from fleet.limits.use import LimitUse
 
@@ -75,6 +75,21 @@ class Rule(Protocol):
     def left(self, function: str, now: float) -> None:
         """It has ended."""
 
+    def room(self, function: str, now: float, *, synchronous: bool) -> float:
+        """How many it would allow now, one after the other: whole, or infinite."""
+
+    def refuse(self, function: str, count: int) -> None:
+        """Count refusals that `room` foretold."""
+
+    def entered_many(self, function: str, now: float, count: int, *, synchronous: bool) -> None:
+        """So many run."""
+
+    def left_many(self, function: str, now: float, count: int) -> None:
+        """So many have ended."""
+
+    def follow(self, function: str, now: float, count: int) -> int:
+        """How many of `count` it allows that each take the place of one that ends; those refused are counted."""
+
     def uses(self, now: float) -> Iterable[LimitUse]:
         """How the limit is used."""
 
@@ -98,6 +113,36 @@ class LambdaLimits:
         """Give the place back."""
         for rule in self._rules:
             rule.left(function, now)
+
+    def enter_many(self, function: str, now: float, count: int, *, synchronous: bool = True) -> int:
+        """The same as `count` calls of `enter` at one time; how many may run.
+
+        Nothing changes after the first refusal, so one rule, the first of the strictest, refuses all of the rest.
+        """
+        admitted: float = count
+        strictest: Rule | None = None
+        for rule in self._rules:
+            if (room := rule.room(function, now, synchronous=synchronous)) < admitted:
+                admitted, strictest = room, rule
+        if strictest:
+            strictest.refuse(function, count - int(admitted))
+        for rule in self._rules if admitted else ():
+            rule.entered_many(function, now, int(admitted), synchronous=synchronous)
+        return int(admitted)
+
+    def leave_many(self, function: str, now: float, count: int) -> None:
+        """The same as `count` calls of `leave` at one time."""
+        for rule in self._rules:
+            rule.left_many(function, now, count)
+
+    def follow_many(self, function: str, now: float, count: int) -> int:
+        """How many of `count` synchronous invocations may run, each in the place of one that ends: `leave`, `enter`.
+
+        Only the rate of requests can refuse them. Where it does, the place is not given back.
+        """
+        for rule in self._rules:
+            count = rule.follow(function, now, count)
+        return count
 
     def uses(self, now: float) -> Iterable[LimitUse]:
         """Every limit with its use."""
@@ -165,6 +210,31 @@ class Concurrency:
         """One less runs."""
         self._running[self._pool(function)] -= 1
 
+    def room(self, function: str, now: float, *, synchronous: bool = True) -> float:
+        """Places that are free."""
+        pool = self._pool(function)
+        most = self._most(pool)
+        return most if most == math.inf else max(0, math.ceil(most - self._running[pool]))
+
+    def refuse(self, function: str, count: int) -> None:
+        """Count refusals."""
+        self._throttled[self._pool(function)] += count
+
+    def entered_many(self, function: str, now: float, count: int, *, synchronous: bool = True) -> None:
+        """So many more run."""
+        pool = self._pool(function)
+        self._running[pool] += count
+        if self._running[pool] > self._peaks[pool]:
+            self._peaks[pool] = self._running[pool]
+
+    def left_many(self, function: str, now: float, count: int) -> None:
+        """So many less run."""
+        self._running[self._pool(function)] -= count
+
+    def follow(self, function: str, now: float, count: int) -> int:
+        """As many run as before."""
+        return count
+
     def uses(self, now: float) -> Iterable[LimitUse]:
         """The account's unreserved concurrency, and each reserved one."""
         for pool in (_ACCOUNT, *self._reserved):
@@ -209,6 +279,26 @@ class RequestRate:
 
     def left(self, function: str, now: float) -> None:
         """Requests are counted when they come."""
+
+    def room(self, function: str, now: float, *, synchronous: bool = True) -> float:
+        """Requests that are left of this second."""
+        return self._gates[self._pool(function)].room(now) if synchronous else math.inf
+
+    def refuse(self, function: str, count: int) -> None:
+        """Count refusals."""
+        self._gates[self._pool(function)].refuse(count)
+
+    def entered_many(self, function: str, now: float, count: int, *, synchronous: bool = True) -> None:
+        """Count synchronous requests."""
+        if synchronous:
+            self._gates[self._pool(function)].passes(now, count)
+
+    def left_many(self, function: str, now: float, count: int) -> None:
+        """Requests are counted when they come."""
+
+    def follow(self, function: str, now: float, count: int) -> int:
+        """As many as are left of this second."""
+        return pass_many((self._gates[self._pool(function)],), now, count)
 
     def uses(self, now: float) -> Iterable[LimitUse]:
         """The requests a second of the account's functions without a reservation, and of each with one."""
@@ -255,6 +345,26 @@ class ScalingRate:
         """Its slot is free."""
         self._functions[function].leave(now)
 
+    def room(self, function: str, now: float, *, synchronous: bool = True) -> float:
+        """Slots that are free, or that environments would have which may be created now."""
+        return self._functions[function].room(now)
+
+    def refuse(self, function: str, count: int) -> None:
+        """Count refusals."""
+        self._functions[function].throttled += count
+
+    def entered_many(self, function: str, now: float, count: int, *, synchronous: bool = True) -> None:
+        """They run in environments that were there, or in new ones."""
+        self._functions[function].enter_many(now, count)
+
+    def left_many(self, function: str, now: float, count: int) -> None:
+        """Their slots are free."""
+        self._functions[function].leave_many(now, count)
+
+    def follow(self, function: str, now: float, count: int) -> int:
+        """They run in the same environments."""
+        return count
+
     def uses(self, now: float) -> Iterable[LimitUse]:
         """New environments of each function, of the last whole second as ten seconds' rate would have it."""
         for function, environments in self._functions.items():
@@ -280,8 +390,7 @@ class _Environments:
     def available(self, now: float) -> bool:
         if self._running % self._slots:
             return True  # an environment at work has a free slot
-        while self._idle and now - self._idle[0] >= self._idle_seconds:
-            self._idle.popleft()
+        self._end_idle(now)
         return bool(self._idle) or self._bucket.has(now)
 
     def enter(self, now: float) -> None:
@@ -297,6 +406,33 @@ class _Environments:
         if self._running % self._slots == 0:
             self._idle.append(now)
 
+    def room(self, now: float) -> float:
+        self._end_idle(now)
+        new = self._bucket.tokens(now)
+        return -self._running % self._slots + self._slots * (len(self._idle) + (new if new == math.inf else int(new)))
+
+    def enter_many(self, now: float, count: int) -> None:
+        wanted = self._busy(self._running + count) - self._busy(self._running)
+        self._running += count
+        idle = min(wanted, len(self._idle))
+        for _ in range(idle):
+            self._idle.pop()
+        if wanted > idle:
+            self._create(now, wanted - idle)
+
+    def leave_many(self, now: float, count: int) -> None:
+        freed = self._busy(self._running) - self._busy(self._running - count)
+        self._running -= count
+        self._idle.extend([now] * freed)
+
+    def _busy(self, running: int) -> int:
+        """Environments with so many invocations."""
+        return -(-running // self._slots)
+
+    def _end_idle(self, now: float) -> None:
+        while self._idle and now - self._idle[0] >= self._idle_seconds:
+            self._idle.popleft()
+
     def use(self, function: str, now: float) -> LimitUse:
         self._forget(now)
         return LimitUse(
@@ -309,10 +445,10 @@ class _Environments:
             self.throttled,
         )
 
-    def _create(self, now: float) -> None:
-        self._bucket.take(now)
+    def _create(self, now: float, count: int = 1) -> None:
+        self._bucket.charge(now, count)
         self._forget(now)
-        self._created.append(now)
+        self._created.extend([now] * count)
         self._peak = max(self._peak, len(self._created))
 
     def _forget(self, now: float) -> None:

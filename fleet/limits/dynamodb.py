@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from fleet.limits.bucket import Highest, Meter, TokenBucket
 from fleet.limits.keyed import KeyedBuckets
-from fleet.limits.use import LimitUse
+from fleet.limits.use import Count, LimitUse
 
 if TYPE_CHECKING:  # the emulator's process builds these without pydantic, whose import takes longer than all of ours
     from fleet.limits.quotas import DynamoDBQuotas
@@ -105,6 +105,19 @@ class DynamoDBLimits:
         self.charge(direction, demands, now)
         return None
 
+    def admit_many(self, direction: Direction, demands: Sequence[Demand], now: float, count: int) -> int:
+        """The same as `count` calls of `admit` at one time; how many pass. Each resource stands once in `demands`."""
+        passed: float = count
+        narrowest: Demand | None = None
+        for demand in demands:
+            if (room := self._of(demand.resource, direction).room(demand.key, demand.units, now)) < passed:
+                passed, narrowest = room, demand
+        if narrowest:
+            self._of(narrowest.resource, direction).refuse(narrowest, now, count - int(passed), int(passed))
+        for resource, key, units in demands if passed else ():
+            self._of(resource, direction).take(key, units * passed, now)
+        return int(passed)
+
     def admit_together(self, direction: Direction, parts: Sequence[Sequence[Demand]], now: float) -> Decisions | None:
         """Take all that the parts of a transaction want, or nothing and say what refuses which part."""
         wanted: defaultdict[tuple[Resource, str | None], float] = defaultdict(float)
@@ -145,6 +158,11 @@ class DynamoDBLimits:
         for (resource, direction), throughput in self._throughputs.items():
             yield from throughput.uses(resource, direction, now)
 
+    def units(self) -> Iterator[Count]:
+        """Capacity units that each table and index has used; what was refused used none."""
+        for (resource, direction), throughput in self._throughputs.items():
+            yield Count("dynamodb", str(direction), throughput.units, str(resource))
+
     def _refusal(
         self, direction: Direction, demand: Demand, units: float, whole: float, now: float
     ) -> Throttled | None:
@@ -175,6 +193,7 @@ class _Throughput:
         self._used = Meter()
         self._hottest = Highest()
         self._partition_throttles = self._whole_throttles = 0
+        self._units = self._told = 0.0
 
     def refusal(self, key: str | None, units: float, whole: float, now: float) -> LimitType | None:
         """The limit that so many units of a key, and of all together, would exceed; it is counted."""
@@ -188,12 +207,33 @@ class _Throughput:
             return LimitType.ACCOUNT if self._whole.rate >= self._quota else LimitType.KEY_RANGE
         return None
 
+    def room(self, key: str | None, units: float, now: float) -> float:
+        """How many requests for so many units each, one after the other, would pass now."""
+        self._grow(now)
+        whole = _room(self._whole, units, now)
+        return whole if key is None else min(whole, _room(self._partitions.at(key, now), units, now))
+
+    def refuse(self, demand: Demand, now: float, count: int, passed: int) -> None:
+        """Count refusals that `room` foretold, of what lets only `passed` go: the partition is asked first."""
+        key = demand.key
+        if key is not None and _room(self._partitions.at(key, now), demand.units, now) <= passed:
+            self._partition_throttles += count
+        else:
+            self._whole_throttles += count
+
     def take(self, key: str | None, units: float, now: float) -> None:
         self._grow(now)
         self._whole.charge(now, units)
         self._used.add(now, units)
+        self._units += units
         if key is not None:
             self._hottest.note(now, self._partitions.at(key, now).give(now, units))
+
+    @property
+    def units(self) -> float:
+        """All so far; what was told once is not taken back, for a counter that falls would look like a new one."""
+        self._told = max(self._told, self._units)
+        return self._told
 
     def uses(self, resource: Resource, direction: Direction, now: float) -> Iterator[LimitUse]:
         self._grow(now)
@@ -241,3 +281,10 @@ class Growth:
 
 def _admits(bucket: TokenBucket, units: float, now: float) -> bool:
     return bucket.burst == math.inf or bucket.has(now, min(units, bucket.burst) - _FULL)
+
+
+def _room(bucket: TokenBucket, units: float, now: float) -> float:
+    """How many such requests the bucket admits one after the other; the last may leave it in debt, as in `_admits`."""
+    if bucket.burst == math.inf or not units:
+        return math.inf
+    return max(0, math.floor((bucket.tokens(now) - min(units, bucket.burst) + _FULL) / units) + 1)

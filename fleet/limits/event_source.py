@@ -56,8 +56,8 @@ class Scale(Protocol):
     def received(self, now: float, *, messages: int, wanted: int, size: int) -> None:
         """A receive call for `wanted` messages brought so many, of `size` bytes in all."""
 
-    def started(self) -> None:
-        """A batch has begun."""
+    def started(self, count: int = 1) -> None:
+        """A batch has begun, or so many."""
 
     def held(self, now: float) -> None:
         """Polling has to wait for a batch to end."""
@@ -65,8 +65,8 @@ class Scale(Protocol):
     def ended(self, now: float, end: End) -> None:
         """An invocation ended, or was refused; the batch is still at work when it was refused."""
 
-    def finished(self) -> None:
-        """The batch is done with."""
+    def finished(self, count: int = 1) -> None:
+        """The batch is done with, or so many are."""
 
     def uses(self, now: float) -> Iterable[LimitUse]:
         """`lambda.mapping_concurrency` of the function."""
@@ -84,9 +84,9 @@ class _Running:
         """No pause."""
         return 0.0
 
-    def started(self) -> None:
-        """A batch has begun."""
-        self._running += 1
+    def started(self, count: int = 1) -> None:
+        """A batch has begun, or so many."""
+        self._running += count
         self._peak = max(self._peak, self._running)
 
     def held(self, now: float) -> None:
@@ -96,9 +96,9 @@ class _Running:
     def _machine_binds(self, now: float) -> bool:
         return False
 
-    def finished(self) -> None:
-        """The batch is done with."""
-        self._running -= 1
+    def finished(self, count: int = 1) -> None:
+        """The batch is done with, or so many are."""
+        self._running -= count
 
     def uses(self, now: float) -> Iterable[LimitUse]:
         """Batches at work, against the most that there may ever be; `throttled` counts those that waited for it."""

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from fleet.limits.bucket import TokenBucket
-from fleet.limits.gate import Gate
+from fleet.limits.gate import Gate, pass_many
 from fleet.limits.quotas import Quotas
 from fleet.limits.use import LimitUse
 from shoebox.stack import Throttle
@@ -39,6 +39,10 @@ class GatewayThrottle:
         for gate in way:
             gate.passes(now)
         return True
+
+    def admit_many(self, route: str | None, now: float, count: int) -> int:
+        """The same as `count` calls of `admit` at one time; how many of them pass."""
+        return pass_many(self._ways[route] if route is not None else (self._account,), now, count)
 
     def uses(self, now: float) -> Iterable[LimitUse]:
         """Requests a second that passed: of the account, of the stage where it has a throttle, and of each route."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fleet.limits.bucket import TokenBucket
-from fleet.limits.gate import Gate
+from fleet.limits.gate import Gate, pass_many
 from fleet.limits.use import LimitUse
 
 if TYPE_CHECKING:  # as in fleet.limits.dynamodb
@@ -44,20 +44,30 @@ class S3Limits:
 
     def admit(self, method: str, bucket: str, key: str, now: float) -> bool:
         """Whether a request may pass; others than READS and WRITES have no limit (OPTIONS)."""
-        if method not in READS and method not in WRITES:
+        gate = self._gate(method, bucket, key, now)
+        if gate is None:
             return True
-        prefix = self._at(prefix_of(bucket, key, self._depth), now)
-        gate = prefix.reads if method in READS else prefix.writes
         if not gate.lets(now):
             return False
         gate.passes(now)
         return True
+
+    def admit_many(self, method: str, bucket: str, key: str, now: float, count: int) -> int:
+        """The same as `count` calls of `admit` at one time; how many of them pass."""
+        gate = self._gate(method, bucket, key, now)
+        return count if gate is None else pass_many((gate,), now, count)
 
     def uses(self, now: float) -> Iterator[LimitUse]:
         """Reads and writes of each prefix that was used of late."""
         for name, prefix in self._prefixes.items():
             yield prefix.writes.use("s3.prefix_writes", name, now)
             yield prefix.reads.use("s3.prefix_reads", name, now)
+
+    def _gate(self, method: str, bucket: str, key: str, now: float) -> Gate | None:
+        if method not in READS and method not in WRITES:
+            return None
+        prefix = self._at(prefix_of(bucket, key, self._depth), now)
+        return prefix.reads if method in READS else prefix.writes
 
     def _at(self, name: str, now: float) -> _Prefix:
         prefix = self._prefixes.get(name)

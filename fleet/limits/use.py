@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +34,29 @@ class LimitUse:
     def factor(self) -> float:
         """How many times the highest load so far would hit the limit; infinite for what was never used."""
         return self.most / self.peak if self.peak else math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Something that AWS bills, so far: requests, or units of capacity; it never falls.
+
+    `service` and `operation` are AWS's names in short, such as `s3` and `PUT`; `subject` is the table or index that
+    units were used of.
+    """
+
+    service: str
+    operation: str
+    value: float
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DataUse:
+    """What is kept and counted beside the emulator: limits, the requests that passed, and units of capacity."""
+
+    uses: Sequence[LimitUse] = ()
+    requests: Sequence[Count] = ()
+    units: Sequence[Count] = ()
 
 
 class Limit(Protocol):

@@ -158,7 +158,8 @@ def _notifications(s3: Any, name: str, bucket: Bucket, bound: BoundStack) -> Set
 
 
 def _to_queue(bound: BoundStack, notification: Notification) -> dict[str, Any]:
-    queue = bound.arn_of("queue", notification.queue)
+    """As S3 has it; one that named a function in stack.yaml names a queue here (fleet.s3_queues)."""
+    queue = bound.arn_of(*notification.destination)
     rules = [{"Name": "prefix", "Value": notification.prefix}] if notification.prefix else []
     return {"QueueArn": queue, "Events": list(notification.events), "Filter": {"Key": {"FilterRules": rules}}}
 

@@ -8,15 +8,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from fleet.credentials import CredentialsError, RoleCredentials
 from fleet.provision.roles import SESSION_SECONDS
+from fleet.s3_queues import with_s3_queues
 from shoebox.aws import Clients, Credentials
 from shoebox.place import BoundStack
 
 
 class RoleSource:
-    """A `fleet.credentials.CredentialsSource` that takes the functions' roles for twelve hours."""
+    """A `fleet.credentials.CredentialsSource` that takes the functions' roles for twelve hours.
+
+    Also the roles of S3's part in an emulator, by the names of their queues (fleet.s3_queues).
+    """
 
     def __init__(self, bound: BoundStack, clients: Clients) -> None:
-        self._bound = bound
+        self._bound = with_s3_queues(bound)
         self._clients = clients
         self._sts: Any = None
 

@@ -11,6 +11,7 @@ from fleet.provision.roles import ensure_roles
 from fleet.provision.tables import ensure_tables
 from fleet.provision.tasks import together
 from fleet.provision.topics import ensure_topics
+from fleet.s3_queues import with_s3_queues
 from shoebox.aws import Clients
 from shoebox.place import BoundStack
 
@@ -18,12 +19,14 @@ from shoebox.place import BoundStack
 async def provision(bound: BoundStack, clients: Clients) -> Report:
     """Create what is missing and update what differs; standard AWS calls only.
 
+    In an emulator also the queues through which S3 reaches functions, and the roles that empty them (fleet.s3_queues).
     Nothing is ever deleted but a setting: a bucket, queue or table that left stack.yaml stays, with its data.
 
     Raises:
         Problem: the first resource that could not be brought to what stack.yaml says.
     """
     begin = time.perf_counter()
+    bound = with_s3_queues(bound)
     outcomes = await together(
         _queues_and_senders(bound, clients),
         ensure_tables(bound, await clients.open("dynamodb")),

@@ -15,19 +15,23 @@ from fleet.metrics import Metrics
 from fleet.queues.batch_run import Invoke
 from fleet.queues.event_source import EventSourceMapping
 from fleet.queues.filters import FilterError, Filters
+from fleet.queues.flow import Flow
 from fleet.queues.limited_queue import LimitedQueue
 from fleet.queues.mapping_settings import MappingSettings
-from fleet.queues.source_queue import QueueAddress, RoleQueue
+from fleet.queues.observed_queue import ObservedQueue
+from fleet.queues.source_queue import RoleQueue
 from fleet.settings import FleetSettings
-from shoebox.config import AwsSettings
 from shoebox.place import BoundStack
-from shoebox.stack import QueueTrigger, StackError
+from shoebox.stack import Queue, QueueTrigger, StackError
 
 _POLLERS = 5  # what a mapping starts with, and stays with where nobody knows how much its environments can run
 
 
 class Mappings:
-    """Makes the mappings of a fleet, and has them in `made`; those of one queue share what is counted for the queue."""
+    """Makes the mappings of a fleet, and has them in `made`; those of one queue share what is counted for the queue.
+
+    `flows` are the queues' messages as they go by, by the names in stack.yaml.
+    """
 
     def __init__(
         self, stack: BoundStack, settings: FleetSettings, credentials: CredentialsCache, metrics: Metrics
@@ -37,6 +41,7 @@ class Mappings:
         self._credentials = credentials
         self._metrics = metrics
         self._in_flight: dict[str, InFlight] = {}
+        self.flows = {name: _flow(queue) for name, queue in stack.stack.queues.items()}
         self.made: list[EventSourceMapping] = []
 
     async def make(
@@ -48,13 +53,14 @@ class Mappings:
             StackError: a filter cannot be used.
         """
         fifo = self._stack.stack.queues[trigger.name].fifo
-        address = self._address(trigger.name)
-        place = self._stack.place
-        aws = AwsSettings(region=address.region, endpoint_url=place.sqs_url if place.endpoint_url else None)
-        queue = await opening.enter_async_context(RoleQueue(function.key, address, self._credentials, aws))
+        queue = await opening.enter_async_context(
+            RoleQueue.of_stack(self._stack, trigger.name, function.key, self._credentials)
+        )
+        limited = LimitedQueue(queue, self._in_flight_of(trigger.name), fifo=fifo)
+        timeout = self._stack.stack.queues[trigger.name].visibility_timeout
         mapping = EventSourceMapping(
             self._mapping_settings(function, trigger),
-            queue=LimitedQueue(queue, self._in_flight_of(trigger.name, address), fifo=fifo),
+            queue=ObservedQueue(limited, self.flows[trigger.name], timeout),
             invoke=invoke,
             scale=self._scale(function, trigger),
             metrics=self._metrics,
@@ -69,19 +75,10 @@ class Mappings:
         for limit in limits:
             yield from limit.uses(now)
 
-    def _address(self, name: str) -> QueueAddress:
-        return QueueAddress(
-            name=self._stack.name_of("queue", name),
-            url=self._stack.queue_url(name),
-            arn=self._stack.arn_of("queue", name),
-            region=self._stack.place.region,
-            visibility_timeout=self._stack.stack.queues[name].visibility_timeout,
-        )
-
-    def _in_flight_of(self, name: str, address: QueueAddress) -> InFlight:
+    def _in_flight_of(self, name: str) -> InFlight:
         if name not in self._in_flight:
             most = self._settings.quotas.mappings.in_flight
-            self._in_flight[name] = InFlight(name, most, address.visibility_timeout)
+            self._in_flight[name] = InFlight(name, most, self._stack.stack.queues[name].visibility_timeout)
         return self._in_flight[name]
 
     def _mapping_settings(self, function: FunctionSpec, trigger: QueueTrigger) -> MappingSettings:
@@ -122,6 +119,10 @@ def _scale_of_joined(function: FunctionSpec, trigger: QueueTrigger, quotas: Quot
     """Its environments come and go by themselves: what it may have at work is what stack.yaml says."""
     described = trigger.maximum_concurrency or _POLLERS
     return FixedScale(quotas.count(described), function=function.key)
+
+
+def _flow(queue: Queue) -> Flow:
+    return Flow(queue.max_receive_count if queue.dead_letter else None)
 
 
 def _filters(function: FunctionSpec, trigger: QueueTrigger) -> Filters:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fleet.queues.redrive import DeadLetters
 
-_COUNTS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
+COUNTS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,17 @@ async def queue_state(sqs: Any, name: str) -> QueueState:
         botocore.exceptions.ClientError: there is none, or it may not be read.
     """
     url = (await sqs.get_queue_url(QueueName=name))["QueueUrl"]
-    names = [*_COUNTS, "QueueArn", "RedrivePolicy"]
+    names = [*COUNTS, "QueueArn", "RedrivePolicy"]
     found = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names))["Attributes"]
-    waiting, in_flight, delayed = (int(found.get(count, 0)) for count in _COUNTS)
+    waiting, in_flight, delayed = counts_of(found)
     policy = json.loads(found.get("RedrivePolicy") or "{}")
     return QueueState(name, url, found["QueueArn"], waiting, in_flight, delayed, policy.get("deadLetterTargetArn"))
+
+
+def counts_of(attributes: Mapping[str, str]) -> tuple[int, int, int]:
+    """Messages that wait, are in flight, and are delayed, of a queue with these attributes."""
+    waiting, in_flight, delayed = (int(attributes.get(name, 0)) for name in COUNTS)
+    return waiting, in_flight, delayed
 
 
 def dead_letters_of(queues: Sequence[QueueState], name: str) -> DeadLetters | None:

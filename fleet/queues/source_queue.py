@@ -15,10 +15,11 @@ from fleet.queues.sqs_event import SqsMessage, message_of
 from shoebox.aws_json import AwsError
 from shoebox.config import AwsSettings
 from shoebox.connections import Connections
+from shoebox.place import BoundStack
 
 _GONE = ("ReceiptHandleIsInvalid", "AWS.SimpleQueueService.ReceiptHandleIsInvalid")
 _DENIED = ("AccessDenied", "AccessDeniedException", "AWS.SimpleQueueService.AccessDenied", "UnauthorizedOperation")
-_BATCH_MOST = 10  # SQS: entries of one batch call
+BATCH_MOST = 10  # SQS: entries of one batch call
 _ACTIONS = {
     "receive": "sqs:ReceiveMessage",
     "delete": "sqs:DeleteMessage",
@@ -68,6 +69,17 @@ class QueueAddress:
     region: str
     visibility_timeout: int
 
+    @classmethod
+    def of_stack(cls, bound: BoundStack, name: str) -> Self:
+        """The queue with this name in stack.yaml."""
+        return cls(
+            name=bound.name_of("queue", name),
+            url=bound.queue_url(name),
+            arn=bound.arn_of("queue", name),
+            region=bound.place.region,
+            visibility_timeout=bound.stack.queues[name].visibility_timeout,
+        )
+
 
 class RoleQueue:
     """The queue through a client with `function`'s role, which is made anew when the credentials are renewed."""
@@ -88,6 +100,13 @@ class RoleQueue:
         self._connections = Connections(aws.endpoint_url or _origin(address.url))
         self._lease: RoleCredentials | None = None
         self._client: SqsClient | None = None
+
+    @classmethod
+    def of_stack(cls, bound: BoundStack, name: str, function: str, credentials: CredentialsCache) -> Self:
+        """The queue with this name in stack.yaml, with the role of `function`."""
+        place = bound.place
+        aws = AwsSettings(region=place.region, endpoint_url=place.sqs_url if place.endpoint_url else None)
+        return cls(function, QueueAddress.of_stack(bound, name), credentials, aws)
 
     async def __aenter__(self) -> Self:
         return self
@@ -112,7 +131,7 @@ class RoleQueue:
         Raises:
             QueueError: SQS refuses, or cannot be reached; the other calls have been made.
         """
-        calls = [self._delete(messages[start : start + _BATCH_MOST]) for start in range(0, len(messages), _BATCH_MOST)]
+        calls = [self._delete(messages[start : start + BATCH_MOST]) for start in range(0, len(messages), BATCH_MOST)]
         if len(calls) == 1:
             await calls[0]
             return
@@ -138,10 +157,10 @@ class RoleQueue:
         Raises:
             QueueError: SQS refuses, or cannot be reached.
         """
-        for start in range(0, len(messages), _BATCH_MOST):
+        for start in range(0, len(messages), BATCH_MOST):
             entries = [
                 {"Id": str(index), "ReceiptHandle": m.receipt_handle, "VisibilityTimeout": 0}
-                for index, m in enumerate(messages[start : start + _BATCH_MOST])
+                for index, m in enumerate(messages[start : start + BATCH_MOST])
             ]
             await self._call("release", "ChangeMessageVisibilityBatch", {"Entries": entries})
 

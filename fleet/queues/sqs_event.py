@@ -13,7 +13,8 @@ import orjson
 class SqsMessage:
     """A received message: its ids, its record as JSON, and when it was received (seconds, the mapping's clock).
 
-    `body` is what filters look at; `group` the MessageGroupId, which every message of a FIFO queue has.
+    `body` is what filters look at; `group` the MessageGroupId, which every message of a FIFO queue has. `sent_at` is in
+    seconds since the epoch, by SQS's clock; `receive_count` is 1 at the first delivery.
     """
 
     message_id: str
@@ -22,6 +23,8 @@ class SqsMessage:
     received_at: float
     body: str = ""
     group: str | None = None
+    sent_at: float = 0.0
+    receive_count: int = 1
 
 
 def message_of(received: Mapping[str, Any], *, queue_arn: str, region: str, now: float) -> SqsMessage:
@@ -47,6 +50,8 @@ def message_of(received: Mapping[str, Any], *, queue_arn: str, region: str, now:
         now,
         received["Body"],
         attributes.get("MessageGroupId"),
+        int(attributes.get("SentTimestamp", 0)) / 1000,
+        int(attributes.get("ApproximateReceiveCount", 1)),
     )
 
 

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from shoebox.cli import containers, demo, doctor, files, fleet, host, provision, queues, quotas, token, up, upload
+from shoebox.cli import (
+    containers,
+    demo,
+    doctor,
+    files,
+    fleet,
+    host,
+    provision,
+    queues,
+    quotas,
+    simulate,
+    token,
+    up,
+    upload,
+)
 
 app = typer.Typer(
     name="shoebox",
@@ -29,6 +43,7 @@ app.command(rich_help_panel="Local stack")(doctor.doctor)
 app.add_typer(token.app, name="token", rich_help_panel="Local stack")
 app.add_typer(queues.app, name="queues", rich_help_panel="Local stack")
 app.add_typer(quotas.app, name="quotas", rich_help_panel="Local stack")
+app.command(rich_help_panel="Local stack")(simulate.simulate)
 app.add_typer(containers.app, name="containers", rich_help_panel="In containers")
 app.command(rich_help_panel="In containers")(provision.provision)
 app.command(rich_help_panel="In containers")(fleet.fleet)

@@ -1,6 +1,7 @@
 """The calls that a photo makes on its way from registration to READY, and what they need of each of AWS's limits.
 
-Counted in the code, and proven against the limiter: tests/e2e/test_quotas_plan.py.
+Counted in the code, and proven against the limiter: tests/e2e/test_quotas_plan.py. `shoebox quotas plan` and the day
+simulator (load_tests/simulator) share it.
 
 registration    api/files.py → FilesTable.register: BatchGetItem, eventually consistent; TransactWriteItems, which costs
                 twice ("Amazon DynamoDB Transactions: How it works"); the index by-owner gets its entry, once
@@ -16,8 +17,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from fleet.limits.capacity import EVENTUAL, TRANSACTIONAL, write_units
 from fleet.limits.plan import TARGET, Need, at_once, rounded_up
@@ -34,19 +35,24 @@ _MAPPING_MOST = 1000  # MaximumConcurrency ("Configuring scaling behavior for SQ
 _PROVISIONED_POLLERS = 2000  # as stack.yaml allows
 
 
-@dataclass(frozen=True, slots=True)
-class PhotoLoad:
-    """Photos in a busy second, how they come, and how long functions take.
+class Writes(NamedTuple):
+    """WCU of one write: of the table, and of its index by-owner."""
 
-    `rate` in photos a second. `upload` photos are registered by one request and asked for `polls` times. `user_rate`
-    is the photos a second of the busiest user. Times in seconds: an invocation of the authorizer and of the API, and
-    of ingest for a full batch. Sizes in bytes: an item when it is registered, and when it is READY.
+    of_table: float
+    of_index: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhotoCalls:
+    """What a photo calls, and how long functions take.
+
+    `upload` photos are registered by one request and asked for `polls` times. Times in seconds: an invocation of the
+    authorizer and of the API, and of ingest for a full batch. They are measured: docs/operations/capacity.md. Sizes in
+    bytes: an item when it is registered, and when it is READY.
     """
 
-    rate: float
     upload: int = 10
     polls: float = 3.0
-    user_rate: float = 50.0
     authorizer_seconds: float = 0.05
     api_seconds: float = 0.07
     ingest_seconds: float = 0.7
@@ -54,24 +60,49 @@ class PhotoLoad:
     ready_bytes: int = 900
 
     @property
-    def requests(self) -> float:
-        """Requests a second at the gateway."""
-        return self.rate / self.upload * (1 + self.polls)
+    def registration_writes(self) -> Writes:
+        """Of a photo's registration: a transaction costs the table twice, and the index once."""
+        units = write_units(self.registered_bytes)
+        return Writes(TRANSACTIONAL * units, units)
+
+    @property
+    def ready_writes(self) -> Writes:
+        """Of the update that makes a photo READY."""
+        units = write_units(self.ready_bytes)
+        return Writes(units, units)
 
     @property
     def table_writes(self) -> float:
         """WCU a photo, of the table."""
-        return TRANSACTIONAL * write_units(self.registered_bytes) + write_units(self.ready_bytes)
+        return self.registration_writes.of_table + self.ready_writes.of_table
 
     @property
     def index_writes(self) -> float:
         """WCU a photo, of the index by-owner."""
-        return write_units(self.registered_bytes) + write_units(self.ready_bytes)
+        return self.registration_writes.of_index + self.ready_writes.of_index
 
     @property
     def table_reads(self) -> float:
         """RCU a photo: at registration, at ingest, and for each time that it is asked for."""
         return EVENTUAL * (2 + self.polls)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhotoLoad(PhotoCalls):
+    """Photos in a busy second: `rate` of all, and `user_rate` of the busiest user, in photos a second."""
+
+    rate: float
+    user_rate: float = 50.0
+
+    @classmethod
+    def of_calls(cls, calls: PhotoCalls, rate: float) -> Self:
+        """The load of so many such photos a second."""
+        return cls(rate=rate, **asdict(calls))
+
+    @property
+    def requests(self) -> float:
+        """Requests a second at the gateway."""
+        return self.rate / self.upload * (1 + self.polls)
 
 
 def needs(stack: Stack, quotas: Quotas, load: PhotoLoad) -> Iterator[Need]:

@@ -42,10 +42,10 @@ class Change:
 
 
 IMPATIENT = (
-    Change(r"uploads: \{visibility_timeout: 360,", "uploads: {visibility_timeout: 12,"),
-    Change(r"(handler: workers\.ingest\.handler\n    memory: 2048\n    timeout:) 60", r"\1 2"),
+    Change(r"uploads: \{visibility_timeout: 360,", "uploads: {visibility_timeout: 24,"),
+    Change(r"(handler: workers\.ingest\.handler\n    memory: 2048\n    timeout:) 60", r"\1 4"),
 )
-"""Messages of a dead worker come back after 12 seconds instead of six minutes."""
+"""Messages of a dead worker come back after 24 seconds instead of six minutes."""
 
 
 def changed_stack(folder: Path, *changes: Change, name: str = "stack.yaml") -> Path:
@@ -160,7 +160,7 @@ class Events:
             await self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
         return len(self.seen)
 
-    async def until(self, number: int, seconds: float = 30) -> list[dict[str, Any]]:
+    async def until(self, number: int, seconds: float = 60) -> list[dict[str, Any]]:
         """The events, when there are so many of different ids."""
 
         async def come() -> bool:
@@ -206,7 +206,7 @@ class Herd:
         """How many are in which state."""
         return Counter(file.state for file in await self.table.get_many(self.keys))
 
-    async def until_ready(self, number: int | None = None, seconds: float = 90) -> None:
+    async def until_ready(self, number: int | None = None, seconds: float = 100) -> None:
         """Wait until so many, or all, are READY."""
         wanted = len(self.keys) if number is None else number
 

@@ -1,51 +1,171 @@
-"""Locust's phones against a whole stack: a short run of load_tests, as a performance engineer starts it."""
+"""`./run load` from its start to the report, as a performance engineer uses it: real stacks, Locust, real photos."""
 
 import asyncio
 import csv
+import json
 import os
+import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from load_tests.results import Results
 from tests.e2e.conftest import Start
 from tests.e2e.system import ROOT
 
-SMALL = {
-    "SHOEBOX_LOAD_PHOTO_BYTES": "30000",
-    "SHOEBOX_LOAD_WIDTH": "320",
-    "SHOEBOX_LOAD_HEIGHT": "240",
-    "SHOEBOX_LOAD_PICTURES": "2",
-    "SHOEBOX_LOAD_PHOTOS": "2",
-}
-RUN = ("--headless", "-u", "3", "-r", "3", "-t", "5s", "--stop-timeout", "30", "--only-summary")
+SMALL = ("--photos", "small", "--uploads-per-day", "250k", "--time", "8")  # 2.9 photos/s
+LENIENT = ("--threshold", "lost==0", "--threshold", "refused==0", "--threshold", "ready_p99<90")
+only_here = pytest.mark.only_on("embedded", reason="it starts its own stack, and Docker's time is dear")
 
 
-@pytest.mark.only_on("embedded", reason="the scenario is the same everywhere, and Docker's time is dear")
-async def test_phones_upload_photos_that_become_ready(start: Start, tmp_path: Path) -> None:
-    """Exit code 0, no failed request, and every photo that was sent became READY, with its time."""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended."""
+
+    code: int | None
+    stdout: str
+    stderr: str
+
+
+async def begin(*arguments: str | Path, folder: Path) -> asyncio.subprocess.Process:
+    """Start `python -m load_tests` in a session of its own, so that it can be sent what Ctrl-C sends."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "load_tests", *map(str, arguments)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=folder,
+        start_new_session=True,
+        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHONPATH": str(ROOT)},
+    )
+
+
+async def ended(process: asyncio.subprocess.Process) -> Ended:
+    """Wait for its end."""
+    stdout, stderr = await asyncio.wait_for(process.communicate(), 240)
+    return Ended(process.returncode, stdout.decode(), stderr.decode())
+
+
+async def load(*arguments: str | Path, folder: Path) -> Ended:
+    """A run from start to end."""
+    return await ended(await begin(*arguments, folder=folder))
+
+
+def results_of(folder: Path) -> tuple[Results, Path]:
+    """The one run that a folder has, and its own folder."""
+    (found,) = folder.glob("load_results/*/results.json")
+    return Results.model_validate_json(found.read_bytes()), found.parent
+
+
+def reports(folder: Path) -> list[Path]:
+    """All reports that a folder has."""
+    return list(folder.glob("load_results/*/report.html"))
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """A CSV file's."""
+    with path.open(newline="", encoding="utf-8") as table:
+        return list(csv.DictReader(table))
+
+
+@only_here
+@pytest.mark.timeout(300)
+async def test_a_run_by_two_workers_from_the_stack_s_start_to_the_report(tmp_path: Path) -> None:
+    """Every photo that was offered is on record and READY, each part of the system is seen, and the folder is whole."""
+    done = await load("smoke", *SMALL, *LENIENT, "--workers", "2", "--json", folder=tmp_path)
+    assert done.code == 0, done.stderr
+    results, folder = results_of(tmp_path)
+
+    assert json.loads(done.stdout) == [json.loads((folder / "results.json").read_bytes())]
+    assert results.passed
+    assert results.offered.photos == results.photos.ready > 0
+    assert results.offered.missed == results.photos.lost == 0
+    photos = rows(folder / "photos.csv")
+    assert len(photos) == results.photos.ready
+    for photo in photos:
+        moments = [float(photo[name]) for name in ("registered", "uploaded", "received", "finished")]
+        assert moments == sorted(moments)
+
+    # What the phones count and what the stack counts is the same.
+    put = next(request for request in results.requests if request.name == "PUT presigned URL")
+    assert put.count == results.photos.ready
+    assert {process.role for process in results.processes} >= {"fleet and gateway", "emulator", "function ingest"}
+    assert all(process.cpu_seconds > 0 for process in results.processes)
+    assert {"uploads", "uploads-dead"} <= {queue.name for queue in results.queues}
+    assert {"photos/s", "delay", "backlog", "concurrency", "CPU", "memory"} <= {line.panel for line in results.series}
+    assert results.cost is not None
+    assert results.cost.usd > 0
+    assert any(limit.limit == "lambda.concurrency" and limit.peak > 0 for limit in results.limits)
+
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {"report.html", "results.json", "series.csv", "requests.csv", "limits.csv", "photos.csv"}
+    assert names >= {"config.json", "stack.yaml", "stack.log"}
+    assert "report.html" in done.stderr
+
+
+@only_here
+@pytest.mark.timeout(300)
+async def test_a_target_that_runs_already(start: Start, tmp_path: Path) -> None:
+    """Nothing is started; a threshold that is not met is told, and ends with exit code 1."""
     async with start() as system:
-        key = system.key.save(tmp_path)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "locust", "-f", str(ROOT / "load_tests" / "locustfile.py")),
-            *(*RUN, "--host", system.gateway_url, "--csv", str(tmp_path / "run")),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            cwd=tmp_path,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "SHOEBOX_KEY": str(key), **SMALL},
-        )
-        try:
-            stdout, _ = await asyncio.wait_for(process.communicate(), 60)
-        finally:
-            if process.returncode is None:
-                process.kill()
-        assert process.returncode == 0, stdout.decode()
-        sent, made = await system.objects("originals/"), await system.objects("renditions/")
+        where = ("--target", system.gateway_url, "--control-url", system.local.fleet.runtime_url)
+        key = ("--key", system.key.save(tmp_path), "--threshold", "ready_p99<0.001", "--threshold", "lost==0")
+        done = await load("smoke", *SMALL, *where, *key, folder=tmp_path)
+        sent = await system.objects("originals/")
+    results, folder = results_of(tmp_path)
 
-    # Locust writes it once a second, so the last photos may be missing.
-    with (tmp_path / "run_stats.csv").open() as table:
-        rows = {row["Name"]: row for row in csv.DictReader(table)}
-    assert {row["Failure Count"] for row in rows.values()} == {"0"}
-    assert 0 < int(rows["READY"]["Request Count"]) <= len(sent)
-    assert 0 < float(rows["READY"]["Median Response Time"]) < 30_000
-    assert len(made) == 3 * len(sent)  # those under way at the end were waited for
+    assert done.code == 1, done.stderr
+    assert "✗" in done.stderr
+    assert [threshold.ok for threshold in results.thresholds] == [False, True]
+    assert len(sent) == results.photos.ready == results.offered.photos
+    assert not (folder / "stack.log").exists()
+    assert any("Of the stack's processes" in note for note in results.notes)
+
+
+@only_here
+@pytest.mark.timeout(300)
+async def test_a_run_that_is_stopped_makes_its_report_and_is_invalid(tmp_path: Path) -> None:
+    """Ctrl-C reaches every process of the group; what there was is reported, and says that it is not the whole."""
+    process = await begin("smoke", "--photos", "small", "--time", "10m", folder=tmp_path)
+    assert process.stderr is not None
+    said = b""
+    async with asyncio.timeout(120):
+        while b"ready" not in said:  # the live view's first line: the load has begun
+            said += await process.stderr.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    done = await ended(process)
+    results, _ = results_of(tmp_path)
+
+    assert done.code == 6, said.decode() + done.stderr
+    assert "was stopped after" in results.invalid[0]
+    assert not results.passed
+    assert results.config["uploads_per_day"]
+
+
+WRONG: dict[str, tuple[list[Any], int, str]] = {
+    "no scenario": ([], 2, "SCENARIO"),
+    "unknown scenario": (["easter"], 2, "christmas"),
+    "unknown mix": (["smoke", "--photos", "paintings"], 2, "small, phones"),
+    "no threshold": (["smoke", "--threshold", "speed>9"], 2, "ready_p99"),
+    "no time": (["smoke", "--time", "soon"], 2, "90, 30s, 15m"),
+    "no count": (["smoke", "--uploads-per-day", "many"], 2, "2.5M"),
+    "two stacks, one target": (["naive", "--target", "http://127.0.0.1:9"], 2, "two stacks"),
+    "no key": (["smoke", "--target", "http://127.0.0.1:9"], 5, "--key FILE"),
+    "no such stack": (["smoke", "--stack", "nowhere.yaml"], 2, "nowhere.yaml"),
+    "no such quotas": (["smoke", "--quotas", "gcp"], 2, "aws, aws/N, off"),
+}
+
+
+@only_here
+@pytest.mark.parametrize(("arguments", "code", "says"), WRONG.values(), ids=WRONG)
+async def test_what_cannot_be_run_is_told(tmp_path: Path, arguments: list[Any], code: int, says: str) -> None:
+    """With what to write instead, before anything is loaded; no traceback."""
+    done = await load(*arguments, folder=tmp_path)
+
+    assert done.code == code, done.stderr
+    assert says in " ".join(done.stderr.split()).replace("│ ", "")
+    assert "Traceback" not in done.stderr
+    assert not reports(tmp_path)

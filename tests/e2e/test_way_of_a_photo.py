@@ -105,7 +105,7 @@ async def test_dead_letters_are_redriven_when_the_fault_is_mended(start: Start, 
 
         await until(all_dead, 60)
         key = system.key
-    async with start(changed_stack(tmp_path, *HASTY)) as system:
+    async with start() as system:  # as it is: an attempt that a busy machine fails is not the last
         system.key = key
         await system.publish_key()
         sqs = await system.client("sqs")

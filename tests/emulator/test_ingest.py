@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from prometheus_client import REGISTRY
 
+from load_tests.naive import handler as naive
 from shoebox.aws import Clients
 from shoebox.config import Limits
 from shoebox.files import RENDITIONS, File, FileKey, Owner, Registration, State
@@ -32,6 +34,7 @@ from tests.emulator.conftest import ClientsFor, EmulatorAt
 from workers.batch import Message, TimeBudget
 from workers.darkroom import Darkroom
 from workers.ingest import Ingest
+from workers.runtime.context import Context
 
 
 @dataclass
@@ -88,7 +91,7 @@ class Bench:
         await self.sns.publish(TopicArn=self.topic, Message=json.dumps(marker))
         found: list[dict[str, Any]] = []
         mine: list[dict[str, Any]] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while marker not in found or len(mine) < at_least:
                 answer = await self.sqs.receive_message(
                     QueueUrl=self.events_url, MaxNumberOfMessages=10, WaitTimeSeconds=1
@@ -96,6 +99,14 @@ class Bench:
                 found += [json.loads(m["Body"]) for m in answer.get("Messages", [])]
                 mine = [event for event in found if event["user"] == self.owner.user]
         return mine
+
+
+def done_twice() -> tuple[float, float]:
+    """Photos that were prepared once more, and deliveries that had nothing to do, so far."""
+    repeated, skipped = (REGISTRY.get_sample_value(f"shoebox_photos_{name}_total") for name in ("repeated", "skipped"))
+    assert repeated is not None
+    assert skipped is not None
+    return repeated, skipped
 
 
 def message(key: FileKey | None, *, receive_count: int = 1, body: str | None = None) -> Message:
@@ -245,16 +256,19 @@ async def test_a_duplicate_changes_nothing(bench: Bench):
     """S3 delivers at least once: the second message finds a READY file, and nobody hears of it again."""
     file = await bench.process(JPEG)
     await bench.events(at_least=1)
+    repeated, skipped = done_twice()
 
     assert await bench.deliver(message(file.key), message(file.key)) == []
 
     assert await bench.table.get(file.key) == file
+    assert done_twice() == (repeated, skipped + 2)
     assert await bench.events(at_least=0) == []
 
 
 async def test_two_workers_with_the_same_photo(bench: Bench):
-    """Deliveries that run at the same time: one is first, both messages are done, one event."""
+    """Deliveries that run at the same time: one is first, all messages are done, one event; each other is counted."""
     file = await bench.upload(JPEG)
+    before = sum(done_twice())
 
     returned = await asyncio.gather(*(bench.deliver(message(file.key)) for _ in range(4)))
 
@@ -263,6 +277,7 @@ async def test_two_workers_with_the_same_photo(bench: Bench):
     assert found is not None
     assert found.state is State.READY
     assert len(await bench.events(at_least=1)) == 1
+    assert sum(done_twice()) == before + 3
 
 
 async def test_a_crash_before_the_event_is_made_good(bench: Bench):
@@ -316,3 +331,38 @@ async def test_an_event_before_its_registration_does_no_harm(bench: Bench):
     file = await bench.process(JPEG)
 
     assert file.state is State.READY
+
+
+# --- as S3 invokes it, in the naive stack of the load tests ---------------------------------------------------------
+
+
+def s3_event(key: FileKey) -> dict[str, Any]:
+    """What S3 invokes a function with."""
+    event: dict[str, Any] = json.loads(message(key).body)
+    return event
+
+
+async def test_one_event_is_one_photo(bench: Bench):
+    """The naive handler takes it to READY; a second try changes nothing, and publishes the same event again."""
+    file = await bench.upload(JPEG)
+    for _ in range(2):
+        await naive.take(bench.ingest, s3_event(file.key), Context(), at_once=4)
+
+    found = await bench.table.get(file.key)
+    assert found is not None
+    assert found.state is State.READY
+    assert len({event["event_id"] for event in await bench.events(at_least=2)}) == 1
+
+
+async def test_a_passing_fault_fails_the_invocation(bench: Bench):
+    """So that Lambda tries the event again; then the photo is done."""
+    file = await bench.upload(JPEG)
+    right, bench.store.bucket = bench.store.bucket, "shoebox-missing"
+    with pytest.raises(naive.NotDone):
+        await naive.take(bench.ingest, s3_event(file.key), Context(), at_once=4)
+
+    bench.store.bucket = right
+    await naive.take(bench.ingest, s3_event(file.key), Context(), at_once=4)
+    found = await bench.table.get(file.key)
+    assert found is not None
+    assert found.state is State.READY

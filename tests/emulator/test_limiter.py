@@ -18,8 +18,9 @@ from yarl import URL
 
 from fleet.emulator import ROOT, Emulator
 from fleet.limiter.proxy import limited
-from fleet.limiter.uses import read_uses
+from fleet.limiter.uses import read_data_use
 from fleet.limits.quotas import DynamoDBQuotas, Quotas, S3Quotas, load_quotas
+from fleet.limits.use import DataUse
 from fleet.local import Local, LocalSettings
 from fleet.provision import RoleSource, provision
 from shoebox.aws import Clients, Credentials
@@ -237,7 +238,7 @@ async def test_uses_tell_the_refusals(tight: Emulator, dynamodb: Any):
     await dynamodb.get_item(TableName=TABLE, Key=key("use"))
     with pytest.raises(dynamodb.exceptions.ThrottlingException):
         await dynamodb.get_item(TableName=TABLE, Key=key("use"))
-    uses = {(use.limit, use.subject): use for use in await tight.limit_uses()}
+    uses = {(use.limit, use.subject): use for use in (await tight.data_use()).uses}
     partition = uses["dynamodb.partition_reads", TABLE]
     assert partition.throttled >= 1
     assert (partition.peak, partition.most) == (0.5, TINY)
@@ -314,7 +315,7 @@ async def test_the_limiter_stands_in_front_of_any_emulator(stack: Stack):
         async with clients_at(plain.url, keys, "dynamodb") as (direct,):
             for _ in range(5):
                 await direct.put_item(TableName=TABLE, Item=key("hot"))
-        assert await plain.limit_uses() == []
+        assert await plain.data_use() == DataUse()
         async with clients_at(url, keys, "dynamodb", "s3") as (dynamodb, s3):
             await dynamodb.put_item(TableName=TABLE, Item=key("hot"))
             with pytest.raises(dynamodb.exceptions.ThrottlingException):
@@ -327,4 +328,4 @@ async def test_the_limiter_stands_in_front_of_any_emulator(stack: Stack):
                 await s3.put_object(Bucket=BUCKET, Key="originals/a b/ü", Body=b"bytes")
             found = await s3.get_object(Bucket=BUCKET, Key="originals/a b/ü")
             assert await found["Body"].read() == b"bytes"
-        assert {use.subject for use in await read_uses(url)} >= {TABLE, f"{BUCKET}/originals/"}
+        assert {use.subject for use in (await read_data_use(url)).uses} >= {TABLE, f"{BUCKET}/originals/"}

@@ -65,7 +65,7 @@ async def test_one_start_and_the_gateway_answers(settings: LocalSettings, http: 
         assert local.seconds.keys() == {"emulator", "provision", "fleet"}
         children = [child for child in psutil.Process().children(recursive=True) if child not in others]
         assert local.emulator.pid in [child.pid for child in children]
-    gone, alive = psutil.wait_procs(children, timeout=5)
+    gone, alive = psutil.wait_procs(children, timeout=30)
     assert (bool(gone), alive) == (True, [])
 
 

@@ -97,10 +97,10 @@ async def test_an_emulator_that_was_away_is_made_whole(
         os.kill(first.pid, signal.SIGKILL)
         await first.died.wait()
         async with Emulator(port=unused_tcp_port):
-            await asyncio.wait_for(restored.wait(), 20)
+            await asyncio.wait_for(restored.wait(), 60)
             created = {outcome.kind for outcome in local.report.having(Change.CREATED)}
             assert created == {"queue", "role"}
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while await key_in_use(local, http) == before:  # noqa: ASYNC110 - it is about another process
                     await asyncio.sleep(0.05)
 

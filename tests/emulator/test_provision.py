@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from botocore.exceptions import ClientError
 
 from fleet.emulator import ROOT
 from fleet.provision import Change, Problem, RoleSource, provision
@@ -16,11 +17,11 @@ from shoebox.aws import Clients
 from shoebox.config import AwsSettings
 from shoebox.place import BoundStack, bind
 from shoebox.presign import Presigner
-from shoebox.stack import Key, Queue, Stack, Table, Topic
+from shoebox.stack import Key, Notification, Queue, Stack, Table, Topic
 from tests.emulator.conftest import GATEWAY_URL, ClientsFor, EmulatorAt, bind_to
 
 
-async def eventually(look: Callable[[], Awaitable[Any]], seconds: float = 10) -> Any:
+async def eventually(look: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
     """What `look` gives as soon as it gives something."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -218,6 +219,58 @@ async def test_only_the_described_bucket_may_send_to_the_queue(own_stack: BoundS
     configuration = {"QueueConfigurations": [{"QueueArn": queue, "Events": ["s3:ObjectCreated:*"]}]}
     with pytest.raises(s3.exceptions.ClientError, match="Unable to validate the following destination"):
         await s3.put_bucket_notification_configuration(Bucket=other, NotificationConfiguration=configuration)
+
+
+def invoking_cleanup(bound: BoundStack) -> BoundStack:
+    """The stack, but S3 invokes `cleanup` for each original."""
+    notification = Notification(events=["s3:ObjectCreated:*"], prefix="originals/", function="cleanup")
+    personal = bound.stack.buckets["personal"].model_copy(update={"notifications": [notification]})
+    return changed(bound, buckets={**bound.stack.buckets, "personal": personal})
+
+
+async def test_a_bucket_that_notifies_a_function_has_a_queue_for_it(own_stack: BoundStack, root_clients: Clients):
+    """Queue and role are made once, under names that say so; S3's events come to the queue, and not to `uploads`."""
+    bound = invoking_cleanup(own_stack)
+    first = await provision(bound, root_clients)
+    again = await provision(bound, root_clients)
+
+    name = f"{own_stack.place.prefix}-s3-to-cleanup"
+    assert [o.kind for o in first.having(Change.CREATED) if o.name == name] == ["queue", "role"]
+    assert again.outcomes == again.having(Change.UNCHANGED)
+    s3, sqs = await root_clients.open("s3"), await root_clients.open("sqs")
+    await s3.put_object(Bucket=bound.name_of("bucket", "personal"), Key="originals/a/b/c", Body=b"x")
+    url = (await sqs.get_queue_url(QueueName=name))["QueueUrl"]
+    keys: list[str] = []
+
+    async def came() -> bool:
+        bodies = [json.loads(m["Body"]) for m in await messages(sqs, url)]
+        keys.extend(r["s3"]["object"]["key"] for body in bodies for r in body.get("Records", []))
+        return bool(keys)
+
+    await eventually(came)
+    assert keys == ["originals/a/b/c"]
+    assert await messages(sqs, bound.queue_url("uploads")) == []
+
+
+@pytest.mark.only_on("embedded", reason="LocalStack enforces no role's policy")
+async def test_only_s3s_own_role_may_take_from_that_queue(
+    own_stack: BoundStack, root_clients: Clients, emulator: EmulatorAt
+):
+    """The function's role has no right to it, as on AWS, where there is no such queue."""
+    bound = invoking_cleanup(own_stack)
+    await provision(bound, root_clients)
+    source = RoleSource(bound, root_clients)
+
+    url = own_stack.queue_url("uploads").replace("uploads", "s3-to-cleanup")
+
+    async def received(role: str) -> list[dict[str, Any]]:
+        async with Clients(emulator.aws, (await source(role)).keys) as clients:
+            return await messages(await clients.open("sqs"), url)
+
+    (test_event,) = await received("s3-to-cleanup")
+    assert json.loads(test_event["Body"])["Event"] == "s3:TestEvent"
+    with pytest.raises(ClientError, match="AccessDenied"):
+        await received("cleanup")
 
 
 async def test_the_galleries_origin_may_upload_and_no_other(

@@ -52,7 +52,7 @@ async def test_dead_letters_go_back_whole(own_stack: BoundStack, root_clients: C
     assert await take(sqs, queue.source_url) == []
     assert (await queue_state(sqs, own_stack.name_of("queue", "deletions-dead"))).waiting == 23
 
-    assert await asyncio.wait_for(redrive(sqs, queue), 30) == 23
+    assert await asyncio.wait_for(redrive(sqs, queue), 60) == 23
 
     back = await take(sqs, queue.source_url)
     assert sorted(message["Body"] for message in back) == sorted(bodies)
@@ -67,7 +67,7 @@ async def test_nothing_dead_is_nothing_to_move(own_stack: BoundStack, root_clien
     queue = await dead_letters(sqs, own_stack)
     await sqs.send_message(QueueUrl=queue.source_url, MessageBody="at work")
 
-    assert await asyncio.wait_for(redrive(sqs, queue), 30) == 0
+    assert await asyncio.wait_for(redrive(sqs, queue), 60) == 0
 
     assert [message["Body"] for message in await take(sqs, queue.source_url)] == ["at work"]
 
@@ -81,7 +81,7 @@ async def test_messages_in_flight_are_left(own_stack: BoundStack, root_clients: 
         await sqs.send_message(QueueUrl=queue.url, MessageBody=body)
     (looked_at,) = (await sqs.receive_message(QueueUrl=queue.url, MaxNumberOfMessages=1))["Messages"]
 
-    assert await asyncio.wait_for(redrive(sqs, queue), 30) == 1
+    assert await asyncio.wait_for(redrive(sqs, queue), 60) == 1
 
     assert [m["Body"] for m in await take(sqs, queue.source_url)] != [looked_at["Body"]]
     state = await queue_state(sqs, own_stack.name_of("queue", "deletions-dead"))

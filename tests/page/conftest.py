@@ -60,8 +60,8 @@ async def open_gallery(browser: Browser, stack: RunningStack, user: str) -> Asyn
 
         async def open_one(token: str | None = "", *, expected: tuple[str, ...] = (), **options: Any) -> Gallery:
             context = await browser.new_context(**(DESKTOP | options))
-            closing.push_async_callback(context.close)
             gallery = Gallery(await context.new_page(), context, stack, list(expected))
+            closing.push_async_callback(gallery.close)
             gallery.listen()
             token = stack.token(user) if token == "" else token
             opened.append((gallery, token))

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from playwright.async_api import BrowserContext, CDPSession, ConsoleMessage, Locator, Page, Request, expect
+from playwright.async_api import BrowserContext, CDPSession, ConsoleMessage, Locator, Page, Request, Route, expect
 from running_stack import RunningStack
 
 OpenGallery: TypeAlias = Callable[..., Awaitable["Gallery"]]
 MakePhoto: TypeAlias = Callable[..., Path]
 PATIENCE = 30_000  # ms: everything here is quick, but the machine may be busy
+expect.set_options(timeout=PATIENCE)
 
 # Drops files on the page as the browser does when they come from a file manager.
 _DROP = """
@@ -48,6 +49,7 @@ class Gallery:
     requests: list[Request] = field(default_factory=list)
     messages: list[ConsoleMessage] = field(default_factory=list)
     crashes: list[str] = field(default_factory=list)
+    held: list[Route] = field(default_factory=list)
     devtools: CDPSession | None = None
 
     def listen(self) -> None:
@@ -72,9 +74,19 @@ class Gallery:
         if token:
             await self.listed()
 
+    async def close(self) -> None:
+        """Close the page, and let go of what was held up: Playwright's tasks would else wait for it for ever."""
+        await self.context.close()  # first: a request that is let go of on an open page goes its way
+        while self.held:
+            await self.held.pop().abort()
+
+    def hold(self, route: Route) -> None:
+        """A handler of routes: no answer comes as long as the page is open."""
+        self.held.append(route)
+
     async def listed(self) -> None:
         """Wait until the list has been loaded."""
-        await expect(self.page.locator("#tiles")).to_have_attribute("aria-busy", "false", timeout=PATIENCE)
+        await expect(self.page.locator("#tiles")).to_have_attribute("aria-busy", "false")
 
     async def choose(self, *paths: Path | str | Any) -> None:
         """Choose files as with the button."""
@@ -107,14 +119,14 @@ class Gallery:
     async def wait_for(self, name: str, state: str) -> Locator:
         """Wait until the photo's tile is in a state."""
         tile = self.tile(name)
-        await expect(tile).to_have_attribute("data-state", state, timeout=PATIENCE)
+        await expect(tile).to_have_attribute("data-state", state)
         return tile
 
     async def wait_for_picture(self, name: str) -> int:
         """Wait until the photo's picture is on the screen; its width in pixels."""
         picture = (await self.wait_for(name, "ready")).locator("img.picture")
         await picture.scroll_into_view_if_needed()
-        await expect(picture).to_have_attribute("data-loaded", "", timeout=PATIENCE)
+        await expect(picture).to_have_attribute("data-loaded", "")
         width: int = await picture.evaluate("image => image.naturalWidth")
         return width
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from gallery import PATIENCE, Gallery, MakePhoto, OpenGallery
+from gallery import Gallery, MakePhoto, OpenGallery
 from playwright.async_api import expect
 from running_stack import RunningStack
 
@@ -67,7 +67,7 @@ async def test_reload_keeps_the_list(open_gallery: OpenGallery, photo: MakePhoto
     """After a reload the same photos are there, newest first, without another upload."""
     gallery = await uploaded(open_gallery, photo, 3)
     await gallery.page.reload()
-    await expect(gallery.tiles("ready")).to_have_count(3, timeout=PATIENCE)
+    await expect(gallery.tiles("ready")).to_have_count(3)
     assert await gallery.wait_for_picture("photo-0.jpg") > 0
     assert len(gallery.uploads()) == 3
 
@@ -75,7 +75,7 @@ async def test_reload_keeps_the_list(open_gallery: OpenGallery, photo: MakePhoto
 async def test_placeholder_comes_before_the_picture(open_gallery: OpenGallery, photo: MakePhoto) -> None:
     """A photo's blurred placeholder is painted while its rendition is still on the way."""
     gallery = await uploaded(open_gallery, photo, 1)
-    await gallery.page.route(re.compile("/renditions/"), lambda route: None)
+    await gallery.page.route(re.compile("/renditions/"), gallery.hold)
     await gallery.page.reload()
     tile = await gallery.wait_for("photo-0.jpg", "ready")
     await expect(tile.locator("canvas")).to_be_visible()
@@ -96,7 +96,7 @@ async def test_delete_asks_and_removes(open_gallery: OpenGallery, photo: MakePho
     await expect(gallery.page.locator("#status")).to_have_text("photo-0.jpg was deleted. 1 photo")
     await expect(gallery.tile("photo-1.jpg").get_by_role("button").first).to_be_focused()
     await gallery.page.reload()
-    await expect(gallery.tiles()).to_have_count(1, timeout=PATIENCE)
+    await expect(gallery.tiles()).to_have_count(1)
 
 
 async def test_filter_shows_ready_or_rejected(
@@ -109,13 +109,13 @@ async def test_filter_shows_ready_or_rejected(
     status = gallery.page.locator("#status")
     await expect(status).to_have_text("2 photos, 1 rejected")
     await gallery.page.get_by_role("radio", name="Rejected").check()
-    await expect(status).to_have_text("1 rejected", timeout=PATIENCE)
+    await expect(status).to_have_text("1 rejected")
     await expect(gallery.tiles()).to_have_count(1)
     await gallery.page.keyboard.press("ArrowLeft")
-    await expect(status).to_have_text("2 photos", timeout=PATIENCE)
+    await expect(status).to_have_text("2 photos")
     await expect(gallery.tiles("ready")).to_have_count(2)
     await gallery.page.get_by_role("radio", name="All").check()
-    await expect(status).to_have_text("2 photos, 1 rejected", timeout=PATIENCE)
+    await expect(status).to_have_text("2 photos, 1 rejected")
 
 
 async def test_long_lists_come_in_pages(open_gallery: OpenGallery, stack: RunningStack, user: str) -> None:
@@ -124,7 +124,7 @@ async def test_long_lists_come_in_pages(open_gallery: OpenGallery, stack: Runnin
     gallery = await open_gallery()
     await expect(gallery.tiles()).to_have_count(50)
     await gallery.page.get_by_role("button", name="Load more").click()
-    await expect(gallery.tiles()).to_have_count(60, timeout=PATIENCE)
+    await expect(gallery.tiles()).to_have_count(60)
     await expect(gallery.page.locator("#more")).to_be_hidden()
     names = await gallery.tiles().locator(".name").all_text_contents()
     assert len(set(names)) == 60
@@ -140,7 +140,7 @@ async def test_lightbox_works_by_keyboard_alone(open_gallery: OpenGallery, photo
     await keyboard.press("Enter")
     await expect(page.get_by_role("dialog", name="photo-2.jpg")).to_be_visible()
     await expect(page.locator("#lightbox-close")).to_be_focused()
-    await expect(page.locator("#lightbox-picture")).to_have_attribute("src", re.compile("/2048"), timeout=PATIENCE)
+    await expect(page.locator("#lightbox-picture")).to_have_attribute("src", re.compile("/2048"))
     await expect(page.locator("#lightbox-facts")).to_have_text(re.compile(r"^1 of 3 · 400 × 300 · 40 kB"))
     await keyboard.press("ArrowRight")
     await expect(page.locator("#lightbox-name")).to_have_text("photo-1.jpg")

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from gallery import PATIENCE, OpenGallery
+from gallery import OpenGallery
 from landscapes import landscape
 from PIL import Image
 from playwright.async_api import expect
@@ -43,7 +43,7 @@ async def test_the_picture_of_the_gallery(
     await gallery.limit_upload(100_000)
     await gallery.choose(sunrise)
     note = gallery.tile(sunrise.name).locator(".note")
-    await expect(note).to_have_text(re.compile(r"^[4-9]\d %"), timeout=PATIENCE)
+    await expect(note).to_have_text(re.compile(r"^[4-9]\d %"))
     await gallery.page.evaluate("scrollTo(0, 0)")
     picture = await gallery.page.screenshot(animations="disabled")
     if os.environ.get("SHOEBOX_WRITE_IMAGES") == "1":

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from gallery import PATIENCE, MakePhoto, OpenGallery
+from gallery import MakePhoto, OpenGallery
 from playwright.async_api import Route, expect
 from running_stack import RunningStack
 
@@ -59,7 +59,7 @@ async def test_a_forged_token_is_refused(open_gallery: OpenGallery, stack: Runni
     gallery = await open_gallery(token=None, expected=(REFUSED,))
     head, claims, signature = stack.token(user).split(".")
     await gallery.page.goto(f"{stack.url}/#token={head}.{claims}.{signature.swapcase()}")
-    await expect(gallery.page.locator("#access-why")).to_contain_text("signature", timeout=PATIENCE)
+    await expect(gallery.page.locator("#access-why")).to_contain_text("signature")
     await expect(gallery.page.locator("#gallery")).to_be_hidden()
 
 
@@ -75,7 +75,7 @@ async def test_with_a_new_token_uploads_go_on(
 
     await gallery.page.route("**/v1/files", refuse)
     await gallery.choose(photo(1))
-    await expect(gallery.page.locator("#access-why")).to_contain_text("Your token has expired", timeout=PATIENCE)
+    await expect(gallery.page.locator("#access-why")).to_contain_text("Your token has expired")
     await gallery.page.unroute("**/v1/files")
     await gallery.page.evaluate("token => location.assign('#token=' + token)", stack.token(user, lifetime=1800))
     await gallery.wait_for_picture("photo-1.jpg")
@@ -87,7 +87,7 @@ async def test_a_service_that_is_away_is_asked_again(open_gallery: OpenGallery, 
     gallery = await open_gallery(token=None, expected=("Failed to load resource",))
     await gallery.page.route("**/v1/limits", lambda route: route.abort("connectionrefused"))
     await gallery.page.goto(f"{stack.url}/#token={stack.token(user)}")
-    await expect(gallery.page.get_by_text("Shoebox cannot be reached.")).to_be_visible(timeout=PATIENCE)
+    await expect(gallery.page.get_by_text("Shoebox cannot be reached.")).to_be_visible()
     await gallery.page.unroute("**/v1/limits")
     await gallery.page.get_by_role("button", name="Try again").click()
     await gallery.listed()
@@ -107,7 +107,7 @@ async def test_another_shops_token_sees_nothing(
     await gallery.wait_for_picture("photo-1.jpg")
     token = stack.token(user, "corner-shop")
     await gallery.page.evaluate("token => location.assign('#token=' + token)", token)
-    await expect(gallery.page.locator("#owner")).to_have_text(f"{user} · corner-shop", timeout=PATIENCE)
+    await expect(gallery.page.locator("#owner")).to_have_text(f"{user} · corner-shop")
     await gallery.listed()
     await expect(gallery.tiles()).to_have_count(0)
     await expect(gallery.page.locator(".welcome")).to_be_visible()

@@ -93,10 +93,10 @@ async def test_progress_is_shown(open_gallery: OpenGallery, photo: MakePhoto) ->
     await gallery.limit_upload(400_000)
     await gallery.choose(photo(1, kilobytes=1000))
     tile = await gallery.wait_for("photo-1.jpg", "sending")
-    await expect(tile.locator(".note")).to_have_text(re.compile(r"^[1-9]\d? % of 1000 kB$"), timeout=PATIENCE)
+    await expect(tile.locator(".note")).to_have_text(re.compile(r"^[1-9]\d? % of 1000 kB$"))
     assert 0 < float(await tile.locator("progress").get_attribute("value") or 0) <= 1
     await expect(gallery.page.locator("#activity-text")).to_have_text(
-        re.compile(r"^Uploading 1 of 1 · \d+ kB/s · a few seconds left$"), timeout=PATIENCE
+        re.compile(r"^Uploading 1 of 1 · \d+ kB/s · a few seconds left$")
     )
     await gallery.limit_upload(-1)
     await gallery.wait_for_picture("photo-1.jpg")
@@ -110,12 +110,12 @@ async def test_the_same_photo_is_sent_once(open_gallery: OpenGallery, photo: Mak
     copy = tmp_path / "copy.jpg"
     copy.write_bytes(original.read_bytes())
     await gallery.choose(original, copy)
-    await expect(gallery.page.locator("#status")).to_contain_text("is the same photo as", timeout=PATIENCE)
-    await expect(gallery.tiles("ready")).to_have_count(1, timeout=PATIENCE)
+    await expect(gallery.page.locator("#status")).to_contain_text("is the same photo as")
+    await expect(gallery.tiles("ready")).to_have_count(1)
     await gallery.page.reload()
-    await expect(gallery.tiles("ready")).to_have_count(1, timeout=PATIENCE)
+    await expect(gallery.tiles("ready")).to_have_count(1)
     await gallery.choose(copy)
-    await expect(gallery.tiles().locator(".note")).to_have_text(["Already stored"], timeout=PATIENCE)
+    await expect(gallery.tiles().locator(".note")).to_have_text(["Already stored"])
     assert len(gallery.uploads()) == 1
 
 
@@ -221,7 +221,7 @@ async def test_a_failed_upload_can_be_chosen_again(open_gallery: OpenGallery, ph
     await gallery.wait_for("photo-1.jpg", "failed")
     await gallery.page.unroute(is_upload(gallery))
     await gallery.choose(photo(1))
-    await expect(gallery.tiles("ready")).to_have_count(1, timeout=PATIENCE)
+    await expect(gallery.tiles("ready")).to_have_count(1)
     await expect(gallery.tiles()).to_have_count(1)
     assert not [request for request in gallery.requests if request.method == "DELETE"]
 
@@ -267,17 +267,19 @@ async def test_a_large_file_goes_in_parts_and_is_resumed(open_gallery: OpenGalle
             answer = await route.fetch()
             await route.fulfill(response=answer)
             done.set()
+        else:
+            first.hold(route)
 
     await first.page.route(is_upload(first), only_one_part)
     await first.choose(large)
-    await asyncio.wait_for(done.wait(), 30)
+    await asyncio.wait_for(done.wait(), 60)
     first.page.on("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
-    await first.context.close()
+    await first.close()
 
     second = await open_gallery()
     await expect(second.tile("large.jpg")).to_have_attribute("data-state", "processing")
     await second.choose(large)
-    await expect(second.tile("large.jpg")).to_have_count(1, timeout=PATIENCE)
+    await expect(second.tile("large.jpg")).to_have_count(1)
     await second.wait_for_picture("large.jpg")
     assert sorted(re.findall(r"partNumber=(\d)", request.url)[0] for request in second.uploads()) == ["2", "3"]
 
@@ -285,7 +287,7 @@ async def test_a_large_file_goes_in_parts_and_is_resumed(open_gallery: OpenGalle
 async def test_cancelling_a_large_file_frees_its_parts(open_gallery: OpenGallery, large: Path) -> None:
     """What S3 holds of a large file that is cancelled is thrown away at once."""
     gallery = await open_gallery()
-    async with gallery.page.expect_response(is_abortion, timeout=PATIENCE) as abortion:
+    async with gallery.page.expect_response(is_abortion) as abortion:
         await cancelled(gallery, large)
     assert (await abortion.value).status == 204
 
@@ -301,7 +303,7 @@ async def test_a_hidden_tab_does_not_ask(open_gallery: OpenGallery, photo: MakeP
     await gallery.page.evaluate("fetch('/v1/limits')")  # a question asked before would be noticed before this one
     assert not polls(gallery)
     await gallery.page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
-    await expect(tile).to_have_attribute("data-state", "ready", timeout=PATIENCE)
+    await expect(tile).to_have_attribute("data-state", "ready")
     assert polls(gallery)
 
 
@@ -310,7 +312,7 @@ async def cancelled(gallery: Gallery, path: Path) -> Locator:
     await gallery.limit_upload(100_000)
     await gallery.choose(path)
     tile = await gallery.wait_for(path.name, "sending")
-    await expect(tile.locator(".note")).to_have_text(re.compile(r"^[1-9]\d* %"), timeout=PATIENCE)
+    await expect(tile.locator(".note")).to_have_text(re.compile(r"^[1-9]\d* %"))
     await tile.get_by_role("button", name=f"Cancel {path.name}").click()
     return await gallery.wait_for(path.name, "cancelled")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -107,7 +109,8 @@ async def test_the_end_of_the_budget_cancels_what_runs() -> None:
             cancelled.append(message.id)
             raise
 
-    result = await asyncio.wait_for(run(work, 3, budget=TimeBudget.of_remaining(0.3)), timeout=5)
+    budget = TimeBudget(start_until=math.inf, end_at=time.monotonic() + 1)
+    result = await asyncio.wait_for(run(work, 3, budget=budget), timeout=30)
 
     assert (cancelled, result.returned, result.statistics.cut_off) == (["m1"], ("m1",), 1)
 
@@ -128,7 +131,7 @@ async def test_cancelling_the_run_cancels_its_messages() -> None:
     task.cancel()
 
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, timeout=5)
+        await asyncio.wait_for(task, timeout=30)
     assert stopped.is_set()
 
 

@@ -11,7 +11,6 @@ import yaml
 from prometheus_client import REGISTRY, generate_latest
 
 import shoebox.metrics  # noqa: F401  # registers the domain's metrics
-from fleet.async_events import AsyncStatistics
 from fleet.gateway.authorizer_cache import CacheStatistics
 from fleet.gauges import show_gauges
 from fleet.limit_board import LimitBoard
@@ -51,7 +50,7 @@ def expressions() -> Iterator[tuple[str, str]]:
 def series(tmp_path: Path) -> set[str]:
     """The names of all series that the fleet and the functions may show."""
     metrics = Metrics(tmp_path / "metrics")
-    nothing = FleetStatistics([], [], AsyncStatistics(0, 0, 0), CacheStatistics(0, 0, 0))
+    nothing = FleetStatistics([], [], [], CacheStatistics(0, 0, 0))
     show_gauges(metrics, lambda: nothing, LimitBoard(load_quotas(), list))
     text = (metrics.exposition() + generate_latest(REGISTRY)).decode()
     return {name for family, kind in TYPE_LINE.findall(text) for name in names_of(family, kind)}

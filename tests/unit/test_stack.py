@@ -43,6 +43,21 @@ def put(*path: str | int, to: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def both(*changes: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    """Several changes as one."""
+
+    def change(content: dict[str, Any]) -> None:
+        for each in changes:
+            each(content)
+
+    return change
+
+
+def to_function(name: str) -> Callable[[dict[str, Any]], None]:
+    """A change that lets the bucket notify a function."""
+    return put("buckets", "personal", "notifications", 0, to={"events": ["s3:ObjectCreated:*"], "function": name})
+
+
 def fifo_subscriber(content: dict[str, Any]) -> None:
     """A FIFO queue at a topic."""
     put("queues", "deletions-dead", "fifo", to=True)(content)
@@ -171,6 +186,35 @@ MISTAKES = [
         "buckets.personal names the queue 'nowhere', which is not described",
         id="notification to an unknown queue",
     ),
+    # Amazon S3, "Event notification types and destinations": one destination for each configuration.
+    pytest.param(
+        put("buckets", "personal", "notifications", 0, "function", to="ingest"),
+        "buckets.personal.notifications.0: Value error, a notification names one destination: a queue or a function",
+        id="notification to a queue and a function",
+    ),
+    pytest.param(
+        put("buckets", "personal", "notifications", 0, to={"events": ["s3:ObjectCreated:*"]}),
+        "buckets.personal.notifications.0: Value error, a notification names one destination: a queue or a function",
+        id="notification to nobody",
+    ),
+    pytest.param(
+        to_function("nobody"),
+        "buckets.personal names the function 'nobody', which is not described",
+        id="notification to an unknown function",
+    ),
+    pytest.param(
+        both(to_function("ingest"), put("queues", "s3-to-ingest", to={})),
+        "queues.s3-to-ingest has the name that belongs to the way from S3 to ingest",
+        id="queue with the name of S3's",
+    ),
+    pytest.param(
+        both(
+            to_function("ingest"),
+            put("functions", "s3-to-ingest", to={"handler": "a.b", "memory": 128, "timeout": 3}),
+        ),
+        "functions.s3-to-ingest has the name that belongs to the way from S3 to ingest",
+        id="function with the name of S3's",
+    ),
     pytest.param(
         put("queues", "uploads", "dead_letter", to="nowhere"),
         "queues.uploads names the queue 'nowhere', which is not described",
@@ -255,6 +299,18 @@ def test_a_fifo_queue_may_trigger_a_function():
     content = copy.deepcopy(CONTENT)
     fifo_trigger()(content)
     assert Stack.model_validate(content).queues["deletions"].fifo
+
+
+def test_s3_may_invoke_functions_itself():
+    """Each function once, however many notifications name it; a queue of that name is nobody's business without one."""
+    content = copy.deepcopy(CONTENT)
+    put("queues", "s3-to-api", to={})(content)
+    assert Stack.model_validate(content).invoked_by_s3 == []
+    for bucket in ("personal", "public"):
+        put("buckets", bucket, "notifications", to=[{"events": ["s3:ObjectCreated:*"], "function": "ingest"}])(content)
+    stack = Stack.model_validate(content)
+    assert stack.invoked_by_s3 == ["ingest"]
+    assert stack.buckets["public"].notifications[0].destination == ("function", "ingest")
 
 
 def test_a_trigger_defaults_to_what_awss_and_our_functions_do():

@@ -60,7 +60,7 @@ async def an_hour(function: str) -> RoleCredentials:
     return RoleCredentials(Credentials(f"AK{function}", "secret", "token"), time.time() + 3600)
 
 
-async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Look until the condition holds; TimeoutError when it does not in this time. It is about other processes."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 
@@ -38,6 +39,15 @@ def sleep(event: Any, context: Any) -> str:
     """Busy for as long as the event says, in seconds."""
     time.sleep(event["seconds"])
     return "slept"
+
+
+def meet(event: Any, context: Any) -> str:
+    """Wait until so many invocations as the event says have begun, in whichever process they run."""
+    folder = Path(event["folder"])
+    (folder / context.aws_request_id).touch()
+    while len(list(folder.iterdir())) < event["begun"]:
+        time.sleep(0.01)
+    return "met"
 
 
 def die(event: Any, context: Any) -> None:
@@ -117,6 +127,12 @@ def batch(event: Any, context: Any) -> dict[str, Any]:
         if body.get("fail") and record["attributes"]["ApproximateReceiveCount"] == "1":
             failures.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failures}
+
+
+def note(event: Any, context: Any) -> None:
+    """Write down the event and its request id, a line in the file named in the environment."""
+    with open(os.environ["JOURNAL"], "a") as journal:  # noqa: PTH123
+        journal.write(json.dumps({"event": event, "request_id": context.aws_request_id}) + "\n")
 
 
 def batch_in_order(event: Any, context: Any) -> dict[str, Any]:

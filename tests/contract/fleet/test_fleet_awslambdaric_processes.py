@@ -64,7 +64,7 @@ async def test_results_and_errors(fleet_of: FleetOf):
 async def test_a_function_that_cannot_start(fleet_of: FleetOf):
     """Every process fails, the invocation hears of it once, in the runtime's own words."""
     async with fleet_of(stack_of({"broken-fn": function("broken.handler", slots=SLOTS)})) as running:
-        result = await asyncio.wait_for(running.fleet.invoke("broken-fn", b"{}"), 20)
+        result = await asyncio.wait_for(running.fleet.invoke("broken-fn", b"{}"), 60)
     assert (result.function_error, json.loads(result.payload)["errorMessage"]) == ("Unhandled", "no settings")
 
 
@@ -87,7 +87,7 @@ async def test_ours_comes_back_and_answers_for_the_dead(fleet_of: FleetOf):
     async with fleet_of(stack_of({"pid-fn": slots("pid", timeout=60)})) as running:
         await running.fleet.invoke("pid-fn", b'{"seconds": 0}')
         await until(lambda: free(running, "pid-fn") == SLOTS)
-        result = await asyncio.wait_for(running.fleet.invoke("pid-fn", b'{"die": true}'), 20)
+        result = await asyncio.wait_for(running.fleet.invoke("pid-fn", b'{"die": true}'), 60)
         assert json.loads(result.payload)["errorType"] == "Runtime.ExitError"
         await until(lambda: free(running, "pid-fn") == SLOTS)
         assert len(set(await pids(running, "pid-fn"))) == SLOTS

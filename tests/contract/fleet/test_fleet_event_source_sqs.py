@@ -19,7 +19,8 @@ from fleet.provision.report import Change
 from shoebox.aws import Clients
 from shoebox.place import BoundStack
 
-SECONDS = 30
+SECONDS = 60
+SOON = 12  # seconds until a message comes back; a sixth of it is what an invocation may take
 
 
 class Queue:
@@ -73,7 +74,7 @@ def queue_of(emulator: Emulator, root_clients: Clients, tmp_path: Path, request:
     @asynccontextmanager
     async def make(
         permissions: list[str] | None = None,
-        visibility: int = 6,
+        visibility: int = 30,
         handler: str = "batch",
         queue: dict[str, Any] | None = None,
         **trigger: Any,
@@ -140,7 +141,7 @@ async def test_a_hundred_messages_are_worked_on_once_in_batches_of_ten(
 
 async def test_only_failed_messages_come_back(fleet_of: FleetOf, queue_of: QueueOf, root_clients: Clients):
     """A partial batch response, to the end: the failed one is received twice, its neighbours once."""
-    async with queue_of() as queue:
+    async with queue_of(visibility=SOON) as queue:
         bad, *good = await queue.send({"fail": True}, {"n": 1}, {"n": 2})
         async with fleet_of(queue.stack, RoleSource(queue.stack, root_clients)):
             entries = await queue.until_written(4)
@@ -151,7 +152,7 @@ async def test_only_failed_messages_come_back(fleet_of: FleetOf, queue_of: Queue
 
 async def test_a_killed_environment_loses_no_message(fleet_of: FleetOf, queue_of: QueueOf, root_clients: Clients):
     """SIGKILL in the middle of an invocation: the message comes back and another process does it."""
-    async with queue_of() as queue:
+    async with queue_of(visibility=SOON) as queue:
         await queue.send({"hang": True})
         async with fleet_of(queue.stack, RoleSource(queue.stack, root_clients)):
             (first,) = await queue.until_written(1)
@@ -209,7 +210,7 @@ async def test_a_mapping_recovers_when_its_role_can_be_assumed_again(
 
 async def test_batches_wait_for_their_window(fleet_of: FleetOf, queue_of: QueueOf, root_clients: Clients):
     """Messages that come within it are one batch, larger than one receive gives."""
-    async with queue_of(batch_size=50, window=2, visibility=20) as queue:
+    async with queue_of(batch_size=50, window=4) as queue:
         await queue.send(*({"n": n} for n in range(30)))
         async with fleet_of(queue.stack, RoleSource(queue.stack, root_clients)):
             entries = await queue.until_written(30)
@@ -253,9 +254,9 @@ async def test_a_queue_whose_visibility_timeout_was_changed_by_hand_is_named(
         async with fleet_of(queue.stack, RoleSource(queue.stack, root_clients)) as running:
             mapping = running.fleet.mappings[0]
             await until(lambda: mapping.last_error is not None)
-            assert "Queue visibility timeout: 0 seconds is less than Function timeout: 1 seconds" in mapping.last_error
+            assert "Queue visibility timeout: 0 seconds is less than Function timeout: 5 seconds" in mapping.last_error
             assert queue.written() == []
-            await queue.sqs.set_queue_attributes(QueueUrl=queue.url, Attributes={"VisibilityTimeout": "6"})
+            await queue.sqs.set_queue_attributes(QueueUrl=queue.url, Attributes={"VisibilityTimeout": "30"})
             await queue.until_written(1)
             await queue.until_empty()
 
@@ -267,7 +268,7 @@ async def test_groups_of_a_fifo_queue_are_worked_on_in_order(
     fleet_of: FleetOf, queue_of: QueueOf, root_clients: Clients
 ):
     """Each group by itself, several at once; a message that fails is retried before those that follow it."""
-    async with queue_of(handler="batch_in_order", queue=FIFO, batch_size=3) as queue:
+    async with queue_of(handler="batch_in_order", queue=FIFO, batch_size=3, visibility=SOON) as queue:
         for number in range(5):
             for group in ("a", "b", "c"):
                 body = {"group": group, "n": number, "fail": (group, number) == ("b", 1)}

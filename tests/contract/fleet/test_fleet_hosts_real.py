@@ -83,7 +83,7 @@ def host_for(tmp_path: Path) -> HostFor:
 
 async def called(running: Running, name: str, event: Any = None) -> Any:
     """What a function answers."""
-    result = await asyncio.wait_for(running.fleet.invoke(name, json.dumps(event).encode()), 20)
+    result = await asyncio.wait_for(running.fleet.invoke(name, json.dumps(event).encode()), 60)
     assert result.function_error is None, result.payload
     return json.loads(result.payload)
 
@@ -128,16 +128,20 @@ async def test_without_functions_to_join_there_is_no_port(fleet_of: FleetOf):
             assert answer.status == 404
 
 
-async def test_two_hosts_share_the_load(fleet_of: FleetOf, host_for: HostFor):
+async def test_two_hosts_share_the_load(fleet_of: FleetOf, host_for: HostFor, tmp_path: Path):
     """Two invocations run at once, each with one of them; one more waits for whoever is free first."""
-    stack = stack_of({"sleep-fn": function("sleep")})
-    async with fleet_of(stack, joined=frozenset({"sleep-fn"})) as running, AsyncExitStack() as hosts:
+    stack = stack_of({"meet-fn": function("meet", timeout=900)})
+    folder = tmp_path / "begun"
+    folder.mkdir()
+    async with fleet_of(stack, joined=frozenset({"meet-fn"})) as running, AsyncExitStack() as hosts:
         for _ in range(2):
-            await (await hosts.enter_async_context(host_for(running, "sleep-fn"))).until_ready()
-        work = [asyncio.create_task(called(running, "sleep-fn", {"seconds": 0.5})) for _ in range(3)]
-        await until(lambda: pool(running, "sleep-fn").running == 2)
-        assert (pool(running, "sleep-fn").waiting, pool(running, "sleep-fn").started) == (1, 2)
-        assert await asyncio.gather(*work) == ["slept"] * 3
+            await (await hosts.enter_async_context(host_for(running, "meet-fn"))).until_ready()
+        event = {"folder": str(folder), "begun": 3}
+        work = [asyncio.create_task(called(running, "meet-fn", event)) for _ in range(3)]
+        await until(lambda: pool(running, "meet-fn").running == 2)
+        assert (pool(running, "meet-fn").waiting, pool(running, "meet-fn").started) == (1, 2)
+        (folder / "enough").touch()
+        assert await asyncio.gather(*work) == ["met"] * 3
 
 
 async def test_a_host_that_ends_lets_its_invocation_finish(fleet_of: FleetOf, host_for: HostFor):
@@ -199,12 +203,12 @@ async def test_a_host_waits_for_its_fleet_and_joins_it_again(
 
 async def test_a_fleet_ends_while_its_hosts_would_join_again(fleet_of: FleetOf, host_for: HostFor):
     """One host's environment ends at once, another's takes the whole time: the first must not hold up the end."""
-    stack = stack_of({"sleep-fn": function("sleep")})
-    async with AsyncExitStack() as hosts, asyncio.timeout(20):
+    stack = stack_of({"sleep-fn": function("sleep", timeout=900)})
+    async with AsyncExitStack() as hosts, asyncio.timeout(60):
         async with fleet_of(stack, joined=frozenset({"sleep-fn"}), stop_seconds=1.5) as running:
             for _ in range(2):
                 await (await hosts.enter_async_context(host_for(running, "sleep-fn"))).until_ready()
-            work = asyncio.create_task(running.fleet.invoke("sleep-fn", b'{"seconds": 9}'))
+            work = asyncio.create_task(running.fleet.invoke("sleep-fn", b'{"seconds": 600}'))
             await until(lambda: pool(running, "sleep-fn").running)
         assert (await work).function_error == "Unhandled"
 
@@ -293,7 +297,7 @@ async def test_a_host_without_work_ends(fleet_of: FleetOf, host_for: HostFor):
         for name, reason in (("own-fn", "answers 409"), ("nobody", "answers 404")):
             async with host_for(run, name) as hosting:
                 with pytest.raises(NotJoinable, match=reason):
-                    await asyncio.wait_for(hosting.task, 10)
+                    await asyncio.wait_for(hosting.task, 60)
 
 
 # --- as a command --------------------------------------------------------------------------------------------------
@@ -319,7 +323,7 @@ async def host_command(running: Running, *arguments: str, **streams: Any) -> Asy
 
 async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, str, str]:
     """Exit code, stdout and stderr of a command, at its end."""
-    stdout, stderr = await asyncio.wait_for(process.communicate(), 20)
+    stdout, stderr = await asyncio.wait_for(process.communicate(), 60)
     return process.returncode, (stdout or b"").decode(), (stderr or b"").decode()
 
 
@@ -354,7 +358,7 @@ async def test_a_function_runs_in_a_command_on_the_terminal(fleet_of: FleetOf):
         assert answers == [False, None]
         shown = b""
         while b"said hello" not in shown:
-            shown += await asyncio.wait_for(asyncio.to_thread(os.read, ours, 4096), 10)
+            shown += await asyncio.wait_for(asyncio.to_thread(os.read, ours, 4096), 60)
         for each in (piped, process):
             each.send_signal(signal.SIGTERM)
         assert [end[0] for end in await asyncio.gather(ended(piped), ended(process))] == [0, 0]

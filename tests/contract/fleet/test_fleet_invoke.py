@@ -134,12 +134,10 @@ async def test_an_init_error_reaches_the_caller(fleet_of: FleetOf):
 
 async def test_time_is_up(fleet_of: FleetOf):
     """The caller hears of it, and the function answers again afterwards."""
-    async with fleet_of(stack_of({"sleep-fn": function("sleep", timeout=1)})) as running:
-        began = time.monotonic()
-        result = await running.fleet.invoke("sleep-fn", b'{"seconds": 30}')
+    async with fleet_of(stack_of({"sleep-fn": function("sleep", timeout=3)})) as running:
+        result = await asyncio.wait_for(running.fleet.invoke("sleep-fn", b'{"seconds": 600}'), 60)
         assert result.function_error == "Unhandled"
         assert "Task timed out after" in json.loads(result.payload)["errorMessage"]
-        assert time.monotonic() - began < 10
         again = await running.fleet.invoke("sleep-fn", b'{"seconds": 0}')
         assert again.payload == b'"slept"'
 
@@ -163,13 +161,18 @@ async def test_an_answer_above_the_limit_is_an_error(fleet_of: FleetOf):
         assert json.loads(result.payload)["errorType"] == "Function.ResponseSizeTooLarge"
 
 
-async def test_slots_run_at_once_in_one_environment(fleet_of: FleetOf):
-    """Four invocations of 0.5 s each are done in one start."""
-    async with fleet_of(stack_of({"sleep-fn": function("sleep", slots=4)})) as running:
-        await running.fleet.invoke("sleep-fn", b'{"seconds": 0}')
-        began = time.monotonic()
-        await asyncio.gather(*(running.fleet.invoke("sleep-fn", b'{"seconds": 0.5}') for _ in range(4)))
-        assert time.monotonic() - began < 1.9
+async def test_slots_run_at_once_in_one_environment(fleet_of: FleetOf, tmp_path: Path):
+    """Four invocations that wait for each other all end, in one start."""
+    folder = tmp_path / "begun"
+    folder.mkdir()
+    async with fleet_of(stack_of({"meet-fn": function("meet", slots=4, timeout=60)})) as running:
+
+        async def meet(begun: int) -> bytes:
+            event = {"folder": str(folder), "begun": begun}
+            return (await running.fleet.invoke("meet-fn", json.dumps(event).encode())).payload
+
+        assert await meet(1) == b'"met"'
+        assert await asyncio.gather(*(meet(1 + 4) for _ in range(4))) == [b'"met"'] * 4
         assert running.fleet.statistics().pools[0].started == 1
 
 
@@ -200,7 +203,7 @@ async def test_an_environment_is_replaced_before_its_credentials_end(fleet_of: F
 
     async with fleet_of(stack_of({"env-fn": function("environment")}), two_seconds) as running:
         seen = set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(seen) < 2:
                 seen.add(json.loads((await running.fleet.invoke("env-fn", b"{}")).payload)["AWS_ACCESS_KEY_ID"])
                 await asyncio.sleep(0.05)
@@ -209,9 +212,11 @@ async def test_an_environment_is_replaced_before_its_credentials_end(fleet_of: F
 
 async def test_no_process_is_left_when_the_fleet_ends(fleet_of: FleetOf):
     """Environments and what they started are gone, also those in the middle of an invocation."""
-    async with fleet_of(stack_of({"sleep-fn": function("sleep"), "echo-fn": function("echo", slots=3)})) as running:
+    async with fleet_of(
+        stack_of({"sleep-fn": function("sleep", timeout=900), "echo-fn": function("echo", slots=3)})
+    ) as running:
         await running.fleet.invoke("echo-fn", b"{}")
-        hanging = asyncio.create_task(running.fleet.invoke("sleep-fn", b'{"seconds": 8}'))
+        hanging = asyncio.create_task(running.fleet.invoke("sleep-fn", b'{"seconds": 600}'))
         await until(lambda: running.fleet.pools["sleep-fn"].statistics().running)
         children = psutil.Process().children(recursive=True)
         environments = [
@@ -221,7 +226,7 @@ async def test_no_process_is_left_when_the_fleet_ends(fleet_of: FleetOf):
         ]
         assert len(environments) >= 2
     assert json.loads((await hanging).payload)["errorType"] == "Runtime.ExitError"
-    _, alive = await asyncio.to_thread(psutil.wait_procs, environments, timeout=5)
+    _, alive = await asyncio.to_thread(psutil.wait_procs, environments, timeout=30)
     assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
 
 

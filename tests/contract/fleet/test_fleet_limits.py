@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import time
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -52,28 +54,32 @@ def quotas(**changes: float) -> Quotas:
     ],
 )
 async def test_what_runs_already_holds_others_off(
-    fleet_of: FleetOf, changes: dict[str, float], reserved: int | None, reason: str
+    fleet_of: FleetOf, tmp_path: Path, changes: dict[str, float], reserved: int | None, reason: str
 ):
     """While one invocation runs the next is refused with AWS's reason; afterwards it is not."""
-    stack = stack_of({"sleep-fn": function("sleep", reserved_concurrency=reserved)})
+    stack = stack_of({"meet-fn": function("meet", timeout=900, reserved_concurrency=reserved)})
+    folder = tmp_path / "begun"
+    folder.mkdir()
     async with fleet_of(stack, quotas=quotas(**changes)) as running:
         api = client(running)
-        running_now = asyncio.create_task(running.fleet.invoke("sleep-fn", b'{"seconds": 1}'))
+        event = json.dumps({"folder": str(folder), "begun": 2}).encode()
+        running_now = asyncio.create_task(running.fleet.invoke("meet-fn", event))
         await until(lambda: running.fleet.statistics().pools[0].running)
-        assert await asyncio.to_thread(reason_of, api, "tests-sleep-fn") == reason
-        await running_now
-        assert await asyncio.to_thread(reason_of, api, "tests-sleep-fn") is None
+        assert await asyncio.to_thread(reason_of, api, "tests-meet-fn") == reason
+        (folder / "enough").touch()
+        assert (await running_now).payload == b'"met"'
+        assert await asyncio.to_thread(reason_of, api, "tests-meet-fn") is None
 
 
-async def test_ten_requests_a_second_for_each_unit_of_concurrency(fleet_of: FleetOf):
+async def test_ten_requests_a_second_for_each_unit_of_concurrency(fleet_of: FleetOf, monkeypatch: pytest.MonkeyPatch):
     """A function that is done at once is held by the rate, not by its concurrency."""
+    second = time.monotonic()
     stack = stack_of({"echo-fn": function("echo", reserved_concurrency=1)})
     async with fleet_of(stack, quotas=quotas(concurrency=10)) as running:
-        await running.fleet.invoke("echo-fn", b"{}")
+        monkeypatch.setattr(running.fleet.pools["echo-fn"], "_clock", lambda: second)  # however long it takes
         api = client(running)
-        reasons = await asyncio.to_thread(lambda: [reason_of(api, "tests-echo-fn") for _ in range(30)])
-    assert "ReservedFunctionInvocationRateLimitExceeded" in reasons
-    assert reasons.count(None) >= 9
+        reasons = await asyncio.to_thread(lambda: [reason_of(api, "tests-echo-fn") for _ in range(12)])
+    assert reasons == [None] * 10 + ["ReservedFunctionInvocationRateLimitExceeded"] * 2
 
 
 async def test_quotas_and_metrics_tell_the_same(fleet_of: FleetOf, http: aiohttp.ClientSession):

@@ -85,7 +85,7 @@ async def test_a_function_that_fails(fleet_of: FleetOf, how: str, chunks: list[b
 
 async def test_a_function_that_outlasts_its_time(fleet_of: FleetOf):
     """Our runtime cancels it before Lambda would, and says so."""
-    async with fleet_of(stack_of({"endless-fn": streaming("endless", timeout=1)})) as running:
+    async with fleet_of(stack_of({"endless-fn": streaming("endless", timeout=3)})) as running:
         first, last = [event async for event in events_of(running, "endless-fn", None)]
     assert first["PayloadChunk"]["Payload"] == b"begun"
     assert last["InvokeComplete"]["ErrorCode"] == "Runtime.DeadlineExceeded"

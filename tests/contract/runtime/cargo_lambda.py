@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 
 FUNCTION = "photos"
-_START_SECONDS = 20
+_START_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ async def cargo_lambda(folder: Path) -> AsyncIterator[CargoLambda]:
     try:
         async with asyncio.timeout(_START_SECONDS):
             await _listening(process)
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as http:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
             yield CargoLambda(port, http)
     finally:
         process.kill()

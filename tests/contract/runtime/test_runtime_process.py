@@ -32,13 +32,12 @@ async def test_drain_on_sigterm(api: FakeRuntimeApi) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_idle_process_ends_at_once(api: FakeRuntimeApi, number: signal.Signals) -> None:
     """Without invocations there is nothing to wait for; Ctrl-C is as good as SIGTERM."""
-    async with runtime_process(api, "runtime_functions.with_resource") as process:
+    variables = {"RUNTIME_DRAIN_S": "600"}
+    async with runtime_process(api, "runtime_functions.with_resource", variables=variables) as process:
         await api.wait_idle(1)
         assert (await api.invoke()).json() == "resource"
-        began = time.monotonic()
         process.signal(number)
-        assert await process.ended() == 0
-        assert time.monotonic() - began < 2
+        assert await asyncio.wait_for(process.ended(), 60) == 0
     printed = [line for line in process.lines if not line.startswith("{")]
     assert printed == ["opened", "closed"]
 
@@ -111,11 +110,11 @@ async def test_exit_inside_a_handlers_task(api: FakeRuntimeApi) -> None:
 @pytest.mark.parametrize("function", ["stuck", "stuck_in_a_thread"])
 async def test_a_thread_that_never_ends_does_not_hold_the_process(api: FakeRuntimeApi, function: str) -> None:
     """Python waits for threads at its exit; the runtime does not wait for ever."""
-    async with runtime_process(api, f"runtime_functions.{function}", variables={"RUNTIME_DRAIN_S": "60"}) as process:
+    async with runtime_process(api, f"runtime_functions.{function}", variables={"RUNTIME_DRAIN_S": "600"}) as process:
         posted = await api.invoke(deadline_ms=int((time.time() + 0.5) * 1000))
         assert posted.json()["errorType"] in ("Runtime.HandlerLeaked", "Runtime.DeadlineExceeded")
         process.signal()
-        assert await asyncio.wait_for(process.ended(), 20) == 0
+        assert await asyncio.wait_for(process.ended(), 60) == 0
     assert "ending by force" in "".join(process.lines)
 
 
@@ -137,7 +136,7 @@ async def test_a_runtime_api_that_falls_silent_does_not_hold_the_process() -> No
     async with runtime_process(None, "runtime_functions.echo", variables=variables) as process:
         await answering.wait()
         process.signal()
-        assert await asyncio.wait_for(process.ended(), 20) == 0
+        assert await asyncio.wait_for(process.ended(), 60) == 0
     server.close()
     assert "ending by force" in "".join(process.lines)
 

@@ -308,7 +308,7 @@ async def delayed_orders(root: Clients, provisioned: BoundStack) -> int:
 async def orders(bench: Bench, root: Clients, provisioned: BoundStack, *, at_least: int) -> int:
     """How many deletion orders of the bench's user lie in the queue; others' are put back."""
     sqs, url, mine = await root.open("sqs"), provisioned.queue_url("deletions"), 0
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while mine < at_least:
             found = await sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
             for message in found.get("Messages", []):

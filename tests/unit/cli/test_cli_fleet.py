@@ -115,9 +115,9 @@ async def test_sigterm_ends_a_fleet_that_waits_for_its_emulator(tmp_path: Path) 
     async with await asyncio.start_server(lambda *_: asked.set(), "127.0.0.1", 0) as silent:
         url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
         process = await start("fleet", "--endpoint-url", url, "--port", "0", "--control-port", "0", folder=tmp_path)
-        await asyncio.wait_for(asked.wait(), 20)
+        await asyncio.wait_for(asked.wait(), 60)
         process.send_signal(signal.SIGTERM)
-        ended = await asyncio.wait_for(end(process), 10)
+        ended = await asyncio.wait_for(end(process), 60)
 
     assert (ended.code, ended.stderr) == (0, "")
 

@@ -101,7 +101,7 @@ async def test_a_channel_ends_for_every_reader() -> None:
             await channel.put(n)
         await channel.close()
 
-    await asyncio.wait_for(together(reader(), reader(), reader(), writer()), 5)
+    await asyncio.wait_for(together(reader(), reader(), reader(), writer()), 30)
 
     assert sorted(read) == list(range(10))
 
@@ -125,7 +125,7 @@ async def test_a_batch_is_full_or_waits_no_longer_than_its_linger() -> None:
         await channel.put(3)
         await channel.close()
 
-    await asyncio.wait_for(together(reader(), writer()), 5)
+    await asyncio.wait_for(together(reader(), writer()), 30)
 
     assert batches == [[0, 1], [2], [3]]
 

@@ -13,7 +13,7 @@ from fleet.limits.concurrency import Concurrency, LambdaLimits
 from fleet.metrics import Metrics
 
 
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     """Let other tasks run until the condition holds; TimeoutError when it does not in this time."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - it is about any object's state
@@ -80,11 +80,11 @@ class Bench:
 
     async def ready(self) -> tuple[Environment, FakeProcess]:
         """The next environment that was started."""
-        return await asyncio.wait_for(self.launcher.launched.get(), 5)
+        return await asyncio.wait_for(self.launcher.launched.get(), 30)
 
     async def next(self, environment: Environment) -> Invocation:
         """What a slot of the environment gets."""
-        invocation = await asyncio.wait_for(self.pool.poll(environment), 5)
+        invocation = await asyncio.wait_for(self.pool.poll(environment), 30)
         assert invocation is not None
         return invocation
 

@@ -3,7 +3,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 import pytest
@@ -51,6 +51,12 @@ def function(rules: AsyncRules = AsyncRules(), reserved: int | None = None) -> F
     )
 
 
+def only(events: AsyncEvents) -> AsyncStatistics:
+    """The statistics of the one function that had events."""
+    [statistics] = events.statistics()
+    return statistics
+
+
 async def deliver(
     time: Time, *answers: InvokeResult | Exception, spec: FunctionSpec | None = None
 ) -> tuple[AsyncStatistics, list[dict[str, object]]]:
@@ -63,8 +69,8 @@ async def deliver(
     run = runner(*answers)
     async with AsyncEvents(run, destinations={"f": destination}, sleep=time.sleep, clock=lambda: time.now) as events:
         events.submit(spec or function(), Call(b'{"n":1}', request_id="r1"))
-        await until(lambda: not events.statistics().pending)
-        return events.statistics(), records
+        await until(lambda: not only(events).pending)
+        return only(events), records
 
 
 GOOD, BAD, THROTTLED = InvokeResult(b"{}"), failure("r", "E", "no"), Throttled("x")
@@ -92,7 +98,14 @@ async def test_retries(
     time = Time()
     statistics, records = await deliver(time, *answers, spec=function(rules))
     assert time.slept == slept
-    assert statistics == AsyncStatistics(0, int(condition is None), int(condition is not None))
+    done, refused = condition is None, sum(type(answer) in (Throttled, InvokeError) for answer in answers)
+    assert statistics == AsyncStatistics(
+        "f",
+        succeeded=int(done),
+        given_up=int(not done),
+        throttled=refused,
+        failed=len(slept) + 1 - done - refused,
+    )
     assert [record["requestContext"]["condition"] for record in records] == ([condition] if condition else [])  # type: ignore[index]
 
 
@@ -140,9 +153,33 @@ async def test_a_record_that_cannot_be_sent_is_logged_and_the_queue_goes_on(caps
 
     async with AsyncEvents(runner(BAD), destinations={"f": broken}) as events:
         events.submit(function(AsyncRules(retries=0)), Call(b"{}"))
-        await until(lambda: not events.statistics().pending)
-        assert events.statistics().given_up == 1
+        await until(lambda: not only(events).pending)
+        assert only(events).given_up == 1
     assert "no such queue" in capsys.readouterr().out
+
+
+async def test_statistics_tell_what_waits_and_for_how_long():
+    """By function, with the age of the oldest event; a function without events is not there."""
+    time, go = Time(now=100.0), asyncio.Event()
+
+    async def run(function: str, call: Call) -> InvokeResult:
+        await go.wait()
+        return GOOD
+
+    async with AsyncEvents(run, sleep=time.sleep, clock=lambda: time.now) as events:
+        assert events.statistics() == []
+        for now in (100.0, 107.0):
+            time.now = now
+            events.submit(function(), Call(b"{}"))
+        events.submit(other := replace(function(), key="g"), Call(b"{}"))
+        time.now = 110.0
+        assert events.statistics() == [
+            AsyncStatistics("f", pending=2, oldest=10.0),
+            AsyncStatistics(other.key, pending=1, oldest=3.0),
+        ]
+        go.set()
+        await until(lambda: all(not of.pending for of in events.statistics()))
+        assert events.statistics() == [AsyncStatistics("f", succeeded=2), AsyncStatistics("g", succeeded=1)]
 
 
 async def test_the_queue_is_bounded():

@@ -108,7 +108,7 @@ class FakeQueue:
 
     async def until_deleted(self, *ids: str) -> None:
         """Wait until these are gone."""
-        async with asyncio.timeout(5), self.changed:
+        async with asyncio.timeout(30), self.changed:
             await self.changed.wait_for(lambda: set(ids) <= set(self.deleted))
 
 
@@ -141,7 +141,7 @@ class Worker:
 
     async def until(self, batches: int) -> None:
         """Wait until this many batches have come."""
-        async with asyncio.timeout(5), self.changed:
+        async with asyncio.timeout(30), self.changed:
             await self.changed.wait_for(lambda: len(self.batches) >= batches)
 
 

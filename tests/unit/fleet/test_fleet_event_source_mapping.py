@@ -128,7 +128,7 @@ async def test_a_mapping_does_the_whole_way(tmp_path: Path):
         servers.append(server)
         async with mappings_of(tmp_path, {"worker": {}}, url=server.url) as (mappings, (mapping,)):
             async with mapping:
-                await asyncio.wait_for(gone.wait(), 5)
+                await asyncio.wait_for(gone.wait(), 30)
             (_, in_flight) = mappings.uses(0.0)
     operations = [request.headers["x-amz-target"].removeprefix("AmazonSQS.") for request in server.requests]
     assert operations[:2] == ["GetQueueAttributes", "ReceiveMessage"]

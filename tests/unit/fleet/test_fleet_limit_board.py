@@ -1,21 +1,23 @@
 """All limits in one place, for `shoebox quotas` and /metrics."""
 
-from collections.abc import Iterable
-
 import orjson
 
 from fleet.limit_board import LimitBoard
 from fleet.limits.quotas import load_quotas
-from fleet.limits.use import LimitUse
+from fleet.limits.use import Count, DataUse, LimitUse
 
 NEAR = LimitUse("lambda.concurrency", "account", 3, 5, 10, "invocations", throttled=2)
 FAR = LimitUse("s3.requests", "photos/originals", 1, 1, 100, "requests/s")
 OFF = LimitUse("gateway.rate", "account", 1, 1, float("inf"), "requests/s")
 
 
-async def elsewhere() -> Iterable[LimitUse]:
+PUTS = Count("s3", "PUT", 7)
+WRITES = Count("dynamodb", "Write", 3.0, "files")
+
+
+async def elsewhere() -> DataUse:
     """What the emulator's process says."""
-    return [FAR]
+    return DataUse([FAR], [PUTS], [WRITES])
 
 
 async def test_the_nearest_limit_comes_first_wherever_it_is_kept():
@@ -24,6 +26,7 @@ async def test_the_nearest_limit_comes_first_wherever_it_is_kept():
     assert board.uses == []
     assert await board.refresh() == [NEAR, FAR, OFF]
     assert board.uses == [NEAR, FAR, OFF]
+    assert (board.requests, board.units) == ([PUTS], [WRITES])
 
 
 async def test_the_document_is_json_for_everyone():

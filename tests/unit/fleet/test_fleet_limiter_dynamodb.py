@@ -10,7 +10,7 @@ import pytest
 from limiter_fakes import ARN, DESCRIPTION, FakeDynamoDB, Reply, dynamodb, request, scope_of
 
 from fleet.limiter.app import Limiter, from_json, keeps_nothing, to_json
-from fleet.limiter.uses import PATH, parse_uses
+from fleet.limiter.uses import PATH, parse_data_use
 from fleet.limits.quotas import DynamoDBQuotas, Quotas, load_quotas
 
 INDEX_ARN = f"{ARN}/index/by-owner"
@@ -531,7 +531,7 @@ async def test_uses_are_served_on_a_path_of_their_own(limiter: Limiter, emulator
     await put(limiter)
     clock.now += 1
     reply = await request(limiter, scope_of("GET", PATH))
-    assert parse_uses(reply.body) == [*limiter.uses()]
+    assert parse_data_use(reply.body) == limiter.data_use()
     assert emulator.operations == ["PutItem"]
 
 
@@ -540,7 +540,7 @@ async def test_infinite_limits_survive_json(emulator: FakeDynamoDB, clock: Clock
     limiter = Limiter(emulator, load_quotas("off"), clock)
     await put(limiter)
     reply = await request(limiter, scope_of("GET", PATH))
-    assert {use.most for use in parse_uses(reply.body)} == {math.inf}
+    assert {use.most for use in parse_data_use(reply.body).uses} == {math.inf}
 
 
 @pytest.mark.parametrize("name", ["aws", "aws/7", "off"])

@@ -7,8 +7,9 @@ from limiter_fakes import FakeDynamoDB, request, scope_of
 
 from fleet.http.asgi import Receive, Scope, Send
 from fleet.limiter.app import Limiter
-from fleet.limiter.s3 import bucket_and_key, bucket_of_host, is_s3
+from fleet.limiter.s3 import S3, bucket_of_host, request_for_objects, service_of
 from fleet.limits.quotas import Quotas, S3Quotas
+from fleet.limits.use import Count
 
 S3_SIGNED = b"AWS4-HMAC-SHA256 Credential=ASIAX/20260101/us-east-1/s3/aws4_request, SignedHeaders=host"
 SQS_SIGNED = S3_SIGNED.replace(b"/s3/", b"/sqs/")
@@ -39,7 +40,7 @@ RECOGNISED = [
 def test_an_s3_request_is_recognised(method: str, path: str, query: bytes, headers: dict[bytes, bytes], expected: bool):
     """ "Authenticating Requests (AWS Signature Version 4)": the credential's scope names the service."""
     scope = scope_of(method, path, query, headers)
-    assert is_s3(scope, dict(scope["headers"])) is expected
+    assert (service_of(scope, dict(scope["headers"])) == S3) is expected
 
 
 HOSTS = [
@@ -64,12 +65,21 @@ def test_the_host_may_name_the_bucket(host: str, bucket: str):
 
 
 KEYS = [
-    ("GET", "/photos/originals/a/b", b"", "127.0.0.1:1", ("photos", "originals/a/b"), "path-style"),
-    ("GET", "/originals/a/b", b"", "photos.s3.amazonaws.com", ("photos", "originals/a/b"), "virtual-hosted-style"),
-    ("GET", "/photos", b"list-type=2&prefix=originals%2F", "127.0.0.1:1", ("photos", "originals/"), "a list"),
-    ("GET", "/photos", b"", "127.0.0.1:1", ("photos", ""), "ListObjects"),
-    ("GET", "/", b"uploads", "photos.localhost", ("photos", ""), "ListMultipartUploads"),
-    ("POST", "/photos", b"delete=", "127.0.0.1:1", ("photos", ""), "DeleteObjects"),
+    ("GET", "/photos/originals/a/b", b"", "127.0.0.1:1", ("photos", "originals/a/b", "GET"), "path-style"),
+    (
+        "GET",
+        "/originals/a/b",
+        b"",
+        "photos.s3.amazonaws.com",
+        ("photos", "originals/a/b", "GET"),
+        "virtual-hosted-style",
+    ),
+    ("GET", "/photos", b"list-type=2&prefix=originals%2F", "127.0.0.1:1", ("photos", "originals/", "LIST"), "a list"),
+    ("GET", "/photos", b"", "127.0.0.1:1", ("photos", "", "LIST"), "ListObjects"),
+    ("GET", "/", b"uploads", "photos.localhost", ("photos", "", "LIST"), "ListMultipartUploads"),
+    ("POST", "/photos", b"delete=", "127.0.0.1:1", ("photos", "", "POST"), "DeleteObjects"),
+    ("GET", "/photos/", b"list-type=2", "127.0.0.1:1", ("photos", "", "LIST"), "a list, with a slash"),
+    ("GET", "/photos/a", b"uploadId=1", "127.0.0.1:1", ("photos", "a", "GET"), "ListParts"),
     ("GET", "/", b"", "127.0.0.1:1", None, "ListBuckets"),
     ("PUT", "/photos", b"", "127.0.0.1:1", None, "CreateBucket"),
     ("PUT", "/photos/", b"cors", "127.0.0.1:1", None, "PutBucketCors"),
@@ -81,9 +91,9 @@ KEYS = [
 @pytest.mark.parametrize(
     ("method", "path", "query", "host", "expected"), [pytest.param(*values, id=name) for *values, name in KEYS]
 )
-def test_bucket_and_key_are_found(method: str, path: str, query: bytes, host: str, expected: tuple[str, str] | None):
+def test_bucket_and_key_are_found(method: str, path: str, query: bytes, host: str, expected: tuple[str, ...] | None):
     """Requests for objects; a list counts for the prefix that it lists."""
-    assert bucket_and_key(scope_of(method, path, query), host) == expected
+    assert request_for_objects(scope_of(method, path, query), host) == expected
 
 
 @pytest.fixture
@@ -163,3 +173,47 @@ async def test_requests_of_other_services_are_not_limited(limiter: Limiter, emul
     statuses = [(await request(limiter, scope_of("POST", "/", headers=headers))).status for _ in range(5)]
     assert statuses == [200] * 5
     assert [*limiter.uses()] == []
+
+
+COUNTED = [
+    (scope_of("PUT", "/photos/originals/a", PRESIGNED), b"x", Count("s3", "PUT", 1), "a photo"),
+    (scope_of("GET", "/photos", b"list-type=2"), b"", Count("s3", "LIST", 1), "a list, which costs as a PUT"),
+    (scope_of("PUT", "/photos", b"cors"), b"", Count("s3", "BUCKET", 1), "about a bucket"),
+    (
+        scope_of("POST", "/", headers={b"x-amz-target": b"AmazonSQS.SendMessageBatch", b"authorization": SQS_SIGNED}),
+        b"{}",
+        Count("sqs", "SendMessageBatch", 1),
+        "SQS, JSON",
+    ),
+    (
+        scope_of("POST", "/", headers={b"authorization": S3_SIGNED.replace(b"/s3/", b"/sns/"), b"content-type": FORM}),
+        b"Action=PublishBatch&Version=2010-03-31&TopicArn=x",
+        Count("sns", "PublishBatch", 1),
+        "SNS, a form in two pieces",
+    ),
+]
+
+
+@pytest.mark.parametrize(("scope", "body", "expected"), [pytest.param(*values, id=name) for *values, name in COUNTED])
+async def test_requests_that_pass_are_counted(emulator: FakeDynamoDB, scope: Scope, body: bytes, expected: Count):
+    """By service and operation, as AWS bills them."""
+    limiter = Limiter(emulator, Quotas(), lambda: 0.0)
+    await request(limiter, scope, body)
+    assert limiter.data_use().requests == [expected]
+
+
+async def test_what_is_refused_or_of_no_interest_is_not_counted(limiter: Limiter):
+    """A refused PUT costs nothing; IAM's and STS's requests, and made-up operations, have no count."""
+    put = scope_of("PUT", "/photos/originals/a", PRESIGNED)
+    statuses = [(await request(limiter, put)).status for _ in range(3)]
+    await request(limiter, scope_of("POST", "/", headers={b"authorization": S3_SIGNED.replace(b"/s3/", b"/iam/")}))
+    await request(limiter, scope_of("POST", "/", headers={b"x-amz-target": b"Kinesis.PutRecord"}))
+    assert statuses == [200, 503, 503]
+    assert limiter.data_use().requests == [Count("s3", "PUT", 1)]
+
+
+async def test_made_up_operations_do_not_fill_the_memory(limiter: Limiter):
+    """Names come from clients: only so many are kept."""
+    for n in range(500):
+        await request(limiter, scope_of("POST", "/", headers={b"x-amz-target": b"AmazonSQS.Guess%d" % n}))
+    assert len(limiter.data_use().requests) == 200

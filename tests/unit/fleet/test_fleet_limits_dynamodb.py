@@ -293,3 +293,21 @@ def test_the_highest_of_a_second_is_told_in_the_next_one():
     for now, value in ((0.1, 3.0), (0.2, 7.0), (0.9, 5.0)):
         highest.note(now, value)
     assert (highest.last(1.5), highest.last(2.0), highest.peak) == (7.0, 0.0, 7.0)
+
+
+def test_used_units_are_counted_and_never_fall():
+    """By table, index and direction; refused units do not count, and what is given back is not told again."""
+    kept = limits(partition_writes=10)
+    assert kept.admit(WRITE, [Demand(TABLE, "a", 8), Demand(INDEX, "anna", 2)], 0) is None
+    assert kept.admit(WRITE, [Demand(TABLE, "a", 8)], 0)
+    kept.charge(READ, [Demand(TABLE, None, 0.5)], 0)
+    assert {(count.subject, count.operation): count.value for count in kept.units()} == {
+        ("files", "Write"): 8,
+        ("files/index/by-owner", "Write"): 2,
+        ("files", "Read"): 0.5,
+    }
+    kept.give_back(WRITE, [Demand(TABLE, "a", 5)], 0)
+    kept.charge(WRITE, [Demand(TABLE, "b", 1)], 0)
+    assert next(count.value for count in kept.units() if count.subject == "files") == 8
+    kept.charge(WRITE, [Demand(TABLE, "b", 5)], 0)
+    assert next(count.value for count in kept.units() if count.subject == "files") == 9

@@ -33,7 +33,7 @@ def nothing() -> None:
     """Nobody needs to know."""
 
 
-async def gone(pid: int, within: float = 10.0) -> bool:
+async def gone(pid: int, within: float = 30.0) -> bool:
     """Whether a process that is not ours ends within this time; a zombie has ended."""
     deadline = time.monotonic() + within
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:

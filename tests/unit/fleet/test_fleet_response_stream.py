@@ -42,7 +42,7 @@ class Post:
 
     async def answered(self) -> int:
         """The answer's status."""
-        await asyncio.wait_for(self.task, 5)
+        await asyncio.wait_for(self.task, 30)
         return self.status
 
     def hang_up(self) -> None:

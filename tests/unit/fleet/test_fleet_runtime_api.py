@@ -36,7 +36,7 @@ class Exchange:
 
     async def answered(self) -> "Exchange":
         """Wait for the answer."""
-        await asyncio.wait_for(self.task, 5)
+        await asyncio.wait_for(self.task, 30)
         return self
 
     async def _receive(self) -> dict[str, Any]:

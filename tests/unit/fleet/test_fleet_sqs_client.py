@@ -244,7 +244,7 @@ async def test_a_call_that_is_cancelled_closes_its_connection():
         call = asyncio.create_task(bench.receive(20))
         await got.wait()
         call.cancel()
-        await asyncio.wait_for(bench.server.closed.wait(), 5)
+        await asyncio.wait_for(bench.server.closed.wait(), 30)
 
 
 async def test_a_silent_server_is_given_up():
@@ -310,7 +310,7 @@ async def test_an_answer_that_nobody_asked_for_ends_its_connection():
     """It would be taken for the next call's."""
     async with bench_of(lambda n, _: answer({"n": n}) + (answer({"n": "stray"}) if n == 1 else b"")) as bench:
         assert await bench.receive() == {"n": 1}
-        await asyncio.wait_for(bench.server.closed.wait(), 5)
+        await asyncio.wait_for(bench.server.closed.wait(), 30)
         assert await bench.receive() == {"n": 2}
     assert bench.server.connections == 2
 
@@ -328,4 +328,4 @@ async def test_closing_lets_a_call_under_way_finish_and_closes_then():
         await got.wait()
         bench.connections.close()
         assert await call == {"n": 1}
-        await asyncio.wait_for(bench.server.closed.wait(), 5)
+        await asyncio.wait_for(bench.server.closed.wait(), 30)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from typing import Any
 
 from locust.contrib.fasthttp import FastHttpSession
@@ -12,6 +13,7 @@ from locust.env import Environment
 
 from load_tests.photos import Photo
 from load_tests.readiness import Readiness
+from load_tests.records import Failure
 from load_tests.service import Service
 
 PHOTOS = [Photo("a.jpg", b"\xff\xd8a"), Photo("b.jpg", b"\xff\xd8b")]
@@ -35,9 +37,9 @@ def _answer(told: dict[str, Any]) -> dict[str, Any]:
     for call, *arguments in told["calls"]:
         match call:
             case "register":
-                results.append([[photo.name, entry] for photo, entry in service.register(PHOTOS)])
+                results.append(_plain(service.register(PHOTOS)))
             case "upload":
-                results.append(service.upload(PHOTOS[0], *arguments))
+                results.append(_plain(service.upload(PHOTOS[0], *arguments)))
             case "look":
                 results.append(service.look(*arguments))
             case "settled":
@@ -45,6 +47,10 @@ def _answer(told: dict[str, Any]) -> dict[str, Any]:
             case "gave_up":
                 results.append(readiness.gave_up(*arguments))
     return {"results": results, "requests": fired}
+
+
+def _plain(result: Any) -> Any:
+    return asdict(result) if isinstance(result, Failure) else result
 
 
 def _shown(facts: dict[str, Any]) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from load_tests.photos import Photo, Photos, with_comment
+from load_tests.photos import MIXES, Kind, Mix, Photo, Photos, with_comment
 from load_tests.settings import LoadSettings
-from shoebox.config import ConfigError
+from shoebox.config import ConfigError, Limits
 from shoebox.samples import jpeg_of_size
 from workers.imaging.sniff import sniff
 
-SMALL = LoadSettings(photo_bytes=20_000, width=160, height=120, pictures=2)
+SMALL = Mix("test", "two kinds", (Kind(160, 120, 20_000, 0.75), Kind(120, 160, 20_000, 0.25)), here=1)
 
 
 def test_a_comment_makes_another_file_of_the_same_picture() -> None:
@@ -40,23 +40,48 @@ def test_only_a_jpeg_takes_a_comment(data: bytes) -> None:
 
 
 def test_no_photo_comes_twice() -> None:
-    """Neither in one upload nor in two, nor from another process's photos; their pictures take turns."""
-    ours, theirs = Photos.made(SMALL), Photos.made(SMALL)
-    taken = [*ours.take(3), *ours.take(2), *theirs.take(3)]
+    """Neither in one visit nor in two, nor from another process's photos, though all show the same pictures."""
+    ours, theirs = Photos.made(SMALL, seed=1), Photos.made(SMALL, seed=1)
+    taken = [*ours.take(3, seed=1), *ours.take(3, seed=1), *theirs.take(3, seed=1)]
 
-    assert [photo.name for photo in taken[:5]] == [f"photo-{number}.jpg" for number in range(1, 6)]
-    assert len({photo.registration["sha256"] for photo in taken}) == 8
-    pictures = [photo.content[-100:] for photo in taken[:3]]
-    assert pictures[0] == pictures[2] != pictures[1]
+    assert [photo.name for photo in taken[:3]] == [f"photo-{number}.jpg" for number in range(1, 4)]
+    assert len({photo.registration["sha256"] for photo in taken}) == 9
+    pictures = [[photo.content[-100:] for photo in taken[start : start + 3]] for start in (0, 3, 6)]
+    assert pictures[0] == pictures[1] == pictures[2]
 
 
-def test_photos_are_as_the_settings_want_them() -> None:
-    """Size in pixels and about so many bytes."""
-    (photo,) = Photos.made(SMALL).take(1)
+def test_photos_are_of_the_kinds_and_shares_of_their_mix() -> None:
+    """Size in pixels, about so many bytes, and as many of each kind as it says."""
+    photos = Photos.made(SMALL, seed=1).take(2000, seed=3)
+    sizes = [_size(photo) for photo in photos]
 
+    assert set(sizes) == {(160, 120), (120, 160)}
+    assert sizes.count((160, 120)) / len(sizes) == pytest.approx(0.75, abs=0.04)
+    assert all(len(photo.content) == pytest.approx(20_000, rel=0.1) for photo in photos)
+    assert sum(len(photo.content) for photo in photos) / len(photos) == pytest.approx(SMALL.mean_bytes, rel=0.1)
+
+
+def test_another_seed_makes_other_pictures_and_another_order() -> None:
+    """The same seeds, the same ones."""
+    one, other = Photos.made(SMALL, seed=1), Photos.made(SMALL, seed=2)
+
+    assert one.take(1, seed=1)[0].content[-100:] != other.take(1, seed=1)[0].content[-100:]
+    orders = {tuple(_size(photo) for photo in one.take(20, seed=seed)) for seed in (1, 1, 2)}
+    assert len(orders) == 2
+
+
+@pytest.mark.parametrize("mix", MIXES.values(), ids=MIXES)
+def test_the_mixes_that_there_are(mix: Mix) -> None:
+    """Shares make a whole, no photo needs a multipart upload, and each says what it is."""
+    assert sum(kind.share for kind in mix.kinds) == pytest.approx(1)
+    assert max(kind.size for kind in mix.kinds) < Limits().multipart_from
+    assert mix.about
+    assert mix.here > 0
+
+
+def _size(photo: Photo) -> tuple[int, int]:
     with Image.open(io.BytesIO(photo.content)) as image:
-        assert image.size == (160, 120)
-    assert len(photo.content) == pytest.approx(20_000, rel=0.1)
+        return image.size
 
 
 def test_a_photo_registers_what_it_is() -> None:
@@ -72,21 +97,31 @@ def test_a_photo_registers_what_it_is() -> None:
 
 
 def test_settings_fit_a_stack_on_this_machine() -> None:
-    """Without any variable a run finds the demo tenant's key of `shoebox up`."""
+    """Without any variable a run is a smoke test, with the demo tenant's key of `shoebox up`."""
     settings = LoadSettings.from_environment({})
 
+    assert (settings.scenario, settings.seed, settings.scale) == ("smoke", 1, 0)
     assert (settings.tenant, settings.key, settings.s3_url) == ("demo", Path(".shoebox/keys/demo.pem"), None)
-    assert (settings.photos, settings.photo_bytes, settings.patience_seconds) == (3, 400_000, 60.0)
+
+
+def test_thresholds_come_as_words() -> None:
+    """As the environment has them; none at all is something else than the scenario's own."""
+    several = LoadSettings.from_environment({"SHOEBOX_LOAD_THRESHOLDS": "lost==0 ready_p99<5"})
+
+    assert several.thresholds == ["lost==0", "ready_p99<5"]
+    assert LoadSettings.from_environment({"SHOEBOX_LOAD_THRESHOLDS": ""}).thresholds == []
+    assert LoadSettings.from_environment({}).thresholds is None
 
 
 def test_wrong_settings_are_told_together() -> None:
     """Each variable by its name."""
     wrong = {
-        "SHOEBOX_LOAD_PHOTOS": "101",
-        "SHOEBOX_LOAD_PHOTO_BYTES": "10",
+        "SHOEBOX_LOAD_PHOTOS": "paintings",
+        "SHOEBOX_LOAD_SECONDS": "0",
+        "SHOEBOX_UPLOADS_PER_DAY": "-5",
         "SHOEBOX_LOAD_S3_URL": "localstack:4566",
         "SHOEBOX_LOAD_POLL_SECONDS": "0",
-        "SHOEBOX_LOAD_WIDTH": "wide",
+        "SHOEBOX_LOAD_SCALE": "small",
     }
     with pytest.raises(ConfigError) as caught:
         LoadSettings.from_environment(wrong)
@@ -94,9 +129,11 @@ def test_wrong_settings_are_told_together() -> None:
     assert all(name in str(caught.value) for name in wrong)
 
 
-def test_photos_and_settings_are_free_of_locust() -> None:
-    """They can be used, and tested, where sockets must stay as they are."""
-    code = "import sys, load_tests.photos, load_tests.settings; sys.exit('gevent' in sys.modules)"
-    ended = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], timeout=30)
+def test_all_but_the_phones_are_free_of_locust() -> None:
+    """They can be used, and tested, where sockets must stay as they are; `./run load` itself is one of them."""
+    modules = "photos, settings, scenarios, arrivals, visit, summary, series, thresholds, live, report, command"
+    imports = ", ".join(f"load_tests.{name}" for name in modules.split(", "))
+    code = f"import sys, {imports}; sys.exit('locust' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], timeout=60)
 
     assert ended.returncode == 0

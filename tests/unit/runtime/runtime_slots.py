@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +14,12 @@ from workers.runtime.context import FunctionDescription
 from workers.runtime.drain import Drain
 from workers.runtime.protocol import Endpoint
 from workers.runtime.slots import Slots, SlotsSettings
-from workers.runtime.testing import FakeRuntimeApi
+from workers.runtime.testing import FakeRuntimeApi, Posted
+
+MARGIN = 20.0
+"""Seconds: on a busy machine, too, half of it is enough to clean up and the other half to post."""
+LEAKY_MARGIN = 4.0
+"""Seconds: half of it is always waited for where a handler ignores its cancel."""
 
 
 @dataclass
@@ -38,7 +44,7 @@ def start_slots(api: FakeRuntimeApi, handler: Callable[[Any, Any], Any], slots: 
 def start_slots_at(address: str, handler: Callable[[Any, Any], Any], slots: int = 1, **settings: Any) -> Running:
     """The same, for any server."""
     drain = Drain()
-    settings = {"margin": 0.1, "drain": 5.0, "reconnect": 5.0, **settings}
+    settings = {"margin": MARGIN, "drain": 30.0, "reconnect": 30.0, **settings}
     configured = SlotsSettings(Endpoint.parse(address), slots, **settings)
     running = Slots(configured, FunctionDescription("f"), caller_for(handler), drain)
     return Running(running, drain, asyncio.create_task(running.run()))
@@ -57,7 +63,29 @@ async def running_slots(
         await running.stop()
 
 
-async def eventually(condition: Callable[[], bool], timeout: float = 10) -> None:
+def soon(seconds: float, margin: float = MARGIN) -> int:
+    """A deadline for slots with this margin: the handler is cancelled in so many seconds."""
+    return int((time.time() + seconds + margin) * 1000)
+
+
+async def cut_off(
+    api: FakeRuntimeApi, begun: asyncio.Event, event: Any = None, *, margin: float = MARGIN, **sent: Any
+) -> Posted:
+    """How an invocation ended, before its deadline, whose handler was cancelled after it had set `begun`.
+
+    A busy machine may take longer than any short time to come so far: each attempt has more.
+    """
+    seconds = 0.1
+    while True:
+        deadline = soon(seconds, margin)
+        posted = await api.invoke(event, deadline_ms=deadline, **sent)
+        assert time.time() * 1000 < deadline
+        if begun.is_set():
+            return posted
+        seconds *= 2
+
+
+async def eventually(condition: Callable[[], bool], timeout: float = 30) -> None:
     """Until `condition` holds. Raises TimeoutError."""
     async with asyncio.timeout(timeout):
         while not condition():  # noqa: ASYNC110  # what is observed here has no event

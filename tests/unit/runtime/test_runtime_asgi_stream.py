@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from runtime_slots import running_slots
+from runtime_slots import cut_off, running_slots
 
 from workers.runtime.asgi import Application, Receive, Scope, Send, asgi_handler
 from workers.runtime.testing import FakeRuntimeApi, Posted
@@ -157,11 +156,12 @@ async def test_a_failure_after_the_response_is_logged(api: FakeRuntimeApi, caplo
 
 async def test_the_deadline_cancels_the_application(api: FakeRuntimeApi) -> None:
     """In the middle of a body; the application may clean up."""
-    cleaned = asyncio.Event()
+    begun, cleaned = asyncio.Event(), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send(start())
         await send(body(b"part"))
+        begun.set()
         try:
             await receive()
             await receive()
@@ -169,7 +169,7 @@ async def test_the_deadline_cancels_the_application(api: FakeRuntimeApi) -> None
             cleaned.set()
 
     async with running_slots(api, streaming(app)):
-        posted = await api.invoke(V1, deadline_ms=int((time.time() + 0.4) * 1000))
+        posted = await cut_off(api, begun, V1)
     assert posted.failure["errorType"] == "Runtime.DeadlineExceeded"
     assert cleaned.is_set()
 

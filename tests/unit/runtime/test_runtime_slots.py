@@ -3,26 +3,21 @@
 import asyncio
 import json
 import logging
+import re
 import sys
 import threading
-import time
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
 import pytest
-from runtime_slots import eventually, running_slots, start_slots
+from runtime_slots import LEAKY_MARGIN, cut_off, eventually, running_slots, soon, start_slots
 
 from workers.runtime.context import Context, current_context
 from workers.runtime.errors import ShutDown
 from workers.runtime.execution import Execution, Outcome
 from workers.runtime.failure import Failure
 from workers.runtime.testing import FakeRuntimeApi
-
-
-def soon(seconds: float) -> int:
-    """A deadline from now."""
-    return int((time.time() + seconds) * 1000)
 
 
 async def echo(event: Any, context: Context) -> Any:
@@ -100,7 +95,7 @@ async def test_first_poller_first(api: FakeRuntimeApi) -> None:
 
 async def test_sync_handlers_run_together(api: FakeRuntimeApi) -> None:
     """Each slot has a thread, so blocking handlers block nobody; the context is theirs, too."""
-    barrier = threading.Barrier(4, timeout=10)
+    barrier = threading.Barrier(4, timeout=30)
 
     def handler(event: Any, context: Context) -> str:
         barrier.wait()
@@ -190,23 +185,22 @@ async def test_answers_that_are_no_json(api: FakeRuntimeApi) -> None:
 
 async def test_cancelled_before_the_deadline(api: FakeRuntimeApi) -> None:
     """A handler that waits too long is cancelled, told to clean up, and reported with the place where it was."""
-    cleaned = asyncio.Event()
+    begun, cleaned = asyncio.Event(), asyncio.Event()
 
     async def handler(event: Any, context: Context) -> None:
         if event == "quick":
             return
+        begun.set()
         try:
             await asyncio.Event().wait()
         finally:
             cleaned.set()
 
     async with running_slots(api, handler):
-        deadline = soon(0.3)
-        posted = await api.invoke(deadline_ms=deadline)
-        assert time.time() * 1000 < deadline
+        posted = await cut_off(api, begun)
         assert cleaned.is_set()
         assert posted.json()["errorType"] == "Runtime.DeadlineExceeded"
-        assert posted.json()["errorMessage"].startswith("Task timed out after 0.")
+        assert re.fullmatch(r"Task timed out after \d+\.\d\d seconds", posted.json()["errorMessage"])
         assert "await asyncio.Event().wait()" in "".join(posted.json()["stackTrace"])
         assert (await api.invoke("quick")).kind == "response"
 
@@ -214,13 +208,16 @@ async def test_cancelled_before_the_deadline(api: FakeRuntimeApi) -> None:
 async def test_an_answer_after_the_cancel_counts(api: FakeRuntimeApi) -> None:
     """A handler may use its last moments to answer with what it has."""
 
+    begun = asyncio.Event()
+
     async def handler(event: Any, context: Context) -> str:
+        begun.set()
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
         return "what I have"
 
     async with running_slots(api, handler):
-        posted = await api.invoke(deadline_ms=soon(0.3))
+        posted = await cut_off(api, begun)
     assert (posted.kind, posted.json()) == ("response", "what I have")
 
 
@@ -228,18 +225,17 @@ async def test_a_handler_that_ignores_its_cancel_is_leaked(
     api: FakeRuntimeApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its invocation is reported before the deadline, its slot goes on, and its end is logged."""
-    release = asyncio.Event()
+    begun, release = asyncio.Event(), asyncio.Event()
 
     async def handler(event: Any, context: Context) -> Any:
+        begun.set()
         while event == "stubborn" and not release.is_set():
             with suppress(asyncio.CancelledError):
-                await asyncio.wait_for(release.wait(), 20)
+                await release.wait()
         return event
 
-    async with running_slots(api, handler) as running:
-        deadline = soon(0.3)
-        posted = await api.invoke("stubborn", deadline_ms=deadline, request_id="r-leaked")
-        assert time.time() * 1000 < deadline
+    async with running_slots(api, handler, margin=LEAKY_MARGIN) as running:
+        posted = await cut_off(api, begun, "stubborn", margin=LEAKY_MARGIN, request_id="r-leaked")
         assert posted.json()["errorType"] == "Runtime.HandlerLeaked"
         assert (await api.invoke("next")).json() == "next"
         assert running.slots.statistics.leaked == 1
@@ -251,15 +247,17 @@ async def test_a_handler_that_ignores_its_cancel_is_leaked(
 
 async def test_a_sync_handler_past_its_deadline(api: FakeRuntimeApi) -> None:
     """A thread cannot be stopped: it is left alone, and the slot gets another."""
-    release = threading.Event()
+    begun, release = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
 
     def handler(event: Any, context: Context) -> Any:
+        loop.call_soon_threadsafe(begun.set)
         if event == "slow":
-            release.wait(20)
+            release.wait(60)
         return event
 
-    async with running_slots(api, handler) as running:
-        posted = await api.invoke("slow", deadline_ms=soon(0.3))
+    async with running_slots(api, handler, margin=LEAKY_MARGIN) as running:
+        posted = await cut_off(api, begun, "slow", margin=LEAKY_MARGIN)
         assert posted.json()["errorType"] == "Runtime.HandlerLeaked"
         assert (await api.invoke("next")).json() == "next"
         assert running.slots.statistics.leaked == 1
@@ -490,7 +488,7 @@ async def test_drain_before_the_first_connection(api: FakeRuntimeApi) -> None:
     await api.stop()
     running = start_slots(api, echo, slots=2, reconnect=60)
     await asyncio.sleep(0)
-    await asyncio.wait_for(running.stop(), 5)
+    await asyncio.wait_for(running.stop(), 30)
     await api.start()
 
 
@@ -549,7 +547,7 @@ async def test_a_deadline_in_the_past(api: FakeRuntimeApi) -> None:
         return event
 
     async with running_slots(api, handler):
-        posted = await api.invoke("late", deadline_ms=soon(-5))
+        posted = await api.invoke("late", deadline_ms=soon(-5, margin=0))
         assert posted.json()["errorType"] == "Runtime.DeadlineExceeded"
         assert (await api.invoke("next")).json() == "next"
 
@@ -560,9 +558,9 @@ async def test_stopped_before_it_began() -> None:
     async def call() -> Outcome:
         raise AssertionError("never begun")
 
-    execution = Execution(call(), Context(), margin=20, on_leak=lambda _: None)
+    execution = Execution(call(), Context(), margin=120, on_leak=lambda _: None)
     execution.stop(ShutDown("over"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         outcome = await execution.wait()
     assert isinstance(outcome, Failure)
     assert outcome.error_type == "Runtime.ShutDown"

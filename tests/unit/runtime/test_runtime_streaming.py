@@ -3,13 +3,12 @@
 import asyncio
 import json
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from runtime_slots import eventually, running_slots, start_slots_at
+from runtime_slots import LEAKY_MARGIN, cut_off, eventually, running_slots, soon, start_slots_at
 
 from workers.runtime.context import Context, current_context
 from workers.runtime.lifespan import with_lifespan
@@ -183,36 +182,36 @@ async def test_a_failure_half_way_is_told_in_trailers(
 
 async def test_a_stream_past_its_deadline(api: FakeRuntimeApi) -> None:
     """The handler is cancelled in the middle, cleans up, and the trailers say so in time."""
-    cleaned = asyncio.Event()
+    begun, cleaned = asyncio.Event(), asyncio.Event()
 
     async def handler(event: Any, context: Context) -> AsyncIterator[bytes]:
         try:
             yield b"begun"
+            begun.set()
             await asyncio.Event().wait()
         finally:
             cleaned.set()
 
     async with running_slots(api, handler):
-        deadline = int((time.time() + 0.4) * 1000)
-        posted = await api.invoke(deadline_ms=deadline)
-        assert time.time() * 1000 < deadline
+        posted = await cut_off(api, begun)
     assert cleaned.is_set()
     assert posted.failure["errorType"] == "Runtime.DeadlineExceeded"
 
 
 async def test_a_leaked_stream_sends_nothing_more(api: FakeRuntimeApi) -> None:
     """A generator that swallows its cancel is cut off; later parts do not end up in the next invocation's answer."""
-    release = asyncio.Event()
+    begun, release = asyncio.Event(), asyncio.Event()
 
     async def handler(event: Any, context: Context) -> AsyncIterator[bytes]:
         yield b"begun"
+        begun.set()
         while event == "stubborn" and not release.is_set():
             with suppress(asyncio.CancelledError):
                 await release.wait()
         yield b"late"
 
-    async with running_slots(api, handler) as running:
-        posted = await api.invoke("stubborn", deadline_ms=int((time.time() + 0.4) * 1000))
+    async with running_slots(api, handler, margin=LEAKY_MARGIN) as running:
+        posted = await cut_off(api, begun, "stubborn", margin=LEAKY_MARGIN)
         assert (posted.request.parts, posted.failure["errorType"]) == ((b"begun",), "Runtime.HandlerLeaked")
         await api.wait_idle(1)
         release.set()
@@ -222,16 +221,18 @@ async def test_a_leaked_stream_sends_nothing_more(api: FakeRuntimeApi) -> None:
 
 async def test_a_handler_that_leaks_before_its_first_part(api: FakeRuntimeApi) -> None:
     """It was reported as an error; what it yields later goes nowhere."""
-    release = asyncio.Event()
+    begun, release = asyncio.Event(), asyncio.Event()
 
     async def handler(event: Any, context: Context) -> AsyncIterator[bytes]:
+        begun.set()
         while event == "stubborn" and not release.is_set():
             with suppress(asyncio.CancelledError):
                 await release.wait()
         yield b"late"
 
-    async with running_slots(api, handler) as running:
-        assert (await api.invoke("stubborn", deadline_ms=int((time.time() + 0.4) * 1000))).kind == "error"
+    async with running_slots(api, handler, margin=LEAKY_MARGIN) as running:
+        posted = await cut_off(api, begun, "stubborn", margin=LEAKY_MARGIN)
+        assert (posted.kind, posted.json()["errorType"]) == ("error", "Runtime.HandlerLeaked")
         release.set()
         await eventually(lambda: running.slots.statistics.leaked == 0)
         assert (await api.invoke("next")).request.parts == (b"late",)
@@ -281,10 +282,10 @@ async def test_a_receiver_that_reads_no_more_holds_no_handler(api: FakeRuntimeAp
 
     closed = asyncio.Event()
     async with running_slots(api, handler):
-        pending = api.invoke(deadline_ms=int((time.time() + 0.5) * 1000))
+        pending = api.invoke(deadline_ms=soon(2))
         await pending.taken.wait()
         pending.reading.clear()
-        await asyncio.wait_for(closed.wait(), 5)
+        await asyncio.wait_for(closed.wait(), 30)
         pending.reading.set()
         assert (await pending).failure["errorType"] == "Runtime.DeadlineExceeded"
 
@@ -354,6 +355,6 @@ async def test_a_server_that_answers_first_and_reads_on() -> None:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     running = start_slots_at(f"127.0.0.1:{port}", handler)
-    assert await asyncio.wait_for(received, 10) == b"3\r\none\r\n" + b"3\r\ntwo\r\n" * 3 + b"0\r\n\r\n"
+    assert await asyncio.wait_for(received, 30) == b"3\r\none\r\n" + b"3\r\ntwo\r\n" * 3 + b"0\r\n\r\n"
     await running.stop()
     server.close()

@@ -1,0 +1,46 @@
+"""`ingest` as S3 invokes it: one photo an invocation, by the same Ingest that the queue's batches go through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from shoebox.config import FunctionSettings
+from shoebox.telemetry import log_context
+from workers.batch import Message, TimeBudget
+from workers.ingest import Ingest, open_ingest
+from workers.runtime.context import Context
+from workers.runtime.lifespan import with_lifespan
+
+_PERHAPS_AGAIN = 2
+"""Lambda does not say whether it tries an event again. Taken as repeated: a photo that an earlier try had finished,
+perhaps without living to publish its event, gets it published once more."""
+
+
+class NotDone(Exception):
+    """A passing fault, which the log has; Lambda tries the event again."""
+
+
+async def take(ingest: Ingest, event: Mapping[str, Any], context: Context, *, at_once: int) -> None:
+    """Take the photo of an S3 event to its final state.
+
+    Raises:
+        NotDone: it has none yet, and may get one at another try.
+    """
+    body = orjson.dumps(event).decode()
+    message = Message(context.aws_request_id, body, receive_count=_PERHAPS_AGAIN, sent_at=datetime.now(UTC))
+    with log_context(request_id=context.aws_request_id):
+        budget = TimeBudget.of_remaining(context.get_remaining_time_in_millis() / 1000)
+        result = await ingest.run([message], budget, at_once=at_once)
+    if result.returned:
+        raise NotDone("the photo is not done; its reason is in the log")
+
+
+@with_lifespan(open_ingest)
+async def handler(event: Mapping[str, Any], context: Context, resources: tuple[Ingest, FunctionSettings]) -> None:
+    """Lambda handler: an event of S3's; raises `NotDone` as `take` does."""
+    ingest, settings = resources
+    await take(ingest, event, context, at_once=settings.pictures_at_once)

@@ -1,0 +1,188 @@
+"""The processes of a stack that runs on this machine: their roles, CPU and memory.
+
+Memory is the proportional set size where the system tells it (Linux): pages that processes share are divided among
+them, so a sum over processes is what they really take; elsewhere it is the resident set size. Reading it means walking
+a process's mappings, some 2 ms each, so it is read every few seconds only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import psutil
+
+from load_tests.observe.increases import Increases
+from load_tests.observe.panels import Panels
+from load_tests.observe.scrape import Scrape
+from load_tests.results import Process
+
+FLEET = "fleet and gateway"
+MEMORY_SECONDS = 5.0
+AT_ONCE = 2
+"""Each process's memory is read so often, and that of so many in one look: a look is to cost little."""
+
+LOOK_FOR_NEW_SECONDS = 2.0
+"""New processes are looked for so often; what they used before they were found counts."""
+
+_MB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one process used: CPU seconds so far, and memory in MB now."""
+
+    name: str
+    cpu_seconds: float
+    memory_mb: float
+
+
+def processes_of(pid: int) -> list[psutil.Process]:
+    """The process and all that it started; raises `psutil.NoSuchProcess` when it has ended."""
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def usage_of(process: psutil.Process) -> Usage:
+    """What a process of a stack used, by its role."""
+    return Usage(role_of(process), cpu_seconds(process), memory_mb(process))
+
+
+def role_of(process: psutil.Process) -> str:
+    """What a process of a stack is: `fleet and gateway`, `emulator`, or `function …`."""
+    line = " ".join(process.cmdline())
+    if "workers.runtime" in line:
+        return f"function {process.environ().get('AWS_LAMBDA_FUNCTION_NAME', '?').removeprefix('shoebox-')}"
+    return "emulator" if "emulator" in line or "ministack" in line else FLEET
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """User and system time so far."""
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def memory_mb(process: psutil.Process) -> float:
+    """Proportional set size, or resident set size where there is none."""
+    info = process.memory_full_info()
+    return float(getattr(info, "pss", info.rss)) / _MB
+
+
+class ProcessesOfRun:
+    """CPU and memory by role, from the first look on: of `pid` and its children, else what /metrics tells."""
+
+    def __init__(self, pid: int | None) -> None:
+        self._pid = pid
+        self._known: dict[psutil.Process, str] = {}
+        self._cpu: Increases[tuple[str, psutil.Process | None]] = Increases()
+        self._count: Counter[str] = Counter()
+        self._memory: dict[str, float] = {}
+        self._weights: dict[psutil.Process, tuple[float, float]] = {}
+        self._at = self._scanned_at = -1.0
+
+    @property
+    def panels(self) -> frozenset[str]:
+        """Those whose values do not come from /metrics."""
+        return frozenset() if self._pid is None else frozenset({"CPU", "memory"})
+
+    def note(self, t: float, scrape: Scrape | None, panels: Panels, *, last: bool = False) -> None:
+        """The processes at this look; the last one weighs them in any case."""
+        if self._pid is not None:
+            self._note_own(t, panels, all_weighed=last)
+        elif scrape:
+            self._note_told(t, scrape, panels)
+
+    def results(self) -> list[Process]:
+        """Every role: the most processes at once, CPU over the run, the most memory at once."""
+        cpu: defaultdict[str, float] = defaultdict(float)
+        for (role, _), seconds in self._cpu.totals.items():
+            cpu[role] += seconds
+        return [
+            Process(role=role, count=count, cpu_seconds=cpu[role], memory_mb=self._memory.get(role, 0.0))
+            for role, count in self._count.items()
+        ]
+
+    def _note_own(self, t: float, panels: Panels, *, all_weighed: bool) -> None:
+        if self._scanned_at < 0 or t - self._scanned_at >= LOOK_FOR_NEW_SECONDS:
+            self._scan(t)
+        used = [(key, seconds) for key in self._keys() if (seconds := _cpu_of(key[1])) is not None]
+        self._note_cpu(t, used, panels)
+        for role, count in Counter(role for (role, _), _ in used).items():
+            self._count[role] = max(self._count[role], count)
+        self._weigh(t, all_of_them=all_weighed or not self._weights)
+        weights = (
+            (role, self._weights[process][1]) for process, role in self._known.items() if process in self._weights
+        )
+        self._note_memory(t, _by_role(weights), panels)
+
+    def _weigh(self, t: float, *, all_of_them: bool) -> None:
+        """Read the memory of those that were not for long, a few at a time; new ones come first."""
+        weighed_at = {process: self._weights.get(process, (-MEMORY_SECONDS, 0.0))[0] for process in self._known}
+        due = sorted((at, n, process) for n, (process, at) in enumerate(weighed_at.items()) if t - at >= MEMORY_SECONDS)
+        for process in self._known if all_of_them else [process for *_, process in due[:AT_ONCE]]:
+            self._weights[process] = t, _memory_of(process)
+
+    def _note_told(self, t: float, scrape: Scrape, panels: Panels) -> None:
+        """The fleet's process tells about itself, in resident memory; the others are out of sight."""
+        seconds, memory = scrape.one("process_cpu_seconds_total"), scrape.one("process_resident_memory_bytes")
+        if seconds is None or memory is None:
+            return
+        self._count[FLEET] = 1
+        self._note_cpu(t, [((FLEET, None), seconds)], panels)
+        self._note_memory(t, {FLEET: memory / _MB}, panels)
+
+    def _keys(self) -> list[tuple[str, psutil.Process]]:
+        return [(role, process) for process, role in self._known.items()]
+
+    def _scan(self, t: float) -> None:
+        """Who is there; a process is known by its id and its start, so that an id that is used again is another."""
+        self._scanned_at = t
+        try:
+            found = processes_of(self._pid or 0)
+        except psutil.Error:
+            found = []
+        roles = {process: self._known.get(process) or _role_or_none(process) for process in found}
+        self._known = {process: role for process, role in roles.items() if role}
+
+    def _note_cpu(
+        self, t: float, used: Iterable[tuple[tuple[str, psutil.Process | None], float]], panels: Panels
+    ) -> None:
+        grown = self._cpu.note(used)
+        if grown and t > self._at:
+            spent = _by_role((role, seconds or 0.0) for (role, _), seconds in grown.items())
+            panels.add("CPU", "cores", t, {role: seconds / (t - self._at) for role, seconds in spent.items()})
+        self._at = t
+
+    def _note_memory(self, t: float, memory: dict[str, float], panels: Panels) -> None:
+        for role, mb in memory.items():
+            self._memory[role] = max(self._memory.get(role, 0.0), mb)
+        panels.add("memory", "MB", t, dict(memory))
+
+
+def _by_role(values: Iterable[tuple[str, float]]) -> dict[str, float]:
+    sums: defaultdict[str, float] = defaultdict(float)
+    for role, value in values:
+        sums[role] += value
+    return dict(sums)
+
+
+def _role_or_none(process: psutil.Process) -> str | None:
+    try:
+        return role_of(process)
+    except psutil.Error:  # it has ended, or is another user's
+        return None
+
+
+def _cpu_of(process: psutil.Process) -> float | None:
+    try:
+        return cpu_seconds(process)
+    except psutil.Error:
+        return None
+
+
+def _memory_of(process: psutil.Process) -> float:
+    try:
+        return memory_mb(process)
+    except psutil.Error:
+        return 0.0

@@ -1,0 +1,51 @@
+"""`python -m load_tests.report RUN [OTHER]`: make a run's report again, or compare two runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from load_tests.report import NoTemplates, write, write_comparison
+from load_tests.report.files import read_results
+
+COMPARISON = "comparison.html"
+_EXAMPLES = f"""examples:
+  python -m load_tests.report runs/christmas               writes runs/christmas/report.html and its CSV again
+  python -m load_tests.report runs/naive runs/christmas    writes runs/naive/{COMPARISON}
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the page and print its path; 2 where a run cannot be read."""
+    parser = _parser()
+    told = parser.parse_args(arguments)
+    try:
+        page = _page(told.run, told.other, told.output)
+    except (OSError, ValidationError, NoTemplates) as error:
+        parser.error(str(error))
+    sys.stdout.write(f"{page}\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m load_tests.report", epilog=_EXAMPLES, formatter_class=raw)
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder, or its results.json")
+    parser.add_argument("other", type=Path, nargs="?", metavar="OTHER", help="another run, to compare them")
+    parser.add_argument("--output", type=Path, metavar="PATH", help="the folder, or the comparison's file")
+    return parser
+
+
+def _page(run: Path, other: Path | None, output: Path | None) -> Path:
+    folder = run if run.is_dir() else run.parent
+    if other is None:
+        return write(read_results(run), output or folder)
+    return write_comparison(read_results(run), read_results(other), output or folder / COMPARISON)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,208 @@
+"""The charts: one a panel, with each line's colour, dashes and figures, and what the page's script draws them from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from load_tests.report.formats import DASH, clock, duration, number
+from load_tests.report.palette import Colours
+from load_tests.report.thinning import MOST, Points, fair_share, thin
+from load_tests.results import Results, Series
+
+NUMBERS = 22_000
+"""Numbers of all lines of a run together, 100 to 150 KB in the page: where there are more, long lines have fewer."""
+_LIMIT = re.compile(r"\blimit$", re.IGNORECASE)
+_LIMIT_WITHIN = 2.5
+"""A limit is drawn where the lines come that near; further up it would press them flat."""
+_DASHES = 3
+ORDER = ("photo", "delay", "api", "error", "request", "throttle", "refus", "concurren", "backlog", "age", "environ")
+_KNOWN = {
+    "photos/s": ("Photos", "Offered by the arrivals, and READY."),
+    "delay": ("Delay", "From registration until READY, by when photos became READY."),
+    "API": ("API", "Answers to the phones, and failures."),
+    "backlog": ("Backlog", "Messages in each queue, waiting and in flight."),
+    "age": ("Age", "Of the oldest message in each queue."),
+    "concurrency": ("Concurrency", "Invocations at once by function; dashed: the limit."),
+    "throttles/s": ("Throttles", "What was refused, and AWS’s reason."),
+    "refusals/s": ("Refusals", "By limit."),
+    "CPU": ("CPU", "Processor cores in use, by kind of process."),
+    "memory": ("Memory", "By kind of process (proportional set size)."),
+    "environments": ("Environments", "Execution environments of each function."),
+}
+"""A title and a sentence for the panels that a load run and the simulator have; others show their own names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a chart, and its row in the table below it: `mean`, `peak` and `at` are texts, in the chart's unit."""
+
+    name: str
+    colour: int
+    dash: int
+    limit: bool
+    points: Points
+    peak_value: float
+    mean: str
+    peak: str
+    at: str
+    off_chart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A panel's lines on common axes: time 0 to `span` and values 0 to `top`. `key` ties it to its data in the page."""
+
+    key: str
+    title: str
+    about: str
+    unit: str
+    lines: tuple[Line, ...]
+    top: float
+    span: float
+    load_seconds: float
+    first_refusal: float | None
+
+
+def charts_of(results: Results, prefix: str = "c", colours: Colours | None = None) -> tuple[Chart, ...]:
+    """The charts of a run, the most telling first. `prefix` and `colours`: where others are on the page, too."""
+    colours = colours or Colours()
+    most = min(MOST, fair_share([len(s.t) for s in results.series if len(set(s.values)) > 1], NUMBERS))
+    span = span_of(results)
+    refusals = [limit.first_at for limit in results.limits if limit.first_at is not None]
+    return tuple(
+        Chart(
+            key=f"{prefix}{n}",
+            title=_KNOWN.get(panel, (panel, ""))[0],
+            about=_KNOWN.get(panel, ("", ""))[1],
+            unit=series[0].unit,
+            lines=(drawn := _lines(series, colours, span, most)),
+            top=_top(drawn),
+            span=span,
+            load_seconds=results.seconds,
+            first_refusal=min(refusals, default=None),
+        )
+        for n, (panel, series) in enumerate(panels_of(results).items())
+    )
+
+
+def panels_of(results: Results) -> dict[str, list[Series]]:
+    """The series by panel, in the order of the page."""
+    panels: dict[str, list[Series]] = {}
+    for series in results.series:
+        panels.setdefault(series.panel, []).append(series)
+    return {panel: panels[panel] for panel in sorted(panels, key=rank)}
+
+
+def rank(panel: str, order: Sequence[str] = ORDER) -> int:
+    """Where a panel stands: what users feel first, then limits, then the machine."""
+    return next((n for n, word in enumerate(order) if word in panel.lower()), len(order))
+
+
+def value_text(value: float | None, unit: str) -> str:
+    """A value in a chart's table, whose head has the unit."""
+    return duration(value) if unit == "s" else number(value)
+
+
+def span_of(results: Results) -> float:
+    """The end of the time axis, in seconds of the run: the load and its drain."""
+    return max((series.t[-1] for series in results.series if series.t), default=results.seconds)
+
+
+def document(charts: Iterable[Chart]) -> dict[str, Any]:
+    """What the script draws: lines refer to `times` by number, since most share theirs."""
+    times: list[Any] = []
+    numbers: dict[tuple[float, ...], int] = {}
+
+    def time_number(t: list[float]) -> int:
+        key = tuple(t)
+        if key not in numbers:
+            numbers[key] = len(times)
+            times.append(_packed_times(t))
+        return numbers[key]
+
+    drawn = {
+        chart.key: {
+            "unit": chart.unit,
+            "top": _short(chart.top),
+            "span": chart.span,
+            "load": chart.load_seconds,
+            "refusal": chart.first_refusal,
+            "lines": [_line_document(line, time_number(line.points.t)) for line in chart.lines],
+        }
+        for chart in charts
+    }
+    return {"times": times, "charts": drawn}
+
+
+def _lines(series: Sequence[Series], colours: Colours, span: float, most: int) -> tuple[Line, ...]:
+    lines: list[Line] = []
+    for one in series:
+        limit = _LIMIT.search(one.name) is not None
+        colour = colours.of(_LIMIT.sub("", one.name).strip())
+        same = sum(line.colour == colour and not line.limit for line in lines)
+        lines.append(_line(one, colour, 0 if limit else same % _DASHES, span, most, limit=limit))
+    reach = max((line.peak_value for line in lines if not line.limit), default=0) * _LIMIT_WITHIN
+    return tuple(_placed(line, reach) for line in sorted(lines, key=lambda line: line.limit))
+
+
+def _line(series: Series, colour: int, dash: int, span: float, most: int, *, limit: bool) -> Line:
+    known = [(value, at) for at, value in zip(series.t, series.values, strict=True) if value is not None]
+    peak, at = max(known, key=lambda pair: pair[0], default=(0.0, None))
+    mean = sum(value for value, _ in known) / len(known) if known else None
+    return Line(
+        name=series.name,
+        colour=colour,
+        dash=dash,
+        limit=limit,
+        points=thin(series.t, series.values, most),
+        peak_value=peak,
+        mean=DASH if limit else value_text(mean, series.unit),
+        peak=value_text(peak, series.unit) if known else DASH,
+        at=DASH if limit or not peak else clock(at, span),
+    )
+
+
+def _placed(line: Line, reach: float) -> Line:
+    if not line.limit or line.peak_value <= reach:
+        return line
+    return replace(line, off_chart=True)
+
+
+def _top(lines: Iterable[Line]) -> float:
+    return max((line.peak_value for line in lines if not line.off_chart), default=0) or 1.0
+
+
+def _line_document(line: Line, time: int) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "name": line.name,
+        "colour": line.colour,
+        "dash": line.dash,
+        "limit": line.limit,
+        "off": line.off_chart,
+        "time": time,
+        "values": _packed(line.points.values),
+    }
+    if line.points.low is not None and line.points.high is not None:
+        document |= {"low": _packed(line.points.low), "high": _packed(line.points.high)}
+    return document
+
+
+def _packed_times(t: list[float]) -> Any:
+    """Times; equal steps as where they start, their length, and how many there are."""
+    if len(t) > 1 and all(abs(t[0] + n * (t[1] - t[0]) - at) < 1e-6 for n, at in enumerate(t)):
+        return {"from": t[0], "step": t[1] - t[0], "count": len(t)}
+    return [round(at, 2) for at in t]
+
+
+def _packed(values: list[float | None]) -> Any:
+    """Values with four significant digits; one that never changes is said once."""
+    short = [None if value is None else _short(value) for value in values]
+    return short[0] if len(short) > 1 and len(set(short)) == 1 and short[0] is not None else short
+
+
+def _short(value: float) -> float:
+    rounded = float(f"{value:.4g}")
+    return int(rounded) if rounded.is_integer() else rounded

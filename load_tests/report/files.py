@@ -1,0 +1,79 @@
+"""The files of a run's folder beside the page: the results as they are, and tables for a spreadsheet or pandas."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from load_tests.report.verdict import use_of
+from load_tests.results import PERCENTILES, Distribution, Limit, Request, Results
+
+RESULTS = "results.json"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_REQUESTS = ("name", "count", "failures", "mean", *(f"p{p:g}" for p in PERCENTILES), "max", "reasons")
+_LIMITS = ("limit", "subject", "unit", "peak", "most", "factor", "throttled", "first_at", "ask")
+
+
+def write_files(results: Results, folder: Path) -> None:
+    """Write results.json, series.csv, requests.csv and limits.csv; times in seconds, what is unknown empty."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RESULTS).write_text(results.model_dump_json() + "\n", "utf-8")
+    _write(folder / "series.csv", ("panel", "name", "unit", "t", "value"), _series(results))
+    _write(folder / "requests.csv", _REQUESTS, map(_request, results.requests))
+    _write(folder / "limits.csv", _LIMITS, map(_limit, results.limits))
+
+
+def read_results(path: Path) -> Results:
+    """The results of a run's folder, or of a results.json itself.
+
+    Raises OSError where there is none, and pydantic.ValidationError where it is another file.
+    """
+    return Results.model_validate_json((path / RESULTS if path.is_dir() else path).read_bytes())
+
+
+def _write(path: Path, columns: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_cell(value) for value in row] for row in rows)
+
+
+def _cell(value: Any) -> Any:
+    """A text that a spreadsheet would compute is marked as text ("CSV Injection", OWASP)."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _series(results: Results) -> Iterator[tuple[Any, ...]]:
+    for series in results.series:
+        for t, value in zip(series.t, series.values, strict=True):
+            yield series.panel, series.name, series.unit, t, value
+
+
+def _request(request: Request) -> tuple[Any, ...]:
+    reasons = json.dumps(request.reasons, ensure_ascii=False) if request.reasons else None
+    return request.name, request.count, request.failures, *_times(request.seconds), reasons
+
+
+def _times(seconds: Distribution | None) -> tuple[float | None, ...]:
+    if seconds is None:
+        return (None,) * (len(PERCENTILES) + 2)
+    return seconds.mean, *(seconds.percentiles.get(f"{p:g}") for p in PERCENTILES), seconds.max
+
+
+def _limit(limit: Limit) -> tuple[Any, ...]:
+    use = use_of(limit)
+    factor = 1 / use if use else None
+    return (
+        limit.limit,
+        limit.subject,
+        limit.unit,
+        limit.peak,
+        limit.most,
+        factor,
+        limit.throttled,
+        limit.first_at,
+        limit.ask,
+    )

@@ -1,0 +1,121 @@
+"""Pages from view models: templates, style, script and data in one document that asks for nothing from anywhere.
+
+A Content-Security-Policy names the hashes of its own style and scripts: no other would run, whatever a name in the
+results holds. Jinja2 escapes every text; the data is JSON in which no character can end its element.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from load_tests.report import tables
+from load_tests.report.charts import Chart, charts_of, document
+from load_tests.report.comparison import comparison_of
+from load_tests.report.formats import number
+from load_tests.report.histograms import HEIGHT, WIDTH, histograms_of
+from load_tests.report.palette import DARK, LIGHT
+from load_tests.report.thinning import MOST
+from load_tests.report.verdict import verdict_of
+from load_tests.results import Results
+
+_HERE = Path(__file__).parent
+_STYLES = ("vendor/uplot/uPlot.min.css", "assets/report.css")
+_SCRIPTS = ("vendor/uplot/uPlot.iife.min.js", "assets/report.js")
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[._/])(?=\w)")
+_IN_SCRIPT = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})
+
+
+def report_page(results: Results) -> str:
+    """The report of one run."""
+    charts = charts_of(results)
+    return _page(
+        "report.html",
+        charts,
+        results=results,
+        verdict=verdict_of(results),
+        charts=charts,
+        histograms=histograms_of(results),
+        drawing=(WIDTH, HEIGHT),
+        tables=tables,
+    )
+
+
+def comparison_page(left: Results, right: Results) -> str:
+    """The report of two runs beside each other."""
+    comparison = comparison_of(left, right)
+    return _page("comparison.html", comparison.charts, comparison=comparison, tables=tables)
+
+
+def inline_json(data: Any) -> str:
+    """JSON that may stand in a script element: nothing in it can end the element, or a line of an old script."""
+    return orjson.dumps(data).decode().translate(_IN_SCRIPT)
+
+
+def _page(template: str, drawn: Iterable[Chart], **views: Any) -> str:
+    style = "\n".join((*(_text(name) for name in _STYLES), _palette()))
+    scripts = [_text(name) for name in _SCRIPTS]
+    drawn = list(drawn)
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            style=_trusted(style),
+            scripts=[_trusted(script) for script in scripts],
+            policy=_policy(style, scripts),
+            data=_trusted(inline_json(document(drawn))),
+            thinned=any(line.points.thinned for chart in drawn for line in chart.lines),
+            most_points=number(MOST),
+            **views,
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["breakable"] = _breakable
+    return environment
+
+
+def _breakable(text: str) -> Markup:
+    """A long name of joined words may break between them: ReservedFunction|Concurrent|…."""
+    return Markup("<wbr>").join(_WORDS.split(text))
+
+
+def _policy(style: str, scripts: Iterable[str]) -> str:
+    allowed = " ".join(_hash(script) for script in scripts)
+    return f"default-src 'none'; style-src {_hash(style)}; script-src {allowed}; base-uri 'none'; form-action 'none'"
+
+
+def _hash(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
+
+
+def _palette() -> str:
+    """The lines' colours as custom properties, for light and for dark."""
+    light, dark = ("".join(f"--c{n}:{colour};" for n, colour in enumerate(colours)) for colours in (LIGHT, DARK))
+    return f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root:not(.print){{{dark}}}}}"
+
+
+def _text(name: str) -> str:
+    return (_HERE / name).read_text("utf-8").strip()
+
+
+def _trusted(text: str) -> Markup:
+    """Our own files, and JSON from `inline_json`: what needs no escaping."""
+    return Markup(text)  # noqa: S704

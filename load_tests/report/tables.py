@@ -1,0 +1,340 @@
+"""The tables: every number already a text with its unit, so that templates only lay out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from load_tests.report.charts import span_of
+from load_tests.report.formats import DASH, SPACE, clock, dollars, duration, large, number, quantity, share, sign
+from load_tests.report.verdict import per_day, refused_limits, threshold_value, use_of
+from load_tests.results import PERCENTILES, CostLine, Distribution, Limit, Process, Request, Results
+from shoebox.cli.output import number_text, size_text
+
+NOT_SEEN = "Limits were not seen from here: the fleet’s control port was not watched."
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's head; `numbers` stand to the right. `term`: where the glossary explains it."""
+
+    title: str
+    numbers: bool = True
+    term: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row's cells, or one for all columns. `kind` is "", "good", "bad", "group", "detail" or "total"."""
+
+    cells: tuple[str, ...]
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns and rows; `empty` is said where there are no rows, `note` below them."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    empty: str = ""
+    note: str = ""
+
+
+def thresholds(results: Results) -> Table:
+    """Each expectation, its value and whether it was met."""
+    return Table(
+        (Column("threshold", numbers=False), Column("bound"), Column("value"), Column("", numbers=False)),
+        tuple(
+            Row(
+                (
+                    one.metric,
+                    f"{sign(one.operator)} {threshold_value(one, one.bound)}",
+                    threshold_value(one, one.value),
+                    "✓ met" if one.ok else "✗ missed",
+                ),
+                "good" if one.ok else "bad",
+            )
+            for one in results.thresholds
+        ),
+        empty="This run has no thresholds.",
+    )
+
+
+def fates(results: Results) -> Table:
+    """What became of every photo that was offered."""
+    photos, offered = results.photos, results.offered
+    rows = (
+        ("READY", photos.ready, "all renditions stored"),
+        ("rejected", photos.rejected, "not a picture that Shoebox takes; the owner sees why"),
+        ("refused", photos.refused, "a registration or a PUT never succeeded"),
+        ("unfinished", photos.unfinished, "no final state when the run ended"),
+        ("lost", photos.lost, "stored, and without a final state after the drain: must be 0"),
+    )
+    bad = {"refused", "unfinished", "lost"}
+    return Table(
+        (Column("photos", numbers=False), Column("count"), Column("share"), Column("meaning", numbers=False)),
+        tuple(
+            Row((name, number(count), share(count, offered.photos), meaning), "bad" if name in bad and count else "")
+            for name, count, meaning in rows
+        ),
+        note=_offered_note(results),
+    )
+
+
+def stages(results: Results) -> Table:
+    """Percentiles of each stage's seconds."""
+    return Table(
+        (
+            Column("stage", numbers=False),
+            Column("photos"),
+            Column("mean"),
+            *(Column(f"p{p:g}", term="percentile") for p in PERCENTILES),
+            Column("max"),
+        ),
+        tuple(
+            Row((stage, number(seconds.count), *_times(seconds, PERCENTILES)))
+            for stage, seconds in results.stages.items()
+        ),
+        empty="No photo went through a stage.",
+    )
+
+
+def limits(results: Results) -> Table:
+    """Each limit that was used, the first to refuse first, then the nearest."""
+    span = span_of(results)
+    used = [limit for limit in results.limits if limit.peak or limit.throttled]
+    left_out = len(results.limits) - len(used)
+    return Table(
+        (
+            Column("limit", numbers=False),
+            Column("of", numbers=False),
+            Column("highest use"),
+            Column("limit"),
+            Column("used"),
+            Column("hit at", term="factor"),
+            Column("refusals"),
+            Column("first at"),
+            Column("ask for"),
+        ),
+        tuple(_limit_row(limit, span) for limit in _nearest(used)),
+        empty="No limit was used." if results.limits else NOT_SEEN,
+        note=f"In limits.csv also those that nothing used: {left_out}." if left_out else "",
+    )
+
+
+def first_refusals(results: Results) -> Table:
+    """What refused first, and what after it."""
+    span = span_of(results)
+    return Table(
+        (Column("first at"), Column("limit", numbers=False), Column("of", numbers=False), Column("refusals")),
+        tuple(
+            Row((clock(limit.first_at, span), limit.limit, limit.subject, number(limit.throttled)))
+            for limit in refused_limits(results.limits)
+        ),
+        empty="Nothing was throttled." if results.limits else NOT_SEEN,
+    )
+
+
+def throttles(results: Results) -> Table:
+    """Refusals by what was refused and AWS's reason."""
+    counted = sorted(results.throttles, key=lambda throttle: -throttle.count)
+    return Table(
+        (Column("refused", numbers=False), Column("reason", numbers=False), Column("count")),
+        tuple(Row((one.subject, one.reason, number(one.count))) for one in counted),
+        empty="Nothing was throttled." if results.limits else NOT_SEEN,
+    )
+
+
+def requests(results: Results) -> Table:
+    """Each kind of call, and below it why calls failed."""
+    columns = ("calls", "failed", "share", "calls/s", "mean", "p50", "p95", "p99", "max")
+    return Table(
+        (Column("call", numbers=False), *(Column(name) for name in columns)),
+        tuple(row for request in results.requests for row in _request_rows(request, results.seconds)),
+        empty="No requests were made.",
+    )
+
+
+def queues(results: Results) -> Table:
+    """Each queue's highest depth and age, and what came more than once or never left."""
+    span = span_of(results)
+    return Table(
+        (
+            Column("queue", numbers=False),
+            Column("highest depth"),
+            Column("at"),
+            Column("oldest message"),
+            Column("received again"),
+            Column("dead letters"),
+        ),
+        tuple(
+            Row(
+                (
+                    queue.name,
+                    quantity(queue.peak_depth, "messages"),
+                    clock(queue.peak_depth_at, span),
+                    duration(queue.peak_age),
+                    number(queue.received_again),
+                    number(queue.dead_letters),
+                ),
+                "bad" if queue.dead_letters else "",
+            )
+            for queue in results.queues
+        ),
+        empty="No queue was seen.",
+    )
+
+
+def processes(results: Results) -> Table:
+    """CPU and memory by role, and together."""
+    seconds, ready = results.seconds + results.drain_seconds, results.photos.ready
+    together = Process(
+        role="together",
+        count=sum(one.count for one in results.processes),
+        cpu_seconds=sum(one.cpu_seconds for one in results.processes),
+        memory_mb=sum(one.memory_mb for one in results.processes),
+    )
+    rows = [Row(_process_cells(one, seconds, ready)) for one in results.processes]
+    names = ("processes", "CPU", "cores", "CPU per photo", "highest memory")
+    return Table(
+        (Column("role", numbers=False), *(Column(name) for name in names)),
+        (*rows, Row(_process_cells(together, seconds, ready), "total")) if rows else (),
+        empty="Processes were not seen from here.",
+        note="Highest memory of each role; together they need not have had it at the same time." if rows else "",
+    )
+
+
+def cost(results: Results) -> Table:
+    """Dollars for a million uploads by service and item."""
+    names = ("for a million uploads", "price", "US dollars")
+    columns = (Column("item", numbers=False), *(Column(name) for name in names))
+    if results.cost is None:
+        return Table(columns, (), empty="Costs are unknown: nothing was counted.")
+    rows: list[Row] = []
+    by_service = sorted(results.cost.lines, key=lambda line: line.service)
+    for service, group in groupby(by_service, key=lambda line: line.service):
+        lines = list(group)
+        rows.append(Row((service, "", "", dollars(sum(line.usd for line in lines))), "group"))
+        rows += [
+            Row(
+                (
+                    line.item + ("" if line.verified else " †"),
+                    f"{large(line.quantity) if line.quantity >= 1000 else number(line.quantity)}{SPACE}{line.unit}",
+                    _price(line),
+                    dollars(line.usd),
+                )
+            )
+            for line in lines
+        ]
+    rows.append(Row(("together", "", "", dollars(results.cost.usd)), "total"))
+    return Table(columns, tuple(rows), note=_cost_note(results))
+
+
+def facts(pairs: Iterable[tuple[str, object]]) -> Table:
+    """Names and values, such as a run's settings."""
+    return Table(
+        (Column("name", numbers=False), Column("value", numbers=False)),
+        tuple(Row((name, DASH if value is None else str(value))) for name, value in pairs),
+        empty="None were noted.",
+    )
+
+
+def identity(results: Results) -> Table:
+    """Which run this was."""
+    return facts(
+        (
+            ("scenario", results.scenario),
+            ("kind", results.kind),
+            ("started at", results.started_at),
+            ("load", duration(results.seconds)),
+            ("drain", duration(results.drain_seconds)),
+            ("quotas", results.quotas),
+            ("scale", f"1 : {number(results.scale)}"),
+            ("seed", results.seed),
+        )
+    )
+
+
+def _times(seconds: Distribution | None, percentiles: Sequence[float]) -> tuple[str, ...]:
+    if seconds is None:
+        return (DASH,) * (len(percentiles) + 2)
+    points = (duration(seconds.percentiles.get(f"{p:g}")) for p in percentiles)
+    return (duration(seconds.mean), *points, duration(seconds.max))
+
+
+def _nearest(used: Iterable[Limit]) -> list[Limit]:
+    refused = refused_limits(used)
+    rest = [limit for limit in used if not limit.throttled]
+    return refused + sorted(rest, key=lambda limit: (-(use_of(limit) or 0), limit.limit, limit.subject))
+
+
+def _limit_row(limit: Limit, span: float) -> Row:
+    use = use_of(limit)
+    return Row(
+        (
+            limit.limit,
+            limit.subject,
+            quantity(limit.peak, limit.unit),
+            number_text(limit.most),
+            DASH if use is None else share(use, 1),
+            f"{number(1 / use)} ×" if use else DASH,
+            number(limit.throttled),
+            clock(limit.first_at, span),
+            quantity(limit.ask, limit.unit),
+        ),
+        "bad" if limit.throttled else "",
+    )
+
+
+def _request_rows(request: Request, seconds: float) -> list[Row]:
+    failed = share(request.failures, request.count)
+    rate = number(request.count / seconds) if seconds else DASH
+    times = _times(request.seconds, (50, 95, 99))
+    row = Row((request.name, number(request.count), number(request.failures), failed, rate, *times))
+    reasons = sorted(request.reasons.items(), key=lambda pair: -pair[1])
+    return [row, *(Row((f"{number(count)} × {reason}",), "detail") for reason, count in reasons)]
+
+
+def _process_cells(process: Process, seconds: float, ready: int) -> tuple[str, ...]:
+    return (
+        process.role,
+        number(process.count),
+        quantity(process.cpu_seconds, f"CPU{SPACE}s"),
+        quantity(process.cpu_seconds / seconds, "cores") if seconds else DASH,
+        quantity(process.cpu_seconds / ready * 1000, "ms") if ready else DASH,
+        quantity(process.memory_mb, "MB"),
+    )
+
+
+def _price(line: CostLine) -> str:
+    """As AWS's pages have it: small ones by the million."""
+    many = 0 < line.price < 0.01
+    price = f"{line.price * 1e6 if many else line.price:.4g}"
+    _, _, cents = price.partition(".")
+    return f"${float(price):.{max(2, len(cents))}f} / {'million' if many else line.unit}"
+
+
+def _cost_note(results: Results) -> str:
+    assert results.cost is not None
+    dated = f"Prices of {results.cost.dated}, {results.cost.region}."
+    unverified = " † not checked against AWS’s page." if not all(line.verified for line in results.cost.lines) else ""
+    full = "" if results.scale == 1 else ", at full scale"
+    day = results.cost.usd * per_day(results) / 1e6
+    return f"{dated}{unverified} A day at this run’s rate{full}: {dollars(day)}. What is not listed is not in it."
+
+
+def _offered_note(results: Results) -> str:
+    offered = results.offered
+    late = (
+        ""
+        if offered.late_p99 is None
+        else f" 99 in 100 arrivals began within {duration(offered.late_p99)} of their time."
+    )
+    repeated = results.photos.repeated
+    again = "" if repeated is None else f" {number(repeated)} photos were prepared once more although they had been."
+    return (
+        f"Offered: {number(offered.photos)} photos ({size_text(offered.bytes)}) in {number(offered.visits)} visits; "
+        f"{number(offered.missed)} were missed by the generator.{late}{again}"
+    )

@@ -1,0 +1,179 @@
+"""What a run came to, before any detail: passed, failed or invalid, in a sentence and a few large figures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from load_tests.report.charts import span_of
+from load_tests.report.formats import (
+    DASH,
+    SPACE,
+    clock,
+    dollars,
+    duration,
+    large,
+    number,
+    quantity,
+    round_duration,
+    share,
+    sign,
+)
+from load_tests.results import Limit, Results, Threshold, uploads_per_day
+
+WHOLE = "registered → ready"
+_UNITS = (("per_second", "photos/s"), ("_drift", "×"), ("_growth", "×"))
+_NEAR = 0.8  # as fleet.limits.plan.TARGET: above it a limit has no room for a busy second
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A large number, its unit if that is a word, and what it is; `bad`: it should not be so."""
+
+    value: str
+    about: str
+    unit: str = ""
+    bad: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`state` is "passed", "failed" or "invalid"; `reasons` say why, and `scale` what a photo stands for."""
+
+    state: str
+    sentence: str
+    reasons: tuple[str, ...]
+    figures: tuple[Figure, ...]
+    scale: str
+
+
+def verdict_of(results: Results) -> Verdict:
+    """The verdict on a run."""
+    return Verdict(
+        state="invalid" if results.invalid else "passed" if results.passed else "failed",
+        sentence=_sentence(results),
+        reasons=tuple(results.invalid) + tuple(_missed(one) for one in results.thresholds if not one.ok),
+        figures=_figures(results),
+        scale=_scale(results),
+    )
+
+
+def refused_limits(limits: Iterable[Limit]) -> list[Limit]:
+    """The limits that refused, the first one first; those whose first refusal nobody saw come last."""
+    return sorted(
+        (limit for limit in limits if limit.throttled),
+        key=lambda limit: (limit.first_at is None, limit.first_at or 0, -limit.throttled),
+    )
+
+
+def use_of(limit: Limit) -> float | None:
+    """The part of a limit that was used at most; None where there is no limit."""
+    return limit.peak / limit.most if limit.most else None
+
+
+def refusals(results: Results) -> int | None:
+    """Refusals by all limits; None where the limits were not seen."""
+    return sum(limit.throttled for limit in results.limits) if results.limits else None
+
+
+def limited_by(results: Results) -> str:
+    """Which of AWS's limits was hit first, or else came nearest."""
+    if not results.limits:
+        return "limits were not seen from here"
+    if refused := refused_limits(results.limits):
+        first = refused[0]
+        when = "" if first.first_at is None else f" at {clock(first.first_at, span_of(results))}"
+        return f"first limit hit: {name_of(first)}{when}"
+    used = [(use, limit) for limit in results.limits if (use := use_of(limit)) is not None]
+    if not used:
+        return "no limit of AWS was kept"
+    use, nearest = max(used, key=lambda pair: pair[0])
+    how = "nearest" if use >= _NEAR else "the nearest was"
+    return f"no limit of AWS was hit; {how} {name_of(nearest)}, {share(use, 1)} used"
+
+
+def name_of(limit: Limit) -> str:
+    """A limit and what it holds for."""
+    return f"{limit.limit} of {limit.subject}"
+
+
+def p99_of(results: Results) -> float | None:
+    """Seconds from a photo's registration until READY, of 99 in 100 photos."""
+    whole = results.stages.get(WHOLE)
+    return whole.percentiles.get("99") if whole else None
+
+
+def per_day(results: Results) -> float:
+    """Uploads a day at this run's rate, at full scale."""
+    return uploads_per_day(1, 1 / results.ready_per_second, results.scale) if results.ready_per_second else 0.0
+
+
+def _sentence(results: Results) -> str:
+    return "; ".join(
+        (
+            f"{number(results.ready_per_second)}{SPACE}photos/s READY over {round_duration(results.seconds)} of load "
+            f"= {_day(results)}",
+            f"99 in 100 photos were READY within {duration(p99)}" if (p99 := p99_of(results)) else "no photo was READY",
+            f"{large(results.photos.lost)} lost",
+            limited_by(results) + ".",
+        )
+    )
+
+
+def _day(results: Results) -> str:
+    full = f"{large(per_day(results))} a day"
+    if results.scale == 1:
+        return full
+    return f"{large(per_day(results) / results.scale)} a day here, {full} at full scale ({results.quotas})"
+
+
+def threshold_value(threshold: Threshold, value: float | None) -> str:
+    """A threshold's bound or value with the unit that its metric's name tells (`load_tests.thresholds.METRICS`)."""
+    if value is None:
+        return DASH
+    if threshold.metric.endswith("_share"):
+        return quantity(value * 100, "%")
+    if re.search(r"_p\d+$", threshold.metric):
+        return round_duration(value)
+    return quantity(value, next((unit for ending, unit in _UNITS if threshold.metric.endswith(ending)), ""))
+
+
+def _missed(threshold: Threshold) -> str:
+    bound = threshold_value(threshold, threshold.bound)
+    found = (
+        "nothing was seen of it" if threshold.value is None else f"it was {threshold_value(threshold, threshold.value)}"
+    )
+    return f"{threshold.metric} {sign(threshold.operator)} {bound} was not met: {found}"
+
+
+def _figures(results: Results) -> tuple[Figure, ...]:
+    photos, refused = results.photos, refusals(results)
+    whole = results.stages.get(WHOLE)
+    figures = [
+        Figure(number(results.ready_per_second), "READY", unit="photos/s"),
+        Figure(*_split(per_day(results), "uploads a day" + (" at full scale" if results.scale != 1 else ""))),
+        Figure(duration(whole.percentiles.get("50")) if whole else DASH, "p50, registered → READY"),
+        Figure(duration(p99_of(results)), "p99, registered → READY"),
+        Figure(large(photos.lost), "photos lost", bad=photos.lost > 0),
+        Figure(share(photos.refused, results.offered.photos), "refused", bad=photos.refused > 0),
+        Figure(DASH if refused is None else large(refused), "refusals by limits", bad=bool(refused)),
+    ]
+    if results.cost:
+        figures.append(Figure(dollars(results.cost.usd), "for a million uploads"))
+    return tuple(figures)
+
+
+def _split(value: float, about: str) -> tuple[str, str, str]:
+    digits, _, word = large(value).partition(SPACE)
+    return digits, about, word
+
+
+def _scale(results: Results) -> str:
+    how = "Simulated, not measured: no photo was uploaded. " if results.kind == "simulation" else ""
+    if results.scale == 1:
+        return f"{how}Full scale: a photo is a photo, and limits are as they are (quotas: {results.quotas})."
+    return (
+        f"{how}A wind tunnel: every photo stands for {number(results.scale)}, and load and limits are one part in "
+        f"{number(results.scale)} of what they stand for (quotas: {results.quotas}). Times are as they would be."
+    )

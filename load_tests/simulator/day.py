@@ -1,0 +1,119 @@
+"""A day: ticks of the virtual clock, in each of which photos come, are uploaded, and are prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fleet.limits.use import LimitUse
+from load_tests.simulator.backlog import Backlog
+from load_tests.simulator.clock import Clock
+from load_tests.simulator.ingest import Ingest
+from load_tests.simulator.limits import INGEST, Limits, Name
+from load_tests.simulator.model import Settings
+from load_tests.simulator.phones import Phones
+from load_tests.simulator.tally import Tally
+
+_POINTS = 1440  # of a whole day's chart: one a minute
+Progress = Callable[[float], None]
+"""Told how much of the day is over, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What a simulated day came to: `seconds` with its drain, limits' uses at its end, each limit's first refusal."""
+
+    settings: Settings
+    tally: Tally
+    seconds: float
+    uses: list[LimitUse]
+    first: dict[Name, float]
+
+    @property
+    def unfinished(self) -> int:
+        """Photos that are on their way when the simulation ends."""
+        return self.tally.offered - self.tally.ready - self.tally.refused - self.tally.dead
+
+
+def simulate(settings: Settings, progress: Progress = lambda _: None) -> Day:
+    """Simulate a day.
+
+    Raises:
+        StackError: the stack lacks what photos go through.
+        QuotasError: the stack reserves more concurrency than the quotas allow.
+    """
+    return _Run(settings).run(progress)
+
+
+class _Run:
+    def __init__(self, settings: Settings) -> None:
+        parameters, stack = settings.parameters, settings.stack
+        self._settings = settings
+        self._clock = Clock(settings.tick)
+        self._limits = Limits(stack, settings.quotas)
+        self._tally = Tally()
+        self._backlog = Backlog()
+        queue = stack.queues[self._limits.trigger.name]
+        parts = self._clock, self._limits, self._tally, parameters
+        self._ingest = Ingest(*parts, self._backlog, queue)
+        cached = bool(stack.gateway.authorizer.ttl)
+        self._phones = Phones(*parts, self._backlog.add, cached=cached, seed=settings.seed)
+
+    def run(self, progress: Progress) -> Day:
+        settings, clock = self._settings, self._clock
+        photos = _arrivals(settings)
+        each = round(max(1.0, settings.seconds / _POINTS) / settings.tick)
+        end, last = len(photos), len(photos) + round(settings.drain_seconds / settings.tick)
+        while clock.ticks < end or (clock.ticks < last and self._on_their_way()):
+            clock.run_due()
+            self._phones.visit(photos[clock.ticks] if clock.ticks < end else 0)
+            self._ingest.poll()
+            if self._backlog.waiting:
+                self._tally.backlog(clock.now, self._backlog.waiting, self._backlog.age(clock.now))
+            clock.forward()
+            if clock.ticks % each == 0:
+                self._interval()
+                progress(min(1.0, clock.ticks / end))
+        self._close()
+        return Day(settings, self._tally, clock.now, [*self._limits.uses(clock.now)], self._limits.watch.first)
+
+    def _on_their_way(self) -> bool:
+        return bool(not self._clock.idle or self._backlog.waiting or self._phones.waiting or self._ingest.running)
+
+    def _interval(self) -> None:
+        now, phones, ingest = self._clock.now, self._phones, self._ingest
+        concurrency = {places.function: places.taken_highest() for places in (phones.authorizer, phones.api)}
+        concurrency[INGEST] = ingest.taken_highest()
+        self._tally.interval(
+            now,
+            self._backlog.waiting,
+            self._backlog.age(now),
+            concurrency=concurrency,
+            most=self._limits.scale.limit(now),
+            refusals=self._limits.watch.since_last(now),
+        )
+
+    def _close(self) -> None:
+        """What the functions behind the gateway have run, and the rest of the last interval."""
+        self._interval()
+        calls, bill = self._settings.parameters.calls, self._tally.calls
+        for places, seconds in (
+            (self._phones.authorizer, calls.authorizer_seconds),
+            (self._phones.api, calls.api_seconds),
+        ):
+            bill.invocations[places.function] += places.begun
+            bill.seconds[places.function] += places.begun * seconds  # type: ignore[assignment]
+
+
+def _arrivals(settings: Settings) -> list[int]:
+    """New photos of each tick: visits drawn from the curve, so that those of a tick vary as a Poisson process's do."""
+    upload = settings.parameters.calls.upload
+    visits, rest = divmod(settings.uploads, upload)
+    ticks = round(settings.seconds / settings.tick)
+    rates = np.array([settings.shape(tick * settings.tick) for tick in range(ticks)])
+    chances = rates / rates.sum()
+    photos = np.random.default_rng(settings.seed).multinomial(visits, chances) * upload
+    photos[ticks // 2] += rest
+    return [int(count) for count in photos]

@@ -1,0 +1,190 @@
+"""A simulated day as results: the same document as a load run's."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from importlib.metadata import version
+
+from fleet.limits.plan import Need, Verdict, nearest_first
+from fleet.limits.use import LimitUse
+from load_tests.cost import cost_of, gb_seconds
+from load_tests.observe.counted import Counted
+from load_tests.results import Cost, Distribution, Limit, Offered, Photos, Queue, Results, Series, Throttle
+from load_tests.simulator.day import Day
+from load_tests.simulator.limits import API, AUTHORIZER, INGEST
+from load_tests.simulator.model import Parameters, Settings
+from load_tests.simulator.tally import Point, Tally
+from shoebox.cli.photo_load import needs
+
+_GB = 1e9
+
+
+def results(day: Day, started_at: datetime) -> Results:
+    """What the day came to; `started_at` is when it was simulated."""
+    settings, tally = day.settings, day.tally
+    return Results(
+        kind="simulation",
+        scenario=settings.curve,
+        title=f"A simulated day of {settings.uploads:,} uploads: {settings.curve}",
+        about="The way of a photo on the fleet's own limit objects, with a virtual clock. No photo was uploaded.",
+        started_at=started_at.isoformat(timespec="seconds"),
+        seconds=settings.seconds,
+        drain_seconds=max(0.0, day.seconds - settings.seconds),
+        scale=1.0 if math.isinf(settings.quotas.scale) else settings.quotas.scale,
+        quotas=settings.quotas.name,
+        seed=settings.seed,
+        config=_config(settings),
+        versions={"shoebox": version("shoebox"), "python": platform.python_version()},
+        machine={},
+        invalid=[],
+        offered=_offered(settings),
+        photos=_photos(day),
+        ready_per_second=tally.ready / tally.last_ready if tally.ready else 0.0,
+        stages={
+            name: found for name, times in tally.stages.items() if (found := Distribution.of_weighted(times.items()))
+        },
+        requests=[],
+        limits=[*_limits(day)],
+        throttles=[Throttle(subject=u.subject, reason=u.limit, count=u.throttled) for u in day.uses if u.throttled],
+        queues=[_queue(day)],
+        processes=[],
+        cost=_cost(settings, tally),
+        thresholds=[],
+        series=[*_series(day)],
+        notes=[*_notes(day)],
+    )
+
+
+def needs_of(settings: Settings) -> list[Need]:
+    """What the busiest second of the day needs of each limit, nearest first, as `shoebox quotas plan` has it."""
+    return nearest_first(needs(settings.stack, settings.quotas, settings.load))
+
+
+def _config(settings: Settings) -> dict[str, str | int | float | bool | None]:
+    parameters, calls = settings.parameters, settings.parameters.calls
+    return {
+        "uploads": settings.uploads,
+        "curve": settings.curve,
+        "tick_seconds": settings.tick,
+        "photos_per_upload": calls.upload,
+        "polls": calls.polls,
+        "authorizer_seconds": calls.authorizer_seconds,
+        "api_seconds": calls.api_seconds,
+        "ingest_seconds": calls.ingest_seconds,
+        **{name: getattr(parameters, name) for name in ("batch_share", "mapping_seconds", "upload_seconds")},
+    }
+
+
+def _offered(settings: Settings) -> Offered:
+    upload = settings.parameters.calls.upload
+    size = settings.uploads * settings.parameters.photo_bytes
+    return Offered(visits=-(-settings.uploads // upload), photos=settings.uploads, bytes=size, missed=0)
+
+
+def _photos(day: Day) -> Photos:
+    """Nothing is lost in a simulation: dead letters can be sent again, and so are among the unfinished."""
+    tally = day.tally
+    unfinished = day.unfinished + tally.dead
+    return Photos(ready=tally.ready, rejected=0, refused=tally.refused, unfinished=unfinished, lost=0)
+
+
+def _limits(day: Day) -> Iterator[Limit]:
+    """What was used; what to ask for is what the offered load needs, not what a backlog made of it."""
+    asks = {(need.limit, need.subject): need.raise_to for need in needs_of(day.settings)}
+    for use in day.uses:
+        name = use.limit, use.subject
+        if use.peak or use.throttled:
+            yield _limit(use, day.first.get(name), asks.get(name))
+
+
+def _limit(use: LimitUse, first_at: float | None, ask: float | None) -> Limit:
+    return Limit(
+        limit=use.limit,
+        subject=use.subject,
+        unit=use.unit,
+        peak=use.peak,
+        most=None if math.isinf(use.most) else use.most,
+        throttled=use.throttled,
+        first_at=first_at,
+        ask=ask,
+    )
+
+
+def _queue(day: Day) -> Queue:
+    tally = day.tally
+    trigger = day.settings.stack.functions[INGEST].queue
+    assert trigger is not None
+    return Queue(
+        name=trigger.name,
+        peak_depth=tally.peak_backlog,
+        peak_depth_at=tally.peak_backlog_at if tally.peak_backlog else None,
+        peak_age=tally.peak_age,
+        received_again=tally.received_again,
+        dead_letters=tally.dead,
+    )
+
+
+def _cost(settings: Settings, tally: Tally) -> Cost | None:
+    calls, parameters = tally.calls, settings.parameters
+    counted = Counted(
+        gateway_requests=calls.requests,
+        function_requests=dict(calls.invocations),
+        function_gb_seconds={
+            name: gb_seconds(settings.stack.functions[name].memory, seconds) for name, seconds in calls.seconds.items()
+        },
+        dynamodb_write_units=calls.write_units,
+        dynamodb_read_units=calls.read_units,
+        s3_puts=calls.puts,
+        s3_gets=calls.gets,
+        sqs_requests={"all": calls.messages},
+        sns_publishes={"PublishBatch": calls.publishes},
+    )
+    return cost_of(counted, uploads=tally.ready, stored_gb=_stored(parameters, tally.ready))
+
+
+def _stored(parameters: Parameters, photos: int) -> dict[str, float]:
+    return {
+        "originals": parameters.photo_bytes * photos / _GB,
+        "renditions": parameters.renditions_bytes * photos / _GB,
+    }
+
+
+def _series(day: Day) -> Iterator[Series]:
+    points = day.tally.points
+    spans = [b - a for a, b in zip([0.0, *(p.second for p in points)], (p.second for p in points), strict=False)]
+
+    def line(panel: str, name: str, unit: str, value: Callable[[Point, float], float | None]) -> Series:
+        values = [value(point, span) for point, span in zip(points, spans, strict=True)]
+        return Series(panel=panel, name=name, unit=unit, t=[point.second for point in points], values=values)
+
+    queue = _queue(day).name
+    yield line("photos/s", "offered", "photos/s", lambda p, s: p.offered / s)
+    yield line("photos/s", "ready", "photos/s", lambda p, s: p.ready / s)
+    yield line("delay", "p50", "s", lambda p, _: p.p50)
+    yield line("delay", "p99", "s", lambda p, _: p.p99)
+    yield line("backlog", queue, "messages", lambda p, _: p.backlog)
+    yield line("age", queue, "s", lambda p, _: p.age)
+    for function in (AUTHORIZER, API, INGEST):
+        yield line("concurrency", function, "invocations", lambda p, _, f=function: p.concurrency[f])  # type: ignore[misc]
+    yield line("concurrency", f"{INGEST} limit", "invocations", lambda p, _: _finite(p.batches_most))
+    for name in sorted({name for point in points for name in point.refusals}):
+        shown = f"{name[0]} of {name[1]}"
+        yield line("refusals/s", shown, "refusals/s", lambda p, s, n=name: p.refusals.get(n, 0) / s)  # type: ignore[misc]
+
+
+def _finite(value: float) -> float | None:
+    return value if value < 1e9 else None
+
+
+def _notes(day: Day) -> Iterator[str]:
+    yield "Simulated: times of functions are parameters, not measurements of this run; see docs/reference/simulate.md."
+    if day.settings.quotas.scale not in (1.0, math.inf):
+        yield "Limits are divided, the uploads are as told: give them divided, too (a wind tunnel)."
+    for need in needs_of(day.settings):
+        if need.verdict is not Verdict.OK:
+            yield f"The busiest second needs {need.needed:,.0f} of {need.limit} of {need.subject}: {need.advice}."
+    if day.tally.dead:
+        yield f"{day.tally.dead:,} messages are dead letters, and among the unfinished."

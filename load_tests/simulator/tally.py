@@ -1,0 +1,115 @@
+"""What is counted: in all, and by interval."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from load_tests.simulator.backlog import Cohort
+from load_tests.simulator.limits import Name
+
+STAGES = ("registered → uploaded", "uploaded → received", "received → ready", "registered → ready")
+_EXACT_TO, _EXACT, _COARSE = 10.0, 2, 1  # seconds are kept to 10 ms, from ten on to 100 ms: fewer different ones
+
+
+@dataclass(slots=True)
+class Point:
+    """An interval that ended at `second`. Photos are of the interval, backlog (messages) and age (s) at its end."""
+
+    second: float
+    offered: int
+    ready: int
+    backlog: int
+    age: float
+    concurrency: Mapping[str, int]
+    """Invocations at once, the highest, by function."""
+    batches_most: float
+    """Batches that the mapping might have had at work."""
+    refusals: Mapping[Name, int]
+    p50: float | None
+    p99: float | None
+
+
+@dataclass(slots=True)
+class Calls:
+    """What was asked of services, and is paid for."""
+
+    requests: int = 0
+    invocations: Counter[str] = field(default_factory=Counter)
+    seconds: Counter[str] = field(default_factory=Counter)
+    write_units: float = 0.0
+    read_units: float = 0.0
+    puts: int = 0
+    gets: int = 0
+    messages: int = 0
+    """Requests to SQS: S3's to send, the mapping's to receive and to delete."""
+    publishes: int = 0
+
+
+class Tally:
+    """Photos by what became of them, how long they took, and what they cost."""
+
+    def __init__(self) -> None:
+        self.calls = Calls()
+        self.offered = self.registered = self.ready = self.refused = self.dead = 0
+        self.last_ready = 0.0
+        self.peak_backlog, self.peak_backlog_at, self.peak_age = 0, 0.0, 0.0
+        self.received_again = 0
+        self.stages: dict[str, Counter[float]] = {stage: Counter() for stage in STAGES}
+        self.points: list[Point] = []
+        self._delays: Counter[float] = Counter()
+        self._before = (0, 0)
+
+    def photos_ready(self, cohort: Cohort, received: float, at: float) -> None:
+        """Photos of a cohort are READY at a second, received at another."""
+        photos = cohort.photos
+        self.ready += photos
+        self.last_ready = max(self.last_ready, at)
+        times = (
+            cohort.uploaded - cohort.registered,
+            received - cohort.uploaded,
+            at - received,
+            at - cohort.registered,
+        )
+        for stage, seconds in zip(self.stages.values(), times, strict=True):
+            stage[_rounded(seconds)] += photos
+        self._delays[_rounded(times[-1])] += photos
+
+    def backlog(self, now: float, waiting: int, age: float) -> None:
+        """What waits now."""
+        if waiting > self.peak_backlog:
+            self.peak_backlog, self.peak_backlog_at = waiting, now
+        self.peak_age = max(self.peak_age, age)
+
+    def interval(
+        self,
+        second: float,
+        waiting: int,
+        age: float,
+        *,
+        concurrency: Mapping[str, int],
+        most: float,
+        refusals: Mapping[Name, int],
+    ) -> None:
+        """An interval ends."""
+        offered, ready = self.offered - self._before[0], self.ready - self._before[1]
+        self._before = self.offered, self.ready
+        p50, p99 = (at_rank(self._delays, percent) for percent in (50, 99))
+        self._delays.clear()
+        self.points.append(Point(second, offered, ready, waiting, age, concurrency, most, refusals, p50, p99))
+
+
+def at_rank(times: Counter[float], percent: float) -> float | None:
+    """A percentile of times with their numbers of photos, by nearest rank; None of none."""
+    rank = math.ceil(times.total() * percent / 100)
+    for seconds, photos in sorted(times.items()):
+        rank -= photos
+        if rank <= 0:
+            return seconds
+    return None
+
+
+def _rounded(seconds: float) -> float:
+    return round(seconds, _EXACT if seconds < _EXACT_TO else _COARSE)

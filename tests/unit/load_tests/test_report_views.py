@@ -1,0 +1,237 @@
+"""What the report says: verdict, tables, histograms, and two runs compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from load_tests.report import tables
+from load_tests.report.comparison import comparison_of
+from load_tests.report.formats import SPACE
+from load_tests.report.histograms import HEIGHT, WIDTH, histograms_of
+from load_tests.report.verdict import limited_by, verdict_of
+from load_tests.results import Distribution, Limit, Photos, Request, Results, Threshold
+from tests.unit.load_tests.report_runs import christmas, naive, simulated_day
+
+
+def test_the_sentence_says_it_all() -> None:
+    """Rate, a day's uploads here and at full scale, p99, lost, and what limited, in one sentence."""
+    verdict = verdict_of(christmas())
+    assert verdict.state == "passed"
+    assert verdict.reasons == ()
+    assert _plain(verdict.sentence) == (
+        "31.2 photos/s READY over 8 min of load = 2.7 million a day here, 269.6 million a day at full scale (aws/100); "
+        "99 in 100 photos were READY within 4.29 s; 0 lost; first limit hit: lambda.reserved_concurrency of ingest at "
+        "3:08."
+    )
+
+
+def test_a_missed_threshold_fails_the_run_and_is_named() -> None:
+    """The reasons are the thresholds that were not met, with bound and value."""
+    missed = [_threshold("ready_p99", "<", 5, 7.25, ok=False), _threshold("dead_letters", "==", 0, None, ok=False)]
+    verdict = verdict_of(christmas(thresholds=missed))
+    assert verdict.state == "failed"
+    assert [_plain(reason) for reason in verdict.reasons] == [
+        "ready_p99 < 5 s was not met: it was 7.25 s",
+        "dead_letters = 0 was not met: nothing was seen of it",
+    ]
+
+
+def test_an_invalid_run_is_neither_passed_nor_failed() -> None:
+    """A saturated generator makes a run say nothing, whatever its thresholds say."""
+    verdict = verdict_of(christmas(invalid=["the generator was saturated"]))
+    assert (verdict.state, verdict.reasons) == ("invalid", ("the generator was saturated",))
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ([], "limits were not seen from here"),
+        ([("lambda.async_queue", 2, None, 0, None)], "no limit of AWS was kept"),
+        ([("a", 5, 10, 0, None), ("b", 9, 10, 0, None)], "no limit of AWS was hit; nearest b of x, 90.0 % used"),
+        ([("a", 5, 10, 0, None)], "no limit of AWS was hit; the nearest was a of x, 50.0 % used"),
+        ([("a", 10, 10, 5, 90.0), ("b", 10, 10, 7, 30.0)], "first limit hit: b of x at 0:30"),
+        ([("a", 10, 10, 5, None), ("b", 10, 10, 7, 30.0)], "first limit hit: b of x at 0:30"),
+        ([("a", 10, 10, 5, None)], "first limit hit: a of x"),
+    ],
+    ids=["unseen", "unlimited", "near", "far", "first", "unknown-last", "unknown"],
+)
+def test_what_limited(limits: list[tuple[str, float, float | None, int, float | None]], said: str) -> None:
+    """The limit that refused first, or else the nearest one."""
+    found = [
+        Limit(limit=name, subject="x", unit="", peak=peak, most=most, throttled=throttled, first_at=first)
+        for name, peak, most, throttled, first in limits
+    ]
+    assert _plain(limited_by(christmas(limits=found))) == said
+
+
+def test_what_was_not_watched_is_unknown() -> None:
+    """Without the fleet's control port, limits and costs are dashes, never nought."""
+    unseen = christmas(limits=[], throttles=[], queues=[], processes=[], cost=None, stages={})
+    figures = {figure.about: figure.value for figure in verdict_of(unseen).figures}
+    assert figures["refusals by limits"] == "–"
+    assert figures["p99, registered → READY"] == "–"
+    assert tables.first_refusals(unseen).empty == tables.NOT_SEEN
+    for table in (tables.queues, tables.processes, tables.cost, tables.stages, tables.limits):
+        assert table(unseen).rows == ()
+        assert table(unseen).empty
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (christmas, "A wind tunnel: every photo stands for 100"),
+        (lambda: christmas(scale=1, quotas="aws"), "Full scale: a photo is a photo"),
+        (simulated_day, "Simulated, not measured: no photo was uploaded. Full scale"),
+    ],
+    ids=["aws/100", "aws", "simulation"],
+)
+def test_the_scale_is_stated(run: Callable[[], Results], said: str) -> None:
+    """A reader learns what one photo of the run stands for."""
+    assert verdict_of(run()).scale.startswith(said)
+
+
+def test_thresholds_have_units() -> None:
+    """Names of metrics tell seconds and shares."""
+    rows = tables.thresholds(christmas()).rows
+    assert [tuple(map(_plain, row.cells)) for row in rows] == [
+        ("lost", "= 0", "0", "✓ met"),
+        ("ready_p99", "< 5 s", "4.21 s", "✓ met"),
+        ("api_failures_share", "< 0.1 %", "0.042 %", "✓ met"),
+        ("missed_share", "< 1 %", "0.02 %", "✓ met"),
+    ]
+    [row] = tables.thresholds(christmas(thresholds=[_threshold("lost", "==", 0, 3, ok=False)])).rows
+    assert (row.cells[-1], row.kind) == ("✗ missed", "bad")
+
+
+def test_fates_add_up_and_lost_photos_stand_out() -> None:
+    """Each photo has one fate; what must not be is marked."""
+    photos = Photos(ready=16_187, rejected=30, refused=0, unfinished=0, lost=3)
+    rows = {row.cells[0]: row for row in tables.fates(christmas(photos=photos)).rows}
+    assert (rows["lost"].cells[1], rows["lost"].kind) == ("3", "bad")
+    assert rows["rejected"].kind == rows["refused"].kind == ""
+
+
+def test_limits_have_the_nearest_first() -> None:
+    """Those that refused come first, by when; an unused one is only counted."""
+    table = tables.limits(christmas())
+    assert [row.cells[0] for row in table.rows] == [
+        "lambda.reserved_concurrency",
+        "s3.put",
+        "gateway.rate",
+        "lambda.concurrency",
+        "dynamodb.partition_writes",
+        "sqs.in_flight",
+        "lambda.async_queue",
+    ]
+    assert tuple(map(_plain, table.rows[0].cells[2:])) == (
+        "4 invocations", "4", "100 %", "1 ×", "212", "3:08", "12 invocations",
+    )  # fmt: skip
+    assert tuple(map(_plain, table.rows[-1].cells[2:])) == ("2 events", "∞", "–", "–", "0", "–", "–")
+    assert "1." in table.note
+
+
+def test_requests_say_why_they_failed() -> None:
+    """The reasons stand below a call, the most frequent first; a call without times has dashes."""
+    request = Request(name="GET", count=10, failures=10, seconds=None, reasons={"503": 1, "429": 9})
+    rows = tables.requests(christmas(requests=[request], seconds=100)).rows
+    assert [row.cells for row in rows[1:]] == [("9 × 429",), ("1 × 503",)]
+    assert tuple(map(_plain, rows[0].cells)) == ("GET", "10", "10", "100 %", "0.1", "–", "–", "–", "–", "–")
+
+
+def test_processes_are_told_by_photo() -> None:
+    """CPU a photo is CPU seconds by photos that became READY."""
+    rows = tables.processes(christmas()).rows
+    assert tuple(map(_plain, rows[0].cells)) == ("emulator", "1", "262 CPU s", "0.5 cores", "16.2 ms", "1,904 MB")
+    assert rows[-1].kind == "total"
+    nothing = christmas(photos=Photos(ready=0, rejected=0, refused=16_220, unfinished=0, lost=0))
+    assert tables.processes(nothing).rows[0].cells[4] == "–"
+
+
+def test_cost_is_told_by_service() -> None:
+    """A service's items stand below it with their price; unverified prices are marked, and the day is at full scale."""
+    table = tables.cost(christmas())
+    rows = [tuple(map(_plain, row.cells)) for row in table.rows]
+    assert ("DynamoDB", "", "", "$4.00") in rows
+    assert ("write units", "6.0 million units", "$0.625 / million", "$3.76") in rows
+    assert ("publishes †", "1.0 million requests", "$0.50 / million", "$0.50") in rows
+    assert rows[-1] == ("together", "", "", "$32.27")
+    assert "Prices of 2026-11-20, us-east-1. † not checked" in table.note
+    assert "at full scale: $8,700" in table.note
+
+
+def test_histograms_have_the_same_axes() -> None:
+    """Bars are as high as their shares, within the drawing, and tell times, photos and share."""
+    found = histograms_of(christmas())
+    assert [one.stage for one in found] == list(christmas().stages)
+    assert len({(one.times, one.shares) for one in found}) == 1
+    for one in found:
+        assert all(0 <= bar.x < WIDTH and one.top <= bar.y < HEIGHT and bar.width > 0 for bar in one.bars)
+        assert [mark.text.split()[0] for mark in one.marks] == ["p50", "p99"]
+        assert one.marks[0].x < one.marks[1].x
+    tallest = max((bar for one in found for bar in one.bars), key=lambda bar: bar.height)
+    assert tallest.y == found[0].top
+
+
+@pytest.mark.parametrize("seconds", [[0.0], [0.04], [1e6], [0.05, 21_600]], ids=["zero", "least", "most", "ends"])
+def test_histograms_hold_every_time(seconds: list[float]) -> None:
+    """Times at and beyond the outermost bounds are drawn, too."""
+    [one] = histograms_of(christmas(stages={"registered → ready": Distribution.of(seconds)}))
+    assert len(one.bars) == len(seconds)
+    assert all(one.left <= mark.x <= one.right for mark in one.marks)
+
+
+def test_two_runs_are_on_the_same_axes() -> None:
+    """Each panel has one scale for both, and the same lines have the same colours."""
+    comparison = comparison_of(naive(), christmas())
+    for pair in comparison.pairs:
+        if pair.left and pair.right:
+            assert (pair.left.top, pair.left.span) == (pair.right.top, pair.right.span)
+            colours = {line.name: line.colour for line in pair.left.lines}
+            assert all(colours.get(line.name, line.colour) == line.colour for line in pair.right.lines)
+    backlog = next(pair for pair in comparison.pairs if pair.title == "Backlog")
+    assert backlog.left is None
+    assert backlog.right is not None
+
+
+def test_the_comparison_says_whom_the_uploads_throttled() -> None:
+    """Its sentence and tables are about the API; a run without limits was not watched."""
+    comparison = comparison_of(naive(), christmas())
+    said = "“naive”: the API was throttled 3,052 times. “christmas”: the API was never throttled."
+    assert comparison.sentence == said
+    assert comparison.throttles.rows[0].cells == ("api: ConcurrentInvocationLimitExceeded", "2,841", "0")
+    unseen = comparison_of(naive(), christmas(limits=[], throttles=[]))
+    assert unseen.sentence.endswith("“christmas”: the API was not watched.")
+    assert unseen.throttles.rows[0].cells[2] == "–"
+
+
+@pytest.mark.parametrize(
+    ("changed", "names"),
+    [
+        ({"scenario": "day"}, ("christmas", "day")),
+        ({"config": {"stack": "naive"}}, ("queue", "naive")),
+        ({"quotas": "aws/10"}, ("aws/100", "aws/10")),
+        ({}, ("left", "right")),
+    ],
+    ids=["scenario", "stack", "quotas", "the same"],
+)
+def test_runs_are_named_by_what_tells_them_apart(changed: dict[str, object], names: tuple[str, str]) -> None:
+    """The scenario, or else the stack, the quotas, the moment."""
+    comparison = comparison_of(christmas(), christmas(**changed))
+    assert (comparison.left.name, comparison.right.name) == names
+
+
+def test_only_differing_settings_are_shown() -> None:
+    """What both runs had in common needs no row."""
+    comparison = comparison_of(christmas(), christmas(seed=1, config={"stack": "naive"}))
+    assert ("seed", "20261124", "1") in [row.cells for row in comparison.settings.rows]
+    assert "scenario" not in [row.cells[0] for row in comparison.settings.rows]
+
+
+def _threshold(metric: str, operator: str, bound: float, value: float | None, *, ok: bool) -> Threshold:
+    return Threshold.model_validate({"metric": metric, "operator": operator, "bound": bound, "value": value, "ok": ok})
+
+
+def _plain(text: str) -> str:
+    return text.replace(SPACE, " ")
