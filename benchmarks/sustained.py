@@ -100,14 +100,14 @@ async def load(stack: Stack, photos: Photos, rate: float, count: int, window: in
     key = KeyPair.load(stack.key)
     async with open_api(stack.addresses["url"], None, connections=128) as api:
         for _ in range(3):
-            await upload(api, key, "warm", photos.take(UPLOAD), meter)
+            await upload(api, key, "warm", photos.take(UPLOAD, 0), meter)
         print_head()
         meter.start()
         begin = time.monotonic()
         async with asyncio.TaskGroup() as phones:
             for number in range(count // UPLOAD):
                 await asyncio.sleep(max(0.0, begin + number * UPLOAD / rate - time.monotonic()))
-                phones.create_task(upload(api, key, f"user-{number}", photos.take(UPLOAD), meter))
+                phones.create_task(upload(api, key, f"user-{number}", photos.take(UPLOAD, number), meter))
         meter.close()
 
 

@@ -101,15 +101,49 @@ QUESTIONS = [
             "SET k",
         )
     ),
+    *(f"worked({seed})" for seed in range(10)),
 ]
 ASK = """
-import json, re, sys
+import json, random, re, sys, time, uuid
 from ministack import app
 from ministack.core import router, sigv4, iam_evaluator as iam
-from ministack.services import dynamodb, s3
+from ministack.services import dynamodb, s3, sqs
 if sys.argv[1] == "tuned":
     from fleet.emulator_tuning import tune
     assert tune()
+sqs.ACTIONS_UNDER_TEST = next(
+    each["DeleteMessageBatch"] for each in vars(sqs).values() if isinstance(each, dict) and "DeleteMessageBatch" in each
+)
+
+def queue_of(seed, fifo=False):
+    draw, now = random.Random(seed), time.time()
+    for name in ("q", "d"):
+        sqs._act_create_queue({"QueueName": f"{name}{seed}"}, "")
+    url, dead = (sqs._act_get_queue_url({"QueueName": f"{name}{seed}"}, "")["QueueUrl"] for name in ("q", "d"))
+    arn = sqs._get_q(dead, "sqs:ReceiveMessage")["attributes"]["QueueArn"]
+    queue = sqs._get_q(url, "sqs:ReceiveMessage")
+    queue["attributes"]["RedrivePolicy"] = json.dumps({"maxReceiveCount": 3, "deadLetterTargetArn": arn})
+    for n in range(40):
+        sqs._act_send_message({"QueueUrl": url, "MessageBody": str(n)}, "")
+        message, received = queue["messages"][-1], draw.randint(0, 4)
+        if received:
+            message.update(receipt_handle=f"h{n}", receive_count=received, visible_at=now + draw.choice([-60, 600]))
+    return url, queue, sqs._get_q(dead, "sqs:ReceiveMessage")
+
+def worked(seed):
+    "What is left of a queue after deletions, sweeps and receptions, and what was answered."
+    url, queue, dead = queue_of(seed)
+    entries = [{"Id": str(n), "ReceiptHandle": h} for n, h in enumerate(["h1", "h2", "h2", "h3", "none", "h39", ""])]
+    said = [sqs.ACTIONS_UNDER_TEST({"QueueUrl": url, "Entries": entries}, "")]
+    for most in (10, 3, 1, 10):
+        sqs._dlq_sweep(queue)
+        said.append([m["body"] for m in sqs._collect_msgs(queue, most, 30)])
+    try:
+        sqs.ACTIONS_UNDER_TEST({"QueueUrl": url, "Entries": []}, "")
+    except Exception as error:
+        said.append(type(error).__name__)
+    fields = ("body", "receive_count")
+    return said, [[[m[f] for f in fields] for m in q["messages"]] for q in (queue, dead)]
 
 def answer(question):
     try:
@@ -117,7 +151,7 @@ def answer(question):
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 
-print(json.dumps([[answer(q), answer(q)] for q in json.load(sys.stdin)]))
+print(json.dumps([[answer(q)] * 2 if q.startswith('worked') else [answer(q), answer(q)] for q in json.load(sys.stdin)]))
 """
 
 
@@ -165,6 +199,7 @@ def test_an_adjusted_function_answers_as_the_real_one(number: int, both: tuple[l
     """The first time, and from memory."""
     plain, tuned = both
     assert tuned[number] == plain[number]
+    assert "KeyError" not in plain[number][0]  # a question that ministack does not understand proves nothing
 
 
 @pytest.mark.parametrize(
