@@ -13,9 +13,11 @@ import contextvars
 import functools
 import gc
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
@@ -27,6 +29,8 @@ _PLAIN = frozenset({str, int, float, bool, type(None), bytes})
 
 Json: TypeAlias = Any
 Statements: TypeAlias = list[Any]
+Queue: TypeAlias = dict[str, Any]
+"""A queue of ministack's, or a message in one."""
 
 
 def tune() -> bool:
@@ -38,6 +42,7 @@ def tune() -> bool:
     _tune_policies()
     _tune_dynamodb()
     _tune_notifications()
+    _tune_queues()
     return True
 
 
@@ -229,3 +234,72 @@ def _targets(s3: Any, raw: str, key: str, event_name: str) -> Sequence[str]:
         if s3._event_matches(event_name, config["events"])
         and s3._key_matches_filter(key, config["filter_prefix"], config["filter_suffix"])
     ]
+
+
+def _tune_queues() -> None:
+    """A receive and a delete look at a long queue once, and not at each message several times."""
+    from ministack.services import sqs
+
+    sqs._collect_msgs = collecting(sqs._collect_msgs, sqs._ensure_msg_fields, sqs.new_uuid)
+    sqs._dlq_sweep = sweeping(sqs._dlq_sweep)
+    delete = deleting(sqs._act_delete_message_batch)
+    sqs._act_delete_message_batch = delete
+    for operations in (each for each in vars(sqs).values() if isinstance(each, dict)):
+        if "DeleteMessageBatch" in operations:
+            operations["DeleteMessageBatch"] = delete
+
+
+def collecting(
+    collect: Callable[[Queue, int, int], list[Queue]], ensure: Callable[[Queue], object], new_handle: Callable[[], str]
+) -> Callable[[Queue, int, int], list[Queue]]:
+    """`_collect_msgs`, which for a standard queue stops at the last message that it gives."""
+
+    def collected(queue: Queue, most: int, visibility_timeout: int) -> list[Queue]:
+        if queue["is_fifo"]:
+            return collect(queue, most, visibility_timeout)
+        now = time.time()
+        found = list(islice((m for m in queue["messages"] if m["visible_at"] <= now), most))
+        for message in found:
+            ensure(message)
+            message["receipt_handle"] = new_handle()
+            message["visible_at"] = now + visibility_timeout
+            message["receive_count"] += 1
+            if message.get("first_receive_at") is None:
+                message["first_receive_at"] = now
+        return found
+
+    return collected
+
+
+def sweeping(sweep: Callable[[Queue], None]) -> Callable[[Queue], None]:
+    """`_dlq_sweep`, which is only asked where a message has been received before and may be received again."""
+
+    def swept(queue: Queue) -> None:
+        now = time.time()
+        if any(m["receive_count"] and m["visible_at"] <= now for m in queue["messages"]):
+            sweep(queue)
+
+    return swept
+
+
+def deleting(delete: Callable[[Json, str], Json]) -> Callable[[Json, str], Json]:
+    """`_act_delete_message_batch`, which went through the whole queue for each of its ten entries.
+
+    It is given a queue of those messages alone that the entries can mean, and what it leaves of them is put back.
+    """
+    from ministack.services import sqs
+
+    def deleted(data: Json, url: str) -> Json:
+        queue = sqs._get_q(data.get("QueueUrl", url), "sqs:DeleteMessage")
+        handles = {entry.get("ReceiptHandle", "") for entry in data.get("Entries", [])}
+        whole = queue["messages"]
+        meant = [m for m in whole if m["receipt_handle"] in handles]
+        queue["messages"] = list(meant)
+        try:
+            return delete(data, url)
+        finally:
+            gone = {id(m) for m in meant} - {id(m) for m in queue["messages"]}
+            came = queue["messages"][len(meant) - len(gone) :]  # from another thread, meanwhile
+            queue["messages"] = [m for m in whole if id(m) not in gone] + came
+
+    return deleted

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -9,9 +10,10 @@ import pytest
 
 from shoebox.errors import Invalid
 from shoebox.files import FileKey, Owner, Picture, Registration, RenditionInfo, State
+from shoebox.ports.dynamodb_http import open_dynamodb
 from shoebox.ports.files_table import FilesTable, Stages
 from shoebox.ports.items import picture_text, registered_item
-from tests.emulator.conftest import ClientsFor
+from tests.emulator.conftest import ClientsFor, EmulatorAt
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 STAGES = Stages(NOW, NOW)
@@ -41,10 +43,15 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-async def table(clients_for: ClientsFor, clock: Clock) -> FilesTable:
-    """The table, as the function `api` may use it."""
-    return FilesTable(await (await clients_for("api")).open("dynamodb"), "shoebox-files", now=clock)
+@pytest.fixture(params=["small", "aiobotocore"])
+async def table(
+    request: pytest.FixtureRequest, emulator: EmulatorAt, clients_for: ClientsFor, clock: Clock
+) -> AsyncIterator[FilesTable]:
+    """The table, as the function `api` may use it: with its own client, and with aiobotocore's."""
+    clients = await clients_for("api")
+    async with open_dynamodb(emulator.aws, clients.credentials) as small:
+        client = small if request.param == "small" else await clients.open("dynamodb")
+        yield FilesTable(client, "shoebox-files", now=clock)
 
 
 def photo(number: int, media_type: str = "image/jpeg") -> Registration:

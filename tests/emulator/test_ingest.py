@@ -22,13 +22,15 @@ from shoebox.aws import Clients
 from shoebox.config import Limits
 from shoebox.files import RENDITIONS, File, FileKey, Owner, Registration, State
 from shoebox.place import BoundStack
+from shoebox.ports.dynamodb_http import open_dynamodb
 from shoebox.ports.events import FileEvents
 from shoebox.ports.files_table import FilesTable
 from shoebox.ports.pictures import PhotoBytes
 from shoebox.ports.s3_http import S3Http, open_connections
+from shoebox.ports.sns_http import open_sns
 from shoebox.presign import Presigner
 from shoebox.samples import exif_block, jpeg_of_size, scene
-from tests.emulator.conftest import ClientsFor
+from tests.emulator.conftest import ClientsFor, EmulatorAt
 from workers.batch import Message, TimeBudget
 from workers.darkroom import Darkroom
 from workers.ingest import Ingest
@@ -118,7 +120,9 @@ def message(key: FileKey | None, *, receive_count: int = 1, body: str | None = N
 
 
 @pytest.fixture
-async def bench(provisioned: BoundStack, clients_for: ClientsFor, root_clients: Clients) -> AsyncIterator[Bench]:
+async def bench(
+    emulator: EmulatorAt, provisioned: BoundStack, clients_for: ClientsFor, root_clients: Clients
+) -> AsyncIterator[Bench]:
     """Ingest under its own role; only the bench looks with root's eyes."""
     clients = await clients_for("ingest")
     sqs, sns = await root_clients.open("sqs"), await root_clients.open("sns")
@@ -131,20 +135,23 @@ async def bench(provisioned: BoundStack, clients_for: ClientsFor, root_clients: 
     subscription = await sns.subscribe(
         TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"}
     )
-    table = FilesTable(await clients.open("dynamodb"), "shoebox-files")
     limits = Limits()
     keys, place = await clients.credentials(), provisioned.place
 
     async def presigner() -> Presigner:
         return Presigner(keys, region=place.region, endpoint_url=place.s3_url)
 
-    async with open_connections(place.s3_url) as connections, contextlib.AsyncExitStack() as opening:
+    async with contextlib.AsyncExitStack() as opening:
+        connections = await opening.enter_async_context(open_connections(place.s3_url))
+        dynamodb = await opening.enter_async_context(open_dynamodb(emulator.aws, clients.credentials))
+        table = FilesTable(dynamodb, "shoebox-files")
+        events = await opening.enter_async_context(open_sns(emulator.aws, clients.credentials))
         darkroom = opening.enter_context(Darkroom(limits, megapixels_at_once=100))
         store = S3Http(connections, presigner, "shoebox-personal")
         ingest = Ingest(
             table,
             PhotoBytes(store),
-            FileEvents(await clients.open("sns"), topic),
+            FileEvents(events, topic),
             darkroom,
             max_bytes=limits.max_bytes,
         )

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqs_server import SqsServer, answer, sqs_server
 
 from fleet.credentials import CredentialsCache, RoleCredentials
 from fleet.environments.invocation import InvokeResult
@@ -20,6 +19,7 @@ from fleet.settings import FleetSettings
 from shoebox.aws import Credentials
 from shoebox.place import BoundStack, Place, bind
 from shoebox.stack import Stack, StackError
+from tests.scripted_server import ScriptedServer, answer, scripted_server
 
 WORKER = {"handler": "a.b", "memory": 128, "timeout": 5, "slots": 4, "permissions": {"queue/work": ["consume"]}}
 GIVEN = {"MessageId": "m1", "ReceiptHandle": "h1", "Body": "b", "MD5OfBody": "x"}
@@ -107,7 +107,7 @@ async def test_a_filter_that_cannot_be_used_is_named_with_its_place(tmp_path: Pa
             pass
 
 
-def scripted(server: SqsServer, gone: asyncio.Event) -> bytes:
+def scripted(server: ScriptedServer, gone: asyncio.Event) -> bytes:
     """SQS with one message."""
     operation = server.requests[-1].headers["x-amz-target"].removeprefix("AmazonSQS.")
     match operation:
@@ -123,8 +123,8 @@ def scripted(server: SqsServer, gone: asyncio.Event) -> bytes:
 async def test_a_mapping_does_the_whole_way(tmp_path: Path):
     """Attribute, receive, function, delete; and the messages in flight are counted."""
     gone = asyncio.Event()
-    servers: list[SqsServer] = []
-    async with sqs_server(lambda n, _: scripted(servers[0], gone)) as server:
+    servers: list[ScriptedServer] = []
+    async with scripted_server(lambda n, _: scripted(servers[0], gone)) as server:
         servers.append(server)
         async with mappings_of(tmp_path, {"worker": {}}, url=server.url) as (mappings, (mapping,)):
             async with mapping:

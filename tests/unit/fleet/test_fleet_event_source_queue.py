@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 import pytest
-from sqs_server import Request, SqsServer, answer, refusal, sqs_server
 
 from fleet.credentials import CredentialsCache, CredentialsError, RoleCredentials
 from fleet.limits.in_flight import InFlight
@@ -16,6 +15,7 @@ from fleet.queues.source_queue import QueueAddress, QueueError, RoleQueue
 from fleet.queues.sqs_event import SqsMessage
 from shoebox.aws import Credentials
 from shoebox.config import AwsSettings
+from tests.scripted_server import Request, ScriptedServer, answer, refusal, scripted_server
 
 ARN = "arn:aws:sqs:eu-west-1:1:shoebox-uploads"
 GONE = {"Id": "0", "Code": "ReceiptHandleIsInvalid", "SenderFault": True}
@@ -51,7 +51,7 @@ class Role:
 class Bench:
     """A queue at a scripted SQS."""
 
-    def __init__(self, server: SqsServer, *answers: bytes) -> None:
+    def __init__(self, server: ScriptedServer, *answers: bytes) -> None:
         self.server = server
         self.role = Role()
         self.credentials = CredentialsCache(self.role)
@@ -71,7 +71,7 @@ def _operation(request: Request) -> str:
 @asynccontextmanager
 async def bench_of(*answers: bytes) -> AsyncIterator[Bench]:
     """A queue whose SQS gives these answers, one a call; the last one again and again."""
-    async with sqs_server(lambda n, _: answers[min(n, len(answers)) - 1]) as server:
+    async with scripted_server(lambda n, _: answers[min(n, len(answers)) - 1]) as server:
         bench = Bench(server)
         async with bench.queue:
             yield bench

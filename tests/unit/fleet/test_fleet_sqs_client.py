@@ -19,13 +19,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from sqs_server import Script, SqsServer, answer, refusal, sqs_server
 
 from fleet.queues.sqs_client import PATIENCE, SqsClient
 from shoebox.aws import Credentials
 from shoebox.aws_json import AwsRefused, AwsUnreachable, Patience
 from shoebox.connections import Connections
 from shoebox.sigv4 import CONTENT_TYPE, Signer
+from tests.scripted_server import Script, ScriptedServer, answer, refusal, scripted_server
 
 KEYS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 SESSION = Credentials("ASIAEXAMPLE", "secret", "a-token/with+signs==")
@@ -35,7 +35,7 @@ NOW = datetime(2026, 11, 24, 23, 59, 58, tzinfo=UTC).timestamp()
 class Bench:
     """A client of a scripted server; pauses are noted and take no time."""
 
-    def __init__(self, server: SqsServer, most_bytes: int = 1_000_000, most: int = 50) -> None:
+    def __init__(self, server: ScriptedServer, most_bytes: int = 1_000_000, most: int = 50) -> None:
         self.server = server
         self.connections = Connections(server.url, most=most, most_bytes=most_bytes)
         self.pauses: list[float] = []
@@ -52,7 +52,7 @@ class Bench:
 @asynccontextmanager
 async def bench_of(script: Script, most_bytes: int = 1_000_000, most: int = 50) -> AsyncIterator[Bench]:
     """A client whose server answers by `script`."""
-    async with sqs_server(script) as server:
+    async with scripted_server(script) as server:
         bench = Bench(server, most_bytes, most)
         yield bench
         bench.connections.close()
@@ -125,7 +125,7 @@ async def test_a_lost_connection_is_tried_again_with_pauses_and_then_given_up():
 
 async def test_nobody_there_is_said_with_the_address():
     """A refused connection."""
-    async with sqs_server(lambda n, _: None) as server:
+    async with scripted_server(lambda n, _: None) as server:
         pass
     with pytest.raises(AwsUnreachable, match=r"cannot connect to 127\.0\.0\.1:\d+"):
         await Bench(server).receive()
@@ -249,7 +249,7 @@ async def test_a_call_that_is_cancelled_closes_its_connection():
 
 async def test_a_silent_server_is_given_up():
     """After the seconds of the long poll and some for the way."""
-    async with sqs_server(lambda n, _: b"") as server:
+    async with scripted_server(lambda n, _: b"") as server:
         client = SqsClient(Connections(server.url), KEYS, region="eu-west-1", patience=Patience(answer_seconds=0.01))
         with pytest.raises(AwsUnreachable, match="no answer within") as caught:
             await client.call("ReceiveMessage", {})
@@ -277,11 +277,11 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @asynccontextmanager
-async def tls_server(certificate: Path, script: Script) -> AsyncIterator[SqsServer]:
+async def tls_server(certificate: Path, script: Script) -> AsyncIterator[ScriptedServer]:
     """As real SQS: https."""
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate)
-    async with sqs_server(script, tls) as server:
+    async with scripted_server(script, tls) as server:
         yield server
 
 

@@ -1,4 +1,4 @@
-"""A scripted HTTP server on 127.0.0.1, for tests of the SQS client."""
+"""A scripted HTTP server on 127.0.0.1, for tests of the small AWS clients."""
 
 import asyncio
 import ssl
@@ -22,7 +22,7 @@ class Request:
 
 
 @dataclass
-class SqsServer:
+class ScriptedServer:
     """Its address, and the requests so far."""
 
     url: str = ""
@@ -46,9 +46,9 @@ def refusal(code: str, status: int = 400, message: str = "no", **headers: str) -
 
 
 @asynccontextmanager
-async def sqs_server(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[SqsServer]:
+async def scripted_server(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[ScriptedServer]:
     """Serves until the end of the block; with `tls` at an https address."""
-    served = SqsServer()
+    served = ScriptedServer()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         served.connections += 1

@@ -1,0 +1,136 @@
+"""DynamoDB over plain HTTP against a scripted server: what it sends, what it tries again, what it raises."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import orjson
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
+
+from shoebox.aws import Credentials
+from shoebox.aws_json import Patience
+from shoebox.connections import Connections
+from shoebox.ports.dynamodb_http import DynamoDBHttp
+from tests.scripted_server import Script, ScriptedServer, answer, scripted_server
+
+KEYS = Credentials("ASIAONE", "secret", "token")
+QUICK = Patience(attempts=4, first_pause=0.0, answer_seconds=10.0)
+THROTTLED = answer({"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "slow"}, 400)
+CANCELED = answer(
+    {
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        "Message": "no",
+        "CancellationReasons": [{"Code": "ConditionalCheckFailed"}],
+    },
+    400,
+)
+
+
+@asynccontextmanager
+async def table_of(
+    script: Script, keys: Callable[[], Credentials] = lambda: KEYS, patience: Patience = QUICK
+) -> AsyncIterator[tuple[DynamoDBHttp, ScriptedServer]]:
+    """A client whose server answers by `script`."""
+
+    async def now() -> Credentials:
+        return keys()
+
+    async with scripted_server(script) as server:
+        connections = Connections(server.url)
+        yield DynamoDBHttp(connections, now, region="eu-west-1", patience=patience), server
+        connections.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "operation"),
+    [
+        ("get_item", "GetItem"),
+        ("batch_get_item", "BatchGetItem"),
+        ("query", "Query"),
+        ("update_item", "UpdateItem"),
+        ("delete_item", "DeleteItem"),
+    ],
+)
+async def test_an_operation_is_sent_as_it_is_asked(method: str, operation: str):
+    """Its name in X-Amz-Target, the request as the body, and the answer as it comes."""
+    async with table_of(lambda n, _: answer({"Item": {"pk": {"S": "x"}}})) as (table, server):
+        assert await getattr(table, method)(TableName="t", Key={"pk": {"S": "x"}}) == {"Item": {"pk": {"S": "x"}}}
+    (request,) = server.requests
+    assert request.headers["x-amz-target"] == f"DynamoDB_20120810.{operation}"
+    assert request.headers["x-amz-security-token"] == "token"
+    assert "/eu-west-1/dynamodb/aws4_request" in request.headers["authorization"]
+    assert orjson.loads(request.body) == {"TableName": "t", "Key": {"pk": {"S": "x"}}}
+
+
+async def test_a_transaction_that_is_tried_again_is_the_same_one():
+    """ "TransactWriteItems", idempotency: each call has a token of its own, each of its tries the same."""
+    async with table_of(lambda n, _: None if n == 1 else answer({})) as (table, server):
+        for _ in range(2):
+            await table.transact_write_items(TransactItems=[])
+    tokens = [orjson.loads(request.body)["ClientRequestToken"] for request in server.requests]
+    assert len(tokens) == 3
+    assert tokens[0] == tokens[1] != tokens[2]
+
+
+async def test_throttling_is_tried_again_and_then_said():
+    """Four tries, as the project's aiobotocore clients make; with botocore's error."""
+    async with table_of(lambda n, _: THROTTLED) as (table, server):
+        with pytest.raises(ClientError) as caught:
+            await table.query(TableName="t")
+    assert len(server.requests) == 4
+    assert caught.value.response["Error"] == {"Code": "ThrottlingException", "Message": "slow"}
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert caught.value.operation_name == "Query"
+
+
+async def test_a_canceled_transaction_tells_its_reasons_at_once():
+    """No SDK tries it again; who asks finds the reasons where botocore has them."""
+    async with table_of(lambda n, _: CANCELED) as (table, server):
+        with pytest.raises(ClientError) as caught:
+            await table.transact_write_items(TransactItems=[])
+    assert len(server.requests) == 1
+    assert caught.value.response["Error"] == {"Code": "TransactionCanceledException", "Message": "no"}
+    assert caught.value.response["CancellationReasons"] == [{"Code": "ConditionalCheckFailed"}]  # type: ignore[typeddict-item]
+
+
+async def test_nobody_there_is_botocores_error():
+    """Which the API answers with 503."""
+    async with scripted_server(lambda n, _: None) as server:
+        pass
+
+    async def keys() -> Credentials:
+        return KEYS
+
+    table = DynamoDBHttp(Connections(server.url), keys, region="r", patience=QUICK)
+    with pytest.raises(EndpointConnectionError):
+        await table.get_item(TableName="t")
+
+
+@pytest.mark.parametrize(
+    ("given", "patience"),
+    [(b"", Patience(attempts=1, answer_seconds=0.01)), (answer(b"{"), QUICK)],
+    ids=["silence", "no JSON"],
+)
+async def test_no_usable_answer_is_botocores_error_too(given: bytes, patience: Patience):
+    """A server that says nothing, or nothing that can be read."""
+    async with table_of(lambda n, _: given, patience=patience) as (table, _):
+        with pytest.raises(HTTPClientError):
+            await table.get_item(TableName="t")
+
+
+async def test_renewed_credentials_are_used_from_the_next_call_on():
+    """They may be renewed while the process lives."""
+    keys = iter([KEYS, KEYS, Credentials("ASIATWO", "other", "newer")])
+    async with table_of(lambda n, _: answer({}), lambda: next(keys)) as (table, server):
+        for _ in range(3):
+            await table.get_item(TableName="t")
+    assert [r.headers["x-amz-security-token"] for r in server.requests] == ["token", "token", "newer"]
+    assert server.connections == 1
+
+
+async def test_calls_at_once_do_not_wait_for_each_other():
+    """Each has a connection."""
+    async with table_of(lambda n, _: answer({})) as (table, server):
+        await asyncio.gather(*(table.get_item(TableName="t") for _ in range(5)))
+    assert len(server.requests) == 5
