@@ -217,19 +217,18 @@ def cost(results: Results) -> Table:
     for service, group in groupby(by_service, key=lambda line: line.service):
         lines = list(group)
         rows.append(Row((service, "", "", dollars(sum(line.usd for line in lines))), "group"))
-        rows += [
-            Row(
-                (
-                    line.item + ("" if line.verified else " †"),
-                    f"{large(line.quantity) if line.quantity >= 1000 else number(line.quantity)}{SPACE}{line.unit}",
-                    _price(line),
-                    dollars(line.usd),
-                )
-            )
-            for line in lines
-        ]
+        rows += map(_cost_row, lines)
     rows.append(Row(("together", "", "", dollars(results.cost.usd)), "total"))
+    if results.cost.storage:
+        month = dollars(sum(line.usd for line in results.cost.storage))
+        rows += [Row(("kept for a month, beside that", "", "", month), "group"), *map(_cost_row, results.cost.storage)]
     return Table(columns, tuple(rows), note=_cost_note(results))
+
+
+def _cost_row(line: CostLine) -> Row:
+    quantity = large(line.quantity) if line.quantity >= 1000 else number(line.quantity)
+    item = line.item + ("" if line.verified else " †")
+    return Row((item, f"{quantity}{SPACE}{line.unit}", _price(line), dollars(line.usd)))
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> Table:

@@ -155,8 +155,9 @@ def _stored(parameters: Parameters, photos: int) -> dict[str, float]:
 
 
 def _series(day: Day) -> Iterator[Series]:
-    points = day.tally.points
-    spans = [b - a for a, b in zip([0.0, *(p.second for p in points)], (p.second for p in points), strict=False)]
+    began = [0.0, *(point.second for point in day.tally.points)]
+    pairs = [(p, p.second - before) for p, before in zip(day.tally.points, began, strict=False) if p.second > before]
+    points, spans = [point for point, _ in pairs], [span for _, span in pairs]
 
     def line(panel: str, name: str, unit: str, value: Value) -> Series:
         values = [value(point, span) for point, span in zip(points, spans, strict=True)]
