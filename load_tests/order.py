@@ -115,7 +115,7 @@ def _sides(order: Order, plan: Plan) -> list[_Side]:
 
 def _one(order: Order, plan: Plan, side: _Side, folder: Path, output: Output) -> int:
     told = order.environment() | {
-        "SHOEBOX_LOAD_FOLDER": str(folder),
+        "SHOEBOX_LOAD_RESULTS" if order.ui else "SHOEBOX_LOAD_FOLDER": str(folder),  # a page may begin several runs
         "SHOEBOX_LOAD_THRESHOLDS": " ".join(side.thresholds),
         "SHOEBOX_LOAD_STACK_NAME": side.name,
         "SHOEBOX_LOAD_QUIET": str(int(order.quiet)),

@@ -21,7 +21,7 @@ class NoTemplates(Exception):
     """Jinja2 is not installed, so there are no pages; the files beside them need it not."""
 
     def __init__(self) -> None:
-        super().__init__("The report's page needs Jinja2: pip install 'shoebox[load]'")
+        super().__init__("The report's page needs Jinja2: pip install 'shoebox[fleet]'")
 
 
 def write(results: Results, folder: Path) -> Path:

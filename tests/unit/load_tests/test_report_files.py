@@ -227,7 +227,7 @@ def test_without_jinja2_the_files_are_written_and_the_extra_is_named(tmp_path: P
     command = [sys.executable, "-c", program, str(tmp_path), "--output", str(tmp_path / "again")]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
-    assert "pip install 'shoebox[load]'" in ended.stderr
+    assert "pip install 'shoebox[fleet]'" in ended.stderr
     assert {path.name for path in (tmp_path / "again").iterdir()} == {
         "results.json", "series.csv", "requests.csv", "limits.csv",
     }  # fmt: skip
