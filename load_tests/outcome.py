@@ -59,6 +59,9 @@ def results_of(facts: Facts) -> Results:
     schedule = list(visits(plan.shape, facts.settings.seed))
     offered = summary.offered(schedule, records)
     took = facts.ended_at - facts.started_at
+    photos = summary.photos(
+        records, observed.still_queued if observed else None, observed.repeated if observed else None
+    )
     photo_series = series.photo_series(records.photos, schedule, start=facts.started_at, seconds=took)
     results = Results(
         kind="load",
@@ -76,9 +79,7 @@ def results_of(facts: Facts) -> Results:
         machine=summary.machine(),
         invalid=summary.invalid(offered, records, facts.generator),
         offered=offered,
-        photos=summary.photos(
-            records, observed.still_queued if observed else None, observed.repeated if observed else None
-        ),
+        photos=photos,
         ready_per_second=summary.ready_per_second(records.photos),
         stages=summary.stages(records.photos),
         requests=summary.requests(facts.entries, facts.errors),
@@ -86,7 +87,7 @@ def results_of(facts: Facts) -> Results:
         throttles=list(observed.throttles) if observed else [],
         queues=list(observed.queues) if observed else [],
         processes=list(observed.processes) if observed else [],
-        cost=cost_of(observed.usage, uploads=offered.photos) if observed else None,
+        cost=cost_of(observed.usage, uploads=photos.ready) if observed else None,
         thresholds=[],
         series=[*photo_series, *series.call_series(facts.calls), *(observed.series if observed else ())],
         notes=list(_notes(facts)),

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import os
 import platform
+import shutil
+import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import distributions, version
+from pathlib import Path
 from typing import Any
 
 from load_tests.arrivals import Visit
@@ -140,5 +143,18 @@ def machine() -> dict[str, str | int | float]:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of what matters for the figures."""
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    """Of Python and of what matters for the figures, and the commit where Shoebox runs from a clone."""
+    found = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES if _installed(name)}}
+    return found | {"commit": commit} if (commit := _commit()) else found
+
+
+def _installed(name: str) -> bool:
+    return bool(list(distributions(name=name)))
+
+
+def _commit() -> str:
+    git = shutil.which("git")
+    if not git:
+        return ""
+    words = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # they import Locust, which patches all sockets
     from load_tests.service import Service
 
 ATTEMPTS = 4
+_RAREST = 10  # times the first pause: at a constant interval, those who wait would keep an overload going
 Result = TypeVar("Result")
 _PAUSE, _LONGEST_PAUSE = 0.5, 8.0
 
@@ -73,7 +74,7 @@ class PhoneVisit:
         pause = self._poll_seconds
         while file_ids and time.monotonic() < self._give_up_at:
             self._sleep(pause)
-            pause = min(pause * 1.3, self._poll_seconds * 5)
+            pause = min(pause * 1.3, self._poll_seconds * _RAREST)
             for file in self._service.look(sorted(file_ids)):
                 if file["state"] in {Fate.READY, Fate.REJECTED}:
                     file_ids.discard(file["file_id"])

@@ -23,6 +23,9 @@ MEMORY_SECONDS = 5.0
 AT_ONCE = 2
 """Each process's memory is read so often, and that of so many in one look: a look is to cost little."""
 
+SHORTEST_SECONDS = 0.5
+"""What was used in less is no rate: the system counts CPU in hundredths of a second."""
+
 LOOK_FOR_NEW_SECONDS = 2.0
 """New processes are looked for so often; what they used before they were found counts."""
 
@@ -156,7 +159,7 @@ class ProcessesOfRun:
         self, t: float, used: Iterable[tuple[tuple[str, psutil.Process | None], float]], panels: Panels
     ) -> None:
         grown = self._cpu.note(used)
-        if grown and t > self._at:
+        if grown and t - self._at >= SHORTEST_SECONDS:
             spent = _by_role((role, seconds or 0.0) for (role, _), seconds in grown.items())
             panels.add("CPU", "cores", t, {role: seconds / (t - self._at) for role, seconds in spent.items()})
         self._at = t
