@@ -19,6 +19,7 @@ from load_tests.scenarios import Plan, Scenario, planned
 from load_tests.session import UI_PORT, Target, run_locust, started_stack
 from load_tests.settings import LoadSettings
 from load_tests.stack import StackError
+from load_tests.thresholds import judged
 from shoebox.cli.exits import CliError, Exit
 from shoebox.cli.explained import explained
 from shoebox.cli.local import stack_file
@@ -76,11 +77,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One stack that is loaded: its name in a comparison, how its description is made, and what must hold of it."""
+    """One stack that is loaded: its name in a comparison, and how its description is made."""
 
     name: str
     naive: bool
-    thresholds: tuple[str, ...]
 
 
 def carried_out(order: Order, output: Output) -> tuple[int, list[Path]]:
@@ -90,7 +90,7 @@ def carried_out(order: Order, output: Output) -> tuple[int, list[Path]]:
         CliError: it can't begin: options that don't go together, or a stack that does not start.
     """
     plan = order.plan()
-    sides = _sides(order, plan)
+    sides = _sides(order)
     folder = run_folder(order.results, order.scenario.name, time.time())
     codes, documents = [], []
     for side in sides:
@@ -98,25 +98,37 @@ def carried_out(order: Order, output: Output) -> tuple[int, list[Path]]:
         own.mkdir(parents=True)
         codes.append(_one(order, plan, side, own, output))
         documents.append(own / "results.json")
-    if len(sides) > 1 and all(path.exists() for path in documents):
-        left, right = (Results.model_validate_json(path.read_bytes()) for path in documents)
-        output.say(f"Both in one: {report.write_comparison(left, right, folder / 'comparison.html')}")
-    return max(codes), [path for path in documents if path.exists()]
+    documents = [path for path in documents if path.exists()]
+    if len(sides) == 1 or len(documents) == 1:
+        return max(codes), documents
+    return _compared(order.scenario, codes[0], documents, folder, output), documents
 
 
-def _sides(order: Order, plan: Plan) -> list[_Side]:
+def _compared(scenario: Scenario, code: int, documents: list[Path], folder: Path, output: Output) -> int:
+    """Compare the two runs; the exit code: `code`, of the first, and that the second shows what it is there for."""
+    left, right = (Results.model_validate_json(path.read_bytes()) for path in documents)
+    output.say(f"Both in one: {report.write_comparison(left, right, folder / 'comparison.html')}")
+    if right.invalid:
+        return Exit.INVALID
+    missing = [threshold for threshold in judged(right, scenario.naive_thresholds) if not threshold.ok]
+    for one in missing:
+        output.say(f"[red]✗[/red] The comparison shows nothing: without the queue, {one.metric} is {one.value}.")
+    return code or (Exit.FAILED if missing else Exit.OK)
+
+
+def _sides(order: Order) -> list[_Side]:
     if not order.scenario.naive_thresholds:
-        return [_Side("", False, plan.thresholds)]
+        return [_Side("", False)]
     if order.target or order.ui:
         hint = "It starts its own: leave --target and --ui out."
         raise CliError(f"{order.scenario.name} loads two stacks, one after the other.", hint=hint, exit_code=Exit.USAGE)
-    return [_Side("queue", False, plan.thresholds), _Side(NAIVE, True, order.scenario.naive_thresholds)]
+    return [_Side("queue", False), _Side(NAIVE, True)]
 
 
 def _one(order: Order, plan: Plan, side: _Side, folder: Path, output: Output) -> int:
     told = order.environment() | {
         "SHOEBOX_LOAD_RESULTS" if order.ui else "SHOEBOX_LOAD_FOLDER": str(folder),  # a page may begin several runs
-        "SHOEBOX_LOAD_THRESHOLDS": " ".join(side.thresholds),
+        "SHOEBOX_LOAD_THRESHOLDS": " ".join(plan.thresholds),
         "SHOEBOX_LOAD_STACK_NAME": side.name,
         "SHOEBOX_LOAD_QUIET": str(int(order.quiet)),
     }

@@ -28,6 +28,7 @@ from load_tests.scenarios import SCENARIOS, Plan, planned
 from load_tests.settings import LoadSettings
 from load_tests.summary import Generator
 from load_tests.thresholds import ThresholdError, check
+from shoebox.cli.exits import Exit
 from shoebox.cli.output import number_text
 
 _MESSAGE = "shoebox_part"
@@ -114,7 +115,9 @@ class Run:
         self._watch = None
         results, folder = write_outcome(facts)
         watch.view.verdict(results, folder)
-        self._environment.process_exit_code = 6 if results.invalid else 0 if results.passed else 1
+        self._environment.process_exit_code = (
+            Exit.INVALID if results.invalid else Exit.OK if results.passed else Exit.FAILED
+        )
 
 
 class _Watch:

@@ -33,7 +33,7 @@ class Scenario:
     scale: float | None = None
     """A fixed scale, where the point is to meet a limit; None: as small as the machine allows."""
     naive_thresholds: tuple[str, ...] = ()
-    """What must hold of the same load on a stack that has S3 invoke one function for each event; none: no such run."""
+    """What the same load must do to a stack that has S3 invoke one function for each event; none: no such run."""
 
 
 @dataclass(frozen=True, slots=True)

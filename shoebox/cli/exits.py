@@ -16,6 +16,7 @@ class Exit(IntEnum):
     UNREACHABLE = 3  # no service, or something else, at the address
     NOT_ALLOWED = 4  # the token
     LOCAL = 5  # the set-up of this machine: ports, keys, missing parts
+    INVALID = 6  # a load run that says nothing: stopped, or its generator could not keep up
     INTERRUPTED = 130
 
 
