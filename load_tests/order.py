@@ -101,10 +101,10 @@ def carried_out(order: Order, output: Output) -> tuple[int, list[Path]]:
     documents = [path for path in documents if path.exists()]
     if len(sides) == 1 or len(documents) == 1:
         return max(codes), documents
-    return _compared(order.scenario, codes[0], documents, folder, output), documents
+    return compared(order.scenario, codes[0], documents, folder, output), documents
 
 
-def _compared(scenario: Scenario, code: int, documents: list[Path], folder: Path, output: Output) -> int:
+def compared(scenario: Scenario, code: int, documents: list[Path], folder: Path, output: Output) -> int:
     """Compare the two runs; the exit code: `code`, of the first, and that the second shows what it is there for."""
     left, right = (Results.model_validate_json(path.read_bytes()) for path in documents)
     output.say(f"Both in one: {report.write_comparison(left, right, folder / 'comparison.html')}")
