@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 import report_runs
+
 from load_tests.order import compared
 from load_tests.results import Throttle
 from load_tests.scenarios import SCENARIOS
