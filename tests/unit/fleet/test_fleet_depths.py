@@ -6,7 +6,6 @@ from pathlib import Path
 
 import orjson
 import pytest
-from sqs_server import Request, SqsServer, answer, refusal, sqs_server
 
 from fleet.async_events import AsyncStatistics
 from fleet.gateway.authorizer_cache import CacheStatistics
@@ -22,6 +21,7 @@ from fleet.queues.sqs_event import SqsMessage
 from fleet.statistics import FleetStatistics
 from shoebox.aws import Credentials
 from shoebox.connections import Connections
+from tests.scripted_server import Request, ScriptedServer, answer, refusal, scripted_server
 
 HELD = {"uploads": (7, 2, 1), "uploads-dead": (3, 0, 0)}
 NAMES = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
@@ -42,7 +42,7 @@ class Bench:
         name = orjson.loads(request.body)["QueueUrl"].rpartition("/")[2]
         return answer({"Attributes": dict(zip(NAMES, map(str, HELD[name]), strict=True))})
 
-    def depths(self, server: SqsServer) -> Depths:
+    def depths(self, server: ScriptedServer) -> Depths:
         """Who looks."""
         self.connections = Connections(server.url)
         sqs = SqsClient(self.connections, Credentials("test", "test"), region="eu-west-1")
@@ -54,10 +54,10 @@ class Bench:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[tuple[Bench, Depths, SqsServer]]:
+async def running() -> AsyncIterator[tuple[Bench, Depths, ScriptedServer]]:
     """The bench with its server."""
     bench = Bench()
-    async with sqs_server(bench.script) as server:
+    async with scripted_server(bench.script) as server:
         yield bench, bench.depths(server), server
         bench.connections.close()
 
