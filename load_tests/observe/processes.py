@@ -24,7 +24,7 @@ AT_ONCE = 2
 """Each process's memory is read so often, and that of so many in one look: a look is to cost little."""
 
 SHORTEST_SECONDS = 0.5
-"""What was used in less is no rate: the system counts CPU in hundredths of a second."""
+"""What was used in less is no rate: the system counts CPU in hundredths of a second. It goes to the next one."""
 
 LOOK_FOR_NEW_SECONDS = 2.0
 """New processes are looked for so often; what they used before they were found counts."""
@@ -84,6 +84,7 @@ class ProcessesOfRun:
         self._memory: dict[str, float] = {}
         self._weights: dict[psutil.Process, tuple[float, float]] = {}
         self._at = self._scanned_at = -1.0
+        self._spent: defaultdict[str, float] = defaultdict(float)
 
     @property
     def panels(self) -> frozenset[str]:
@@ -159,10 +160,13 @@ class ProcessesOfRun:
         self, t: float, used: Iterable[tuple[tuple[str, psutil.Process | None], float]], panels: Panels
     ) -> None:
         grown = self._cpu.note(used)
-        if grown and t - self._at >= SHORTEST_SECONDS:
-            spent = _by_role((role, seconds or 0.0) for (role, _), seconds in grown.items())
-            panels.add("CPU", "cores", t, {role: seconds / (t - self._at) for role, seconds in spent.items()})
-        self._at = t
+        for (role, _), seconds in grown.items():
+            self._spent[role] += seconds or 0.0
+        took = t - self._at
+        if took >= SHORTEST_SECONDS:
+            panels.add("CPU", "cores", t, {role: seconds / took for role, seconds in self._spent.items()})
+            self._spent.clear()
+            self._at = t
 
     def _note_memory(self, t: float, memory: dict[str, float], panels: Panels) -> None:
         for role, mb in memory.items():
