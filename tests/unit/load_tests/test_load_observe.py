@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psutil
@@ -436,23 +438,58 @@ def test_the_fleet_tells_about_its_own_process(bench: Bench) -> None:
     assert any("only the fleet's own" in note for note in observed.notes)
 
 
+PARENT = """
+import json, os, subprocess, sys
+print(flush=True)
+sys.stdin.readline()
+child = subprocess.Popen(json.loads(os.environ["CHILD"]), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+sys.stdin.readline()
+child.communicate()
+print("ended", flush=True)
+sys.stdin.read()
+"""
+IDLE = "import sys\nprint(flush=True)\nsys.stdin.read()"
 BUSY = "import sys, time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\nsys.stdin.read()"
+
+
+@contextmanager
+def parent(*child: str, **environment: str) -> Iterator[tuple[int, Callable[[], AbstractContextManager[int]]]]:
+    """A process without other children than the one it is told to have: its id, and how to give it that child."""
+    told = {"PATH": os.environ["PATH"], "CHILD": json.dumps([sys.executable, "-c", *child]), **environment}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", PARENT], env=told, text=True, **pipes) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        to, of = process.stdin, process.stdout
+
+        def say() -> str:
+            to.write("\n")
+            to.flush()
+            return of.readline()
+
+        @contextmanager
+        def child_of() -> Iterator[int]:
+            yield int(say())
+            assert say() == "ended\n"
+
+        of.readline()
+        yield process.pid, child_of
+        to.close()
 
 
 def test_processes_here_are_seen_by_role() -> None:
     """Real ones: a child that starts in the run counts from its start, and still counts when it has ended."""
-    panels, seen = Panels(), ProcessesOfRun(os.getpid())
-    seen.note(0, None, panels)
-    name = {"AWS_LAMBDA_FUNCTION_NAME": "shoebox-ingest", "PATH": os.environ["PATH"]}
-    command = [sys.executable, "-c", BUSY, "workers.runtime"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=name) as child:
-        assert child.stdout is not None
-        child.stdout.readline()
-        assert role_of(psutil.Process(child.pid)) == "function ingest"
-        used = cpu_seconds(psutil.Process(child.pid))
-        seen.note(10, None, panels)
-        child.communicate()
-    seen.note(20, None, panels, last=True)
+    panels = Panels()
+    with parent(BUSY, "workers.runtime", AWS_LAMBDA_FUNCTION_NAME="shoebox-ingest") as (pid, child_of):
+        seen = ProcessesOfRun(pid)
+        seen.note(0, None, panels)
+        with child_of() as child:
+            assert role_of(psutil.Process(child)) == "function ingest"
+            used = cpu_seconds(psutil.Process(child))
+            seen.note(10, None, panels)
+        seen.note(20, None, panels, last=True)
 
     (found,) = [process for process in seen.results() if process.role == "function ingest"]
     assert (found.count, found.cpu_seconds) == (1, pytest.approx(used, abs=0.2))
@@ -464,16 +501,15 @@ def test_processes_here_are_seen_by_role() -> None:
 
 def test_a_child_that_looks_like_the_fleet_is_asked_twice() -> None:
     """Between fork and exec it has its parent's command line, so its role is believed at the next look only."""
-    panels, seen = Panels(), ProcessesOfRun(os.getpid())
-    seen.note(0, None, panels)
-    before = {process.role: process.count for process in seen.results()}["fleet and gateway"]
     counts = []
-    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as child:
-        for t in (10, 20):
-            seen.note(t, None, panels)
-            counts.append({process.role: process.count for process in seen.results()}["fleet and gateway"] - before)
-        child.communicate()
-    assert counts == [0, 1]
+    with parent(IDLE) as (pid, child_of):
+        seen = ProcessesOfRun(pid)
+        seen.note(0, None, Panels())
+        with child_of():
+            for t in (10, 20):
+                seen.note(t, None, Panels())
+                counts.append({process.role: process.count for process in seen.results()}["fleet and gateway"])
+    assert counts == [1, 2]
 
 
 def test_a_process_that_has_ended_is_a_gap() -> None:
