@@ -50,7 +50,7 @@ class Distribution(_Model):
             count=total,
             mean=sum(value * count for value, count in ordered) / total,
             max=ordered[-1][0],
-            percentiles={f"{p:g}": _at_rank(ordered, math.ceil(total * p / 100)) for p in PERCENTILES},
+            percentiles={f"{p:g}": at_rank(ordered, total, p) for p in PERCENTILES},
             histogram=histogram,
         )
 
@@ -224,14 +224,11 @@ class Results(_Model):
         return not self.invalid and all(threshold.ok for threshold in self.thresholds)
 
 
-def _at_rank(ordered: Sequence[tuple[float, int]], rank: int) -> float:
+def at_rank(ordered: Sequence[tuple[float, int]], total: int, percent: float) -> float:
+    """A percentile by nearest rank, of (value, photos) in the order of values; `total`: all photos, one at least."""
+    rank = math.ceil(total * percent / 100)
     for value, count in ordered:
         rank -= count
         if rank <= 0:
             return value
     return ordered[-1][0]
-
-
-def uploads_per_day(photos: int, seconds: float, scale: float = 1.0) -> float:
-    """The uploads of a day at this rate."""
-    return photos / seconds * 86_400 * scale

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from load_tests.curves import DAY
 from load_tests.report.charts import span_of
 from load_tests.report.formats import (
     DASH,
@@ -20,7 +21,7 @@ from load_tests.report.formats import (
     share,
     sign,
 )
-from load_tests.results import Limit, Results, Threshold, uploads_per_day
+from load_tests.results import Limit, Results, Threshold
 
 WHOLE = "registered → ready"
 _UNITS = (("per_second", "photos/s"), ("_drift", "×"), ("_growth", "×"))
@@ -118,7 +119,7 @@ def p99_of(results: Results) -> float | None:
 
 def per_day(results: Results) -> float:
     """Uploads a day at this run's rate, at full scale."""
-    return uploads_per_day(1, 1 / results.ready_per_second, results.scale) if results.ready_per_second else 0.0
+    return results.ready_per_second * DAY * results.scale
 
 
 def _sentence(results: Results) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from load_tests import results
 from load_tests.simulator.backlog import Cohort
 from load_tests.simulator.limits import Name
 
@@ -103,12 +103,8 @@ class Tally:
 
 def at_rank(times: Counter[float], percent: float) -> float | None:
     """A percentile of times with their numbers of photos, by nearest rank; None of none."""
-    rank = math.ceil(times.total() * percent / 100)
-    for seconds, photos in sorted(times.items()):
-        rank -= photos
-        if rank <= 0:
-            return seconds
-    return None
+    total = times.total()
+    return results.at_rank(sorted(times.items()), total, percent) if total else None
 
 
 def _rounded(seconds: float) -> float:
