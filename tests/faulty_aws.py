@@ -32,7 +32,7 @@ class LossyConnections(Connections):
 class LossyHttp:
     """What an aiobotocore client sends by: so many of the next answers to an operation are lost.
 
-    `operations` are found in `X-Amz-Target` or, of S3, in the query: `{"CompleteMultipartUpload": "uploadId"}`.
+    Operations are told by `X-Amz-Target`; those of S3 by what is in a POST's query: `queries` has it by operation.
     """
 
     def __init__(self, client: Any, queries: dict[str, str] | None = None) -> None:
