@@ -2,7 +2,6 @@
 
 import signal
 
-import pytest
 from hypothesis import settings
 
 settings.register_profile("ci", derandomize=True, deadline=None)
