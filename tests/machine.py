@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,6 @@ import pytest
 
 from shoebox.cli.engine import Engine, why_not
 
-HERE = Path(__file__).parent
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 NOT_ASKED_FOR = "LocalStack, containers and chaos: ./run test --all"
 
@@ -54,7 +53,7 @@ def why_no_browser() -> str | None:
 @cache
 def why_no_engine() -> str | None:
     """Return why LocalStack and containers cannot run here; None if they can."""
-    return why_not(Engine(HERE.parent))
+    return why_not(Engine(Path(__file__).parents[1]))
 
 
 PARTS = (Part("docker", why_no_engine), Part("browser", why_no_browser))
@@ -62,7 +61,8 @@ PARTS = (Part("docker", why_no_engine), Part("browser", why_no_browser))
 
 def in_first_tier(item: pytest.Item) -> bool:
     """Return whether `./run test` runs this test; the others need `--all` or their path on the command line."""
-    return item.get_closest_marker("docker") is None and HERE / "chaos" not in item.path.parents
+    chaos = item.config.rootpath / "tests" / "chaos"
+    return item.get_closest_marker("docker") is None and chaos not in item.path.parents
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -114,8 +114,12 @@ def pytest_testnodedown(node: Any) -> None:
     node.config.stash[_LEFT_OUT] |= Counter(getattr(node, "workeroutput", {}).get("left_out", {}))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print what was left out, as the last words of the run."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Generator[None, None, None]:
+    """Print what was left out, below every failure."""
+    yield
     if left_out := config.stash[_LEFT_OUT]:
         terminalreporter.write_sep("=", "left out", yellow=True)
     for reason, number in left_out.items():

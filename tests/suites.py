@@ -5,6 +5,7 @@ LocalStack and in containers, the pages, the faults. The long suites begin, so t
 """
 
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Generator
@@ -16,6 +17,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 LONGEST_FIRST = ("localstack", "chaos", "page", "e2e", "contract", "emulator", "unit")
+_ON_LOCALSTACK = re.compile(r"[\[-]localstack[\]-]")  # a parameter's id
 ON_ONE_WORKER = ("localstack", "chaos", "page")
 
 
@@ -23,7 +25,7 @@ def suite_of(nodeid: str) -> str:
     """Return the suite of a test: its folder below tests/, unit and contract by their parts, LocalStack's apart."""
     path, _, name = nodeid.partition("::")
     folder, *deeper = Path(path).parts[1:-1] or ("tests",)
-    if "[localstack" in name:
+    if _ON_LOCALSTACK.search(name):
         return "localstack"
     return "/".join([folder, *deeper[:1]]) if folder in ("unit", "contract") else folder
 
