@@ -26,7 +26,8 @@ def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr(machine, "PARTS", (machine.Part("docker", lambda: None),))
     pytester.makeini(
-        "[pytest]\ntestpaths = tests\nasyncio_default_fixture_loop_scope = function\nmarkers =\n    docker: needs an engine\n"
+        "[pytest]\ntestpaths = tests\nmarkers =\n    docker: needs an engine\n"
+        "asyncio_default_fixture_loop_scope = function\n"
     )
     for folder, text in (("unit", INNER), ("chaos", IN_CHAOS)):
         path = pytester.path / "tests" / folder / f"test_{folder}.py"
