@@ -15,7 +15,6 @@ from shoebox.files import File, FileKey, checksum_header
 from shoebox.presign import Presigner
 
 
-_CACHE = "private, max-age=31536000, immutable"
 _SUFFIXES = {
     "image/jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "image/png": (".png",),
@@ -93,7 +92,7 @@ class Links:
         step = lifetime // 4
         since = datetime.fromtimestamp(int(self._at.timestamp()) // step * step, UTC)
         query = {
-            "response-cache-control": _CACHE,
+            "response-cache-control": f"private, max-age={lifetime}, immutable",
             "response-content-disposition": disposition,
             "response-content-encoding": "identity",
             "response-content-type": media_type,

@@ -45,7 +45,7 @@ async def list_files(
     before = _decode(cursor) if cursor else None
     found: list[File] = []
     for _ in range(_ROUNDS):
-        items, more = await _newest(client, table, owner, limit if state is None else max(limit, _FILTERED), before)
+        items, end = await _newest(client, table, owner, limit if state is None else max(limit, _FILTERED), before)
         for item in items:
             before = item["listed"]["S"]
             file = visible(to_file(item))
@@ -53,13 +53,14 @@ async def list_files(
                 found.append(file)
             if len(found) == limit:
                 return Page(found, _encode(before))
-        if not more:
+        if not end:
             return Page(found, None)
-    return Page(found, _encode(before) if before else None)
+        before = end
+    return Page(found, _encode(end))
 
 
-async def _newest(client: Any, table: str, owner: Owner, limit: int, before: str | None) -> tuple[list[Item], bool]:
-    """The newest items of the owner that are older than `before`, newest first, and whether there are more.
+async def _newest(client: Any, table: str, owner: Owner, limit: int, before: str | None) -> tuple[list[Item], str]:
+    """The newest items of the owner that are older than `before`, newest first, and the place after them, "" at the end.
 
     Each shard is asked for `limit`. One that has more hides what is older than the last item it gave, so the result
     ends at the newest of those last items: it has at least `limit` items, or all.
@@ -67,7 +68,7 @@ async def _newest(client: Any, table: str, owner: Owner, limit: int, before: str
     shards = await asyncio.gather(*(_shard(client, table, key, limit, before) for key in owner.shard_keys()))
     end = max((last for _, last in shards if last), default="")
     items = (item for items, _ in shards for item in items if item["listed"]["S"] >= end)
-    return sorted(items, key=lambda item: item["listed"]["S"], reverse=True), bool(end)
+    return sorted(items, key=lambda item: item["listed"]["S"], reverse=True), end
 
 
 async def _shard(client: Any, table: str, shard_key: str, limit: int, before: str | None) -> tuple[list[Item], str]:

@@ -26,7 +26,7 @@ from shoebox.config import FunctionSettings, Limits
 from shoebox.files import FileKey, Owner, Picture, RenditionInfo
 from shoebox.place import BoundStack
 from shoebox.ports.files_table import Stages
-from shoebox.ports.pictures import PhotoBytes
+from shoebox.ports.pictures import Original, PhotoBytes
 from shoebox.ports.s3_http import S3Http, open_connections
 from shoebox.presign import Presigner
 from tests.emulator.conftest import EmulatorAt
@@ -123,6 +123,11 @@ class Bench:
             return answer.status
 
     async def stored(self, key: FileKey) -> bytes | None:
+        """The bytes that S3 has of a file."""
+        original = await self.original(key)
+        return original.data if original else None
+
+    async def original(self, key: FileKey) -> Original | None:
         """The original that S3 has of a file, read as ingest reads it."""
 
         async def presigner() -> Presigner:
@@ -133,8 +138,7 @@ class Bench:
         settings = self.services.settings
         async with open_connections(settings.s3_url) as connections:
             photos = PhotoBytes(S3Http(connections, presigner, settings.personal_bucket))
-            original = await photos.fetch(key, max_bytes=100 * 2**20)
-        return original.data if original else None
+            return await photos.fetch(key, max_bytes=100 * 2**20)
 
     async def finish(self, file_id: str, picture: Picture | None = None) -> FileKey:
         """Make a registered file READY as ingest would, or REJECTED without a picture."""
