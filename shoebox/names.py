@@ -1,7 +1,7 @@
 """File names: which ones are kept, and how a client makes one of them from any other.
 
-Names are shown to people, stored in documents and suggested for downloads. Format characters (category Cf) are refused,
-since they hide or reorder what stands there: U+202E shows photogpj.exe as photoexe.jpg. Some of the category are needed:
+Names are shown to people, stored in documents and suggested for downloads. Format characters (category Cf) are
+refused, since they hide or reorder what stands there: U+202E shows photogpj.exe as photoexe.jpg. Some are needed:
 
 - the joiners U+200C and U+200D directly after a letter, mark or symbol that is not ASCII: Persian, Indic scripts, and
   emoji that consist of several (UTS 51, emoji ZWJ sequences);
@@ -19,7 +19,7 @@ MAX_NAME_BYTES = 255
 _UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, format characters, half surrogate pairs, line separators
 _JOINERS = {"\u200c", "\u200d"}
 _UNITS = re.compile("\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f|.", re.DOTALL)  # a flag, or a single character
-_CONCATENATION_MARKS = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
+_CONCATENATION_MARKS = set("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
 _ENDING = re.compile(r"\.[A-Za-z0-9]{1,8}$")
 
 
