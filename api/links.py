@@ -14,7 +14,6 @@ from shoebox.config import FunctionSettings
 from shoebox.files import File, FileKey, checksum_header
 from shoebox.presign import Presigner
 
-
 _SUFFIXES = {
     "image/jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "image/png": (".png",),
@@ -101,6 +100,6 @@ class Links:
 
 
 def download_name(name: str, media_type: str) -> str:
-    """`name` with a suffix of its type: a picture called page.html is saved as page.html.jpg, and opens as a picture."""
+    """Return `name` with a suffix of its type: page.html becomes page.html.jpg, and opens as the picture that it is."""
     suffixes = _SUFFIXES[media_type]
     return name if name.lower().endswith(suffixes) else name + suffixes[0]

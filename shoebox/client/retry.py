@@ -49,9 +49,7 @@ class RetryPolicy:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
 
-    async def run(
-        self, work: Callable[[ClientError | None], Awaitable[Result]], listener: Listener = nobody
-    ) -> Result:
+    async def run(self, work: Callable[[ClientError | None], Awaitable[Result]], listener: Listener = nobody) -> Result:
         """`await work(None)`; after a passing fault, and a pause, `await work(fault)`.
 
         Raises:

@@ -47,7 +47,10 @@ class UploadSettings:
 
 
 class Uploader:
-    """One run, as patient as `settings.retry`. `limits` is the answer of `Api.limits`; `report` is right at any time, also after an interruption."""
+    """One run, as patient as `settings.retry`. `limits` is the answer of `Api.limits`.
+
+    `report` is right at any time, also after an interruption.
+    """
 
     def __init__(
         self,

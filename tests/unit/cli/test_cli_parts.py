@@ -232,11 +232,14 @@ def test_retries_are_told_now_and_then_with_how_long_they_last() -> None:
     """The first one at once, then a line in five seconds at most, however many files fail; names cannot steer."""
     now = 0.0
     lines = RetryLines(lambda: now)
-    odd, told = record("[bold].jpg", 1), []
-    for now in (0.0, 0.1, 4.9, 5.0, 6.0, 31.4):  # the clock of `lines`
-        told.append(lines.line(events.Retrying(odd if now < 31 else None, "Shoebox does not answer.", since=now)))
+    odd = record("[bold].jpg", 1)
 
-    assert told == [
+    def at(moment: float) -> str | None:
+        nonlocal now
+        now = moment
+        return lines.line(events.Retrying(odd if now < 31 else None, "Shoebox does not answer.", since=now))
+
+    assert [at(moment) for moment in (0.0, 0.1, 4.9, 5.0, 6.0, 31.4)] == [
         "[yellow]↻[/yellow] \\[bold].jpg: trying again. Shoebox does not answer.",
         None,
         None,

@@ -73,7 +73,7 @@ def test_jitter_keeps_clients_apart() -> None:
 
 
 async def test_an_outage_of_minutes_is_survived_without_many_questions() -> None:
-    """503 with Retry-After: 1 for two minutes: the pauses grow all the same, and the listener is told how long it lasts."""
+    """503 with Retry-After: 1 for two minutes: the pauses grow all the same, and the listener is told for how long."""
     now, told = 0.0, list[Retry]()
 
     async def sleep(seconds: float) -> None:
