@@ -60,7 +60,7 @@ async def list_files(
 
 
 async def _newest(client: Any, table: str, owner: Owner, limit: int, before: str | None) -> tuple[list[Item], str]:
-    """Return the newest items older than `before`, newest first, and the sort key they end at, or "" if nothing follows.
+    """Return the newest items older than `before`, newest first, and the sort key they end at, "" if nothing follows.
 
     Each shard is asked for `limit`. One that has more hides what is older than the last item it gave, so the result
     ends at the newest of those last items: it has at least `limit` items, or all.
