@@ -85,7 +85,9 @@ class Links:
         """Signed as of the last quarter of a lifetime, so the URL stays the same for that long and browsers keep it.
 
         The link fixes the headers of S3's response ("GetObject", response-* parameters). S3 stores whatever unsigned
-        headers came with a PUT, also with one that is sent again while its URL lives, after ingest has looked.
+        headers came with a PUT, also with one that is sent again while its URL lives, after ingest has looked. A signed
+        `If-None-Match: *` would refuse that one, but also the client's own retry after a lost response, and the new
+        upload of a photo whose message became a dead letter.
         """
         lifetime = self._settings.download_seconds
         step = lifetime // 4
