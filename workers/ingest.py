@@ -124,6 +124,8 @@ class Ingest:
             _log.warning("original_is_gone")
             return None
         try:
+            if original.encoding:  # a browser would decode the bytes that we verified into others
+                raise PictureRejected("content_encoding", f"sent with Content-Encoding: {original.encoding[:80]!r}")
             prepared = await self._darkroom.prepare(file.registration, original)
         except PictureRejected as rejected:
             return await self._reject(file, rejected, stages)

@@ -252,6 +252,19 @@ async def test_a_bad_file_is_rejected_with_its_reason(
     assert (event["event"], event["reason"]) == ("file.rejected", reason)
 
 
+async def test_an_encoded_original_is_rejected(bench: Bench):
+    """A Content-Encoding, which a PUT's signature does not cover, would make browsers decode verified bytes."""
+    file = await bench.upload(JPEG)
+    await bench.s3.put_object(Bucket="shoebox-personal", Key=file.key.original, Body=JPEG, ContentEncoding="gzip")
+
+    assert await bench.deliver(message(file.key)) == []
+
+    found = await bench.table.get(file.key)
+    assert found is not None
+    assert (found.state, found.reason) == (State.REJECTED, "content_encoding")
+    assert "gzip" in (found.detail or "")
+
+
 async def test_too_many_bytes_are_not_even_read(bench: Bench):
     """A file larger than the limit is rejected by its size alone."""
     bench.ingest._max_bytes = 1000
