@@ -15,8 +15,8 @@ from time import perf_counter
 from PIL import Image
 
 from workers.imaging.colour import to_srgb
+from workers.imaging.costs import PREVIEW, check_costs, cpu_seconds, peak_bytes
 from workers.imaging.decode import decode
-from workers.imaging.decode_jpeg import choose_eighths
 from workers.imaging.encode import to_jpeg
 from workers.imaging.flatten import eight_bit, flatten
 from workers.imaging.headers import Header
@@ -28,12 +28,7 @@ from workers.imaging.probe import probe
 from workers.imaging.resize import shrink
 from workers.imaging.sniff import confirm
 
-PREVIEW = 2048
 LONG_SIDES = (PREVIEW, 1024, 320)
-# Measured growth of a process that renders one photo of 24 megapixels (HEIC: 6), rounded up: what a decoder holds a
-# pixel, with alpha where the format has it, and what all later steps hold together.
-DECODER_BYTES = {"image/png": 10, "image/webp": 15, "image/gif": 8, "image/heic": 10}
-LATER_BYTES = PREVIEW * PREVIEW * 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +51,12 @@ class Inspection:
     @property
     def peak_bytes(self) -> int:
         """How much memory `render` takes at most beside the file itself."""
-        return _peak_bytes(self.media_type, self.header)
+        return peak_bytes(self.media_type, self.header)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """How much CPU time `render` takes for a full picture, roughly."""
+        return cpu_seconds(self.media_type, self.header)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,7 @@ def inspect(data: bytes, declared_type: str, limits: ImageLimits) -> Inspection:
     limits.check_bytes(len(data))
     media_type = confirm(data, declared_type)
     header = probe(data, media_type, limits)
+    check_costs(media_type, header, len(data), limits)
     orientation = pending_orientation(media_type, header)
     width, height = upright_size(header.width, header.height, orientation)
     milliseconds = (perf_counter() - started) * 1e3
@@ -154,16 +155,6 @@ def _renditions(images: list[Image.Image]) -> tuple[Rendition, ...]:
         Rendition(str(long_side), image.width, image.height, encoded[id(image)])
         for long_side, image in zip(LONG_SIDES, images, strict=True)
     )
-
-
-def _peak_bytes(media_type: str, header: Header) -> int:
-    pixels = header.width * header.height
-    if media_type != "image/jpeg":
-        return pixels * DECODER_BYTES[media_type] + LATER_BYTES
-    eighths = choose_eighths(max(header.width, header.height), PREVIEW)
-    scaled = pixels * eighths * eighths // 64 * 4
-    # A progressive JPEG's coefficients, two bytes each, are all held until the last scan.
-    return scaled + LATER_BYTES + (pixels * header.channels * 2 if header.buffered else 0)
 
 
 class _Stopwatch:
