@@ -19,7 +19,7 @@ from prometheus_client import REGISTRY
 
 from load_tests.naive import handler as naive
 from shoebox.aws import Clients
-from shoebox.config import Limits
+from shoebox.config import Limits, environment_without_aws
 from shoebox.files import RENDITIONS, File, FileKey, Owner, Registration, State
 from shoebox.place import BoundStack
 from shoebox.ports.dynamodb_http import open_dynamodb
@@ -28,12 +28,13 @@ from shoebox.ports.files_table import FilesTable
 from shoebox.ports.pictures import PhotoBytes
 from shoebox.ports.s3_http import S3Http, open_connections
 from shoebox.ports.sns_http import open_sns
+from shoebox.ports.visibility_http import open_visibility
 from shoebox.presign import Presigner
 from shoebox.samples import exif_block, jpeg_of_size, scene
 from tests.emulator.conftest import ClientsFor, EmulatorAt
 from workers.batch import Message, TimeBudget
-from workers.darkroom import Darkroom
 from workers.ingest import Ingest
+from workers.render_pool import RenderPool
 from workers.runtime.context import Context
 
 
@@ -146,13 +147,16 @@ async def bench(
         dynamodb = await opening.enter_async_context(open_dynamodb(emulator.aws, clients.credentials))
         table = FilesTable(dynamodb, "shoebox-files")
         events = await opening.enter_async_context(open_sns(emulator.aws, clients.credentials))
-        darkroom = opening.enter_context(Darkroom(limits, megapixels_at_once=100))
+        pool = RenderPool(limits, memory_at_once=1_350_000_000, environment=environment_without_aws())
+        await opening.enter_async_context(pool)
+        visibility = await opening.enter_async_context(open_visibility(emulator.aws, clients.credentials))
         store = S3Http(connections, presigner, "shoebox-personal")
         ingest = Ingest(
             table,
             PhotoBytes(store),
             FileEvents(events, topic),
-            darkroom,
+            pool,
+            visibility,
             max_bytes=limits.max_bytes,
         )
         yield Bench(ingest, store, table, await root_clients.open("s3"), sqs, sns, topic, url)

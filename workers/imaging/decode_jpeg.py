@@ -96,4 +96,6 @@ def _decode_unusual(data: bytes, header: Header, size: tuple[int, int]) -> Image
 
 def _fault(error: ValueError) -> PictureRejected:
     text = str(error)
+    if "Insufficient memory" in text:
+        raise MemoryError(text) from error
     return PictureRejected("truncated" if "Premature end" in text else "corrupt", text)

@@ -7,7 +7,7 @@ release the interpreter's lock, so threads use all cores.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -21,11 +21,12 @@ from workers.imaging.encode import to_jpeg
 from workers.imaging.flatten import eight_bit, flatten
 from workers.imaging.headers import Header
 from workers.imaging.limits import ImageLimits
-from workers.imaging.metadata import Metadata, read_metadata
+from workers.imaging.metadata import read_metadata
 from workers.imaging.orient import pending_orientation, upright, upright_size
 from workers.imaging.placeholder import placeholder
 from workers.imaging.probe import probe
 from workers.imaging.resize import shrink
+from workers.imaging.results import Prepared, Rendition
 from workers.imaging.sniff import confirm
 
 LONG_SIDES = (PREVIEW, 1024, 320)
@@ -57,30 +58,6 @@ class Inspection:
     def cpu_seconds(self) -> float:
         """How much CPU time `render` takes for a full picture, roughly."""
         return cpu_seconds(self.media_type, self.header)
-
-
-@dataclass(frozen=True, slots=True)
-class Rendition:
-    """One size of a picture. `name` is the long side it stands for: 2048, 1024 or 320."""
-
-    name: str
-    width: int
-    height: int
-    jpeg: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """All that Shoebox keeps of a picture beside its original. `timings` are milliseconds by step."""
-
-    width: int
-    height: int
-    megapixels: float
-    media_type: str
-    renditions: tuple[Rendition, ...]
-    placeholder: str
-    metadata: Metadata
-    timings: Mapping[str, float] = field(repr=False, compare=False)
 
 
 def prepare(data: bytes, declared_type: str, limits: ImageLimits) -> Prepared:
