@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self, TypeVar
@@ -29,7 +29,7 @@ from shoebox.metrics import RENDER_PROCESSES_ENDED, RENDER_SECONDS
 from shoebox.ports.pictures import Original
 from shoebox.telemetry import get_logger
 from workers.imaging import ImageLimits, PictureRejected, Prepared
-from workers.render_process import Costs, RenderProcess, RenderProcessDied
+from workers.render_process import COMMAND, Costs, RenderProcess, RenderProcessDied
 from workers.weighted_semaphore import WeightedSemaphore
 
 T = TypeVar("T")
@@ -55,7 +55,13 @@ class RenderPool:
     """
 
     def __init__(
-        self, limits: Limits, *, memory_at_once: int, environment: Mapping[str, str], processes: int | None = None
+        self,
+        limits: Limits,
+        *,
+        memory_at_once: int,
+        environment: Mapping[str, str],
+        processes: int | None = None,
+        command: Sequence[str] = COMMAND,
     ) -> None:
         self._limits = ImageLimits(
             max_bytes=limits.max_bytes,
@@ -64,6 +70,7 @@ class RenderPool:
             max_pixels_by_type=limits.max_pixels_by_type,
         )
         self._environment = environment
+        self._command = command
         self._size = processes or os.cpu_count() or 1
         self._originals = WeightedSemaphore(max(_ORIGINALS_BYTES, limits.max_bytes))
         self._memory = WeightedSemaphore(memory_at_once)
@@ -157,7 +164,7 @@ class RenderPool:
 
     def _start(self) -> RenderProcess:
         """Start a process from the loop's thread: Linux ends it together with the thread that started it."""
-        process = RenderProcess(self._limits, self._environment)
+        process = RenderProcess(self._limits, self._environment, self._command)
         self._processes.add(process)
         return process
 

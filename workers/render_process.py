@@ -18,6 +18,7 @@ from shoebox.metrics import RENDER_PROCESSES_ENDED
 from workers.imaging import ImageLimits, Metadata, PictureRejected, Prepared, Rendition
 from workers.imaging.frames import Frame, FrameError, read_frame, write_frame
 
+COMMAND = (sys.executable, "-m", "workers.imaging.child")
 _ROOT = Path(workers.__file__).parent.parent
 _PIPE_BYTES = 1024 * 1024  # Linux's default for unprivileged processes (pipe(7), pipe-max-size); 64 KiB otherwise
 _END_SECONDS = 5.0
@@ -50,9 +51,9 @@ class Costs:
 class RenderProcess:
     """A running `workers.imaging.child`, started at once; the first call waits until it is ready."""
 
-    def __init__(self, limits: ImageLimits, environment: Mapping[str, str]) -> None:
+    def __init__(self, limits: ImageLimits, environment: Mapping[str, str], command: Sequence[str] = COMMAND) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "workers.imaging.child", str(os.getpid()), json.dumps(asdict(limits))],
+            [*command, str(os.getpid()), json.dumps(asdict(limits))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=_ROOT,

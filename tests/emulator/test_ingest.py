@@ -337,6 +337,49 @@ async def test_an_event_before_its_registration_does_no_harm(bench: Bench):
     assert file.state is State.READY
 
 
+async def received(bench: Bench, queue_url: str, message_id: str) -> dict[str, Any]:
+    """The message with this id, received from a queue where others lie, too."""
+    async with asyncio.timeout(60):
+        while True:
+            answer = await bench.sqs.receive_message(
+                QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1, AttributeNames=["All"]
+            )
+            for found in answer.get("Messages", []):
+                if found["MessageId"] == message_id:
+                    return dict(found)
+
+
+async def test_what_the_deadline_leaves_is_received_again_at_once(bench: Bench, provisioned: BoundStack):
+    """With its own role ingest gives the message back; it does not wait for minutes of visibility timeout."""
+    file = await bench.upload(JPEG)
+    queue_url = (await bench.sqs.get_queue_url(QueueName="shoebox-uploads"))["QueueUrl"]
+    sent = await bench.sqs.send_message(QueueUrl=queue_url, MessageBody=message(file.key).body)
+    first = await received(bench, queue_url, sent["MessageId"])
+    late = Message.of_record(
+        {
+            "messageId": first["MessageId"],
+            "body": first["Body"],
+            "receiptHandle": first["ReceiptHandle"],
+            "eventSourceARN": provisioned.arn_of("queue", "uploads"),
+            "attributes": first["Attributes"],
+        }
+    )
+    before = given_back()
+
+    result = await bench.ingest.run([late], TimeBudget.of_remaining(0), at_once=4)
+
+    assert result.returned == (late.id,)
+    assert given_back() == before + 1
+    again = await received(bench, queue_url, sent["MessageId"])
+    assert again["Attributes"]["ApproximateReceiveCount"] == "2"
+    await bench.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=again["ReceiptHandle"])
+
+
+def given_back() -> float:
+    """Messages that ingest gave back so far."""
+    return REGISTRY.get_sample_value("shoebox_messages_given_back_total", {"function": "ingest"}) or 0.0
+
+
 # --- as S3 invokes it, in the naive stack of the load tests ---------------------------------------------------------
 
 
