@@ -97,7 +97,7 @@ class Gateway:
             answer = self._responses.refuse(refusal.kind, request.path, refusal.context, fault=refusal.fault)
         except Disconnected:
             return
-        except Exception:  # the outermost layer: what it lets through would be uvicorn's answer, without an id
+        except Exception:  # noqa: BLE001  # the outermost layer; uvicorn would answer without an id
             _log.exception("request_failed", request_id=request.request_id)
             answer = self._responses.refuse("DEFAULT_5XX", request.path)
         marks = self._marks(request.request_id, request.extended_id, request.trace_id)

@@ -53,19 +53,13 @@ def refuse(kind: str) -> Response:
     return _REFUSALS[kind]
 
 
-class _Uvicorn(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
+def limited(limits: RequestLimits, refuse: Refuse = refuse) -> Any:
+    """uvicorn's `http`: it makes a protocol for each connection, as a class would."""
+    return partial(LimitedProtocol, limits=limits, refuse=refuse)
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """The program that runs the fleet handles signals."""
-        yield
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
+class LimitedServer(uvicorn.Server):
+    """A server of such protocols."""
 
     async def on_tick(self, counter: int) -> bool:
         """Called by the main loop ten times a second. A loop that was held up counts less, in favour of the clients."""
@@ -78,6 +72,21 @@ class _Uvicorn(uvicorn.Server):
         connections: list[Any] = list(self.server_state.connections)
         for connection in connections:
             connection.tick(seconds)
+
+
+class _Uvicorn(LimitedServer):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The program that runs the fleet handles signals."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
 
 
 class Server:
@@ -97,15 +106,14 @@ class Server:
         pages: bool = False,
     ) -> None:
         self._sock = sock
-        self._protocol = partial(LimitedProtocol, limits=limits, refuse=refuse)
+        self._protocol = limited(limits, refuse)
         guarded = app if pages else BrowserGuard(app, sock.getsockname()[0])
         self._config = self._configure(guarded, timeout_graceful_shutdown=max(1, round(seconds)))
         self._server = _Uvicorn(self._config)
         self._task: asyncio.Task[None] | None = None
 
     def _configure(self, app: App, **options: Any) -> uvicorn.Config:
-        protocol: Any = self._protocol  # uvicorn calls it as it would a class
-        return uvicorn.Config(app, http=protocol, **_OPTIONS, **options)
+        return uvicorn.Config(app, http=self._protocol, **_OPTIONS, **options)
 
     async def also_serve(self, app: App, sock: socket.socket) -> asyncio.Server:
         """Serve another application on another socket, until the caller closes what this returns; not to web pages."""
