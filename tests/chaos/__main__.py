@@ -13,11 +13,11 @@ from tempfile import TemporaryDirectory
 
 import structlog
 
-from tests.chaos import answers, messages, outages, processes  # noqa: F401 - they fill the list
+from tests.chaos.experiments import EXPERIMENTS, chosen
 from tests.chaos.judge import Verdict
-from tests.chaos.lab import EXPERIMENTS, Suite, chosen
+from tests.chaos.lab import Suite
 
-_COLUMNS = ("photos", "faults", "lost", "unsaid", "doubled", "stuck", "left", "refused", "wrong")
+_COLUMNS = ("photos", "faults", "lost", "no_event", "doubled", "stuck", "orphans", "refused", "wrong")
 _SHOWN = 3
 
 
@@ -36,7 +36,7 @@ def main() -> int:
         parser.error(f"no such experiment: {', '.join(sorted(unknown))}")
     if arguments.list:
         for entry in EXPERIMENTS.values():
-            print(f"{entry.name:<20} {'short' if entry.short else '':<6} {entry.about}")
+            sys.stdout.write(f"{entry.name:<20} {'short' if entry.short else '':<6} {entry.about}" + "\n")
         return 0
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # retries are expected
     with TemporaryDirectory(prefix="shoebox-chaos-") as folder:
@@ -58,11 +58,8 @@ async def _run(arguments: argparse.Namespace, folder: Path) -> int:
             verdicts[entry.name] = verdict
             print(row(entry.name, verdict), file=table, flush=True)
     if arguments.json:
-        print(
-            json.dumps(
-                {"seed": arguments.seed, "experiments": {n: v.document() for n, v in verdicts.items()}}, indent=2
-            )
-        )
+        found = {name: verdict.document() for name, verdict in verdicts.items()}
+        json.dump({"seed": arguments.seed, "experiments": found}, sys.stdout, indent=2)
     return 0 if all(verdict.passed for verdict in verdicts.values()) else 1
 
 

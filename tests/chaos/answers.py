@@ -7,10 +7,9 @@ from collections.abc import Callable
 from functools import partial
 
 from tests.chaos.judge import Verdict
-from tests.chaos.lab import Lab, add, experiment
+from tests.chaos.lab import Experiment, Lab
+from tests.chaos.messages import old_url
 from tests.chaos.proxy import Fault, Request
-
-_SHARE = 0.2
 
 
 def action(name: str) -> Callable[[Request], bool]:
@@ -25,7 +24,6 @@ def s3(method: str, prefix: str) -> Callable[[Request], bool]:
 
 OPERATIONS: dict[str, Callable[[Request], bool]] = {
     "update-item": action("UpdateItem"),
-    "put-item": action("PutItem"),
     "transaction": action("TransactWriteItems"),
     "delete-item": action("DeleteItem"),
     "publish": action("PublishBatch"),
@@ -33,12 +31,13 @@ OPERATIONS: dict[str, Callable[[Request], bool]] = {
     "put-rendition": s3("PUT", "renditions"),
     "delete-object": lambda request: s3("DELETE", "originals")(request) or s3("DELETE", "renditions")(request),
 }
+_SHARES = dict.fromkeys(OPERATIONS, 0.2) | {"transaction": 0.4, "publish": 0.5, "send-message": 0.5}  # rarer calls
 
 
 async def lose(lab: Lab, operation: str) -> Verdict:
-    """Upload all, delete half; a fifth of the operation's answers get lost on their way to a function."""
+    """Upload all, delete half; many of the operation's answers get lost on their way to a function."""
     assert lab.stack.proxy is not None
-    load, fault = lab.load(), Fault("lose", OPERATIONS[operation], _SHARE)
+    load, fault = lab.load(), Fault("lose", OPERATIONS[operation], _SHARES[operation])
     async with lab.stack.proxy.injecting(fault):
         photos = await load.make(lab.photos)
         await load.upload(photos, over=2)
@@ -49,18 +48,22 @@ async def lose(lab: Lab, operation: str) -> Verdict:
     return verdict
 
 
-for _operation in OPERATIONS:
-    _short = _operation in ("update-item", "publish", "send-message")
-    _about = f"a fifth of the answers to {_operation} is lost: upload all, delete half"
-    add(f"lose-{_operation}", _about, partial(lose, operation=_operation), "proxied", short=_short)
+async def lose_any(lab: Lab) -> Verdict:
+    """All writes of all functions, those that follow a late PUT among them."""
+    assert lab.stack.proxy is not None
+    writes = ("UpdateItem", "PutItem", "DeleteItem", "TransactWriteItems", "SendMessage", "PublishBatch")
+    fault = Fault("lose", lambda r: r.action in writes or OPERATIONS["delete-object"](r), 0.2)
+    async with lab.stack.proxy.injecting(fault):
+        verdict = await old_url(lab)
+    verdict.faults = fault.count
+    return verdict
 
 
-@experiment("lose-fleet", "a fifth of the fleet's own answers from SQS is lost (DeleteMessageBatch)", "proxied")
 async def lose_fleet(lab: Lab) -> Verdict:
     """Messages that were not deleted for all that the fleet knows, or come again."""
     assert lab.stack.proxy is not None
     names = ("DeleteMessage", "DeleteMessageBatch", "ChangeMessageVisibility", "ChangeMessageVisibilityBatch")
-    load, fault = lab.load(), Fault("lose", lambda r: r.action in names, _SHARE, by_functions=False)
+    load, fault = lab.load(), Fault("lose", lambda r: r.action in names, 0.2, by_functions=False)
     async with lab.stack.proxy.injecting(fault):
         photos = await load.make(lab.photos)
         await load.upload(photos, over=6)
@@ -71,9 +74,6 @@ async def lose_fleet(lab: Lab) -> Verdict:
     return verdict
 
 
-@experiment(
-    "two-orders", "deletion orders come twice, S3 deletes slowly, the same bytes come anew", "proxied", short=True
-)
 async def two_orders(lab: Lab) -> Verdict:
     """The slower of two orders must not delete what was uploaded anew."""
     assert lab.stack.proxy is not None
@@ -89,7 +89,6 @@ async def two_orders(lab: Lab) -> Verdict:
     return verdict
 
 
-@experiment("two-deletes", "two DELETEs at once, S3 deletes slowly, the same bytes come anew", "proxied")
 async def two_deletes(lab: Lab) -> Verdict:
     """An owner with two tabs: one DELETE may be told 404, and neither may harm what comes later."""
     assert lab.stack.proxy is not None
@@ -103,3 +102,34 @@ async def two_deletes(lab: Lab) -> Verdict:
         verdict = await lab.judge(load).judge(seconds=100, quiet=["deletions"])
     verdict.faults = slow.count
     return verdict
+
+
+EXPERIMENTS = [
+    *(
+        Experiment(
+            f"lose-{operation}",
+            f"{_SHARES[operation]:.0%} of the answers to {operation} are lost: upload all, delete half",
+            partial(lose, operation=operation),
+            "proxied",
+            short=operation in ("update-item", "publish", "send-message"),
+        )
+        for operation in OPERATIONS
+    ),
+    Experiment(
+        "lose-any",
+        "20 % of the answers to any write are lost: delete, PUT with the old URL, upload anew",
+        lose_any,
+        "proxied",
+    ),
+    Experiment("lose-fleet", "a fifth of SQS's answers to the fleet is lost (deleted messages)", lose_fleet, "proxied"),
+    Experiment(
+        "two-orders",
+        "deletion orders come twice, S3 deletes slowly, the same bytes come anew",
+        two_orders,
+        "proxied",
+        short=True,
+    ),
+    Experiment(
+        "two-deletes", "two DELETEs at once, S3 deletes slowly, the same bytes come anew", two_deletes, "proxied"
+    ),
+]

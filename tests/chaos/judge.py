@@ -29,18 +29,18 @@ RENDITIONS = 3
 class Verdict:
     """Counts of photos, and what was wrong with which; `findings` empty means that the experiment was passed.
 
-    lost: item, bytes or renditions of a kept photo are gone, or are another's. unsaid: it became READY more often than
-    events of different ids came; doubled: less often. stuck: not READY, or not deleted, when time was up. left: objects
-    and items that belong to nothing. refused: never stored. wrong: answers that a client must not get.
+    lost: item, bytes or renditions of a kept photo are gone, or are another's. no_event: it became READY more often
+    than events of different ids came; doubled: less often. stuck: not READY, or not deleted, when time was up.
+    orphans: objects and items that belong to nothing. refused: never stored. wrong: answers that a client must not get.
     """
 
     photos: int = 0
     faults: int = 0
     lost: int = 0
-    unsaid: int = 0
+    no_event: int = 0
     doubled: int = 0
     stuck: int = 0
-    left: int = 0
+    orphans: int = 0
     refused: int = 0
     wrong: int = 0
     seconds: float = 0.0
@@ -67,8 +67,8 @@ class Events:
     async def subscribe(self) -> None:
         """Subscribe a queue; doing it twice makes one."""
         sqs, sns = await self._stack.client("sqs"), await self._stack.client("sns")
-        await sqs.create_queue(QueueName="chaos-told")
-        arn = self._stack.arn("queue", "uploads").replace("shoebox-uploads", "chaos-told")
+        await sqs.create_queue(QueueName="chaos-events")
+        arn = self._stack.arn("queue", "uploads").replace("shoebox-uploads", "chaos-events")
         allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
         policy = {"Version": "2012-10-17", "Statement": [allow | {"Resource": arn}]}
         await sqs.set_queue_attributes(QueueUrl=self._url, Attributes={"Policy": json.dumps(policy)})
@@ -78,7 +78,7 @@ class Events:
 
     @property
     def _url(self) -> str:
-        return f"{self._stack.addresses['emulator']}/{ACCOUNT}/chaos-told"
+        return f"{self._stack.addresses['emulator']}/{ACCOUNT}/chaos-events"
 
     async def take(self) -> None:
         """Take all that has come."""
@@ -130,7 +130,7 @@ class Judge:
     async def _settled(self, quiet: Iterable[str]) -> bool:
         kept = [photo for photo in self._load.photos if photo.stored and photo.kept]
         await self._events.take()
-        if any(self._events.deliveries[photo.file_id].total() < photo.readies for photo in kept):
+        if any(self._events.deliveries[photo.file_id].total() < photo.ready_count for photo in kept):
             return False
         states = await self._load.states(kept)
         if any(states.get(photo.file_id) != "READY" for photo in kept):
@@ -161,12 +161,12 @@ class Judge:
         ids = self._events.deliveries[photo.file_id]
         faults = [f"state {file['state']}, {file['reason']}"] if file["state"] != "READY" else []
         faults += await _faults_of_objects(photo, file, session)
-        if len(ids) < photo.readies:
-            verdict.unsaid += 1
-            verdict.findings.append(f"{name}: {_events(ids)} for {photo.readies} times READY")
-        if len(ids) > photo.readies + photo.maybe:
+        if len(ids) < photo.ready_count:
+            verdict.no_event += 1
+            verdict.findings.append(f"{name}: {_events(ids)} for {photo.ready_count} times READY")
+        if len(ids) > photo.ready_count + photo.extra_allowed:
             verdict.doubled += 1
-            verdict.findings.append(f"{name}: {_events(ids)} for {photo.readies} times READY")
+            verdict.findings.append(f"{name}: {_events(ids)} for {photo.ready_count} times READY")
         if faults:
             verdict.lost += 1
             verdict.findings.append(f"{name}: {'; '.join(faults)}")
@@ -177,7 +177,7 @@ class Judge:
         for (kind, file_id), count in objects.items():
             allowed = {"originals": 1, "renditions": RENDITIONS}[kind] if file_id in kept else 0
             if count > allowed and file_id not in refused:
-                verdict.left += count - allowed
+                verdict.orphans += count - allowed
                 verdict.findings.append(f"{file_id}: {count} {kind}, {allowed} belong to it")
         for file_id, state in (await self.items()).items():
             if file_id in kept | refused:
@@ -186,7 +186,7 @@ class Judge:
                 verdict.stuck += 1
                 verdict.findings.append(f"{file_id}: still DELETING")
             else:
-                verdict.left += 1
+                verdict.orphans += 1
                 verdict.findings.append(f"{file_id}: an item that is {state} and belongs to nobody")
 
     async def objects(self) -> list[str]:

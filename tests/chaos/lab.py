@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Literal
 
 from tests.chaos.judge import Events, Judge, Verdict
 from tests.chaos.load import Load
@@ -45,34 +45,19 @@ Run = Callable[[Lab], Awaitable[Verdict]]
 
 @dataclass(frozen=True)
 class Experiment:
-    """A name, what it does in a line, and how it is run; the short form of the suite has those that are `short`."""
+    """A name, what it does in a line, and how it is run; the short form of the suite has those that are `short`.
+
+    `changes`, `options` and `disk` are those of a stack of its own.
+    """
 
     name: str
     about: str
     run: Run
     kind: Kind
-    short: bool
+    short: bool = False
     changes: tuple[Change, ...] = (impatient,)
     options: tuple[str, ...] = ()
     disk: int | None = None
-
-
-EXPERIMENTS: dict[str, Experiment] = {}
-
-
-def add(name: str, about: str, run: Run, kind: Kind, *, short: bool = False, **own: Any) -> None:
-    """Add an experiment to the list."""
-    EXPERIMENTS[name] = Experiment(name, about, run, kind, short, **own)
-
-
-def experiment(name: str, about: str, kind: Kind, *, short: bool = False, **own: Any) -> Callable[[Run], Run]:
-    """Add the decorated function to the list; `changes`, `options` and `disk` are those of a stack of its own."""
-
-    def adding(run: Run) -> Run:
-        add(name, about, run, kind, short=short, **own)
-        return run
-
-    return adding
 
 
 class Suite:
@@ -106,6 +91,8 @@ class Suite:
             begin = time.monotonic()
             verdict = await experiment.run(lab)
             verdict.seconds = time.monotonic() - begin
+            if not verdict.faults:
+                verdict.findings.append("no fault was injected, so nothing is proven")
             if experiment.kind != "own" and stack.process and stack.process.returncode is not None:
                 del self._shared[experiment.kind]
         return verdict
@@ -126,17 +113,6 @@ class Suite:
         events = Events(stack)
         await events.subscribe()
         return events
-
-
-def chosen(names: Sequence[str], *, short: bool) -> Iterator[Experiment]:
-    """Those with these names, or all; of all, only the short form's.
-
-    Raises:
-        KeyError: there is no such experiment.
-    """
-    for name in names or EXPERIMENTS:
-        if names or EXPERIMENTS[name].short or not short:
-            yield EXPERIMENTS[name]
 
 
 async def beside(work: Awaitable[object], moments: Iterable[float], act: Callable[[], Awaitable[int]]) -> int:

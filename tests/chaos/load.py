@@ -158,5 +158,5 @@ class Load:
 
     async def _again(self, photo: Photo, seconds: float) -> None:
         photo.stored, photo.kept = False, True
-        photo.readies += 1
+        photo.ready_count += 1
         await self._client([photo], 0, time.monotonic() + seconds, pause=0.1)

@@ -15,7 +15,7 @@ from yarl import URL
 
 from shoebox.client.sending import Instruction
 from tests.chaos.judge import Judge, Verdict
-from tests.chaos.lab import Lab, experiment
+from tests.chaos.lab import Experiment, Lab
 from tests.chaos.load import Load
 from tests.chaos.photos import Photo, digest, scan_bomb
 from tests.chaos.stack import Stack
@@ -52,12 +52,6 @@ async def originals(judge: Judge) -> list[str]:
     return [key for key in await judge.objects() if key.startswith("originals/")]
 
 
-@experiment(
-    "duplicates",
-    "every S3 message up to four times, in any order; old ones after deletion and anew",
-    "plain",
-    short=True,
-)
 async def duplicates(lab: Lab) -> Verdict:
     """Copies while photos are processed, after they are READY, after they were deleted, and after they came anew."""
     load = lab.load()
@@ -95,7 +89,6 @@ async def duplicates(lab: Lab) -> Verdict:
     return verdict
 
 
-@experiment("malformed", "malformed messages and such with 150 records beside good ones", "plain", short=True)
 async def malformed(lab: Lab) -> Verdict:
     """They end as dead letters, alone."""
     load = lab.load()
@@ -134,9 +127,6 @@ async def _slowly(lab: Lab, bodies: Sequence[str], over: float) -> None:
         await asyncio.sleep(over / len(bodies))
 
 
-@experiment(
-    "old-url", "deleted, and PUT again with the old URL: at once, later, after a new registration", "plain", short=True
-)
 async def old_url(lab: Lab) -> Verdict:
     """Bytes that were deleted do not come back, and those of a new registration are not touched."""
     load = lab.load()
@@ -177,15 +167,11 @@ async def _put(photo: Photo, link: Instruction) -> int:
             return answer.status
 
 
-@experiment("bombs", "six scan bombs of 100 megapixels of one tenant beside photos of another", "own", changes=())
 async def bombs(lab: Lab) -> Verdict:
     """Innocents are READY, none later than the bombs allow; the note tells how long the slowest took."""
     return await _bombs(lab, side=10_000, scans=880)
 
 
-@experiment(
-    "small-bombs", "six scan bombs of 16 megapixels of one tenant beside photos of another", "plain", short=True
-)
 async def small_bombs(lab: Lab) -> Verdict:
     """The short form."""
     return await _bombs(lab, side=4_000, scans=400)
@@ -212,3 +198,34 @@ async def _bombs(lab: Lab, side: int, scans: int) -> Verdict:
     verdict.faults = len(bombs)
     verdict.note = f"innocents READY {slowest:.1f} s after their upload, {time.monotonic() - begin:.0f} s in all"
     return verdict
+
+
+EXPERIMENTS = [
+    Experiment(
+        "duplicates",
+        "every S3 message up to four times, in any order; old ones after deletion and anew",
+        duplicates,
+        "plain",
+        short=True,
+    ),
+    Experiment(
+        "malformed", "malformed messages and such with 150 records beside good ones", malformed, "plain", short=True
+    ),
+    Experiment(
+        "old-url",
+        "deleted, and PUT again with the old URL: soon, and after a new registration",
+        old_url,
+        "plain",
+        short=True,
+    ),
+    Experiment(
+        "small-bombs",
+        "six scan bombs of 16 megapixels of one tenant beside photos of another",
+        small_bombs,
+        "plain",
+        short=True,
+    ),
+    Experiment(
+        "bombs", "six scan bombs of 100 megapixels of one tenant beside photos of another", bombs, "own", changes=()
+    ),
+]

@@ -14,7 +14,7 @@ from typing import Any
 
 from shoebox.client.errors import ClientError
 from tests.chaos.judge import Verdict
-from tests.chaos.lab import Lab, add, experiment
+from tests.chaos.lab import Experiment, Lab
 from tests.chaos.load import TENANT, Load
 from tests.chaos.stack import Stack, environment, impatient, send_signal
 from tests.command import COMMAND
@@ -53,25 +53,11 @@ def _short_registrations(stack: dict[str, Any]) -> None:
         stack["functions"][function]["environment"]["SHOEBOX_REGISTRATION_SECONDS"] = "60"
 
 
-@experiment(
-    "no-host",
-    "a joined function has no host for longer than five receives last",
-    "own",
-    changes=(_very_impatient,),
-    options=("--join", "ingest"),
-)
 async def no_host(lab: Lab) -> Verdict:
     """Photos wait for a host, and become no dead letters."""
     return await _late(lab, 5 * 18 + 60)
 
 
-@experiment(
-    "late-ingest",
-    "ingest comes when the registrations (60 s) have run out",
-    "own",
-    changes=(impatient, _short_registrations),
-    options=("--join", "ingest"),
-)
 async def late_ingest(lab: Lab) -> Verdict:
     """Who has sent the bytes in time has done all that was asked."""
     return await _late(lab, 80)
@@ -133,23 +119,6 @@ def _last(text: bytes) -> str:
     return (text.decode(errors="replace").strip().splitlines() or [""])[-1]
 
 
-add(
-    "outage-frozen", "SIGSTOP the emulator for 20 s while `shoebox upload` runs", partial(outage, how="frozen"), "plain"
-)
-add(
-    "outage-refused",
-    "no connection to the emulator for 20 s while `shoebox upload` runs",
-    partial(outage, how="refused"),
-    "proxied",
-)
-
-
-@experiment(
-    "full-disk",
-    "other files fill the disk of the data folder, then uploads; stop; room; start (needs root)",
-    "own",
-    disk=1024,
-)
 async def full_disk(lab: Lab) -> Verdict:
     """What was answered 200 is there after a stop and a start with more room; the rest was refused."""
     load, stack = lab.load(), lab.stack
@@ -188,3 +157,42 @@ async def _states(load: Load) -> dict[str, str]:
         return await load.states(load.photos)
     except ClientError:
         return {}
+
+
+EXPERIMENTS = [
+    Experiment(
+        "outage-frozen",
+        f"SIGSTOP the emulator for {_OUTAGE_SECONDS} s while `shoebox upload` runs",
+        partial(outage, how="frozen"),
+        "plain",
+    ),
+    Experiment(
+        "outage-refused",
+        f"no connection to the emulator for {_OUTAGE_SECONDS} s while `shoebox upload` runs",
+        partial(outage, how="refused"),
+        "proxied",
+    ),
+    Experiment(
+        "no-host",
+        "a joined function has no host for longer than five receives last",
+        no_host,
+        "own",
+        changes=(_very_impatient,),
+        options=("--join", "ingest"),
+    ),
+    Experiment(
+        "late-ingest",
+        "ingest comes when the registrations (60 s) have run out",
+        late_ingest,
+        "own",
+        changes=(impatient, _short_registrations),
+        options=("--join", "ingest"),
+    ),
+    Experiment(
+        "full-disk",
+        "files of others fill the data folder's disk; upload, stop, start (root)",
+        full_disk,
+        "own",
+        disk=1024,
+    ),
+]

@@ -19,8 +19,9 @@ _GRAIN = 12
 class Photo:
     """A photo of an owner, and what is known of it.
 
-    `stored`: its PUT was answered 200. `kept`: its owner wants it; False once it was deleted. `readies` is how often
-    it must have become READY, and with it the number of events (of different ids) that must have been published.
+    `stored`: its PUT was answered 200. `kept`: False once its owner has deleted it. It must have become READY
+    `ready_count` times, with an event each; `extra_allowed` more are no fault where a crash lies between. `notes` are
+    the faults that its client met.
     """
 
     number: int
@@ -32,8 +33,8 @@ class Photo:
     sha256: str
     stored: bool = False
     kept: bool = True
-    readies: int = 1
-    maybe: int = 0  # so many more are no fault: a crash may lie between
+    ready_count: int = 1
+    extra_allowed: int = 0
     notes: list[str] = field(default_factory=list)
 
 

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from tests.chaos.judge import Verdict
-from tests.chaos.lab import Lab, add, beside, experiment
+from tests.chaos.lab import Experiment, Lab, beside
 from tests.chaos.load import Load
-from tests.chaos.stack import Stack, send_signal
+from tests.chaos.stack import ROLES, Stack, send_signal
 
 _LOAD_SECONDS = 6
 _HITS = 4
@@ -60,13 +60,6 @@ async def _under_load(lab: Lab, act: Callable[[], Awaitable[int]]) -> Verdict:
     return verdict
 
 
-for _role in ("ingest", "decode", "api", "authorizer", "cleanup"):
-    add(f"kill-{_role}", f"SIGKILL {_role} under load", partial(kill, role=_role), "plain", short=_role == "ingest")
-for _role in ("main", "emulator", "ingest", "decode", "api", "authorizer", "cleanup"):
-    _short = _role == "emulator"
-    add(f"stop-{_role}", f"SIGSTOP {_role} for 1-4 s under load", partial(hold, role=_role), "plain", short=_short)
-
-
 async def restart(lab: Lab, pause: float = 0.0, slow: float = 0.0) -> Verdict:
     """SIGKILL to `up` under load, and a start on the same data; nothing at all may be lost.
 
@@ -93,7 +86,7 @@ async def restart(lab: Lab, pause: float = 0.0, slow: float = 0.0) -> Verdict:
 
     faults = await beside(load.upload(new, over=6), [lab.random.uniform(1, 3)], again)
     for photo in load.photos:
-        photo.maybe = 1  # DynamoDB's answer may have died with the worker
+        photo.extra_allowed = 1  # DynamoDB's answer may have died with the worker
     verdict = await lab.judge(load).judge(seconds=60)
     verdict.faults = faults
     verdict.note = f"{refusals} starts refused, because the one before still saved" if refusals else ""
@@ -102,18 +95,6 @@ async def restart(lab: Lab, pause: float = 0.0, slow: float = 0.0) -> Verdict:
     return verdict
 
 
-add("restart-at-once", "SIGKILL up under load and start it again at once", restart, "own")
-add("restart-soon", "SIGKILL up under load and start it again after 0.2 s", partial(restart, pause=0.2), "own")
-add(
-    "restart-slow-save",
-    "SIGKILL up under load and start it again at once; the old emulator is slow to save",
-    partial(restart, slow=8.0),
-    "own",
-    short=True,
-)
-
-
-@experiment("kill-emulator", "SIGKILL the emulator under load, and start again", "own", short=True)
 async def kill_emulator(lab: Lab) -> Verdict:
     """Photos of a while ago must be there; younger ones may be gone, if it is said, but leave nothing behind."""
     load, stack = lab.load(), lab.stack
@@ -131,7 +112,7 @@ async def kill_emulator(lab: Lab) -> Verdict:
     forgotten = [photo for photo in load.photos if photo.file_id not in states]
     said = _tells_of_loss(stack)
     for photo in new:
-        photo.stored, photo.maybe = False, 1
+        photo.stored, photo.extra_allowed = False, 1
     await load.upload(new)  # whoever sent them runs again
     verdict = await lab.judge(load).judge(seconds=60)
     verdict.faults = faults
@@ -147,3 +128,33 @@ def _tells_of_loss(stack: Stack) -> bool:
     """Whether the last start has said on the terminal that data is gone."""
     words = stack.words().lower()
     return "lost" in words or "cut off" in words or "forgot" in words
+
+
+EXPERIMENTS = [
+    *(
+        Experiment(
+            f"kill-{role}", f"SIGKILL {role} under load", partial(kill, role=role), "plain", short=role == "ingest"
+        )
+        for role in ("ingest", "decode", "api", "authorizer", "cleanup")
+    ),
+    *(
+        Experiment(
+            f"stop-{role}",
+            f"SIGSTOP {role} for 1-4 s under load",
+            partial(hold, role=role),
+            "plain",
+            short=role == "emulator",
+        )
+        for role in ROLES
+    ),
+    Experiment("restart-at-once", "SIGKILL up under load and start it again at once", restart, "own"),
+    Experiment("restart-soon", "SIGKILL up, start it again after 0.2 s", partial(restart, pause=0.2), "own"),
+    Experiment(
+        "restart-slow-save",
+        "SIGKILL up under load and start it again at once; the old emulator is slow to save",
+        partial(restart, slow=8.0),
+        "own",
+        short=True,
+    ),
+    Experiment("kill-emulator", "SIGKILL the emulator under load, and start again", kill_emulator, "own", short=True),
+]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -27,7 +27,7 @@ class Request:
     action: str
     body: bytes
     raw: bytes
-    by_function: bool  # signed with the keys of a function's role
+    by_function: bool  # signed with the keys of a function's role, in a header or in the URL
 
     @classmethod
     def parse(cls, head: bytes, body: bytes) -> Self:
@@ -40,7 +40,7 @@ class Request:
             action = parse_qs(body.decode()).get("Action", [""])[0]
         kept = [line for line in lines if not line.lower().startswith("expect:")]  # we answer that ourselves
         raw = "\r\n".join(kept).encode("latin-1") + body
-        by_function = "Credential=ASIA" in headers.get("authorization", "")
+        by_function = "Credential=ASIA" in headers.get("authorization", "") + target
         return cls(method, unquote(urlsplit(target).path), action, body, raw, by_function)
 
 
@@ -101,8 +101,8 @@ class Proxy:
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._spawn(self._serve(reader, writer))
 
-    def _spawn(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[arg-type,var-annotated]
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
