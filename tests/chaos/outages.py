@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,7 +15,7 @@ from shoebox.client.errors import ClientError
 from tests.chaos.judge import Verdict
 from tests.chaos.lab import Experiment, Lab
 from tests.chaos.load import TENANT, Load
-from tests.chaos.stack import Stack, environment, impatient, send_signal
+from tests.chaos.stack import Stack, environment, impatient, stopped
 from tests.command import COMMAND
 
 _OUTAGE_SECONDS = 20
@@ -91,9 +90,8 @@ async def outage(lab: Lab, how: str) -> Verdict:
     while not await lab.judge(load).objects() and process.returncode is None:  # noqa: ASYNC110 - in other processes
         await asyncio.sleep(0.05)
     if how == "frozen":
-        send_signal(stack.processes("emulator"), signal.SIGSTOP)
-        await asyncio.sleep(_OUTAGE_SECONDS)
-        send_signal(stack.processes("emulator"), signal.SIGCONT)
+        with stopped(stack.processes("emulator")):
+            await asyncio.sleep(_OUTAGE_SECONDS)
     else:
         assert stack.proxy is not None
         stack.proxy.away = True

@@ -10,7 +10,7 @@ from functools import partial
 from tests.chaos.judge import Verdict
 from tests.chaos.lab import Experiment, Lab, beside
 from tests.chaos.load import Load
-from tests.chaos.stack import ROLES, Stack, send_signal
+from tests.chaos.stack import ROLES, Stack, send_signal, stopped
 
 _LOAD_SECONDS = 6
 _HITS = 4
@@ -43,10 +43,9 @@ async def hold(lab: Lab, role: str) -> Verdict:
 
     async def act() -> int:
         processes = lab.stack.processes(role)
-        count = send_signal(processes, signal.SIGSTOP)
-        await asyncio.sleep(lab.random.uniform(1, 4))
-        send_signal(processes, signal.SIGCONT)
-        return count
+        with stopped(processes):
+            await asyncio.sleep(lab.random.uniform(1, 4))
+        return len(processes)
 
     return await _under_load(lab, act)
 

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,7 +65,6 @@ class Stack:
     disk: int | None = None
     proxy: Proxy | None = None
     addresses: dict[str, Any] = field(default_factory=dict)
-    said: str = ""  # on stderr, by the last start
     starts: int = 0
     process: asyncio.subprocess.Process | None = None
     _keys: dict[str, KeyPair] = field(default_factory=dict)
@@ -291,6 +290,16 @@ def send_signal(processes: Iterable[psutil.Process], number: signal.Signals) -> 
             process.send_signal(number)
             sent += 1
     return sent
+
+
+@contextmanager
+def stopped(processes: Sequence[psutil.Process]) -> Iterator[None]:
+    """SIGSTOP to the processes for the block."""
+    send_signal(processes, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        send_signal(processes, signal.SIGCONT)
 
 
 @contextmanager
