@@ -101,17 +101,18 @@ class Events:
 class Judge:
     """Judges the photos of a load."""
 
-    def __init__(self, stack: Stack, events: Events, load: Load) -> None:
+    def __init__(self, stack: Stack, events: Events, load: Load, patience: float = 1.0) -> None:
         self._stack = stack
         self._events = events
         self._load = load
+        self._patience = patience
 
     async def judge(self, *, seconds: float, quiet: Iterable[str] = (), may_refuse: bool = False) -> Verdict:
         """Wait until all is as it should be, or `seconds` are over, and say what is not.
 
         `quiet` queues must be empty, too, before the last look: what still lies there could do harm later.
         """
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * self._patience
         while time.monotonic() < end and not await self._settled(quiet):  # noqa: ASYNC110 - it is in other processes
             await asyncio.sleep(0.5)
         verdict = Verdict(photos=len(self._load.photos), wrong=len(self._load.wrong))

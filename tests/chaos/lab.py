@@ -21,11 +21,12 @@ Kind = Literal["plain", "proxied", "own"]
 
 @dataclass
 class Lab:
-    """One experiment's means. `photos` is how many it is to take."""
+    """One experiment's means. `photos` is how many it is to take; `patience` stretches the time that the judge waits."""
 
     name: str
     seed: int
     photos: int
+    patience: float
     folder: Path
     random: Random
     stack: Stack
@@ -37,7 +38,7 @@ class Lab:
 
     def judge(self, load: Load) -> Judge:
         """The judge of a load."""
-        return Judge(self.stack, self.events, load)
+        return Judge(self.stack, self.events, load, self.patience)
 
 
 Run = Callable[[Lab], Awaitable[Verdict]]
@@ -63,10 +64,11 @@ class Experiment:
 class Suite:
     """Runs experiments one after another; those that share a stack share it."""
 
-    def __init__(self, folder: Path, *, seed: int, photos: int) -> None:
+    def __init__(self, folder: Path, *, seed: int, photos: int, patience: float = 1.0) -> None:
         self._folder = folder
         self._seed = seed
         self._photos = photos
+        self._patience = patience
         self._shared: dict[Kind, tuple[Stack, Events]] = {}
         self._open = AsyncExitStack()
 
@@ -87,7 +89,7 @@ class Suite:
             name, folder = experiment.name, self._folder / experiment.name
             chance = Random(f"{self._seed}:{name}")
             stack.random.seed(f"{self._seed}:{name}")
-            lab = Lab(name, self._seed, self._photos, folder, chance, stack, events)
+            lab = Lab(name, self._seed, self._photos, self._patience, folder, chance, stack, events)
             begin = time.monotonic()
             verdict = await experiment.run(lab)
             verdict.seconds = time.monotonic() - begin

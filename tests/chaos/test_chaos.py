@@ -9,14 +9,15 @@ from tests.chaos.experiments import EXPERIMENTS, chosen
 from tests.chaos.lab import Suite
 
 SEED, PHOTOS = 1, 24
+PATIENCE = 4  # other tests may run beside these
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def suite(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Suite]:
     """What runs experiments; they share their stacks."""
-    async with Suite(tmp_path_factory.mktemp("chaos"), seed=SEED, photos=PHOTOS).running() as suite:
+    async with Suite(tmp_path_factory.mktemp("chaos"), seed=SEED, photos=PHOTOS, patience=PATIENCE).running() as suite:
         yield suite
 
 
