@@ -21,10 +21,9 @@ Kind = Literal["plain", "proxied", "own"]
 
 @dataclass
 class Lab:
-    """One experiment's means. `photos` is how many it is to take; `patience` stretches the time that the judge waits."""
+    """One experiment's means: so many `photos`, and what stretches the time that the judge waits."""
 
     name: str
-    seed: int
     photos: int
     patience: float
     folder: Path
@@ -89,7 +88,7 @@ class Suite:
             name, folder = experiment.name, self._folder / experiment.name
             chance = Random(f"{self._seed}:{name}")
             stack.random.seed(f"{self._seed}:{name}")
-            lab = Lab(name, self._seed, self._photos, self._patience, folder, chance, stack, events)
+            lab = Lab(name, self._photos, self._patience, folder, chance, stack, events)
             begin = time.monotonic()
             verdict = await experiment.run(lab)
             verdict.seconds = time.monotonic() - begin
