@@ -95,7 +95,8 @@ async def malformed(lab: Lab) -> Verdict:
     (first,) = await load.ready(1)
     (key,) = await originals(judge)
     huge = [
-        message(stack, *(key.replace(first.file_id, unknown_id(lab.random)) for _ in range(150))) for _ in range(10)
+        message(stack, *(key.replace(first.file_id, unknown_id(lab.random)) for _ in range(150)))
+        for _ in range(lab.photos)
     ]
     strange = [
         "{}",

@@ -9,23 +9,12 @@ from functools import partial
 
 from tests.chaos.judge import Verdict
 from tests.chaos.lab import Experiment, Lab, beside
-from tests.chaos.load import Load
 from tests.chaos.stack import ROLES, Stack, send_signal, stopped
 
 _LOAD_SECONDS = 6
 _HITS = 4
 SAVED_SECONDS = 10
 """What an emulator that is killed may forget."""
-
-
-async def _work(load: Load, lab: Lab) -> None:
-    """Some photos are deleted while others are uploaded."""
-    old = await load.make(lab.photos // 2)
-    await load.upload(old)
-    await load.until_ready(old)
-    new = await load.make(lab.photos - len(old))
-    victims = lab.random.sample(old, len(old) // 2)
-    await asyncio.gather(load.upload(new, over=_LOAD_SECONDS), load.delete(victims, over=_LOAD_SECONDS))
 
 
 async def kill(lab: Lab, role: str) -> Verdict:
@@ -51,10 +40,14 @@ async def hold(lab: Lab, role: str) -> Verdict:
 
 
 async def _under_load(lab: Lab, act: Callable[[], Awaitable[int]]) -> Verdict:
+    """Some photos are deleted while others are uploaded."""
     load = lab.load()
-    moments = [lab.random.uniform(0.2, _LOAD_SECONDS + 1) for _ in range(_HITS)]
-    faults = await beside(_work(load, lab), moments, act)
-    verdict = await lab.judge(load).judge(seconds=60)
+    old = await load.ready(lab.photos // 2)
+    new = await load.make(lab.photos - len(old))
+    victims = lab.random.sample(old, len(old) // 2)
+    work = asyncio.gather(load.upload(new, over=_LOAD_SECONDS), load.delete(victims, over=_LOAD_SECONDS))
+    faults = await beside(work, [lab.random.uniform(0.2, _LOAD_SECONDS + 1) for _ in range(_HITS)], act)
+    verdict = await lab.judge(load).judge(seconds=100)
     verdict.faults = faults
     return verdict
 
