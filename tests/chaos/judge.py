@@ -140,7 +140,9 @@ class Judge:
             if await self._waiting(queue):
                 return False
         gone = {photo.file_id for photo in self._load.photos if not photo.kept}
-        return not gone & ({_file_id(key) for key in await self.objects()} | (await self.items()).keys())
+        if gone & {_file_id(key) for key in await self.objects()}:
+            return False
+        return not await self._items_but({photo.file_id for photo in self._load.photos if photo.kept})
 
     async def _judge_kept(self, photo: Photo, verdict: Verdict, session: aiohttp.ClientSession) -> None:
         name = photo.path.name
@@ -180,15 +182,13 @@ class Judge:
             if count > allowed and file_id not in refused:
                 verdict.orphans += count - allowed
                 verdict.findings.append(f"{file_id}: {count} {kind}, {allowed} belong to it")
-        for file_id, state in (await self.items()).items():
-            if file_id in kept | refused:
-                continue
+        for pk, state in (await self._items_but(kept | refused)).items():
             if state == "DELETING":
                 verdict.stuck += 1
-                verdict.findings.append(f"{file_id}: still DELETING")
+                verdict.findings.append(f"{pk}: still DELETING")
             else:
                 verdict.orphans += 1
-                verdict.findings.append(f"{file_id}: an item that is {state} and belongs to nobody")
+                verdict.findings.append(f"{pk}: an item that is {state} and belongs to nobody")
 
     async def objects(self) -> list[str]:
         """The keys of all objects of the load's owners."""
@@ -199,15 +199,16 @@ class Judge:
                 keys += [entry["Key"] for entry in page.get("Contents", [])]
         return [key for key in keys if self._of_load(key, "/")]
 
-    async def items(self) -> dict[str, str]:
-        """State by file id of all items of the load's owners, as the table has them."""
+    async def _items_but(self, file_ids: set[str]) -> dict[str, str]:
+        """State by key of all items of the load's owners but these files' own, tombstones among them."""
         dynamodb, found = await self._stack.client("dynamodb"), {}
         pages = dynamodb.get_paginator("scan")
         async for page in pages.paginate(TableName=self._stack.name("table", "files"), ConsistentRead=True):
             for item in page["Items"]:
                 pk = item["pk"]["S"]
-                if self._of_load(pk, "#"):
-                    found[_file_id(pk)] = item["state"]["S"] if "state" in item else f"no file ({pk.partition('#')[0]})"
+                own = pk.startswith("F#") and _file_id(pk) in file_ids
+                if self._of_load(pk, "#") and not own:
+                    found[pk] = item["state"]["S"]
         return found
 
     def _of_load(self, key: str, separator: str) -> bool:

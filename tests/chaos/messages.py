@@ -82,7 +82,7 @@ async def duplicates(lab: Lab) -> Verdict:
     await copies(old)
     await copies(await originals(judge))
     await asyncio.sleep(3)
-    verdict = await judge.judge(seconds=45)
+    verdict = await judge.judge(seconds=90)
     verdict.faults = faults
     verdict.note = f"{len(again)} deleted and uploaded anew, {len(gone)} deleted"
     return verdict
@@ -139,7 +139,7 @@ async def old_url(lab: Lab) -> Verdict:
     statuses += await asyncio.gather(*(_put(photo, links[photo.file_id]) for photo in again))
     for photo in photos[len(again) :]:
         photo.stored = True
-    verdict = await lab.judge(load).judge(seconds=45, quiet=["deletions"])
+    verdict = await lab.judge(load).judge(seconds=90, quiet=["deletions"])
     verdict.faults = statuses.count(200)
     return verdict
 
