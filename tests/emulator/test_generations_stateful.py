@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -63,12 +63,15 @@ async def pass_gate() -> None:
         await gate.open.wait()
 
 
-class FakeDarkroom:
-    """Develops in no time; what is not GOOD is rejected."""
+class FakePool:
+    """Renders in no time; what is not GOOD is rejected."""
 
-    async def prepare(self, promised: Registration, original: Original) -> Prepared:
-        """Three renditions of a byte."""
+    async def prepare(self, promised: Registration, fetch: Callable[[], Awaitable[Original | None]]) -> Prepared | None:
+        """Three renditions of a byte; None if there is no original."""
+        original = await fetch()
         await pass_gate()
+        if original is None:
+            return None
         if original.data != GOOD:
             raise PictureRejected("corrupt", "It is no photo.")
         renditions = tuple(Rendition(name, 1, 1, b"r") for name in RENDITIONS)
@@ -139,7 +142,8 @@ class Photos(RuleBasedStateMachine):
             PhotoBytes(world.store),
             self.told,  # type: ignore[arg-type]
             self.orders,  # type: ignore[arg-type]
-            FakeDarkroom(),  # type: ignore[arg-type]
+            FakePool(),  # type: ignore[arg-type]
+            None,  # type: ignore[arg-type] # no message has a receipt to give back
             max_bytes=100,
         )
         self.cleanup = Cleanup(self.table, SlowPictures(world.s3, world.bucket))
