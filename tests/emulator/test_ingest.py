@@ -273,9 +273,9 @@ async def test_a_bad_file_is_rejected_with_its_reason(
 async def test_an_encoded_original_is_rejected(bench: Bench):
     """A Content-Encoding, which a PUT's signature does not cover, would make browsers decode verified bytes."""
     file = await bench.upload(JPEG)
-    await bench.s3.put_object(Bucket="shoebox-personal", Key=file.key.original, Body=JPEG, ContentEncoding="gzip")
+    await bench.s3.put_object(Bucket="shoebox-personal", Key=file.generation.original, Body=JPEG, ContentEncoding="gzip")
 
-    assert await bench.deliver(message(file.key)) == []
+    assert await bench.deliver(message(file.generation)) == []
 
     found = await bench.table.get(file.key)
     assert found is not None
@@ -563,7 +563,7 @@ async def test_what_the_deadline_leaves_is_received_again_at_once(bench: Bench, 
     """With its own role ingest gives the message back; it does not wait for minutes of visibility timeout."""
     file = await bench.upload(JPEG)
     queue_url = (await bench.sqs.get_queue_url(QueueName="shoebox-uploads"))["QueueUrl"]
-    sent = await bench.sqs.send_message(QueueUrl=queue_url, MessageBody=message(file.key).body)
+    sent = await bench.sqs.send_message(QueueUrl=queue_url, MessageBody=message(file.generation).body)
     first = await received(bench, queue_url, sent["MessageId"])
     late = Message.of_record(
         {
