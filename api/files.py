@@ -90,7 +90,10 @@ async def register_files(body: RegisterRequest, caller: Writer, services: Servic
         raise Invalid(f"Register at most {services.limits.max_batch} files at once.", code="too_many_files")
     entries = [read_entry(entry, services.limits) for entry in body.files]
     good = [entry for entry in entries if isinstance(entry, Registration)]
-    files = iter(await services.files.register(caller.owner, good) if good else [])
+    result = await services.files.register(caller.owner, good)
+    for generation in result.superseded:
+        await services.deletions.order(generation)
+    files = iter(result.files)
     answers = [_entry(next(files), caller, links) if isinstance(entry, Registration) else entry for entry in entries]
     return Json(Registered(files=answers))
 
@@ -127,13 +130,15 @@ async def show_file(file_id: str, caller: Reader, services: ServicesOf, links: L
 async def delete_file(file_id: str, caller: Writer, services: ServicesOf) -> Response:
     """Delete a file: it is gone for you at once, and its bytes are soon.
 
-    Asking again is answered with 404, but orders the deletion again: the first order may have been lost on its way.
+    Asking again while they are being deleted is answered alike, and orders the deletion again: the first answer, or the
+    first order, may have been lost on its way.
     """
     before = await services.files.start_deletion(file_key(caller, file_id))
     if before is None:
         raise NotFound(_NO_FILE)
-    await services.deletions.order(before)
-    if before.state is State.DELETING or before.expired(services.now()):
+    finished = before.state in {State.READY, State.REJECTED}
+    await services.deletions.order(before.generation, after_ingest=not finished)
+    if before.expired(services.now()):
         raise NotFound(_NO_FILE)
     return Json(Deletion(file_id=file_id), 202)
 

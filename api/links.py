@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from shoebox.config import FunctionSettings
-from shoebox.files import File, FileKey, checksum_header
+from shoebox.files import File, checksum_header
 from shoebox.presign import Presigner
 
 _SUFFIXES = {
@@ -56,24 +56,24 @@ class Links:
         headers = {"content-length": str(size), "x-amz-checksum-sha256": checksum_header(sha256)}
         return self._put(file, headers, {"partNumber": str(number), "uploadId": upload_id})
 
-    def rendition(self, key: FileKey, name: str) -> str:
+    def rendition(self, file: File, name: str) -> str:
         """GET a rendition, to be shown."""
-        return self._get(key.rendition(name), "image/jpeg", "inline")
+        return self._get(file.rendition(name), "image/jpeg", "inline")
 
     def original(self, file: File) -> str:
         """GET the original, which a browser saves under the name it came with (RFC 6266, RFC 8187)."""
         name = download_name(file.registration.name, file.registration.media_type)
         disposition = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
-        return self._get(file.key.original, file.registration.media_type, disposition)
+        return self._get(file.generation.original, file.registration.media_type, disposition)
 
     def _put(self, file: File, headers: dict[str, str], query: dict[str, str]) -> Link:
         expires = self._settings.upload_seconds
-        if file.expires_at is not None:
-            expires = max(1, min(expires, file.expires_at - int(self._at.timestamp())))
+        if file.register_until is not None:
+            expires = max(1, min(expires, file.register_until - int(self._at.timestamp())))
         url = self._presigner.url(
             "PUT",
             self._settings.personal_bucket,
-            file.key.original,
+            file.generation.original,
             at=self._at,
             expires=expires,
             headers=headers,

@@ -235,7 +235,7 @@ def _renditions(file: File, picture: Picture, links: Links | None) -> list[dict[
             "width": rendition.width,
             "height": rendition.height,
             "size": rendition.size,
-            "url": links.rendition(file.key, rendition.name) if links else None,
+            "url": links.rendition(file, rendition.name) if links else None,
         }
         for rendition in picture.renditions
     ]

@@ -19,7 +19,7 @@ from api.registrations import read_entry
 from shoebox.aws import Credentials
 from shoebox.config import FunctionSettings, Limits
 from shoebox.errors import Invalid, Unauthorized
-from shoebox.files import MEDIA_TYPES, File, FileKey, Owner, Registration, State
+from shoebox.files import MEDIA_TYPES, File, FileKey, Generation, Owner, Registration, State
 from shoebox.ports.pictures import Part
 from shoebox.presign import Presigner
 
@@ -192,12 +192,13 @@ def links(at: datetime, **settings: Any) -> Links:
     return Links(presigner, given, at=at)
 
 
-def file(expires_at: int | None = None) -> File:
+def file(register_until: int | None = None) -> File:
     """A registered file of anna."""
     registration = Registration('né "x".jpg', 7, "image/png", SHA)
     owner = Owner("demo", "anna")
     key = FileKey(owner, owner.file_id(registration.sha256))
-    return File(key, registration, State.REGISTERED, NOW, expires_at=expires_at)
+    generation = Generation(key, "01KB6ZJX3M0123456789ABCDEF")
+    return File(generation, registration, State.REGISTERED, NOW, register_until=register_until)
 
 
 def test_an_upload_is_bound_to_length_type_and_checksum() -> None:
@@ -217,7 +218,7 @@ def test_an_upload_is_bound_to_length_type_and_checksum() -> None:
 @pytest.mark.parametrize(("left", "expected"), [(7200, 3600), (3600, 3600), (100, 100), (1, 1), (-5, 1)])
 def test_an_upload_link_never_outlives_its_registration(left: int, expected: int) -> None:
     """It lives an hour, or as long as the file still waits."""
-    link = links(NOW).upload(file(expires_at=int(NOW.timestamp()) + left))
+    link = links(NOW).upload(file(register_until=int(NOW.timestamp()) + left))
 
     assert parse_qs(urlsplit(link.url).query)["X-Amz-Expires"] == [str(expected)]
     assert link.expires_at == NOW + timedelta(seconds=expected)
@@ -225,8 +226,7 @@ def test_an_upload_link_never_outlives_its_registration(left: int, expected: int
 
 def test_a_picture_keeps_its_url_for_a_quarter_of_its_life() -> None:
     """Polling gives equal URLs, so browsers keep what they have; a URL has always three quarters of its life left."""
-    key = file().key
-    urls = [links(NOW + timedelta(seconds=s)).rendition(key, "320") for s in range(0, 3600, 60)]
+    urls = [links(NOW + timedelta(seconds=s)).rendition(file(), "320") for s in range(0, 3600, 60)]
 
     assert len(set(urls)) == 4
     assert urls == sorted(urls, key=urls.index)
@@ -273,7 +273,7 @@ def test_reading_links_fix_the_headers_of_the_response() -> None:
     signed = links(NOW)
     expected = {
         signed.original(file()): ("image/png", "attachment; filename*=UTF-8''n%C3%A9%20%22x%22.jpg.png"),
-        signed.rendition(file().key, "320"): ("image/jpeg", "inline"),
+        signed.rendition(file(), "320"): ("image/jpeg", "inline"),
     }
     for url, (media_type, disposition) in expected.items():
         query = parse_qs(urlsplit(url).query)

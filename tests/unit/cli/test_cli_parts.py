@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
 import socket
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from shoebox.cli.progress import RetryLines
 from shoebox.cli.tally import Tally
 from shoebox.client import events
 from shoebox.client.records import Outcome, Record
+from tests.command import shoebox
 
 
 class Talk(Output):
@@ -167,31 +167,23 @@ async def test_the_doctor_says_when_the_gateway_is_gone(unused_port: int) -> Non
     assert (gone.level, none.level) == (Level.PROBLEM, Level.OK)
 
 
-def test_doctor_ends_with_5_and_pure_json_when_something_is_wrong(tmp_path: Path) -> None:
+async def test_doctor_ends_with_5_and_pure_json_when_something_is_wrong(tmp_path: Path) -> None:
     """The exit code and the document agree."""
     (tmp_path / "bad.yaml").write_text("[")
-    code = "from shoebox.cli import main; main()"
     ports = ["--port", "0", "--emulator-port", "0", "--stack", "bad.yaml"]
 
-    ended = subprocess.run(
-        [sys.executable, "-c", code, "doctor", "--json", *ports], cwd=tmp_path, capture_output=True, timeout=60
-    )
+    ended = await shoebox("doctor", "--json", *ports, folder=tmp_path)
 
-    document = json.loads(ended.stdout)
-    assert (ended.returncode, document["ok"]) == (5, False)
-    assert [f["name"] for f in document["findings"] if f["level"] == "problem"] == ["stack.yaml"]
+    assert (ended.code, ended.document["ok"]) == (5, False)
+    assert [f["name"] for f in ended.document["findings"] if f["level"] == "problem"] == ["stack.yaml"]
 
 
-def test_doctor_is_three_lines_when_all_is_well(tmp_path: Path) -> None:
+async def test_doctor_is_three_lines_when_all_is_well(tmp_path: Path) -> None:
     """All well: three lines, nothing to do."""
-    command = [sys.executable, "-c", "from shoebox.cli import main; main()", "doctor"]
-
-    ended = subprocess.run(
-        [*command, "--port", "0", "--emulator-port", "0"], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
+    ended = await shoebox("doctor", "--port", "0", "--emulator-port", "0", folder=tmp_path)
     advised = ended.stdout.count("→")
 
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.code, ended.stderr) == (0, "")
     assert len(ended.stdout.splitlines()) == 3 + 2 * advised
     assert ended.stdout.count("✓") == 3
 

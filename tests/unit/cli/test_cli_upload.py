@@ -1,4 +1,4 @@
-"""`shoebox upload` as a process: its streams, exit codes, and Ctrl-C."""
+"""`shoebox upload`: its streams, exit codes, and Ctrl-C."""
 
 from __future__ import annotations
 
