@@ -185,6 +185,7 @@ class LimitsDocument(BaseModel):
 
     max_bytes: int
     max_pixels: int
+    max_pixels_by_type: dict[str, int]
     max_side: int
     max_batch: int
     multipart_from: int

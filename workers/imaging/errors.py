@@ -18,6 +18,7 @@ Reason = Literal[
     "corrupt",
     "too_many_pixels",
     "too_large",
+    "too_costly",
     "size_mismatch",  # these three are found by whoever fetched the bytes, before imaging sees them
     "checksum_mismatch",
     "content_encoding",
