@@ -2,7 +2,8 @@
 
 Run as `python -P emulator_process.py FD [QUOTAS]` with ministack's settings in the environment; stdin is the parent's
 lifeline: when it closes, the parent is gone, and the emulator stops as on SIGTERM, which saves its data. QUOTAS are
-those that the limiter keeps, as `fleet.limiter.app.to_json` writes them; nothing else of ours is imported.
+those that the limiter keeps, as `fleet.limiter.app.to_json` writes them. Of ours only what runs here is imported. It
+may inherit more descriptors: the data folder's lock is held for as long as any of those who have it live.
 """
 
 from __future__ import annotations
@@ -69,12 +70,18 @@ def main(descriptor: int, quotas: str | None = None) -> None:
     sys.path.append(str(Path(__file__).resolve().parents[1]))  # our package, which need not be installed
     from ministack.app import app
 
+    from fleet import emulator_s3
+    from fleet.emulator_signing import SigningGuard
     from fleet.emulator_tuning import tune, tune_collector
 
     tune()
+    emulator_s3.install()
     tune_collector()
+    served: Application = _limited(app, quotas) if quotas else app
+    if folder := os.environ.get("STATE_DIR"):
+        served = _kept(served, Path(folder))
     config = uvicorn.Config(
-        BrowserGuard(_limited(app, quotas) if quotas else app),
+        BrowserGuard(SigningGuard(served)),
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -95,6 +102,18 @@ def _limited(application: Application, quotas: str) -> Application:
     from fleet.limiter.app import Limiter, from_json
 
     return Limiter(application, from_json(quotas))
+
+
+def _kept(application: Application, folder: Path) -> Application:
+    """The emulator with its state on disk, while there is room for it."""
+    from fleet.emulator_s3 import starts_work
+    from fleet.emulator_space import SpaceGuard
+    from fleet.emulator_state import StateKeeper
+
+    folder.mkdir(parents=True, exist_ok=True)
+    guard = SpaceGuard(application, folder, starts_work)
+    StateKeeper(folder, guard.note_save).install()
+    return guard
 
 
 def _stop_with_parent() -> None:

@@ -77,7 +77,9 @@ class Fleet:
         self._functions = Functions.of_stack(stack)
         self._metrics = Metrics(settings.metrics_dir)
         self._pools: dict[str, Pool] = {}
-        self._mappings = Mappings(stack, settings, self._credentials, self._metrics)
+        self._mappings = Mappings(
+            stack, settings, self._credentials, self._metrics, lambda function: self._pools[function].ready_slots
+        )
         self._deliveries = S3Deliveries(stack, settings, self._credentials, self._metrics)
         self._runtime_api = RuntimeApi(self._pools)
         self._invoker = Invoker(self._pools)

@@ -199,7 +199,7 @@ class Herd:
         files = await table.register(Owner(TENANT, "herd"), promised)
         bucket = system.name("bucket", "personal")
         for file, data in zip(files, photos, strict=True):
-            await s3.put_object(Bucket=bucket, Key=file.key.original, Body=data)
+            await s3.put_object(Bucket=bucket, Key=file.generation.original, Body=data)
         return cls(table, [file.key for file in files])
 
     async def states(self) -> Counter[State]:

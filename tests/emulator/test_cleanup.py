@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from shoebox.aws import Clients
-from shoebox.files import RENDITIONS, File, FileKey, Owner, Registration
+from shoebox.files import RENDITIONS, File, Owner, Registration
 from shoebox.ports.deletions import order_text
 from shoebox.ports.files_table import FilesTable
 from shoebox.ports.pictures import Pictures
@@ -32,15 +32,15 @@ class Bench:
     async def stored_file(self, number: int = 0) -> File:
         """A file with its original and its renditions in S3."""
         promise = Registration("photo.jpg", 5, "image/jpeg", f"{number:064x}")
-        [file] = await self.table.register(self.owner, [promise])
-        for key in (file.key.original, *map(file.key.rendition, RENDITIONS)):
+        [file] = (await self.table.register(self.owner, [promise])).files
+        for key in (file.generation.original, *map(file.rendition, RENDITIONS)):
             await self.s3.put_object(Bucket=BUCKET, Key=key, Body=b"bytes")
         return file
 
-    async def objects(self, key: FileKey) -> int:
+    async def objects(self, file: File) -> int:
         """How many objects of a file lie in S3."""
         found = 0
-        for prefix in (key.original, key.rendition("x").removesuffix("/x.jpg")):
+        for prefix in (file.generation.original, file.rendition("x").removesuffix("/x.jpg")):
             found += (await self.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix))["KeyCount"]
         return found
 
@@ -65,11 +65,11 @@ async def test_an_ordered_file_goes_whole(bench: Bench):
     file, neighbour = await bench.stored_file(1), await bench.stored_file(2)
     await bench.table.start_deletion(file.key)
 
-    assert (await bench.deliver(order_text(file.key))).returned == ()
+    assert (await bench.deliver(order_text(file.generation))).returned == ()
 
-    assert await bench.objects(file.key) == 0
+    assert await bench.objects(file) == 0
     assert await bench.table.states([file.key]) == {}
-    assert await bench.objects(neighbour.key) == 4
+    assert await bench.objects(neighbour) == 4
     assert await bench.table.get(neighbour.key) == neighbour
 
 
@@ -78,31 +78,31 @@ async def test_an_order_that_comes_twice_does_no_harm(bench: Bench):
     file = await bench.stored_file()
     await bench.table.start_deletion(file.key)
 
-    assert (await bench.deliver(order_text(file.key), order_text(file.key))).returned == ()
-    assert (await bench.deliver(order_text(file.key))).returned == ()
+    assert (await bench.deliver(order_text(file.generation), order_text(file.generation))).returned == ()
+    assert (await bench.deliver(order_text(file.generation))).returned == ()
 
 
 async def test_a_file_that_is_not_being_deleted_is_left_alone(bench: Bench):
     """A forged or stale order deletes nothing: the item decides."""
     file = await bench.stored_file()
 
-    assert (await bench.deliver(order_text(file.key))).returned == ()
+    assert (await bench.deliver(order_text(file.generation))).returned == ()
 
-    assert await bench.objects(file.key) == 4
+    assert await bench.objects(file) == 4
     assert await bench.table.get(file.key) == file
 
 
 async def test_the_parts_of_an_open_upload_go_too(bench: Bench):
     """Deleting a file in the middle of its multipart upload frees the parts."""
     file = await bench.stored_file()
-    upload = await bench.s3.create_multipart_upload(Bucket=BUCKET, Key=file.key.original)
-    await bench.table.open_multipart(file.key, upload["UploadId"])
+    upload = await bench.s3.create_multipart_upload(Bucket=BUCKET, Key=file.generation.original)
+    await bench.table.open_multipart(file.generation, upload["UploadId"])
     await bench.table.start_deletion(file.key)
 
-    assert (await bench.deliver(order_text(file.key))).returned == ()
+    assert (await bench.deliver(order_text(file.generation))).returned == ()
 
     with pytest.raises(ClientError, match="NoSuchUpload"):
-        await bench.s3.list_parts(Bucket=BUCKET, Key=file.key.original, UploadId=upload["UploadId"])
+        await bench.s3.list_parts(Bucket=BUCKET, Key=file.generation.original, UploadId=upload["UploadId"])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Ingest on the emulator, with its own role: every way a photo can go, and that none can hurt its neighbours."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import io
@@ -19,22 +21,38 @@ from prometheus_client import REGISTRY
 
 from load_tests.naive import handler as naive
 from shoebox.aws import Clients
-from shoebox.config import Limits
-from shoebox.files import RENDITIONS, File, FileKey, Owner, Registration, State
+from shoebox.config import Limits, environment_without_aws
+from shoebox.files import RENDITIONS, File, FileKey, Generation, Owner, Registration, State
 from shoebox.place import BoundStack
+from shoebox.ports.deletions import Deletions
 from shoebox.ports.dynamodb_http import open_dynamodb
 from shoebox.ports.events import FileEvents
 from shoebox.ports.files_table import FilesTable
 from shoebox.ports.pictures import PhotoBytes
 from shoebox.ports.s3_http import S3Http, open_connections
 from shoebox.ports.sns_http import open_sns
+from shoebox.ports.visibility_http import open_visibility
 from shoebox.presign import Presigner
 from shoebox.samples import exif_block, jpeg_of_size, scene
+from shoebox.ulid import new_ulid
 from tests.emulator.conftest import ClientsFor, EmulatorAt
 from workers.batch import Message, TimeBudget
-from workers.darkroom import Darkroom
 from workers.ingest import Ingest
+from workers.render_pool import RenderPool
 from workers.runtime.context import Context
+
+
+class RecordedDeletions(Deletions):
+    """Sends orders, and remembers them."""
+
+    def __init__(self, client: Any, queue_url: str) -> None:
+        super().__init__(client, queue_url)
+        self.ordered: list[Generation] = []
+
+    async def order(self, generation: Generation, *, after_ingest: bool = False) -> None:
+        """Order the deletion of a generation's objects."""
+        await super().order(generation, after_ingest=after_ingest)
+        self.ordered.append(generation)
 
 
 @dataclass
@@ -44,6 +62,7 @@ class Bench:
     ingest: Ingest
     store: S3Http
     table: FilesTable
+    deletions: RecordedDeletions
     s3: Any
     sqs: Any
     sns: Any
@@ -54,8 +73,9 @@ class Bench:
     async def upload(self, data: bytes, media_type: str = "image/jpeg", **promised: Any) -> File:
         """Register and upload `data`; `promised` may tell a lie about size or sha256."""
         promise = {"size": len(data), "sha256": sha256(data).hexdigest(), **promised}
-        [file] = await self.table.register(self.owner, [Registration("photo", media_type=media_type, **promise)])
-        await self.s3.put_object(Bucket="shoebox-personal", Key=file.key.original, Body=data)
+        promises = [Registration("photo", media_type=media_type, **promise)]
+        [file] = (await self.table.register(self.owner, promises)).files
+        await self.s3.put_object(Bucket="shoebox-personal", Key=file.generation.original, Body=data)
         return file
 
     async def deliver(self, *messages: Message, at_once: int = 4) -> list[str]:
@@ -66,19 +86,19 @@ class Bench:
     async def process(self, data: bytes, media_type: str = "image/jpeg", **promised: Any) -> File:
         """Upload, deliver once, and see what became of it; the message must be done."""
         file = await self.upload(data, media_type, **promised)
-        assert await self.deliver(message(file.key)) == []
+        assert await self.deliver(message(file.generation)) == []
         found = await self.table.get(file.key)
         assert found is not None
         return found
 
     async def rendition(self, file: File, name: str) -> bytes:
         """The bytes of a stored rendition."""
-        answer = await self.s3.get_object(Bucket="shoebox-personal", Key=file.key.rendition(name))
+        answer = await self.s3.get_object(Bucket="shoebox-personal", Key=file.rendition(name))
         return bytes(await answer["Body"].read())
 
-    async def renditions_stored(self, key: FileKey) -> int:
+    async def renditions_stored(self, file: File) -> int:
         """How many renditions of a file lie in S3."""
-        answer = await self.s3.list_objects_v2(Bucket="shoebox-personal", Prefix=key.rendition("x")[: -len("x.jpg")])
+        answer = await self.s3.list_objects_v2(Bucket="shoebox-personal", Prefix=file.rendition("x")[: -len("x.jpg")])
         return int(answer["KeyCount"])
 
     async def events(self, *, at_least: int) -> list[dict[str, Any]]:
@@ -109,12 +129,12 @@ def done_twice() -> tuple[float, float]:
     return repeated, skipped
 
 
-def message(key: FileKey | None, *, receive_count: int = 1, body: str | None = None) -> Message:
+def message(generation: Generation | None, *, receive_count: int = 1, body: str | None = None) -> Message:
     """S3's message about an original."""
     record = {
         "eventTime": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "eventName": "ObjectCreated:Put",
-        "s3": {"bucket": {"name": "shoebox-personal"}, "object": {"key": key.original if key else ""}},
+        "s3": {"bucket": {"name": "shoebox-personal"}, "object": {"key": generation.original if generation else ""}},
     }
     return Message(uuid.uuid4().hex, body or json.dumps({"Records": [record]}), receive_count, datetime.now(UTC))
 
@@ -146,16 +166,21 @@ async def bench(
         dynamodb = await opening.enter_async_context(open_dynamodb(emulator.aws, clients.credentials))
         table = FilesTable(dynamodb, "shoebox-files")
         events = await opening.enter_async_context(open_sns(emulator.aws, clients.credentials))
-        darkroom = opening.enter_context(Darkroom(limits, megapixels_at_once=100))
+        deletions = RecordedDeletions(clients.when_needed("sqs"), provisioned.queue_url("deletions"))
+        pool = RenderPool(limits, memory_at_once=1_350_000_000, environment=environment_without_aws())
+        await opening.enter_async_context(pool)
+        visibility = await opening.enter_async_context(open_visibility(emulator.aws, clients.credentials))
         store = S3Http(connections, presigner, "shoebox-personal")
         ingest = Ingest(
             table,
             PhotoBytes(store),
             FileEvents(events, topic),
-            darkroom,
+            deletions,
+            pool,
+            visibility,
             max_bytes=limits.max_bytes,
         )
-        yield Bench(ingest, store, table, await root_clients.open("s3"), sqs, sns, topic, url)
+        yield Bench(ingest, store, table, deletions, await root_clients.open("s3"), sqs, sns, topic, url)
     await sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
     await sqs.delete_queue(QueueUrl=url)
 
@@ -183,7 +208,7 @@ async def test_a_photo_becomes_ready(bench: Bench):
     """Renditions lie in S3 with the sizes that the item names, upright, without GPS; the event is out."""
     file = await bench.process(saved(scene(1600, 1200), "JPEG", exif=exif_block(orientation=6, gps=True)))
 
-    assert (file.state, file.reason, file.expires_at) == (State.READY, None, None)
+    assert (file.state, file.reason, file.register_until) == (State.READY, None, None)
     assert file.picture is not None
     assert (file.picture.width, file.picture.height) == (1200, 1600)
     assert file.picture.metadata["has_gps"] is True
@@ -224,11 +249,24 @@ async def test_a_bad_file_is_rejected_with_its_reason(
 
     assert (file.state, file.reason) == (State.REJECTED, reason)
     assert file.detail
-    assert await bench.renditions_stored(file.key) == 0
-    original = await bench.s3.head_object(Bucket="shoebox-personal", Key=file.key.original)
+    assert await bench.renditions_stored(file) == 0
+    original = await bench.s3.head_object(Bucket="shoebox-personal", Key=file.generation.original)
     assert original["ContentLength"] == len(data)
     [event] = await bench.events(at_least=1)
     assert (event["event"], event["reason"]) == ("file.rejected", reason)
+
+
+async def test_an_encoded_original_is_rejected(bench: Bench):
+    """A Content-Encoding, which a PUT's signature does not cover, would make browsers decode verified bytes."""
+    file = await bench.upload(JPEG)
+    await bench.s3.put_object(Bucket="shoebox-personal", Key=file.key.original, Body=JPEG, ContentEncoding="gzip")
+
+    assert await bench.deliver(message(file.key)) == []
+
+    found = await bench.table.get(file.key)
+    assert found is not None
+    assert (found.state, found.reason) == (State.REJECTED, "content_encoding")
+    assert "gzip" in (found.detail or "")
 
 
 async def test_too_many_bytes_are_not_even_read(bench: Bench):
@@ -245,7 +283,7 @@ async def test_a_bad_neighbour_harms_nobody(bench: Bench):
     bad = [await bench.upload(bomb(), "image/png"), await bench.upload(JPEG[:-20])]
     malformed = message(None, body="hello")
 
-    returned = await bench.deliver(malformed, *(message(f.key) for f in good + bad))
+    returned = await bench.deliver(malformed, *(message(f.generation) for f in good + bad))
 
     assert returned == [malformed.id]
     states = {f.key: f.state for f in await bench.table.get_many([f.key for f in good + bad])}
@@ -258,7 +296,7 @@ async def test_a_duplicate_changes_nothing(bench: Bench):
     await bench.events(at_least=1)
     repeated, skipped = done_twice()
 
-    assert await bench.deliver(message(file.key), message(file.key)) == []
+    assert await bench.deliver(message(file.generation), message(file.generation)) == []
 
     assert await bench.table.get(file.key) == file
     assert done_twice() == (repeated, skipped + 2)
@@ -270,7 +308,7 @@ async def test_two_workers_with_the_same_photo(bench: Bench):
     file = await bench.upload(JPEG)
     before = sum(done_twice())
 
-    returned = await asyncio.gather(*(bench.deliver(message(file.key)) for _ in range(4)))
+    returned = await asyncio.gather(*(bench.deliver(message(file.generation)) for _ in range(4)))
 
     assert returned == [[]] * 4
     found = await bench.table.get(file.key)
@@ -285,7 +323,7 @@ async def test_a_crash_before_the_event_is_made_good(bench: Bench):
     file = await bench.process(JPEG)
     first = await bench.events(at_least=1)
 
-    assert await bench.deliver(message(file.key, receive_count=2)) == []
+    assert await bench.deliver(message(file.generation, receive_count=2)) == []
 
     assert [event["event_id"] for event in await bench.events(at_least=1)] == [first[0]["event_id"]]
 
@@ -294,14 +332,14 @@ async def test_a_passing_fault_goes_back_and_is_done_later(bench: Bench):
     """A bucket that cannot be reached fails that message alone; the next delivery finishes the photo."""
     file = await bench.upload(JPEG)
     right, bench.store.bucket = bench.store.bucket, "shoebox-missing"
-    failing = message(file.key)
+    failing = message(file.generation)
     assert await bench.deliver(failing) == [failing.id]
     still = await bench.table.get(file.key)
     assert still is not None
     assert still.state is State.REGISTERED
 
     bench.store.bucket = right
-    assert await bench.deliver(message(file.key, receive_count=2)) == []
+    assert await bench.deliver(message(file.generation, receive_count=2)) == []
     found = await bench.table.get(file.key)
     assert found is not None
     assert found.state is State.READY
@@ -309,14 +347,14 @@ async def test_a_passing_fault_goes_back_and_is_done_later(bench: Bench):
 
 async def test_events_without_a_file_are_done(bench: Bench):
     """Unknown files, files being deleted, originals that are gone: nothing to do, nothing kept in the queue."""
-    unknown = FileKey(bench.owner, bench.owner.file_id("0" * 64))
+    unknown = Generation(FileKey(bench.owner, bench.owner.file_id("0" * 64)), new_ulid(datetime.now(UTC)))
     deleting = await bench.upload(JPEG)
     await bench.table.start_deletion(deleting.key)
-    [gone] = await bench.table.register(bench.owner, [Registration("gone", 5, "image/jpeg", "1" * 64)])
+    [gone] = (await bench.table.register(bench.owner, [Registration("gone", 5, "image/jpeg", "1" * 64)])).files
 
-    assert await bench.deliver(message(unknown), message(deleting.key), message(gone.key)) == []
+    assert await bench.deliver(message(unknown), message(deleting.generation), message(gone.generation)) == []
 
-    assert await bench.renditions_stored(deleting.key) == 0
+    assert await bench.renditions_stored(deleting) == 0
     still = await bench.table.get(gone.key)
     assert still is not None
     assert still.state is State.REGISTERED
@@ -326,19 +364,62 @@ async def test_events_without_a_file_are_done(bench: Bench):
 async def test_an_event_before_its_registration_does_no_harm(bench: Bench):
     """Reordered: the registration made afterwards is prepared when its own upload's event comes."""
     key = FileKey(bench.owner, bench.owner.file_id(sha256(JPEG).hexdigest()))
-    assert await bench.deliver(message(key)) == []
+    assert await bench.deliver(message(Generation(key, new_ulid(datetime.now(UTC))))) == []
 
     file = await bench.process(JPEG)
 
     assert file.state is State.READY
 
 
+async def received(bench: Bench, queue_url: str, message_id: str) -> dict[str, Any]:
+    """The message with this id, received from a queue where others lie, too."""
+    async with asyncio.timeout(60):
+        while True:
+            answer = await bench.sqs.receive_message(
+                QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1, AttributeNames=["All"]
+            )
+            for found in answer.get("Messages", []):
+                if found["MessageId"] == message_id:
+                    return dict(found)
+
+
+async def test_what_the_deadline_leaves_is_received_again_at_once(bench: Bench, provisioned: BoundStack):
+    """With its own role ingest gives the message back; it does not wait for minutes of visibility timeout."""
+    file = await bench.upload(JPEG)
+    queue_url = (await bench.sqs.get_queue_url(QueueName="shoebox-uploads"))["QueueUrl"]
+    sent = await bench.sqs.send_message(QueueUrl=queue_url, MessageBody=message(file.key).body)
+    first = await received(bench, queue_url, sent["MessageId"])
+    late = Message.of_record(
+        {
+            "messageId": first["MessageId"],
+            "body": first["Body"],
+            "receiptHandle": first["ReceiptHandle"],
+            "eventSourceARN": provisioned.arn_of("queue", "uploads"),
+            "attributes": first["Attributes"],
+        }
+    )
+    before = given_back()
+
+    result = await bench.ingest.run([late], TimeBudget.of_remaining(0), at_once=4)
+
+    assert result.returned == (late.id,)
+    assert given_back() == before + 1
+    again = await received(bench, queue_url, sent["MessageId"])
+    assert again["Attributes"]["ApproximateReceiveCount"] == "2"
+    await bench.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=again["ReceiptHandle"])
+
+
+def given_back() -> float:
+    """Messages that ingest gave back so far."""
+    return REGISTRY.get_sample_value("shoebox_messages_given_back_total", {"function": "ingest"}) or 0.0
+
+
 # --- as S3 invokes it, in the naive stack of the load tests ---------------------------------------------------------
 
 
-def s3_event(key: FileKey) -> dict[str, Any]:
+def s3_event(generation: Generation) -> dict[str, Any]:
     """What S3 invokes a function with."""
-    event: dict[str, Any] = json.loads(message(key).body)
+    event: dict[str, Any] = json.loads(message(generation).body)
     return event
 
 
@@ -346,7 +427,7 @@ async def test_one_event_is_one_photo(bench: Bench):
     """The naive handler takes it to READY; a second try changes nothing, and publishes the same event again."""
     file = await bench.upload(JPEG)
     for _ in range(2):
-        await naive.take(bench.ingest, s3_event(file.key), Context(), at_once=4)
+        await naive.take(bench.ingest, s3_event(file.generation), Context(), at_once=4)
 
     found = await bench.table.get(file.key)
     assert found is not None
@@ -359,10 +440,10 @@ async def test_a_passing_fault_fails_the_invocation(bench: Bench):
     file = await bench.upload(JPEG)
     right, bench.store.bucket = bench.store.bucket, "shoebox-missing"
     with pytest.raises(naive.NotDone):
-        await naive.take(bench.ingest, s3_event(file.key), Context(), at_once=4)
+        await naive.take(bench.ingest, s3_event(file.generation), Context(), at_once=4)
 
     bench.store.bucket = right
-    await naive.take(bench.ingest, s3_event(file.key), Context(), at_once=4)
+    await naive.take(bench.ingest, s3_event(file.generation), Context(), at_once=4)
     found = await bench.table.get(file.key)
     assert found is not None
     assert found.state is State.READY

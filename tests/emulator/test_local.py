@@ -216,4 +216,4 @@ async def test_a_cancelled_stack_stops_in_order(settings: LocalSettings):
     assert pid is not None
     assert not psutil.pid_exists(pid)
     assert settings.data_dir is not None
-    assert (settings.data_dir / "aws" / "state" / "sqs.json").exists()
+    assert (settings.data_dir / "aws" / "state" / "state.db").exists()

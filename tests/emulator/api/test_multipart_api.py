@@ -62,7 +62,7 @@ async def test_a_large_file_goes_up_in_parts(bench: Bench, upload: Upload) -> No
 
     answer = await upload.complete()
     assert (answer.status_code, answer.json()["state"]) == (202, "REGISTERED")
-    assert await bench.stored(upload.key) == DATA
+    assert await bench.stored(upload.key.file_id) == DATA
 
 
 async def test_an_interrupted_upload_goes_on(bench: Bench, upload: Upload) -> None:
@@ -97,7 +97,7 @@ async def test_completing_again_does_no_harm(bench: Bench, upload: Upload) -> No
     answers.append(await upload.complete())
 
     assert {answer.status_code for answer in answers} == {202}
-    assert await bench.stored(upload.key) == DATA
+    assert await bench.stored(upload.key.file_id) == DATA
 
 
 async def test_many_opening_at_once_share_one_upload(bench: Bench) -> None:
@@ -119,7 +119,8 @@ async def test_an_aborted_upload_is_gone_and_its_file_still_waits(bench: Bench, 
     assert (await client.get(upload.address)).status_code == 404
     assert (await client.delete(upload.address)).status_code == 404
     assert (await upload.complete()).status_code == 404
-    assert await bench.services.pictures.parts(upload.key, upload.opened["upload_id"]) is None
+    generation = await bench.generation(upload.key.file_id)
+    assert await bench.services.pictures.parts(generation, upload.opened["upload_id"]) is None
     anew = await client.post(f"/v1/files/{upload.key.file_id}/multipart")
     assert anew.status_code == 201
     assert anew.json()["upload_id"] != upload.opened["upload_id"]
@@ -128,7 +129,9 @@ async def test_an_aborted_upload_is_gone_and_its_file_still_waits(bench: Bench, 
 
 async def test_an_upload_that_s3_has_forgotten_is_replaced(bench: Bench, upload: Upload) -> None:
     """S3 gives up old uploads by itself; opening then begins a new one."""
-    await bench.services.pictures.abort_multipart(upload.key, upload.opened["upload_id"])
+    await bench.services.pictures.abort_multipart(
+        await bench.generation(upload.key.file_id), upload.opened["upload_id"]
+    )
     assert (await bench.client().get(upload.address)).status_code == 404
     anew = await bench.client().post(f"/v1/files/{upload.key.file_id}/multipart")
 
