@@ -18,6 +18,7 @@ async def show_limits(services: ServicesOf) -> Response:
     limits = services.limits
     document = LimitsDocument(
         **limits.model_dump(include=set(LimitsDocument.model_fields)),
+        max_pixels_by_type=limits.max_pixels_by_type,
         content_types=list(MEDIA_TYPES),
         renditions=list(RENDITIONS),
     )

@@ -95,8 +95,21 @@ class FileDocument(BaseModel):
     original_url: str | None
 
 
+class FileStatus(BaseModel):
+    """All that a token without the scope `files:read` is told of a file."""
+
+    file_id: str
+    state: FileState
+
+
 class RegisteredFile(FileDocument):
     """A file that was registered, or known already; `upload` is there while its bytes are awaited."""
+
+    upload: UploadLink | None
+
+
+class RegisteredStatus(FileStatus):
+    """A `RegisteredFile` for a token without the scope `files:read`."""
 
     upload: UploadLink | None
 
@@ -118,7 +131,7 @@ class RefusedEntry(BaseModel):
 class Registered(BaseModel):
     """One entry for each file of the request, in its order."""
 
-    files: list[RegisteredFile | RefusedEntry]
+    files: list[RegisteredFile | RegisteredStatus | RefusedEntry]
 
 
 class FileList(BaseModel):
@@ -172,6 +185,7 @@ class LimitsDocument(BaseModel):
 
     max_bytes: int
     max_pixels: int
+    max_pixels_by_type: dict[str, int]
     max_side: int
     max_batch: int
     multipart_from: int
@@ -203,6 +217,11 @@ def file_fields(file: File, links: Links | None) -> dict[str, Any]:
         "renditions": _renditions(file, picture, links) if picture else [],
         "original_url": links.original(file) if picture and links else None,
     }
+
+
+def status_fields(file: File) -> dict[str, Any]:
+    """The fields of a file's document for a caller who may not read."""
+    return {"file_id": file.key.file_id, "state": file.state.value}
 
 
 def link_fields(link: Link) -> dict[str, Any]:

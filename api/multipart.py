@@ -17,6 +17,7 @@ from api.identity import Caller
 from api.models import (
     DonePart,
     FileDocument,
+    FileStatus,
     Json,
     OpenUpload,
     PartLink,
@@ -25,6 +26,7 @@ from api.models import (
     UploadProgress,
     file_fields,
     link_fields,
+    status_fields,
 )
 from api.problems import problem_responses
 from api.services import LinksOf, Services, ServicesOf
@@ -127,7 +129,7 @@ async def link_parts(
 
 @router.post(
     f"{_UPLOAD}/complete",
-    response_model=FileDocument,
+    response_model=FileDocument | FileStatus,
     status_code=202,
     responses=problem_responses(401, 403, 404, 409, 503),
 )
@@ -136,12 +138,15 @@ async def complete_upload(
 ) -> Response:
     """Join the parts; the file is then checked and prepared like any other.
 
-    Asking again, because an answer was lost, does no harm as long as the file is not finished.
+    Asking again, because an answer was lost, does no harm as long as the file is not finished. A token without
+    `files:read` is told `file_id` and `state` only.
     """
     file = await _uploading(caller, file_id, upload_id, services)
     parts = await services.pictures.parts(file.generation, upload_id)
     if parts is not None:
         await _join(file, upload_id, parts, services)
+    if not caller.may_read:
+        return Json(FileStatus(**status_fields(file)), 202)
     return Json(FileDocument(**file_fields(file, links)), 202)
 
 

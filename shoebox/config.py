@@ -43,6 +43,15 @@ class AwsSettings(Settings):
     endpoint_url: str | None = Field(default=None, alias="AWS_ENDPOINT_URL")
 
 
+def environment_without_aws() -> dict[str, str]:
+    """This process's environment for one that must not reach AWS: no keys, no Runtime API."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "_"))}
+
+
+# Decoders of these hold so much a pixel that more would not fit into the function's memory (docs/reference/limits.md).
+_MAX_PIXELS_BY_TYPE = {"image/webp": 60_000_000, "image/heic": 85_000_000}
+
+
 class Limits(Settings):
     """What a picture may be. Compared with others in docs/reference/limits.md."""
 
@@ -52,6 +61,11 @@ class Limits(Settings):
     max_batch: int = Field(default=100, alias="SHOEBOX_MAX_BATCH", ge=1, le=100)
     multipart_from: int = Field(default=16 * 1024 * 1024, alias="SHOEBOX_MULTIPART_FROM", ge=5 * 1024 * 1024)
     part_bytes: int = Field(default=8 * 1024 * 1024, alias="SHOEBOX_PART_BYTES", ge=5 * 1024 * 1024)
+
+    @property
+    def max_pixels_by_type(self) -> dict[str, int]:
+        """The media types that may have fewer pixels than `max_pixels`."""
+        return {kind: pixels for kind, pixels in _MAX_PIXELS_BY_TYPE.items() if pixels < self.max_pixels}
 
 
 class FunctionSettings(Settings):
@@ -66,8 +80,8 @@ class FunctionSettings(Settings):
     upload_seconds: int = Field(default=3600, alias="SHOEBOX_UPLOAD_SECONDS", ge=60, le=43_200)
     download_seconds: int = Field(default=3600, alias="SHOEBOX_DOWNLOAD_SECONDS", ge=60, le=43_200)
     registration_seconds: int = Field(default=86_400, alias="SHOEBOX_REGISTRATION_SECONDS", ge=60)
-    pictures_at_once: int = Field(default=4, alias="SHOEBOX_PICTURES_AT_ONCE", ge=1)
-    megapixels_at_once: float = Field(default=100.0, alias="SHOEBOX_MEGAPIXELS_AT_ONCE", gt=0)
+    pictures_at_once: int = Field(default=10, alias="SHOEBOX_PICTURES_AT_ONCE", ge=1)
+    render_memory: int = Field(default=1_350_000_000, alias="SHOEBOX_RENDER_MEMORY", gt=0)
 
 
 class AuthorizerSettings(Settings):

@@ -19,4 +19,10 @@ STAGE_SECONDS = Histogram(
 RENDER_SECONDS = Histogram(
     "shoebox_render_seconds", "Time to make all renditions of a photo.", buckets=(0.005, 0.01, 0.025, *_SECONDS[:7])
 )
+RENDER_PROCESSES_ENDED = Counter(
+    "shoebox_render_processes_ended", "Processes that ended in the middle of a picture.", ["cause"]
+)
+GIVEN_BACK = Counter(
+    "shoebox_messages_given_back", "Messages that the deadline left, made visible again at once.", ["function"]
+)
 BATCH_MESSAGES = Counter("shoebox_batch_messages", "Messages of a batch by their fate.", ["function", "fate"])

@@ -1,9 +1,9 @@
 """One SQS batch as one bounded run: so many messages at once, until the time budget is spent; only failed ids go back.
 
 The rules of the answer: AWS Lambda, "Implementing partial batch responses". A message is done only when its work
-returned; whatever failed, was cut off or never started is reported, and SQS shows it again after its visibility
-timeout. asyncio-pool bounds the run. Its `async with` waits for its tasks even when cancelled, so `run_batch` never
-uses that and cancels the pool itself.
+returned; whatever failed, was cut off or never started is reported. SQS shows what failed again after its visibility
+timeout; what only lacked time, at once (`give_back`). asyncio-pool bounds the run. Its `async with` waits for its tasks
+even when cancelled, so `run_batch` never uses that and cancels the pool itself.
 """
 
 from __future__ import annotations
@@ -25,12 +25,17 @@ _log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A record of an SQS event; `receive_count` is 1 at the first delivery."""
+    """A record of an SQS event; `receive_count` is 1 at the first delivery.
+
+    `receipt` and `queue_arn` are empty for what did not come from a queue.
+    """
 
     id: str
     body: str
     receive_count: int
     sent_at: datetime
+    receipt: str = ""
+    queue_arn: str = ""
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Message:
@@ -41,6 +46,8 @@ class Message:
             body=record["body"],
             receive_count=int(attributes.get("ApproximateReceiveCount", 1)),
             sent_at=datetime.fromtimestamp(int(attributes.get("SentTimestamp", 0)) / 1000, UTC),
+            receipt=record.get("receiptHandle", ""),
+            queue_arn=record.get("eventSourceARN", ""),
         )
 
 
@@ -100,6 +107,9 @@ class BatchResult:
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in self.returned]}
 
 
+_LACKED_TIME = frozenset({"cut_off", "not_started"})
+
+
 class _NotStarted(Exception):
     """The time budget ran out before this message's turn."""
 
@@ -111,10 +121,12 @@ async def run_batch(
     at_once: int,
     budget: TimeBudget,
     function: str,
+    give_back: Callable[[Sequence[Message]], Awaitable[None]] | None = None,
 ) -> BatchResult:
     """Run `work` on each message, at most `at_once` together; `function` names the worker in logs and metrics.
 
-    `work` returns when its message is done for good and raises when it should come again.
+    `work` returns when its message is done for good and raises when it should come again. `give_back` gets the messages
+    that the budget has cut off or not let start, before the result is there; it does not raise.
     """
     began = budget.clock()
     pool = AioPool(size=at_once)
@@ -134,6 +146,9 @@ async def run_batch(
     fates = {message_id: _fate(message_id, future) for message_id, future in futures.items()}
     for fate in fates.values():
         BATCH_MESSAGES.labels(function, fate).inc()
+    late = [message for message in messages if fates[message.id] in _LACKED_TIME]
+    if late and give_back is not None:
+        await give_back(late)
     return BatchResult(
         returned=tuple(message_id for message_id, fate in fates.items() if fate != "done"),
         statistics=_statistics(list(fates.values()), budget.clock() - began),

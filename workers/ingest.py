@@ -20,21 +20,22 @@ from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
 from shoebox.aws import Clients
-from shoebox.config import AwsSettings, FunctionSettings, Limits
+from shoebox.config import AwsSettings, FunctionSettings, Limits, environment_without_aws
 from shoebox.files import File, Generation, Picture, RenditionInfo, State
-from shoebox.metrics import PHOTOS, REPEATED, SKIPPED, STAGE_SECONDS, STALE
+from shoebox.metrics import GIVEN_BACK, PHOTOS, REPEATED, SKIPPED, STAGE_SECONDS, STALE
 from shoebox.ports.deletions import Deletions
 from shoebox.ports.dynamodb_http import open_dynamodb
 from shoebox.ports.events import FileEvent, FileEvents
 from shoebox.ports.files_table import FilesTable, Stages
-from shoebox.ports.pictures import PhotoBytes
+from shoebox.ports.pictures import Original, PhotoBytes
 from shoebox.ports.s3_http import S3Http, open_connections
 from shoebox.ports.sns_http import open_sns
+from shoebox.ports.visibility_http import VisibilityHttp, open_visibility
 from shoebox.presign import Presigner
 from shoebox.telemetry import configure_logging, get_logger, log_context
 from workers.batch import BatchResult, Message, TimeBudget, run_batch
-from workers.darkroom import Darkroom
 from workers.imaging import PictureRejected, Prepared
+from workers.render_pool import RenderPool
 from workers.runtime.context import Context
 from workers.runtime.lifespan import with_lifespan
 from workers.uploads import MalformedEventError, Upload, read_uploads
@@ -55,7 +56,8 @@ class Ingest:
         photos: PhotoBytes,
         events: FileEvents,
         deletions: Deletions,
-        darkroom: Darkroom,
+        pool: RenderPool,
+        visibility: VisibilityHttp,
         *,
         max_bytes: int,
     ) -> None:
@@ -63,7 +65,8 @@ class Ingest:
         self._photos = photos
         self._events = events
         self._deletions = deletions
-        self._darkroom = darkroom
+        self._pool = pool
+        self._visibility = visibility
         self._max_bytes = max_bytes
 
     async def run(self, messages: Sequence[Message], budget: TimeBudget, *, at_once: int) -> BatchResult:
@@ -82,9 +85,20 @@ class Ingest:
                 event = await self._handle(upload, states.get(upload.generation.key), message, received_at)
                 events.extend([event] if event else [])
 
-        result = await run_batch(messages, work, at_once=at_once, budget=budget, function="ingest")
+        result = await run_batch(
+            messages, work, at_once=at_once, budget=budget, function="ingest", give_back=self._give_back
+        )
         await self._events.publish(events)  # if this fails the whole batch comes again, and publishes again
         return result
+
+    async def _give_back(self, messages: Sequence[Message]) -> None:
+        """Let messages that only lacked time be received again at once, which costs each one receive."""
+        queues: dict[str, list[str]] = {}
+        for message in messages:
+            if message.receipt:
+                queues.setdefault(message.queue_arn, []).append(message.receipt)
+        for queue_arn, receipts in queues.items():
+            GIVEN_BACK.labels("ingest").inc(await self._visibility.release(queue_arn, receipts))
 
     async def _handle(
         self, upload: Upload, file: File | None, message: Message, received_at: datetime
@@ -119,14 +133,16 @@ class Ingest:
         return None
 
     async def _prepare(self, file: File, stages: Stages) -> FileEvent | None:
-        original = await self._photos.fetch(file.generation, max_bytes=self._max_bytes)
-        if original is None:
-            _log.warning("original_is_gone")
-            return None
+        async def fetch() -> Original | None:
+            return await self._photos.fetch(file.generation, max_bytes=self._max_bytes)
+
         try:
-            prepared = await self._darkroom.prepare(file.registration, original)
+            prepared = await self._pool.prepare(file.registration, fetch)
         except PictureRejected as rejected:
             return await self._reject(file, rejected, stages)
+        if prepared is None:
+            _log.warning("original_is_gone")
+            return None
         async with asyncio.TaskGroup() as puts:
             for rendition in prepared.renditions:
                 puts.create_task(self._photos.put_rendition(file.generation, rendition.name, rendition.jpeg))
@@ -195,10 +211,13 @@ async def open_ingest() -> AsyncIterator[tuple[Ingest, FunctionSettings]]:
     settings = FunctionSettings.from_environment()
     async with AsyncExitStack() as opening:
         clients = await opening.enter_async_context(Clients(aws))
+        pool = await opening.enter_async_context(
+            RenderPool(limits, memory_at_once=settings.render_memory, environment=environment_without_aws())
+        )
         dynamodb = await opening.enter_async_context(open_dynamodb(aws, clients.credentials))
         sns = await opening.enter_async_context(open_sns(aws, clients.credentials))
         s3 = await opening.enter_async_context(open_connections(settings.s3_url))
-        darkroom = opening.enter_context(Darkroom(limits, megapixels_at_once=settings.megapixels_at_once))
+        visibility = await opening.enter_async_context(open_visibility(aws, clients.credentials))
 
         async def presigner() -> Presigner:
             return Presigner(await clients.credentials(), region=aws.region, endpoint_url=settings.s3_url)
@@ -208,9 +227,11 @@ async def open_ingest() -> AsyncIterator[tuple[Ingest, FunctionSettings]]:
             PhotoBytes(S3Http(s3, presigner, settings.personal_bucket)),
             FileEvents(sns, settings.file_events_topic_arn),
             Deletions(clients.when_needed("sqs"), settings.deletions_queue_url),
-            darkroom,
+            pool,
+            visibility,
             max_bytes=limits.max_bytes,
         )
+        await pool.wait_until_ready()
         yield ingest, settings
 
 

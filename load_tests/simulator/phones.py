@@ -82,7 +82,7 @@ class Phones:
 
     def _passed(self, requests: Requests) -> int:
         """Registrations that are done."""
-        now, calls, bill = self._clock.now, self._calls, self._tally.calls
+        now, bill = self._clock.now, self._tally.calls
         requests.cut_to(self._limits.request(now, requests.all))
         bill.requests += requests.all
         self._authorize(requests)

@@ -21,9 +21,6 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
         CliError: it ended with a client's error.
         KeyboardInterrupt: it was interrupted, and has cleaned up.
     """
-    import stamina
-
-    stamina.instrumentation.set_on_retry_hooks([])  # its own would log to stdout; we tell of retries ourselves
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_terminable(work))

@@ -19,11 +19,15 @@ _NO_UPLOAD = {"NoSuchUpload", "404"}
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """An original's bytes and the time S3 stored them; `data` is None where `size` exceeds what was allowed."""
+    """An original's bytes and the time S3 stored them; `data` is None where `size` exceeds what was allowed.
+
+    `encoding` is its Content-Encoding. A presigned PUT does not sign that header, so whoever uploads may set it.
+    """
 
     data: bytes | None
     size: int
     stored_at: datetime
+    encoding: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from prometheus_client import REGISTRY
 
 from load_tests.naive import handler as naive
 from shoebox.aws import Clients
-from shoebox.config import Limits
+from shoebox.config import Limits, environment_without_aws
 from shoebox.files import RENDITIONS, File, FileKey, Generation, Owner, Registration, State
 from shoebox.place import BoundStack
 from shoebox.ports.deletions import Deletions
@@ -31,13 +31,14 @@ from shoebox.ports.files_table import FilesTable
 from shoebox.ports.pictures import PhotoBytes
 from shoebox.ports.s3_http import S3Http, open_connections
 from shoebox.ports.sns_http import open_sns
+from shoebox.ports.visibility_http import open_visibility
 from shoebox.presign import Presigner
 from shoebox.samples import exif_block, jpeg_of_size, scene
 from shoebox.ulid import new_ulid
 from tests.emulator.conftest import ClientsFor, EmulatorAt
 from workers.batch import Message, TimeBudget
-from workers.darkroom import Darkroom
 from workers.ingest import Ingest
+from workers.render_pool import RenderPool
 from workers.runtime.context import Context
 
 
@@ -165,15 +166,18 @@ async def bench(
         dynamodb = await opening.enter_async_context(open_dynamodb(emulator.aws, clients.credentials))
         table = FilesTable(dynamodb, "shoebox-files")
         events = await opening.enter_async_context(open_sns(emulator.aws, clients.credentials))
-        darkroom = opening.enter_context(Darkroom(limits, megapixels_at_once=100))
         deletions = RecordedDeletions(clients.when_needed("sqs"), provisioned.queue_url("deletions"))
+        pool = RenderPool(limits, memory_at_once=1_350_000_000, environment=environment_without_aws())
+        await opening.enter_async_context(pool)
+        visibility = await opening.enter_async_context(open_visibility(emulator.aws, clients.credentials))
         store = S3Http(connections, presigner, "shoebox-personal")
         ingest = Ingest(
             table,
             PhotoBytes(store),
             FileEvents(events, topic),
             deletions,
-            darkroom,
+            pool,
+            visibility,
             max_bytes=limits.max_bytes,
         )
         yield Bench(ingest, store, table, deletions, await root_clients.open("s3"), sqs, sns, topic, url)
@@ -250,6 +254,19 @@ async def test_a_bad_file_is_rejected_with_its_reason(
     assert original["ContentLength"] == len(data)
     [event] = await bench.events(at_least=1)
     assert (event["event"], event["reason"]) == ("file.rejected", reason)
+
+
+async def test_an_encoded_original_is_rejected(bench: Bench):
+    """A Content-Encoding, which a PUT's signature does not cover, would make browsers decode verified bytes."""
+    file = await bench.upload(JPEG)
+    await bench.s3.put_object(Bucket="shoebox-personal", Key=file.key.original, Body=JPEG, ContentEncoding="gzip")
+
+    assert await bench.deliver(message(file.key)) == []
+
+    found = await bench.table.get(file.key)
+    assert found is not None
+    assert (found.state, found.reason) == (State.REJECTED, "content_encoding")
+    assert "gzip" in (found.detail or "")
 
 
 async def test_too_many_bytes_are_not_even_read(bench: Bench):
@@ -352,6 +369,49 @@ async def test_an_event_before_its_registration_does_no_harm(bench: Bench):
     file = await bench.process(JPEG)
 
     assert file.state is State.READY
+
+
+async def received(bench: Bench, queue_url: str, message_id: str) -> dict[str, Any]:
+    """The message with this id, received from a queue where others lie, too."""
+    async with asyncio.timeout(60):
+        while True:
+            answer = await bench.sqs.receive_message(
+                QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1, AttributeNames=["All"]
+            )
+            for found in answer.get("Messages", []):
+                if found["MessageId"] == message_id:
+                    return dict(found)
+
+
+async def test_what_the_deadline_leaves_is_received_again_at_once(bench: Bench, provisioned: BoundStack):
+    """With its own role ingest gives the message back; it does not wait for minutes of visibility timeout."""
+    file = await bench.upload(JPEG)
+    queue_url = (await bench.sqs.get_queue_url(QueueName="shoebox-uploads"))["QueueUrl"]
+    sent = await bench.sqs.send_message(QueueUrl=queue_url, MessageBody=message(file.key).body)
+    first = await received(bench, queue_url, sent["MessageId"])
+    late = Message.of_record(
+        {
+            "messageId": first["MessageId"],
+            "body": first["Body"],
+            "receiptHandle": first["ReceiptHandle"],
+            "eventSourceARN": provisioned.arn_of("queue", "uploads"),
+            "attributes": first["Attributes"],
+        }
+    )
+    before = given_back()
+
+    result = await bench.ingest.run([late], TimeBudget.of_remaining(0), at_once=4)
+
+    assert result.returned == (late.id,)
+    assert given_back() == before + 1
+    again = await received(bench, queue_url, sent["MessageId"])
+    assert again["Attributes"]["ApproximateReceiveCount"] == "2"
+    await bench.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=again["ReceiptHandle"])
+
+
+def given_back() -> float:
+    """Messages that ingest gave back so far."""
+    return REGISTRY.get_sample_value("shoebox_messages_given_back_total", {"function": "ingest"}) or 0.0
 
 
 # --- as S3 invokes it, in the naive stack of the load tests ---------------------------------------------------------

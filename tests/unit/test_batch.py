@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -113,6 +113,56 @@ async def test_the_end_of_the_budget_cancels_what_runs() -> None:
     result = await asyncio.wait_for(run(work, 3, budget=budget), timeout=30)
 
     assert (cancelled, result.returned, result.statistics.cut_off) == (["m1"], ("m1",), 1)
+
+
+async def test_only_what_lacked_time_is_given_back() -> None:
+    """What was cut off or not started is handed to `give_back`; what failed waits for its visibility timeout."""
+    clock = Clock()
+    given: list[str] = []
+
+    async def work(message: Message) -> None:
+        if message.id == "m0":
+            raise ConnectionError("gone")
+        if message.id == "m1":
+            clock.now += 100
+            await asyncio.Event().wait()
+
+    async def give_back(late: Sequence[Message]) -> None:
+        given.extend(message.id for message in late)
+
+    budget = TimeBudget(start_until=clock.now + 50, end_at=clock.now + 1, clock=clock)
+    result = await asyncio.wait_for(
+        run_batch(messages(4), work, at_once=2, budget=budget, function="test", give_back=give_back), timeout=30
+    )
+
+    assert given == ["m1", "m2", "m3"]
+    assert result.returned == ("m0", "m1", "m2", "m3")
+
+
+async def test_nothing_is_given_back_without_need() -> None:
+    """A batch that is done in time asks nothing of the queue."""
+
+    async def work(message: Message) -> None:
+        return None
+
+    async def give_back(late: Sequence[Message]) -> None:
+        raise AssertionError(late)
+
+    result = await run_batch(
+        messages(3), work, at_once=2, budget=TimeBudget.of_remaining(60), function="test", give_back=give_back
+    )
+    assert result.statistics.done == 3
+
+
+def test_a_record_brings_its_receipt_and_queue() -> None:
+    """Both are needed to give a message back; an event that S3 sends itself has neither."""
+    record = {
+        "messageId": "m", "body": "", "receiptHandle": "handle", "eventSourceARN": "arn:aws:sqs:eu-west-1:1:q",
+        "attributes": {"ApproximateReceiveCount": "2", "SentTimestamp": "1000"},
+    }  # fmt: skip
+    message = Message.of_record(record)
+    assert (message.receipt, message.queue_arn, message.receive_count) == ("handle", "arn:aws:sqs:eu-west-1:1:q", 2)
+    assert Message("m", "", 1, datetime.now(UTC)).receipt == ""
 
 
 async def test_cancelling_the_run_cancels_its_messages() -> None:

@@ -40,7 +40,7 @@ def decode_jpeg(data: bytes, header: Header, long_side: int) -> Image.Image:
     size = _scaled(header.width, eighths), _scaled(header.height, eighths)
     colorspace, mode, raw = FORMATS[header.channels]
     try:
-        pixels = _turbo(data, colorspace, size)
+        pixels = _turbo(_picture_only(data, header), colorspace, size)
     except ValueError as error:
         if UNUSUAL_LAYOUT in str(error):
             return _decode_unusual(data, header, size)
@@ -66,7 +66,13 @@ def _scaled(side: int, eighths: int) -> int:
     return -(-side * eighths // 8)
 
 
-def _turbo(data: bytes, colorspace: str, size: tuple[int, int]) -> Any:
+def _picture_only(data: bytes, header: Header) -> bytes | memoryview:
+    """The file up to the picture's own end, so that the codec sees what the header's reader saw."""
+    end = header.spans[-1][1]
+    return data if end == len(data) else memoryview(data)[:end]
+
+
+def _turbo(data: bytes | memoryview, colorspace: str, size: tuple[int, int]) -> Any:
     try:
         return simplejpeg.decode_jpeg(data, colorspace, min_width=size[0], min_height=size[1])
     except ValueError as error:
@@ -90,4 +96,6 @@ def _decode_unusual(data: bytes, header: Header, size: tuple[int, int]) -> Image
 
 def _fault(error: ValueError) -> PictureRejected:
     text = str(error)
+    if "Insufficient memory" in text:
+        raise MemoryError(text) from error
     return PictureRejected("truncated" if "Premature end" in text else "corrupt", text)

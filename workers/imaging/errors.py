@@ -18,8 +18,10 @@ Reason = Literal[
     "corrupt",
     "too_many_pixels",
     "too_large",
-    "size_mismatch",  # these two are found by whoever fetched the bytes, before imaging sees them
+    "too_costly",
+    "size_mismatch",  # these three are found by whoever fetched the bytes, before imaging sees them
     "checksum_mismatch",
+    "content_encoding",
 ]
 
 

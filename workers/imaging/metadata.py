@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from workers.imaging.colour import profile_name
 from workers.imaging.exif import read_exif
 from workers.imaging.headers import Header
-
-
-@dataclass(frozen=True, slots=True)
-class Metadata:
-    """A photo's own facts.
-
-    `captured_at` is ISO 8601, with an offset only if the camera noted one: without, it is the camera's local time.
-    `orientation` (1-8) is the one the file had. Where it was taken is never read: `has_gps` says that the original
-    knows.
-    """
-
-    captured_at: str | None = None
-    camera_make: str | None = None
-    camera_model: str | None = None
-    orientation: int = 1
-    has_gps: bool = False
-    icc_profile: str | None = None
+from workers.imaging.results import Metadata
 
 
 def read_metadata(header: Header) -> Metadata:

@@ -7,7 +7,7 @@ release the interpreter's lock, so threads use all cores.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -15,25 +15,21 @@ from time import perf_counter
 from PIL import Image
 
 from workers.imaging.colour import to_srgb
+from workers.imaging.costs import PREVIEW, check_costs, cpu_seconds, peak_bytes
 from workers.imaging.decode import decode
-from workers.imaging.decode_jpeg import choose_eighths
 from workers.imaging.encode import to_jpeg
 from workers.imaging.flatten import eight_bit, flatten
 from workers.imaging.headers import Header
 from workers.imaging.limits import ImageLimits
-from workers.imaging.metadata import Metadata, read_metadata
+from workers.imaging.metadata import read_metadata
 from workers.imaging.orient import pending_orientation, upright, upright_size
 from workers.imaging.placeholder import placeholder
 from workers.imaging.probe import probe
 from workers.imaging.resize import shrink
+from workers.imaging.results import Prepared, Rendition
 from workers.imaging.sniff import confirm
 
-PREVIEW = 2048
 LONG_SIDES = (PREVIEW, 1024, 320)
-# Measured growth of a process that renders one photo of 24 megapixels (HEIC: 6), rounded up: what a decoder holds a
-# pixel, with alpha where the format has it, and what all later steps hold together.
-DECODER_BYTES = {"image/png": 10, "image/webp": 15, "image/gif": 8, "image/heic": 10}
-LATER_BYTES = PREVIEW * PREVIEW * 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +52,12 @@ class Inspection:
     @property
     def peak_bytes(self) -> int:
         """How much memory `render` takes at most beside the file itself."""
-        return _peak_bytes(self.media_type, self.header)
+        return peak_bytes(self.media_type, self.header)
 
-
-@dataclass(frozen=True, slots=True)
-class Rendition:
-    """One size of a picture. `name` is the long side it stands for: 2048, 1024 or 320."""
-
-    name: str
-    width: int
-    height: int
-    jpeg: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """All that Shoebox keeps of a picture beside its original. `timings` are milliseconds by step."""
-
-    width: int
-    height: int
-    megapixels: float
-    media_type: str
-    renditions: tuple[Rendition, ...]
-    placeholder: str
-    metadata: Metadata
-    timings: Mapping[str, float] = field(repr=False, compare=False)
+    @property
+    def cpu_seconds(self) -> float:
+        """How much CPU time `render` takes for a full picture, roughly."""
+        return cpu_seconds(self.media_type, self.header)
 
 
 def prepare(data: bytes, declared_type: str, limits: ImageLimits) -> Prepared:
@@ -97,6 +74,7 @@ def inspect(data: bytes, declared_type: str, limits: ImageLimits) -> Inspection:
     limits.check_bytes(len(data))
     media_type = confirm(data, declared_type)
     header = probe(data, media_type, limits)
+    check_costs(media_type, header, len(data), limits)
     orientation = pending_orientation(media_type, header)
     width, height = upright_size(header.width, header.height, orientation)
     milliseconds = (perf_counter() - started) * 1e3
@@ -154,16 +132,6 @@ def _renditions(images: list[Image.Image]) -> tuple[Rendition, ...]:
         Rendition(str(long_side), image.width, image.height, encoded[id(image)])
         for long_side, image in zip(LONG_SIDES, images, strict=True)
     )
-
-
-def _peak_bytes(media_type: str, header: Header) -> int:
-    pixels = header.width * header.height
-    if media_type != "image/jpeg":
-        return pixels * DECODER_BYTES[media_type] + LATER_BYTES
-    eighths = choose_eighths(max(header.width, header.height), PREVIEW)
-    scaled = pixels * eighths * eighths // 64 * 4
-    # A progressive JPEG's coefficients, two bytes each, are all held until the last scan.
-    return scaled + LATER_BYTES + (pixels * header.channels * 2 if header.buffered else 0)
 
 
 class _Stopwatch:

@@ -14,8 +14,9 @@ from workers.imaging.limits import ImageLimits
 def probe(data: bytes, media_type: str, limits: ImageLimits) -> Header:
     """The header of `data`, within `limits`, without decoding a pixel.
 
-    Raises `PictureRejected`: `truncated`, `corrupt`, `unsupported_type` or `too_many_pixels`.
+    Raises `PictureRejected`: `truncated`, `corrupt`, `unsupported_type`, `too_many_pixels` or `too_costly`.
     """
+    limits = limits.for_type(media_type)
     header = _read(data, media_type, limits)
     limits.check_pixels(header.width, header.height, header.frames)
     return header

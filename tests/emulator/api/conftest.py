@@ -26,7 +26,7 @@ from shoebox.config import FunctionSettings, Limits
 from shoebox.files import FileKey, Generation, Owner, Picture, RenditionInfo
 from shoebox.place import BoundStack
 from shoebox.ports.files_table import Stages
-from shoebox.ports.pictures import PhotoBytes
+from shoebox.ports.pictures import Original, PhotoBytes
 from shoebox.ports.s3_http import S3Http, open_connections
 from shoebox.presign import Presigner
 from tests.emulator.conftest import EmulatorAt
@@ -128,6 +128,11 @@ class Bench:
         return (await self.services.files.states([key]))[key].generation
 
     async def stored(self, file_id: str) -> bytes | None:
+        """The bytes that S3 has of the bench's own file."""
+        original = await self.original(file_id)
+        return original.data if original else None
+
+    async def original(self, file_id: str) -> Original | None:
         """The original that S3 has of the bench's own file, read as ingest reads it."""
         generation = await self.generation(file_id)
 
@@ -139,8 +144,7 @@ class Bench:
         settings = self.services.settings
         async with open_connections(settings.s3_url) as connections:
             photos = PhotoBytes(S3Http(connections, presigner, settings.personal_bucket))
-            original = await photos.fetch(generation, max_bytes=100 * 2**20)
-        return original.data if original else None
+            return await photos.fetch(generation, max_bytes=100 * 2**20)
 
     async def finish(self, file_id: str, picture: Picture | None = None) -> Generation:
         """Make a registered file READY as ingest would, or REJECTED without a picture."""

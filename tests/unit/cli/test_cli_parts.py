@@ -21,6 +21,7 @@ from shoebox.cli.folder import DataFolder
 from shoebox.cli.local import stack_file
 from shoebox.cli.options import count, seconds
 from shoebox.cli.output import Output, safe, size_text
+from shoebox.cli.progress import RetryLines
 from shoebox.cli.tally import Tally
 from shoebox.client import events
 from shoebox.client.records import Outcome, Record
@@ -217,6 +218,27 @@ def test_texts_for_people() -> None:
     """Sizes are short; others' text can neither style nor steer."""
     assert [size_text(n) for n in (0, 999, 1_000, 1_550_000, 2e9)] == ["0 B", "999 B", "1.0 kB", "1.6 MB", "2.0 GB"]
     assert safe("[bold]\x1b[2J\n") == "\\[bold]\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}"
+
+
+def test_retries_are_told_now_and_then_with_how_long_they_last() -> None:
+    """The first one at once, then a line in five seconds at most, however many files fail; names cannot steer."""
+    now = 0.0
+    lines = RetryLines(lambda: now)
+    odd = record("[bold].jpg", 1)
+
+    def at(moment: float) -> str | None:
+        nonlocal now
+        now = moment
+        return lines.line(events.Retrying(odd if now < 31 else None, "Shoebox does not answer.", since=now))
+
+    assert [at(moment) for moment in (0.0, 0.1, 4.9, 5.0, 6.0, 31.4)] == [
+        "[yellow]↻[/yellow] \\[bold].jpg: trying again. Shoebox does not answer.",
+        None,
+        None,
+        "[yellow]↻[/yellow] \\[bold].jpg: trying again for 5 s. Shoebox does not answer.",
+        None,
+        "[yellow]↻[/yellow] trying again for 31 s. Shoebox does not answer.",
+    ]
 
 
 def test_help_needs_nothing_heavy() -> None:

@@ -81,3 +81,36 @@ def middle(jpeg: bytes) -> tuple[int, int, int]:
     image = opened(jpeg).convert("RGB")
     red, green, blue = np.asarray(image)[image.height // 2, image.width // 2].tolist()
     return red, green, blue
+
+
+def scans_of(data: bytes) -> tuple[bytes, list[bytes]]:
+    """A JPEG cut before each start of scan: what stands before the first, and the scans with the tables before them."""
+    parts = data.removesuffix(b"\xff\xd9").split(b"\xff\xda")
+    return parts[0], [b"\xff\xda" + part for part in parts[1:]]
+
+
+def scan_bomb(width: int, height: int, scans: int, *, hidden: bool = False) -> bytes:
+    """A progressive JPEG whose last scan stands `scans` times more.
+
+    `hidden`: behind a comment that holds an end-of-image marker.
+    """
+    head, parts = scans_of(save(Image.new("L", (width, height), 77), "JPEG", progressive=True))
+    comment = b"\xff\xfe\x00\x06\xff\xd9\xff\xd9" if hidden else b""
+    return head + b"".join(parts) + comment + parts[-1] * scans + b"\xff\xd9"
+
+
+def baseline_in_scans(image: Image.Image, repeats: int = 1) -> bytes:
+    """`image` as a baseline JPEG with one component per scan, the last of which stands `repeats` times.
+
+    Each component is coded as a greyscale picture is, so three of those are taken apart and put together.
+    """
+    planes = [save(plane, "JPEG", quality=90, qtables="web_high") for plane in image.convert("YCbCr").split()]
+    pieces = [plane[plane.index(b"\xff\xda") + 10 : -2] for plane in planes]
+    frame = struct.pack(">HBHHB", 17, 8, image.height, image.width, 3)
+    frame += b"".join(bytes([n, 0x11, 0]) for n in (1, 2, 3))
+    start, end = planes[0].index(b"\xff\xc0"), planes[0].index(b"\xff\xda")
+    head = planes[0][:start] + b"\xff\xc0" + frame + planes[0][start + 13 : end]
+    scans = [
+        b"\xff\xda" + struct.pack(">HBBB", 8, 1, n, 0) + b"\x00\x3f\x00" + piece for n, piece in enumerate(pieces, 1)
+    ]
+    return head + b"".join(scans[:2]) + scans[2] * repeats + b"\xff\xd9"

@@ -3,7 +3,9 @@ import struct
 
 import numpy as np
 import pytest
-from picture_builders import save, seen_corners
+from hypothesis import given
+from hypothesis import strategies as st
+from picture_builders import baseline_in_scans, opened, save, scan_bomb, scans_of, seen_corners
 from PIL import Image
 
 from shoebox.samples import corners, scene
@@ -117,6 +119,87 @@ def test_jpegs_that_no_camera_writes_are_unsupported(offset: int, value: int) ->
     with pytest.raises(PictureRejected) as caught:
         inspect(bytes(data), "image/jpeg", LIMITS)
     assert caught.value.reason == "unsupported_type"
+
+
+def refused(data: bytes) -> str:
+    """Why a JPEG is refused by its header, before any decoder sees it."""
+    with pytest.raises(PictureRejected) as caught:
+        inspect(data, "image/jpeg", LIMITS)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_hundreds_of_scans_are_too_costly(hidden: bool) -> None:
+    """Each scan goes over the whole picture; an end-of-image marker inside of a comment hides none."""
+    assert refused(scan_bomb(160, 120, 600, hidden=hidden)) == "too_costly"
+
+
+def test_baseline_scans_count_too() -> None:
+    """A picture that is not progressive may come in many scans as well."""
+    assert refused(baseline_in_scans(scene(64, 48), repeats=200)) == "too_costly"
+
+
+@pytest.mark.parametrize(
+    ("scans", "size", "reason"),
+    [(30, (9_000, 9_000), "too_costly"), (30, (900, 900), None), (10, (9_000, 9_000), None)],
+)
+def test_scans_are_weighed_by_pixels(scans: int, size: tuple[int, int], reason: str | None) -> None:
+    """A large picture may have fewer scans than a small one."""
+    head, parts = scans_of(save(Image.new("L", (16, 16)), "JPEG", progressive=True))
+    frame = head.index(b"\xff\xc2") + 5
+    head = head[:frame] + struct.pack(">HH", size[1], size[0]) + head[frame + 4 :]
+    data = head + parts[-1] * scans + b"\xff\xd9"
+    if reason:
+        assert refused(data) == reason
+    else:
+        assert inspect(data, "image/jpeg", LIMITS).header.scans == scans
+
+
+def test_scans_of_each_kind_of_jpeg_are_counted() -> None:
+    """Baseline has one, or one for each component; progressive about ten. Several scans keep all coefficients."""
+    image = scene(640, 480)
+    headers = [
+        read_jpeg(data)
+        for data in (
+            save(image, "JPEG"),
+            save(image, "JPEG", restart_marker_blocks=1),
+            baseline_in_scans(image),
+            save(image, "JPEG", progressive=True),
+        )
+    ]
+    assert [(header.scans, header.buffered) for header in headers] == [(1, False), (1, False), (3, True), (10, True)]
+
+
+def test_one_component_per_scan_is_decoded() -> None:
+    """It is rare, and no reason to refuse a photo."""
+    image = scene(640, 480)
+    decoded = opened(prepare(baseline_in_scans(image), "image/jpeg", LIMITS).renditions[0].jpeg)
+    assert np.abs(np.asarray(decoded).astype(int) - np.asarray(image)).mean() < 4
+
+
+@pytest.mark.parametrize("tail", [b"", bytes(10), b"\xff\xd8\xff\xda" * 300, b"\xff\xd9"])
+def test_nothing_behind_the_end_is_counted_or_decoded(tail: bytes) -> None:
+    """The picture ends at its own end-of-image marker, which is the first one outside of a segment."""
+    data = save(scene(320, 240), "JPEG", progressive=True, comment=b"\xff\xd9 is no end here \xff\xda")
+    header = read_jpeg(data + tail)
+    assert (header.scans, header.spans[-1][1]) == (10, len(data))
+
+
+def test_a_picture_without_an_end_is_truncated() -> None:
+    """An end that stands in a comment is none."""
+    data = save(scene(320, 240), "JPEG")
+    assert refused(data[:-2] + b"\xff\xfe\x00\x04\xff\xd9") == "truncated"
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"", b"\xff\xda", b"\xff\xd9", b"\xff\xfe\x00\x03"]))
+def test_whatever_stands_between_scans_the_walk_ends(junk: bytes, marker: bytes) -> None:
+    """Any bytes are walked to an end or refused with a reason."""
+    data = save(Image.new("L", (16, 16)), "JPEG", progressive=True)
+    try:
+        outcome = str(read_jpeg(data[:-2] + junk + marker + data[-2:]).scans)
+    except PictureRejected as rejected:
+        outcome = rejected.reason
+    assert outcome in {"truncated", "too_costly", *map(str, range(1, 101))}
 
 
 def _flat_in_unusual_layout() -> bytes:

@@ -11,8 +11,8 @@ class Header:
 
     `width` and `height` are as stored (HEIC: after the file's own rotation, which its decoder applies).
     `exif` and `icc` are raw blocks, empty if there are none. `buffered` tells that the decoder holds the whole
-    picture at full size. `spans` are the byte ranges behind the signature that the pixels depend on; only JPEG and
-    PNG say.
+    picture at full size, `scans` how often it goes over it. `spans` are the byte ranges behind the signature that
+    the pixels depend on; only JPEG and PNG say.
     """
 
     width: int
@@ -22,4 +22,5 @@ class Header:
     exif: bytes = b""
     icc: bytes = b""
     buffered: bool = True
+    scans: int = 1
     spans: tuple[tuple[int, int], ...] = ()

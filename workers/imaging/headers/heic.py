@@ -53,6 +53,8 @@ def heif_fault(error: BaseException) -> PictureRejected:
     text = str(error) or "no picture inside"
     if "Security limit" in text:
         return PictureRejected("too_many_pixels", text)
+    if "Memory allocation error" in text:
+        raise MemoryError(text) from error
     if isinstance(error, EOFError) or "end of file" in text.lower() or "outside of file" in text.lower():
         return PictureRejected("truncated", text)
     if isinstance(error, SyntaxError):

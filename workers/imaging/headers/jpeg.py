@@ -1,7 +1,8 @@
-"""JPEG's header (ITU-T T.81 annex B), and whether the file has an end."""
+"""JPEG's segments (ITU-T T.81 annex B), from the first to the picture's own end."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from workers.imaging.errors import PictureRejected
@@ -18,14 +19,20 @@ PROGRESSIVE = frozenset({0xC2, 0xCA})
 STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 EXIF_TAG = b"Exif\x00\x00"
 ICC_TAG = b"ICC_PROFILE\x00"
-# Each scan of a progressive JPEG is a pass over the whole picture; encoders write about ten.
+# Each scan is a pass over the whole picture; encoders write about ten. How many a large picture may have is up to
+# `ImageLimits.check_scans`.
 MAX_SCANS = 100
+# The next marker behind coded data: there 0xFF is data before 0x00, a fill byte before another 0xFF, and a restart
+# marker before 0xD0-0xD7. One search by the regex engine takes 35 ms for 100 MB of coded data.
+MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+FIRST_MARKER = 0xC0  # what is below, libjpeg skips or refuses
 
 
 def read_jpeg(data: bytes) -> Header:
-    """Read up to the first scan and look for the end behind it.
+    """Walk the segments to the picture's own end-of-image marker, and count the scans.
 
-    Bytes after the end are fine: phones keep depth maps and films there.
+    Bytes after the end are fine: phones keep depth maps and films there. Raises `PictureRejected`: `corrupt`,
+    `truncated`, `unsupported_type`, or `too_costly` for more than `MAX_SCANS` scans.
     """
     exif, icc, frame = b"", {}, None
     spans: list[tuple[int, int]] = []
@@ -41,16 +48,19 @@ def read_jpeg(data: bytes) -> Header:
             icc[payload[12]] = payload
     if frame is None:
         raise PictureRejected("corrupt", "the first scan comes before the frame's header")
-    progressive = frame.marker in PROGRESSIVE
-    _check_scans(data, cursor.position, progressive=progressive)
+    first_scan = cursor.position
+    scans, components = _walk_scans(cursor)
+    # libjpeg holds all coefficients of a picture that it gets in several scans (jdinput.c, has_multiple_scans).
+    buffered = frame.marker in PROGRESSIVE or components < frame.channels
     return Header(
         frame.width,
         frame.height,
         channels=frame.channels,
         exif=exif,
         icc=_join_icc(icc),
-        buffered=progressive,
-        spans=(*spans, (cursor.position, len(data))),
+        buffered=buffered,
+        scans=scans,
+        spans=(*spans, (first_scan, cursor.position)),
     )
 
 
@@ -91,13 +101,32 @@ def _segments(cursor: Cursor) -> Iterator[tuple[int, int, bytes]]:
         yield marker, start, cursor.take(length - 2)
 
 
-def _check_scans(data: bytes, start: int, *, progressive: bool) -> None:
-    """Look for an end. Whether it is the picture's own, and not a film's behind it, the decoder tells."""
-    if data.rfind(b"\xff\xd9", start) < 0:
-        raise PictureRejected("truncated", "the file has no end-of-image marker")
-    # Within a scan 0xFF is always followed by 0x00, so the first end found is the picture's own.
-    if progressive and data.count(b"\xff\xda", start, data.find(b"\xff\xd9", start)) >= MAX_SCANS:
-        raise PictureRejected("corrupt", f"the picture has more than {MAX_SCANS} scans")
+def _walk_scans(cursor: Cursor) -> tuple[int, int]:
+    """Go from the first scan to behind the end-of-image marker: number of scans, and components in the first.
+
+    It finds the markers that libjpeg finds: whatever stands between a segment and the next marker is skipped.
+    """
+    scans, components = 0, 0
+    while (marker := _next_marker(cursor)) != EOI:
+        payload = cursor.take(max(int.from_bytes(cursor.take(2), "big") - 2, 0))
+        if marker != SOS:
+            continue
+        scans += 1
+        components = components or (payload[0] if payload else 0)
+        if scans > MAX_SCANS:
+            raise PictureRejected("too_costly", f"the picture has more than {MAX_SCANS} scans")
+    return scans, components
+
+
+def _next_marker(cursor: Cursor) -> int:
+    while True:
+        found = MARKER.search(cursor.data, cursor.position)
+        if found is None:
+            raise PictureRejected("truncated", "the file has no end-of-image marker")
+        cursor.skip(found.end() - cursor.position)
+        marker = cursor.data[found.end() - 1]
+        if marker >= FIRST_MARKER:
+            return marker
 
 
 def _join_icc(parts: dict[int, bytes]) -> bytes:

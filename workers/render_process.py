@@ -1,0 +1,167 @@
+"""A child process that renders pictures, seen from its parent. Its calls block: they are for threads."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import workers
+from shoebox.metrics import RENDER_PROCESSES_ENDED
+from workers.imaging import ImageLimits, Metadata, PictureRejected, Prepared, Rendition
+from workers.imaging.frames import Frame, FrameError, read_frame, write_frame
+
+COMMAND = (sys.executable, "-m", "workers.imaging.child")
+_ROOT = Path(workers.__file__).parent.parent
+_PIPE_BYTES = 1024 * 1024  # Linux's default for unprivileged processes (pipe(7), pipe-max-size); 64 KiB otherwise
+_END_SECONDS = 5.0
+
+
+class RenderProcessDied(Exception):
+    """The process ended in the middle of a picture, not by a bound of its own: that may pass.
+
+    `status` is as `Popen.returncode`.
+    """
+
+    def __init__(self, status: int) -> None:
+        reason = signal.Signals(-status).name if status < 0 else f"status {status}"
+        super().__init__(f"a render process ended with {reason}")
+        self.status = status
+
+
+class RenderFailed(Exception):
+    """A bug: rendering raised what it should not raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What rendering the inspected picture is estimated to take, at most."""
+
+    peak_bytes: int
+    cpu_seconds: float
+
+
+class RenderProcess:
+    """A running `workers.imaging.child`, started at once; the first call waits until it is ready."""
+
+    def __init__(self, limits: ImageLimits, environment: Mapping[str, str], command: Sequence[str] = COMMAND) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            [*command, str(os.getpid()), json.dumps(asdict(limits))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=_ROOT,
+            env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},  # one picture is one thread
+            bufsize=0,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests = cast("BinaryIO", self._process.stdin)
+        self._answers: BinaryIO = os.fdopen(os.dup(self._process.stdout.fileno()), "rb")
+        self._process.stdout.close()
+        _enlarge(self._requests)
+        _enlarge(self._answers)
+        self._ready = False
+        self._killed = False
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can take a picture."""
+        return not self._killed and self._process.poll() is None
+
+    def wait_until_ready(self) -> None:
+        """Return when it has loaded its codecs. Raises RenderProcessDied."""
+        if not self._ready:
+            self._read()
+            self._ready = True
+
+    def inspect(self, data: bytes, media_type: str) -> Costs:
+        """Give it a picture, which it keeps for `render`.
+
+        Raises:
+            PictureRejected: by its header, or `too_costly` because it hit a bound.
+            RenderFailed, RenderProcessDied: see there.
+        """
+        self.wait_until_ready()
+        costs = self._exchange({"inspect": media_type}, [data]).content["costs"]
+        return Costs(int(costs["peak_bytes"]), float(costs["cpu_seconds"]))
+
+    def render(self) -> Prepared:
+        """Render the picture that was inspected last. Raises as `inspect`."""
+        return _prepared(self._exchange({"render": True}))
+
+    def kill(self) -> None:
+        """End it at once, whatever it does; a call that waits for it then raises RenderProcessDied."""
+        self._killed = True
+        self._process.kill()
+
+    def close(self) -> None:
+        """End it and free its pipes; no call may be running."""
+        self.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_SECONDS)
+        for pipe in (self._requests, self._answers):
+            with suppress(OSError):
+                pipe.close()
+
+    def _exchange(self, content: Mapping[str, object], blobs: Sequence[bytes] = ()) -> Frame:
+        try:
+            write_frame(self._requests, content, blobs)
+        except OSError as error:
+            raise self._end() from error
+        frame = self._read()
+        if "rejected" in frame.content:
+            raise PictureRejected(*frame.content["rejected"])
+        if "failed" in frame.content:
+            raise RenderFailed(str(frame.content["failed"]))
+        return frame
+
+    def _read(self) -> Frame:
+        try:
+            return read_frame(self._answers)
+        except (EOFError, OSError, FrameError) as error:
+            raise self._end() from error
+
+    def _end(self) -> Exception:
+        """What the process's end means for its picture."""
+        try:
+            status = self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:  # it talks nonsense, but lives
+            self._process.kill()
+            status = self._process.wait()
+        if self._killed:
+            return RenderProcessDied(status)
+        if status == -signal.SIGXCPU:
+            RENDER_PROCESSES_ENDED.labels("cpu_limit").inc()
+            return PictureRejected("too_costly", "it takes more CPU time than pictures of its size may take")
+        RENDER_PROCESSES_ENDED.labels("died").inc()
+        return RenderProcessDied(status)
+
+
+def _prepared(frame: Frame) -> Prepared:
+    facts = dict(frame.content["prepared"])
+    sizes = facts.pop("renditions")
+    renditions = [
+        Rendition(name, width, height, jpeg) for (name, width, height), jpeg in zip(sizes, frame.blobs, strict=True)
+    ]
+    return Prepared(**facts | {"renditions": tuple(renditions), "metadata": Metadata(**facts["metadata"])})
+
+
+def _enlarge(pipe: BinaryIO) -> None:
+    """Let fewer, larger pieces go through: less CPU for photos of megabytes."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with suppress(OSError):
+            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
