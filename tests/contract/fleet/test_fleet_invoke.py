@@ -247,8 +247,11 @@ async def test_logs_metrics_and_health_are_there(fleet_of: FleetOf, http: aiohtt
 
 
 async def test_a_web_page_cannot_invoke(fleet_of: FleetOf, http: aiohttp.ClientSession):
-    """A browser names the page's origin; the control port refuses it."""
+    """A browser names the page's origin, or a name of the page's own that leads here (DNS rebinding)."""
     async with fleet_of(stack_of({"echo-fn": function("echo")})) as running:
         url = running.fleet.runtime_url + "/2015-03-31/functions/tests-echo-fn/invocations"
         async with http.post(url, data=b"{}", headers={"Origin": "http://evil.example"}) as answer:
             assert answer.status == 403
+        for path in ("/metrics", "/quotas", "/healthz", "/.rt/echo-fn/x/2018-06-01/runtime/invocation/next"):
+            async with http.get(running.fleet.runtime_url + path, headers={"Host": "evil.example"}) as answer:
+                assert answer.status == 403, path
