@@ -20,9 +20,11 @@ from api.models import (
     RefusedEntry,
     Registered,
     RegisteredFile,
+    RegisteredStatus,
     RequestModel,
     file_fields,
     link_fields,
+    status_fields,
 )
 from api.problems import problem_responses
 from api.registrations import RegistrationEntry, read_entry
@@ -81,14 +83,18 @@ async def find_file(services: Services, key: FileKey) -> File:
 async def register_files(body: RegisterRequest, caller: Writer, services: ServicesOf, links: LinksOf) -> Response:
     """Register 1 to 100 files before their bytes are sent.
 
-    What you have stored already comes back as it stands, without `upload`. Each entry is judged by itself.
+    What you have stored already comes back as it stands, without `upload`. Each entry is judged by itself. A token
+    without `files:read` is told `file_id`, `state` and `upload` only.
     """
     if len(body.files) > services.limits.max_batch:
         raise Invalid(f"Register at most {services.limits.max_batch} files at once.", code="too_many_files")
     entries = [read_entry(entry, services.limits) for entry in body.files]
     good = [entry for entry in entries if isinstance(entry, Registration)]
-    files = iter(await services.files.register(caller.owner, good) if good else [])
-    answers = [_entry(next(files), links) if isinstance(entry, Registration) else entry for entry in entries]
+    result = await services.files.register(caller.owner, good)
+    for generation in result.superseded:
+        await services.deletions.order(generation)
+    files = iter(result.files)
+    answers = [_entry(next(files), caller, links) if isinstance(entry, Registration) else entry for entry in entries]
     return Json(Registered(files=answers))
 
 
@@ -124,22 +130,26 @@ async def show_file(file_id: str, caller: Reader, services: ServicesOf, links: L
 async def delete_file(file_id: str, caller: Writer, services: ServicesOf) -> Response:
     """Delete a file: it is gone for you at once, and its bytes are soon.
 
-    Asking again is answered with 404, but orders the deletion again: the first order may have been lost on its way.
+    Asking again while they are being deleted is answered alike, and orders the deletion again: the first answer, or the
+    first order, may have been lost on its way.
     """
     before = await services.files.start_deletion(file_key(caller, file_id))
     if before is None:
         raise NotFound(_NO_FILE)
-    await services.deletions.order(before)
-    if before.state is State.DELETING or before.expired(services.now()):
+    finished = before.state in {State.READY, State.REJECTED}
+    await services.deletions.order(before.generation, after_ingest=not finished)
+    if before.expired(services.now()):
         raise NotFound(_NO_FILE)
     return Json(Deletion(file_id=file_id), 202)
 
 
-def _entry(file: File, links: Links) -> RegisteredFile | RefusedEntry:
+def _entry(file: File, caller: Caller, links: Links) -> RegisteredFile | RegisteredStatus | RefusedEntry:
     if file.state is State.DELETING:
         problem = EntryProblem(code="conflict", detail="This file is being deleted; register it again in a moment.")
         return RefusedEntry(name=file.registration.name, problem=problem)
     upload = link_fields(links.upload(file)) if file.state is State.REGISTERED else None
+    if not caller.may_read:
+        return RegisteredStatus(**status_fields(file), upload=upload)
     return RegisteredFile(**file_fields(file, links), upload=upload)
 
 

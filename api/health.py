@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from api.models import Json
 from api.services import Services
 from shoebox.errors import ShoeboxError
-from shoebox.files import FileKey, Owner
+from shoebox.files import FileKey, Generation, Owner
 from shoebox.telemetry import get_logger
 
 router = APIRouter(tags=["service"])
@@ -62,7 +62,7 @@ class HealthCheck:
     async def _ask(self) -> Health:
         table, bucket = await asyncio.gather(
             _works("files_table", self._services.files.get(_NOBODYS)),
-            _works("personal_bucket", self._services.pictures.parts(_NOBODYS, "health-check")),
+            _works("personal_bucket", self._services.pictures.parts(Generation(_NOBODYS, ""), "health-check")),
         )
         dependencies = Dependencies(files_table=table, personal_bucket=bucket)
         status: Literal["ok", "failed"] = "ok" if table == bucket == "ok" else "failed"

@@ -25,6 +25,11 @@ class Caller:
     owner: Owner
     scopes: frozenset[str]
 
+    @property
+    def may_read(self) -> bool:
+        """Whether answers to this caller may show files: what was found out about them, and links to their bytes."""
+        return "files:read" in self.scopes
+
 
 class Needs(SecurityBase):
     """A route's dependency: a caller whose token has `scope`.

@@ -11,8 +11,16 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from shoebox.config import FunctionSettings
-from shoebox.files import File, FileKey, checksum_header
+from shoebox.files import File, checksum_header
 from shoebox.presign import Presigner
+
+_SUFFIXES = {
+    "image/jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "image/png": (".png",),
+    "image/webp": (".webp",),
+    "image/gif": (".gif",),
+    "image/heic": (".heic", ".heif", ".hif"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +56,24 @@ class Links:
         headers = {"content-length": str(size), "x-amz-checksum-sha256": checksum_header(sha256)}
         return self._put(file, headers, {"partNumber": str(number), "uploadId": upload_id})
 
-    def rendition(self, key: FileKey, name: str) -> str:
-        """GET a rendition."""
-        return self._get(key.rendition(name), {})
+    def rendition(self, file: File, name: str) -> str:
+        """GET a rendition, to be shown."""
+        return self._get(file.rendition(name), "image/jpeg", "inline")
 
     def original(self, file: File) -> str:
         """GET the original, which a browser saves under the name it came with (RFC 6266, RFC 8187)."""
-        disposition = f"attachment; filename*=UTF-8''{quote(file.registration.name, safe='')}"
-        return self._get(file.key.original, {"response-content-disposition": disposition})
+        name = download_name(file.registration.name, file.registration.media_type)
+        disposition = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+        return self._get(file.generation.original, file.registration.media_type, disposition)
 
     def _put(self, file: File, headers: dict[str, str], query: dict[str, str]) -> Link:
         expires = self._settings.upload_seconds
-        if file.expires_at is not None:
-            expires = max(1, min(expires, file.expires_at - int(self._at.timestamp())))
+        if file.register_until is not None:
+            expires = max(1, min(expires, file.register_until - int(self._at.timestamp())))
         url = self._presigner.url(
             "PUT",
             self._settings.personal_bucket,
-            file.key.original,
+            file.generation.original,
             at=self._at,
             expires=expires,
             headers=headers,
@@ -72,9 +81,27 @@ class Links:
         )
         return Link("PUT", url, headers, self._at + timedelta(seconds=expires))
 
-    def _get(self, key: str, query: dict[str, str]) -> str:
-        """Signed as of the last quarter of a lifetime, so the URL stays the same for that long and browsers keep it."""
+    def _get(self, key: str, media_type: str, disposition: str) -> str:
+        """Signed as of the last quarter of a lifetime, so the URL stays the same for that long and browsers keep it.
+
+        The link fixes the headers of S3's response ("GetObject", response-* parameters). S3 stores whatever unsigned
+        headers came with a PUT, also with one that is sent again while its URL lives, after ingest has looked. A signed
+        `If-None-Match: *` would refuse that one, but also the client's own retry after a lost response, and the new
+        upload of a photo whose message became a dead letter.
+        """
         lifetime = self._settings.download_seconds
         step = lifetime // 4
         since = datetime.fromtimestamp(int(self._at.timestamp()) // step * step, UTC)
+        query = {
+            "response-cache-control": f"private, max-age={lifetime}, immutable",
+            "response-content-disposition": disposition,
+            "response-content-encoding": "identity",
+            "response-content-type": media_type,
+        }
         return self._presigner.url("GET", self._settings.personal_bucket, key, at=since, expires=lifetime, query=query)
+
+
+def download_name(name: str, media_type: str) -> str:
+    """Return `name` with a suffix of its type: page.html becomes page.html.jpg, and opens as the picture that it is."""
+    suffixes = _SUFFIXES[media_type]
+    return name if name.lower().endswith(suffixes) else name + suffixes[0]

@@ -95,8 +95,21 @@ class FileDocument(BaseModel):
     original_url: str | None
 
 
+class FileStatus(BaseModel):
+    """All that a token without the scope `files:read` is told of a file."""
+
+    file_id: str
+    state: FileState
+
+
 class RegisteredFile(FileDocument):
     """A file that was registered, or known already; `upload` is there while its bytes are awaited."""
+
+    upload: UploadLink | None
+
+
+class RegisteredStatus(FileStatus):
+    """A `RegisteredFile` for a token without the scope `files:read`."""
 
     upload: UploadLink | None
 
@@ -118,7 +131,7 @@ class RefusedEntry(BaseModel):
 class Registered(BaseModel):
     """One entry for each file of the request, in its order."""
 
-    files: list[RegisteredFile | RefusedEntry]
+    files: list[RegisteredFile | RegisteredStatus | RefusedEntry]
 
 
 class FileList(BaseModel):
@@ -206,6 +219,11 @@ def file_fields(file: File, links: Links | None) -> dict[str, Any]:
     }
 
 
+def status_fields(file: File) -> dict[str, Any]:
+    """The fields of a file's document for a caller who may not read."""
+    return {"file_id": file.key.file_id, "state": file.state.value}
+
+
 def link_fields(link: Link) -> dict[str, Any]:
     """The fields of an upload's link."""
     return {"method": link.method, "url": link.url, "headers": link.headers, "expires_at": iso(link.expires_at)}
@@ -218,7 +236,7 @@ def _renditions(file: File, picture: Picture, links: Links | None) -> list[dict[
             "width": rendition.width,
             "height": rendition.height,
             "size": rendition.size,
-            "url": links.rendition(file.key, rendition.name) if links else None,
+            "url": links.rendition(file, rendition.name) if links else None,
         }
         for rendition in picture.renditions
     ]

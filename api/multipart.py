@@ -17,6 +17,7 @@ from api.identity import Caller
 from api.models import (
     DonePart,
     FileDocument,
+    FileStatus,
     Json,
     OpenUpload,
     PartLink,
@@ -25,6 +26,7 @@ from api.models import (
     UploadProgress,
     file_fields,
     link_fields,
+    status_fields,
 )
 from api.problems import problem_responses
 from api.services import LinksOf, Services, ServicesOf
@@ -79,13 +81,13 @@ async def open_upload(file_id: str, caller: Writer, services: ServicesOf) -> Res
     if file.state is not State.REGISTERED:
         raise Conflict(f"The file is {file.state}; only a REGISTERED one is waiting for its bytes.")
     if file.upload_id:
-        if await services.pictures.parts(file.key, file.upload_id) is not None:
+        if await services.pictures.parts(file.generation, file.upload_id) is not None:
             return _open(file, file.upload_id, services, 200)
         await services.files.close_multipart(file.key, file.upload_id)
-    upload_id = await services.pictures.create_multipart(file.key, file.registration.media_type)
-    if await services.files.open_multipart(file.key, upload_id):
+    upload_id = await services.pictures.create_multipart(file.generation, file.registration.media_type)
+    if await services.files.open_multipart(file.generation, upload_id):
         return _open(await find_file(services, file.key), upload_id, services, 201)
-    await services.pictures.abort_multipart(file.key, upload_id)
+    await services.pictures.abort_multipart(file.generation, upload_id)
     winner = await find_file(services, file.key)
     if winner.upload_id is None:
         raise Conflict("The file changed at this very moment; look at it again.")
@@ -96,7 +98,7 @@ async def open_upload(file_id: str, caller: Writer, services: ServicesOf) -> Res
 async def show_upload(file_id: str, upload_id: str, caller: Reader, services: ServicesOf) -> Response:
     """Show which parts have arrived, to go on after an interruption."""
     file = await _uploading(caller, file_id, upload_id, services)
-    parts = await services.pictures.parts(file.key, upload_id)
+    parts = await services.pictures.parts(file.generation, upload_id)
     if parts is None:
         raise NotFound(_NO_UPLOAD)
     progress = UploadProgress(
@@ -127,7 +129,7 @@ async def link_parts(
 
 @router.post(
     f"{_UPLOAD}/complete",
-    response_model=FileDocument,
+    response_model=FileDocument | FileStatus,
     status_code=202,
     responses=problem_responses(401, 403, 404, 409, 503),
 )
@@ -136,12 +138,15 @@ async def complete_upload(
 ) -> Response:
     """Join the parts; the file is then checked and prepared like any other.
 
-    Asking again, because an answer was lost, does no harm as long as the file is not finished.
+    Asking again, because an answer was lost, does no harm as long as the file is not finished. A token without
+    `files:read` is told `file_id` and `state` only.
     """
     file = await _uploading(caller, file_id, upload_id, services)
-    parts = await services.pictures.parts(file.key, upload_id)
+    parts = await services.pictures.parts(file.generation, upload_id)
     if parts is not None:
         await _join(file, upload_id, parts, services)
+    if not caller.may_read:
+        return Json(FileStatus(**status_fields(file)), 202)
     return Json(FileDocument(**file_fields(file, links)), 202)
 
 
@@ -149,7 +154,7 @@ async def complete_upload(
 async def abort_upload(file_id: str, upload_id: str, caller: Writer, services: ServicesOf) -> Response:
     """Give an upload up: its parts are thrown away, the file stays registered."""
     file = await _uploading(caller, file_id, upload_id, services)
-    await services.pictures.abort_multipart(file.key, upload_id)
+    await services.pictures.abort_multipart(file.generation, upload_id)
     await services.files.close_multipart(file.key, upload_id)
     return Response(status_code=204)
 
@@ -161,7 +166,7 @@ async def _join(file: File, upload_id: str, parts: list[Part], services: Service
         named = ", ".join(map(str, missing[:_MOST_NAMED])) + (" and more" if len(missing) > _MOST_NAMED else "")
         raise Conflict(f"These parts are missing or short: {named}.")
     try:
-        await services.pictures.complete_multipart(file.key, upload_id, parts[: plan.count])
+        await services.pictures.complete_multipart(file.generation, upload_id, parts[: plan.count])
     except ClientError as error:
         if error.response["Error"]["Code"] in _GONE:
             return  # another request was faster; it was the same wish
@@ -189,6 +194,6 @@ def _open(file: File, upload_id: str, services: Services, status: int) -> Respon
         upload_id=upload_id,
         part_bytes=services.limits.part_bytes,
         parts=_plan(file, services).count,
-        expires_at=iso(datetime.fromtimestamp(file.expires_at or 0, UTC)),
+        expires_at=iso(datetime.fromtimestamp(file.register_until or 0, UTC)),
     )
     return Json(upload, status)

@@ -6,7 +6,6 @@ An entry's form comes first, then its name, type, size and checksum; the first r
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -15,17 +14,18 @@ from api.models import EntryProblem, RefusedEntry, RequestModel
 from api.problems import field_errors, printable
 from shoebox.config import Limits
 from shoebox.files import MEDIA_TYPES, Registration
+from shoebox.names import is_plain_name
 
-MAX_NAME_BYTES = 255
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_UNSAFE = {"Cc", "Cs", "Zl", "Zp"}  # control characters, half surrogate pairs, line and paragraph separators
 _SHOWN = 300  # characters of a refused name that are quoted
 
 
 class RegistrationEntry(RequestModel):
     """A file that is to be uploaded."""
 
-    name: str = Field(description="At most 255 bytes of UTF-8, without a path or control characters.")
+    name: str = Field(
+        description="At most 255 bytes of UTF-8, without a path, control characters or invisible characters."
+    )
     size: int = Field(description="Bytes.")
     content_type: str = Field(description=f"One of {', '.join(MEDIA_TYPES)}.")
     sha256: str = Field(description="SHA-256 of the bytes as 64 lower-case hex digits.")
@@ -44,8 +44,8 @@ def read_entry(entry: Any, limits: Limits) -> Registration | RefusedEntry:
 
 
 def _broken_rule(asked: RegistrationEntry, limits: Limits) -> tuple[str, str] | None:
-    if not _is_plain_name(asked.name):
-        return "name_invalid", "A name has 1 to 255 bytes of UTF-8, and no path or control characters."
+    if not is_plain_name(asked.name):
+        return "name_invalid", "A name has 1 to 255 bytes of UTF-8, and no path, control or invisible characters."
     if asked.content_type not in MEDIA_TYPES:
         return "type_unsupported", f"These types can be stored: {', '.join(MEDIA_TYPES)}."
     if asked.size == 0:
@@ -57,14 +57,6 @@ def _broken_rule(asked: RegistrationEntry, limits: Limits) -> tuple[str, str] | 
     if not _SHA256.fullmatch(asked.sha256):
         return "checksum_malformed", "sha256 is 64 lower-case hex digits."
     return None
-
-
-def _is_plain_name(name: str) -> bool:
-    if not name.strip() or name in {".", ".."} or "/" in name or "\\" in name:
-        return False
-    if any(unicodedata.category(character) in _UNSAFE for character in name):
-        return False
-    return len(name.encode()) <= MAX_NAME_BYTES
 
 
 def _wrong_form(error: ValidationError) -> str:

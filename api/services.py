@@ -51,6 +51,8 @@ async def open_services(
 ) -> AsyncIterator[Services]:
     """Open the AWS clients, and close them at the end. Without `credentials` they come from the environment."""
     async with Clients(aws, credentials) as clients, open_dynamodb(aws, clients.credentials) as dynamodb:
+        sqs = clients.when_needed("sqs")
+        await sqs()  # now, while the function starts, and not in somebody's request
         files = FilesTable(
             dynamodb,
             settings.files_table,
@@ -62,7 +64,7 @@ async def open_services(
             limits=limits,
             files=files,
             pictures=Pictures(await clients.open("s3"), settings.personal_bucket),
-            deletions=Deletions(await clients.open("sqs"), settings.deletions_queue_url),
+            deletions=Deletions(sqs, settings.deletions_queue_url),
             clients=clients,
             region=aws.region,
             now=now,

@@ -27,7 +27,17 @@ from fleet.provision import RoleSource, provision
 from fleet.queues.source_queue import QueueAddress, RoleQueue
 from fleet.queues.sqs_event import SqsMessage
 from shoebox.aws import Clients
-from shoebox.files import RENDITIONS, FileKey, Owner, Picture, Registration, RenditionInfo, State, checksum_header
+from shoebox.files import (
+    RENDITIONS,
+    File,
+    Generation,
+    Owner,
+    Picture,
+    Registration,
+    RenditionInfo,
+    State,
+    checksum_header,
+)
 from shoebox.place import BoundStack, Place, bind
 from shoebox.ports.dynamodb_http import open_dynamodb
 from shoebox.ports.events import FileEvent, FileEvents
@@ -146,17 +156,25 @@ async def photos(ports: Ports, number: int, booked: Callable[[str, Awaitable[obj
     """Ten photos of a user of his own, on all their way; `booked` awaits each step."""
     owner = Owner("demo", f"user-{number}")
     wanted = [_registration(number, n) for n in range(UPLOAD)]
-    keys = [FileKey(owner, owner.file_id(r.sha256)) for r in wanted]
-    await booked("register (BatchGetItem, TransactWriteItems)", ports.api_files.register(owner, wanted))
+    files: list[File] = []
+
+    async def register() -> None:
+        files.extend((await ports.api_files.register(owner, wanted)).files)
+
+    await booked("register (BatchGetItem, TransactWriteItems)", register())
+    keys = [file.key for file in files]
+    generations = [file.generation for file in files]
     digest = checksum_header(sha256(ORIGINAL).hexdigest())
-    await booked("PUT original", _each(keys, lambda key: _send(ports, key, digest)))
+    await booked("PUT original", _each(generations, lambda each: _send(ports, each, digest)))
     messages: list[SqsMessage] = []
     await booked("ReceiveMessage", _receive(ports, messages))
     await booked("states (BatchGetItem)", ports.files.states(keys))
-    await booked("GET original", _each(keys, lambda key: ports.photos.fetch(key, max_bytes=10**6)))
-    await booked("PUT renditions", _each(keys, lambda key: _develop(ports, key)))
-    await booked("mark_ready (UpdateItem)", _each(keys, lambda key: ports.files.mark_ready(key, PICTURE, _stages())))
-    events = [FileEvent(key, State.READY, datetime.now(UTC)) for key in keys]
+    await booked("GET original", _each(generations, lambda each: ports.photos.fetch(each, max_bytes=10**6)))
+    await booked("PUT renditions", _each(generations, lambda each: _develop(ports, each)))
+    await booked(
+        "mark_ready (UpdateItem)", _each(generations, lambda each: ports.files.mark_ready(each, PICTURE, _stages()))
+    )
+    events = [FileEvent(each, State.READY, datetime.now(UTC)) for each in generations]
     await booked("PublishBatch", ports.events.publish(events))
     await booked("DeleteMessageBatch", ports.queue.delete(messages))
     for _ in range(POLLS):
@@ -167,15 +185,19 @@ def _registration(number: int, n: int) -> Registration:
     return Registration(f"{n}.jpg", len(ORIGINAL), "image/jpeg", sha256(f"{number}/{n}".encode()).hexdigest())
 
 
-async def _each(keys: Sequence[FileKey], work: Callable[[FileKey], Coroutine[object, object, object]]) -> None:
+async def _each(
+    generations: Sequence[Generation], work: Callable[[Generation], Coroutine[object, object, object]]
+) -> None:
     async with asyncio.TaskGroup() as group:
-        for key in keys:
-            group.create_task(work(key))
+        for generation in generations:
+            group.create_task(work(generation))
 
 
-async def _send(ports: Ports, key: FileKey, digest: str) -> None:
+async def _send(ports: Ports, generation: Generation, digest: str) -> None:
     headers = {"content-type": "image/jpeg", "x-amz-checksum-sha256": digest}
-    url = ports.presigner.url("PUT", ports.bucket, key.original, at=datetime.now(UTC), expires=60, headers=headers)
+    url = ports.presigner.url(
+        "PUT", ports.bucket, generation.original, at=datetime.now(UTC), expires=60, headers=headers
+    )
     async with ports.http.put(URL(url, encoded=True), data=ORIGINAL, headers=headers) as answer:
         answer.raise_for_status()
 
@@ -186,10 +208,10 @@ async def _receive(ports: Ports, messages: list[SqsMessage]) -> None:
         messages += await ports.queue.receive(10, 5)
 
 
-async def _develop(ports: Ports, key: FileKey) -> None:
+async def _develop(ports: Ports, generation: Generation) -> None:
     async with asyncio.TaskGroup() as puts:
         for name in RENDITIONS:
-            puts.create_task(ports.photos.put_rendition(key, name, BODIES[name]))
+            puts.create_task(ports.photos.put_rendition(generation, name, BODIES[name]))
 
 
 def _stages() -> Stages:

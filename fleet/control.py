@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from fleet.environments.runtime_api import PREFIX as RUNTIME
-from fleet.http.asgi import JSON, App, Receive, Response, Scope, Send, header, json_response, respond
+from fleet.http.asgi import JSON, App, Receive, Response, Scope, Send, json_response, respond
 from fleet.invoke import PREFIX as INVOKE
 from fleet.invoke import STREAM_PREFIX as INVOKE_STREAM
 from fleet.limit_board import LimitBoard
@@ -37,12 +37,10 @@ class Control:
         self._depths = depths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Browsers are refused: a web page must not invoke functions on its reader's machine."""
+        """Answer one request. The server refuses web pages: none may invoke functions on its reader's machine."""
         path: str = scope["path"]
         if path.startswith(RUNTIME):
             await self._runtime(scope, receive, send)
-        elif header(scope, b"origin"):
-            await respond(send, json_response(403, {"message": "Not for web pages"}))
         elif path.startswith((INVOKE, INVOKE_STREAM)):
             await self._invoke(scope, receive, send)
         else:

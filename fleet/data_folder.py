@@ -3,6 +3,7 @@
 DataFolderError
 ├── ForeignFolder        it holds something that we did not put there
 └── FolderInUse          another stack runs on it
+    └── StillSaving      that stack was killed, and its emulator still saves
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -39,13 +41,33 @@ class FolderInUse(DataFolderError):
         super().__init__(f"Another Shoebox{by} runs on {path}. Stop it first, or choose another data folder.")
 
 
+class StillSaving(FolderInUse):
+    """The stack that ran on it was killed; its emulator saves what it has, which takes a moment."""
+
+    def __init__(self, path: Path, holder: str) -> None:
+        super().__init__(path, holder)
+        self.args = (
+            f"The last Shoebox on {path} was killed, and its emulator has not ended yet: two at once would lose data."
+            f" Try again in a moment. The process is the one that has {path / _LOCK} open.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DataFolder:
+    """A folder that is ours; whoever inherits the descriptor `lock` keeps it locked for as long as he lives."""
+
+    path: Path
+    lock: int
+
+
 @contextmanager
-def data_folder(path: Path, *, fresh: bool = False) -> Iterator[Path]:
+def data_folder(path: Path, *, fresh: bool = False) -> Iterator[DataFolder]:
     """The folder, ours until the end of the `with`; `fresh` empties it first.
 
     Raises:
         ForeignFolder: it is not empty and lacks our mark.
         FolderInUse: another stack holds its lock.
+        StillSaving: that stack was killed, and its emulator saves for a moment more.
         DataFolderError: it cannot be made or written.
     """
     try:
@@ -60,19 +82,34 @@ def data_folder(path: Path, *, fresh: bool = False) -> Iterator[Path]:
         _take(lock, path)
         if fresh:
             _empty(path)
-        yield path
+        yield DataFolder(path, lock.fileno())
 
 
 def _take(lock: IO[str], path: Path) -> None:
-    """The kernel lets the lock go when we end, however we end."""
+    """The kernel lets the lock go when the last of those who have it ends, however he ends."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.seek(0)
-        raise FolderInUse(path, lock.read().strip()) from None
+        holder = lock.read().strip()
+        raise (FolderInUse if is_alive(holder) else StillSaving)(path, holder) from None
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()
+
+
+def is_alive(pid: str) -> bool:
+    """Whether a process with this id runs; one that has ended and was not waited for does not."""
+    if not pid.isdigit():
+        return True
+    try:
+        os.kill(int(pid), 0)
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError, IndexError):  # another user's, or no Linux
+        return True
+    return state != b"Z"
 
 
 def _empty(path: Path) -> None:

@@ -2,17 +2,21 @@
 
 EmulatorError
 ├── EmulatorFailed       it did not start
-└── EmulatorDied         it ended while it was needed
+├── EmulatorDied         it ended while it was needed
+└── StateNotSaved        it stopped, and could not save its state
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NoReturn, Self
 
@@ -32,7 +36,7 @@ ACCOUNT = "000000000000"
 # only provisioning uses it. What runs as a function has a role.
 ROOT = Credentials("test", "test")
 START_SECONDS = 30
-STOP_SECONDS = 20  # it writes all its state to disk on SIGTERM
+STOP_SECONDS = 20  # on SIGTERM it saves what has changed in the last second
 _LOG_LINES = 15
 _LOG_BYTES = 8192
 
@@ -51,21 +55,45 @@ class EmulatorDied(EmulatorError):
     """It ended while it was needed."""
 
 
+class StateNotSaved(EmulatorError):
+    """It stopped, and what came after its last save is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What a start found: whether the run before was cut off, when that last saved (epoch seconds), and how many
+    uploads were newer, whose events were fired again.
+    """
+
+    cut_off: bool = False
+    saved_at: float | None = None
+    uploads_again: int = 0
+
+
 class Emulator:
     """Starts the emulator, waits until it answers, and stops it at the end of its `async with`.
 
-    With `data_dir` everything is loaded from there and saved there when it stops; a kill -9 loses what came after the
-    last start (all but the bodies of S3 objects). Without, it lives in memory. `port` 0 takes any free port. DynamoDB's
-    and S3's `quotas` are kept inside its process (fleet.limiter).
+    With `data_dir` everything is loaded from there and saved there every second; a kill -9 loses what came after the
+    last save (`recovery` tells at the next start), but no object of S3's. Without, it lives in memory. `port` 0 takes
+    any free port. DynamoDB's and S3's `quotas` are kept inside its process (fleet.limiter). It inherits the descriptors
+    `inherited`, and so keeps a lock of its parent's when that is killed.
 
     Raises:
         PortTaken: another program has the port.
         EmulatorFailed: it ended or stayed silent instead of starting.
+        StateNotSaved: at the end.
     """
 
     def __init__(
-        self, data_dir: Path | None = None, port: int = 0, *, region: str = "us-east-1", quotas: Quotas = AWS_QUOTAS
+        self,
+        data_dir: Path | None = None,
+        port: int = 0,
+        *,
+        region: str = "us-east-1",
+        quotas: Quotas = AWS_QUOTAS,
+        inherited: Sequence[int] = (),
     ) -> None:
+        self._inherited = inherited
         self._data_dir = data_dir
         self._wanted_port = port
         self._region = region
@@ -75,7 +103,7 @@ class Emulator:
         self._log: BinaryIO | None = None
         self.port = 0
         self.died = asyncio.Event()
-        self.lost_data = False  # the run before this one was cut off, so what it stored may be gone
+        self.recovery = Recovery()
 
     @property
     def url(self) -> str:
@@ -100,8 +128,10 @@ class Emulator:
         try:
             await self._launch()
             await self._until_ready()
+            self.recovery = self._read_recovery()
         except BaseException:
-            await self.stop()
+            with suppress(StateNotSaved):  # what went wrong before matters more
+                await self.stop()
             raise
         log.info("emulator.ready", url=self.url, pid=self.pid)
         return self
@@ -114,7 +144,6 @@ class Emulator:
         with listen(self._wanted_port, "the emulator") as listener:
             self.port = listener.getsockname()[1]
             self._log = self._open_log()
-            self.lost_data = self._note_start()
             self._process = await self._spawn(listener.fileno())
         self._watcher = asyncio.create_task(self._watch(self._process))
 
@@ -126,7 +155,7 @@ class Emulator:
             stdout=self._log,
             stderr=self._log,
             env=self._environment(),
-            pass_fds=[listener],
+            pass_fds=[listener, *self._inherited],
             start_new_session=True,  # Ctrl-C is ours to hear; it must outlive what uses it
         )
 
@@ -157,18 +186,9 @@ class Emulator:
         self._data_dir.mkdir(parents=True, exist_ok=True)
         return (self._data_dir / "emulator.log").open("w+b")
 
-    def _note_start(self) -> bool:
-        """Leave a note that a clean stop takes away; whether the last run's is still there."""
-        note = self._note
-        if note is None:
-            return False
-        cut_off = note.exists()
-        note.touch()
-        return cut_off
-
-    @property
-    def _note(self) -> Path | None:
-        return self._data_dir / "running" if self._data_dir else None
+    def _read_recovery(self) -> Recovery:
+        found = read_recovery(self._data_dir) if self._data_dir else None
+        return found or Recovery()
 
     async def _until_ready(self) -> None:
         """One real call: it waits in the socket's backlog until the server is up."""
@@ -203,7 +223,7 @@ class Emulator:
         """
         await self.died.wait()
         status = self._process.returncode if self._process else None
-        message = f"The emulator ended by itself (status {status}). Start again; what it had not saved is lost."
+        message = f"The emulator ended by itself (status {status}). Start again; its last second may be lost."
         raise EmulatorDied(self._with_log(message))
 
     def _with_log(self, message: str) -> str:
@@ -219,13 +239,20 @@ class Emulator:
         return "\n".join(end.decode(errors="replace").splitlines()[-_LOG_LINES:])
 
     async def stop(self) -> None:
-        """Ask it to stop, give it time to save its data, then insist; stopping twice is no fault."""
+        """Ask it to stop, give it time to save its data, then insist; stopping twice is no fault.
+
+        Raises:
+            StateNotSaved: it stopped, but could not save its state. A death before is told by `watch`.
+        """
         process, watcher, self._watcher = self._process, self._watcher, None
-        if process and watcher:
-            watcher.cancel()
-            await self._end(process)
-        if self._log:
-            self._log.close()
+        try:
+            if process and watcher:
+                watcher.cancel()
+                if process.returncode is None:
+                    await self._end(process)
+        finally:
+            if self._log:
+                self._log.close()
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         with suppress(ProcessLookupError):
@@ -238,5 +265,14 @@ class Emulator:
             with suppress(ProcessLookupError):
                 process.kill()
             status = await process.wait()
-        if self._note and status == -signal.SIGTERM:  # uvicorn's way to say: all done
-            self._note.unlink(missing_ok=True)
+        if self._data_dir and status != -signal.SIGTERM:  # uvicorn's way to say: all done
+            raise StateNotSaved(self._with_log("The emulator stopped, but could not save its state."))
+
+
+def read_recovery(data_dir: Path) -> Recovery | None:
+    """What the last start with this folder found; None where none was."""
+    try:
+        found = json.loads((data_dir / "state" / "recovery.json").read_bytes())
+        return Recovery(bool(found["cut_off"]), found["saved_at"], int(found["uploads_again"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

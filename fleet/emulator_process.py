@@ -2,7 +2,8 @@
 
 Run as `python -P emulator_process.py FD [QUOTAS]` with ministack's settings in the environment; stdin is the parent's
 lifeline: when it closes, the parent is gone, and the emulator stops as on SIGTERM, which saves its data. QUOTAS are
-those that the limiter keeps, as `fleet.limiter.app.to_json` writes them; nothing else of ours is imported.
+those that the limiter keeps, as `fleet.limiter.app.to_json` writes them. Of ours only what runs here is imported. It
+may inherit more descriptors: the data folder's lock is held for as long as any of those who have it live.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs
@@ -21,7 +22,6 @@ import uvicorn
 
 GRACE_SECONDS = 1  # what a long poll may still take after SIGTERM before it is cancelled
 _KEY_NAMES = (b"x-amz-credential", b"awsaccesskeyid")
-_LOCAL_NAMES = (b"127.0.0.1", b"localhost")
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -29,33 +29,13 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class BrowserGuard:
-    """Lets a web page do nothing here but use a URL that a role has signed.
+def _signed_by_role(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+    """What a web page may do here: use a URL that a role has signed.
 
-    ministack takes anyone who calls himself "test" for root, lets root run code, and answers browsers from any site;
-    without this, every page that a developer visits could read the photos, wipe them, or worse. A page is known by its
-    Origin or Sec-Fetch-Mode header, or by reaching us under a name of its own (DNS rebinding). Programs are not held.
+    ministack takes anyone who calls himself "test" for root, lets root run code, and answers browsers from any site:
+    every page that a developer visits could read the photos, wipe them, or worse.
     """
-
-    def __init__(self, application: Application) -> None:
-        self._application = application
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection, or refuse it with 403."""
-        if scope["type"] != "http" or _may_pass(scope):
-            await self._application(scope, receive, send)
-            return
-        headers = [(b"content-type", b"text/plain; charset=utf-8")]
-        await send({"type": "http.response.start", "status": 403, "headers": headers})
-        await send({"type": "http.response.body", "body": b"Web pages may only use URLs that a role has signed.\n"})
-
-
-def _may_pass(scope: Scope) -> bool:
-    headers = dict(scope["headers"])
-    if headers.get(b"host", b"").split(b":")[0] not in _LOCAL_NAMES:
-        return False
-    from_page = b"origin" in headers or b"sec-fetch-mode" in headers
-    if not from_page or scope["method"] == "OPTIONS":  # a preflight asks, and does nothing
+    if scope["method"] == "OPTIONS":  # a preflight asks, and does nothing
         return True
     query = {name.lower(): values for name, values in parse_qs(scope["query_string"]).items()}
     keys = [key for name in _KEY_NAMES for key in query.get(name, [])]
@@ -69,17 +49,25 @@ def main(descriptor: int, quotas: str | None = None) -> None:
     sys.path.append(str(Path(__file__).resolve().parents[1]))  # our package, which need not be installed
     from ministack.app import app
 
+    from fleet import emulator_s3
+    from fleet.emulator_signing import SigningGuard
     from fleet.emulator_tuning import tune, tune_collector
+    from fleet.http.guard import BrowserGuard
+    from fleet.http.limits import RequestLimits
+    from fleet.http.server import LimitedServer, limited
 
     tune()
+    emulator_s3.install()
     tune_collector()
+    served: Application = _limited(app, quotas) if quotas else app
+    if folder := os.environ.get("STATE_DIR"):
+        served = _kept(served, Path(folder))
     config = uvicorn.Config(
-        BrowserGuard(_limited(app, quotas) if quotas else app),
+        BrowserGuard(SigningGuard(served), "127.0.0.1", _signed_by_role),
         loop="uvloop",
-        http="httptools",
+        http=limited(RequestLimits()),
         ws="none",
         lifespan="on",  # it loads and saves the data: without it there is no use in going on
-        timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE_SECONDS,
         access_log=False,
         proxy_headers=False,
@@ -87,7 +75,7 @@ def main(descriptor: int, quotas: str | None = None) -> None:
         date_header=False,  # ministack sends one
         log_level="warning",
     )
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
+    LimitedServer(config).run(sockets=[socket.socket(fileno=descriptor)])
 
 
 def _limited(application: Application, quotas: str) -> Application:
@@ -95,6 +83,18 @@ def _limited(application: Application, quotas: str) -> Application:
     from fleet.limiter.app import Limiter, from_json
 
     return Limiter(application, from_json(quotas))
+
+
+def _kept(application: Application, folder: Path) -> Application:
+    """The emulator with its state on disk, while there is room for it."""
+    from fleet.emulator_s3 import starts_work
+    from fleet.emulator_space import SpaceGuard
+    from fleet.emulator_state import StateKeeper
+
+    folder.mkdir(parents=True, exist_ok=True)
+    guard = SpaceGuard(application, folder, starts_work)
+    StateKeeper(folder, guard.note_save).install()
+    return guard
 
 
 def _stop_with_parent() -> None:

@@ -216,18 +216,20 @@ def notifying(in_a_thread: Callable[..., None]) -> Callable[..., None]:
         raw = s3._bucket_notifications.get(bucket_name)
         if not raw:
             return
-        targets = _targets(s3, raw, key, event_name)
-        if "EventBridgeConfiguration" in raw or any(kind != "sqs" for kind in targets):
+        kinds = targets(raw, key, event_name)
+        if "EventBridgeConfiguration" in raw or any(kind != "sqs" for kind in kinds):
             in_a_thread(bucket_name, key, event_name, *arguments, **details)
-        elif targets:
+        elif kinds:
             details["sequencer"] = s3._next_event_sequencer(event_name)
             contextvars.copy_context().run(s3._fire_s3_event, bucket_name, key, event_name, *arguments, **details)
 
     return notify
 
 
-def _targets(s3: Any, raw: str, key: str, event_name: str) -> Sequence[str]:
-    """The kinds of those that want the event."""
+def targets(raw: str, key: str, event_name: str) -> Sequence[str]:
+    """The kinds of those that want the event, by a bucket's configuration."""
+    from ministack.services import s3
+
     return [
         config["type"]
         for config in s3._parse_notification_config_raw(raw)

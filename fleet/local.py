@@ -10,13 +10,14 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, Self, TypeAlias
 
-from fleet.data_folder import data_folder
+from fleet.data_folder import StillSaving, data_folder
 from fleet.emulator import ACCOUNT, ROOT, Emulator, EmulatorDied
+from fleet.emulator_space import watch_space
 from fleet.endpoint import Keeper, until_it_answers
 from fleet.http.ports import LOOPBACK, listen
 from fleet.limiter.app import keeps_nothing
@@ -35,6 +36,8 @@ from shoebox.place import BoundStack, Place, bind
 from shoebox.stack import StackError, load_stack
 from shoebox.telemetry import get_logger
 
+_SAVING_SECONDS = 30.0  # that the emulator of a killed stack gets to end
+_LOOK_AGAIN = 0.1
 _SHORT_POLL = 2  # on an emulator that outlives us: the end waits for the poll under way
 
 log = get_logger(action="local")
@@ -94,6 +97,7 @@ class Local:
     def __init__(self, settings: LocalSettings) -> None:
         self.settings = settings
         self.seconds: dict[str, float] = {}
+        self._lock: tuple[int, ...] = ()
         self._functions_url = ""
         self._limiter_url: str | None = None
 
@@ -105,25 +109,33 @@ class Local:
         after_provision: Hook | None = None,
         *,
         on_line: LineCallback | None = None,
+        on_wait: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[Self]:
         """Start everything; `after_provision` may put data into the stack before the first function runs.
 
-        The block is cancelled when the emulator dies. `on_line` gets every line that a function prints.
+        The block is cancelled when the emulator dies. `on_line` gets every line that a function prints; `on_wait` is
+        told when the data folder's last stack was killed, and its emulator is waited for.
 
         Raises:
             DataFolderError, PortTaken, StackError, EmulatorError, EndpointAway, Problem: with a message for the user.
         """
         local = cls(settings)
         async with AsyncExitStack() as opening:
-            await local._start(opening, after_provision, on_line)
+            await local._start(opening, after_provision, on_line, on_wait)
             log.info("local.ready", gateway=local.fleet.gateway_url, seconds=local.seconds)
             yield local
 
-    async def _start(self, opening: AsyncExitStack, after_provision: Hook | None, on_line: LineCallback | None) -> None:
+    async def _start(
+        self,
+        opening: AsyncExitStack,
+        after_provision: Hook | None,
+        on_line: LineCallback | None,
+        on_wait: Callable[[], None],
+    ) -> None:
         stack = load_stack(self.settings.stack_file)
         if unknown := self.settings.joined - stack.functions.keys():
             raise StackError(f"{self.settings.stack_file} has no function {', '.join(sorted(unknown))} to join")
-        self.folder = _open_folder(opening, self.settings)
+        await self._open_folder(opening, on_wait)
         reserved = opening.enter_context(ExitStack())
         gateway_port = _reserve(reserved, self.settings.gateway_port, "the gateway", self.settings.host)
         control_port = _reserve(reserved, self.settings.control_port, "the fleet's control port", self.settings.host)
@@ -142,6 +154,23 @@ class Local:
         if self.emulator is None:
             keeper = Keeper(self.bound, self.clients, partial(self._restore, after_provision))
             await opening.enter_async_context(_beside(keeper.run()))
+
+    async def _open_folder(self, opening: AsyncExitStack, on_wait: Callable[[], None]) -> None:
+        data_dir = self.settings.data_dir
+        if data_dir is None:
+            self.folder = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="shoebox-")))
+            return
+        deadline = time.monotonic() + _SAVING_SECONDS
+        while True:
+            try:
+                held = opening.enter_context(data_folder(data_dir.resolve(), fresh=self.settings.fresh))
+                break
+            except StillSaving:
+                if time.monotonic() > deadline:
+                    raise
+                on_wait()
+                await asyncio.sleep(_LOOK_AGAIN)
+        self.folder, self._lock = held.path, (held.lock,)
 
     async def _provision(self, after_provision: Hook | None) -> None:
         self.report = await provision(self.bound, self.clients)
@@ -182,12 +211,16 @@ class Local:
     async def _start_emulator(self, opening: AsyncExitStack) -> None:
         settings = self.settings
         kept = None if settings.data_dir is None else self.folder / "aws"
-        emulator = Emulator(kept, settings.emulator_port, region=settings.region, quotas=settings.quotas)
+        emulator = Emulator(
+            *(kept, settings.emulator_port), region=settings.region, quotas=settings.quotas, inherited=self._lock
+        )
         self.emulator = await opening.enter_async_context(emulator)
         self.endpoint_url = self._functions_url = emulator.url
-        if emulator.lost_data:
-            log.warning("local.data_lost", reason="the last run was cut off; what it had stored may be gone")
+        if emulator.recovery.cut_off:
+            log.warning("emulator_recovered", **asdict(emulator.recovery))
         await opening.enter_async_context(_beside(emulator.watch(), cause=EmulatorDied))
+        if kept is not None:
+            await opening.enter_async_context(_beside(watch_space(kept)))
         self.clients = await opening.enter_async_context(Clients(emulator.aws, ROOT))
 
     def _place(self, gateway_port: int) -> Place:
@@ -243,12 +276,6 @@ def emulated_place(
 
 
 Hook: TypeAlias = Callable[[Local], Awaitable[None]]
-
-
-def _open_folder(opening: AsyncExitStack, settings: LocalSettings) -> Path:
-    if settings.data_dir is None:
-        return Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="shoebox-")))
-    return opening.enter_context(data_folder(settings.data_dir.resolve(), fresh=settings.fresh))
 
 
 def _reserve(reserved: ExitStack, port: int, purpose: str, host: str) -> int:

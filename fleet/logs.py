@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -15,11 +16,15 @@ _CHUNK = 65_536
 
 
 class FunctionLog:
-    """Appends lines to `{folder}/{function}.log`; at `most` bytes it becomes `.log.1` and a new one begins."""
+    """Appends lines to `{folder}/{function}.log`; at `most` bytes it becomes `.log.1` and a new one begins.
+
+    What cannot be written, on a full disk, is dropped and counted in `lost`: a log must not stop what it tells of.
+    """
 
     def __init__(self, folder: Path, function: str, most: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{function}.log"
+        self.lost = 0
         self._most = most
         self._file = self.path.open("ab", buffering=0)
         self._size = self._file.tell()
@@ -32,26 +37,39 @@ class FunctionLog:
 
     def write(self, lines: bytes) -> None:
         """Append whole lines, each with its end."""
-        if self._size + len(lines) > self._most and self._size:
-            self._rotate()
-        self._size += self._file.write(lines)
+        try:
+            if self._size + len(lines) > self._most and self._size:
+                self._rotate()
+            written = self._file.write(lines)
+        except OSError:
+            written = 0
+        self._size += written
+        self.lost += len(lines) - written
 
     def _rotate(self) -> None:
-        self._file.close()
         self.path.replace(self.path.with_suffix(".log.1"))
-        self._file = self.path.open("ab", buffering=0)
+        former, self._file = self._file, self.path.open("ab", buffering=0)
+        former.close()
         self._size = 0
 
 
 async def pump(stream: asyncio.StreamReader, write: Callable[[bytes], None]) -> None:
-    """Pass the stream's lines on, as many at a time as have come, until it ends; a line above 64 KB is cut."""
+    """Pass the stream's lines on, as many at a time as have come, until it ends; a line above 64 KB is cut.
+
+    What `write` cannot write (OSError) is dropped: whoever prints would wait for ever if nobody read on.
+    """
     rest = b""
     while chunk := await stream.read(_CHUNK):
         whole, end, rest = (rest + chunk).rpartition(b"\n")
         if end:
-            write(whole + end)
+            _pass_on(write, whole + end)
         if len(rest) > _CHUNK:
-            write(rest + b"\n")
+            _pass_on(write, rest + b"\n")
             rest = b""
     if rest:
-        write(rest + b"\n")
+        _pass_on(write, rest + b"\n")
+
+
+def _pass_on(write: Callable[[bytes], None], lines: bytes) -> None:
+    with suppress(OSError):
+        write(lines)

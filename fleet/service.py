@@ -27,6 +27,7 @@ from fleet.gauges import show_counts, show_gauges, show_queues
 from fleet.hosts.api import HostApi
 from fleet.hosts.messages import PREFIX as HOSTS
 from fleet.http.asgi import Receive, Scope, Send
+from fleet.http.limits import RequestLimits
 from fleet.http.ports import LOOPBACK, listen
 from fleet.http.server import Server
 from fleet.invoke import InvokeApi, Invoker
@@ -77,7 +78,9 @@ class Fleet:
         self._functions = Functions.of_stack(stack)
         self._metrics = Metrics(settings.metrics_dir)
         self._pools: dict[str, Pool] = {}
-        self._mappings = Mappings(stack, settings, self._credentials, self._metrics)
+        self._mappings = Mappings(
+            stack, settings, self._credentials, self._metrics, lambda function: self._pools[function].ready_slots
+        )
         self._deliveries = S3Deliveries(stack, settings, self._credentials, self._metrics)
         self._runtime_api = RuntimeApi(self._pools)
         self._invoker = Invoker(self._pools)
@@ -170,7 +173,9 @@ class Fleet:
             self._runtime = await opening.enter_async_context(self._runtime_server(opening))
         await self._start_pools(opening)
         await opening.enter_async_context(self._events)
-        self._gateway = await opening.enter_async_context(Server(self._gateway_app(), gateway_socket))
+        gateway = self._gateway_app()
+        serving = Server(gateway, gateway_socket, limits=RequestLimits(), refuse=gateway.refuse, pages=True)
+        self._gateway = await opening.enter_async_context(serving)
         await self._start_mappings(opening)
         await self._start_deliveries(opening)
         show_gauges(self._metrics, self.statistics, self._board)

@@ -10,7 +10,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
+from shoebox import ulid
+
 OWNER_SHARDS = 8
+LANE = "0"
+"""The only lane there is so far: originals of a lane have a key prefix, and so a queue, of their own."""
+FIRST_REVISION = "1"
+"""Of the renditions that ingest makes: known beforehand, so that clean-up finds them without an item and a list."""
 RENDITIONS = ("2048", "1024", "320")
 MEDIA_TYPES = {
     "image/jpeg": "image/jpeg",
@@ -23,7 +29,12 @@ MEDIA_TYPES = {
 FILE_ID = re.compile(r"^f[a-z2-7]{32}$")
 TENANT = re.compile(r"^[a-z][a-z0-9-]{1,31}$")
 USER = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
-_ORIGINAL = re.compile(r"^originals/([a-z][a-z0-9-]{1,31})/([A-Za-z0-9_-]{1,64})/(f[a-z2-7]{32})$")
+GENERATION = re.compile(rf"^(?:{ulid.PATTERN})?$")  # empty: of the first key layout
+LANES = re.compile(r"^[a-z0-9]{1,16}$")
+_ORIGINAL = re.compile(
+    r"^originals/(?:(?P<lane>[a-z0-9]{1,16})/)?(?P<tenant>[a-z][a-z0-9-]{1,31})/(?P<user>[A-Za-z0-9_-]{1,64})"
+    rf"/(?P<file_id>f[a-z2-7]{{32}})(?(lane)/(?P<generation>{ulid.PATTERN}))$"
+)
 
 
 class State(StrEnum):
@@ -54,7 +65,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class FileKey:
-    """A file of an owner, and its keys in DynamoDB and S3."""
+    """A file of an owner, and its keys in DynamoDB."""
 
     owner: Owner
     file_id: str
@@ -70,20 +81,49 @@ class FileKey:
         shard = hashlib.blake2b(self.file_id.encode(), digest_size=1).digest()[0] % OWNER_SHARDS
         return f"{self.owner.tenant}#{self.owner.user}#{shard}"
 
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One registration of a file, with S3 keys that no other registration has, not even one of the same bytes.
+
+    `ulid` sorts by time. It is empty for what was registered before keys had a generation: those keys have neither lane
+    nor generation nor revision, and the empty text sorts before every ULID.
+    """
+
+    key: FileKey
+    ulid: str
+    lane: str = LANE
+
     @property
     def original(self) -> str:
         """S3 key of the bytes as uploaded."""
-        return f"originals/{self.owner.tenant}/{self.owner.user}/{self.file_id}"
+        if not self.ulid:
+            return f"originals/{self._file}"
+        return f"originals/{self.lane}/{self._file}/{self.ulid}"
 
-    def rendition(self, name: str) -> str:
-        """S3 key of a rendition, `name` being one of RENDITIONS."""
-        return f"renditions/{self.owner.tenant}/{self.owner.user}/{self.file_id}/{name}.jpg"
+    def rendition(self, revision: str, name: str) -> str:
+        """S3 key of a rendition of one making, `name` being one of RENDITIONS."""
+        if not self.ulid:
+            return f"renditions/{self._file}/{name}.jpg"
+        return f"renditions/{self._file}/{self.ulid}/{revision}/{name}.jpg"
+
+    @property
+    def tombstone_pk(self) -> str:
+        """Partition key, in the table `files`, of the order to delete what lies under these keys."""
+        return f"T#{self.key.owner.tenant}#{self.key.owner.user}#{self.key.file_id}#{self.ulid}"
 
     @classmethod
     def of_original(cls, key: str) -> Self | None:
-        """The file that an S3 key of an original belongs to; None for any other key."""
+        """The generation that an S3 key of an original belongs to; None for any other key."""
         found = _ORIGINAL.fullmatch(key)
-        return cls(Owner(found[1], found[2]), found[3]) if found else None
+        if found is None:
+            return None
+        file = FileKey(Owner(found["tenant"], found["user"]), found["file_id"])
+        return cls(file, found["generation"] or "", found["lane"] or LANE)
+
+    @property
+    def _file(self) -> str:
+        return f"{self.key.owner.tenant}/{self.key.owner.user}/{self.key.file_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,24 +159,38 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file as it stands. Times are UTC; `upload_id` is set while a multipart upload is open."""
+    """A file as it stands. Times are UTC; `upload_id` is set while a multipart upload is open.
 
-    key: FileKey
+    `register_until` is in epoch seconds; `revision` names the set of renditions that a READY file shows.
+    """
+
+    generation: Generation
     registration: Registration
     state: State
     registered_at: datetime
     uploaded_at: datetime | None = None
     received_at: datetime | None = None
     finished_at: datetime | None = None
-    expires_at: int | None = None
+    register_until: int | None = None
+    revision: str = FIRST_REVISION
     upload_id: str | None = None
     reason: str | None = None
     detail: str | None = None
     picture: Picture | None = None
 
+    @property
+    def key(self) -> FileKey:
+        """Which file it is, whatever its registration."""
+        return self.generation.key
+
+    def rendition(self, name: str) -> str:
+        """S3 key of a rendition as the file shows it."""
+        return self.generation.rendition(self.revision, name)
+
     def expired(self, now: datetime) -> bool:
-        """A registration whose time ran out before its bytes came; DynamoDB's TTL deletes it some time later."""
-        return self.state is State.REGISTERED and self.expires_at is not None and self.expires_at <= now.timestamp()
+        """Whether its time ran out before its bytes came. Only the API asks; ingest takes the bytes all the same."""
+        until = self.register_until
+        return self.state is State.REGISTERED and until is not None and until <= now.timestamp()
 
 
 def checksum_header(sha256: str) -> str:

@@ -12,6 +12,7 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300)
 PHOTOS = Counter("shoebox_photos", "Photos that reached a final state.", ["state", "reason"])
 REPEATED = Counter("shoebox_photos_repeated", "Photos that were prepared although another delivery had finished them.")
 SKIPPED = Counter("shoebox_photos_skipped", "Deliveries of photos that had a final state already, so nothing was done.")
+STALE = Counter("shoebox_uploads_stale", "Bytes of an older registration, or of none: ordered to be deleted.")
 STAGE_SECONDS = Histogram(
     "shoebox_stage_seconds", "Time a photo took from registration to each later stage.", ["stage"], buckets=_SECONDS
 )

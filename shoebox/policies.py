@@ -22,6 +22,7 @@ _ACTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "get": ("s3:GetObject",),
         "put": ("s3:PutObject",),
         "delete": ("s3:DeleteObject",),
+        "list": ("s3:ListBucket",),
         "multipart": ("s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"),
     },
     "queue": {
@@ -62,9 +63,21 @@ class Grant:
 
 
 def statements(grant: Grant) -> list[dict[str, Any]]:
-    """IAM policy statements for a grant; a table's cover its indexes too."""
-    actions = [action for word in grant.actions for action in _ACTIONS[grant.kind][word]]
+    """IAM policy statements for a grant; a table's cover its indexes too.
+
+    `list` is a right on the bucket, not on its keys; the condition narrows it to the pattern. With it a missing key is
+    404, without it 403 ("GetObject", Amazon S3 API Reference): a reader that must tell the two apart needs it.
+    """
+    words = [word for word in grant.actions if word != "list"]
+    actions = [action for word in words for action in _ACTIONS[grant.kind][word]]
     resources = [f"{grant.arn}/{grant.keys}"] if grant.kind == "bucket" else [grant.arn]
     if grant.kind == "table":
         resources.append(f"{grant.arn}/index/*")
-    return [{"Effect": "Allow", "Action": actions, "Resource": resources}]
+    found: list[dict[str, Any]] = []
+    if actions:
+        found.append({"Effect": "Allow", "Action": actions, "Resource": resources})
+    if len(words) < len(grant.actions):
+        condition = {"StringLike": {"s3:prefix": [grant.keys]}}
+        listing = [*_ACTIONS["bucket"]["list"]]
+        found.append({"Effect": "Allow", "Action": listing, "Resource": [grant.arn], "Condition": condition})
+    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import orjson
@@ -33,7 +34,7 @@ def configure_logging(
             structlog.processors.JSONRenderer(serializer=_dumps),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.BytesLoggerFactory(stream or sys.stdout.buffer),
+        logger_factory=structlog.BytesLoggerFactory(_Unfailing(stream or sys.stdout.buffer)),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
 
@@ -42,6 +43,22 @@ def get_logger(**values: Any) -> structlog.typing.FilteringBoundLogger:
     """A logger that adds `values` to each of its lines."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(**values)
     return logger
+
+
+class _Unfailing:
+    """A stream that drops what cannot be written, on a full disk: a log must not stop what it tells of."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, line: bytes) -> int:
+        with suppress(OSError):
+            return self._stream.write(line)
+        return 0
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _dumps(values: Any, **_: Any) -> bytes:

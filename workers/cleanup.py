@@ -1,6 +1,8 @@
 """Cleanup: takes the files that nobody holds out of S3 and then out of the table.
 
-The item goes last: as long as it says DELETING, an order that comes again finishes what an earlier one began.
+An order names a generation, and only objects of that generation go: a slow or repeated order cannot touch what was
+uploaded anew. The item, a file's own or a tombstone, goes last: as long as it says DELETING, an order that comes again
+finishes what an earlier one began.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ from typing import Any
 
 from shoebox.aws import Clients
 from shoebox.config import AwsSettings, FunctionSettings
-from shoebox.files import State
 from shoebox.ports.deletions import read_order
 from shoebox.ports.files_table import FilesTable
 from shoebox.ports.pictures import Pictures
@@ -32,20 +33,19 @@ class Cleanup:
         self._pictures = pictures
 
     async def delete(self, message: Message) -> None:
-        """Carry out one order; a file that is gone, or not being deleted, is left alone.
+        """Carry out one order; what is gone, not being deleted, or of another generation is left alone.
 
         Raises:
             ValueError: the message is no deletion order.
         """
-        key = read_order(message.body)
-        file = (await self._files.states([key])).get(key)
-        if file is None or file.state is not State.DELETING:
-            return
-        if file.upload_id:
-            await self._pictures.abort_multipart(key, file.upload_id)
-        await self._pictures.delete_all(key)
-        await self._files.remove(key)
-        _log.info("file_deleted", tenant=key.owner.tenant, file_id=key.file_id)
+        generation = read_order(message.body)
+        key = generation.key
+        for doomed in await self._files.doomed(generation):
+            if doomed.upload_id:
+                await self._pictures.abort_multipart(generation, doomed.upload_id)
+            await self._pictures.delete_all(generation, doomed.revisions)
+            await self._files.remove(doomed)
+            _log.info("file_deleted", tenant=key.owner.tenant, file_id=key.file_id, generation=generation.ulid)
 
 
 @asynccontextmanager

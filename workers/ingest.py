@@ -1,9 +1,13 @@
 """Ingest: every uploaded photo is fetched, verified and prepared, and ends READY or REJECTED.
 
-A batch reads its files' states in one call; then each photo goes its own way: bytes from S3, size and SHA-256 against
+A batch reads its files' states together; then each photo goes its own way: bytes from S3, size and SHA-256 against
 the registration, header within the limits, renditions, conditional update. Whatever happens twice does no harm: the
 same bytes give the same renditions, and only REGISTERED files change state. Permanent faults reject the photo at
 once; passing ones raise, and the message comes again. Events are published before any message counts as done.
+
+An upload belongs to a file whose item has the generation that the object's key names. Ingest never deletes: bytes of an
+older generation, or without an item, get a tombstone and a deletion order, and so do renditions that were stored for a
+file that has gone meanwhile.
 """
 
 from __future__ import annotations
@@ -13,12 +17,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from shoebox.aws import Clients
 from shoebox.config import AwsSettings, FunctionSettings, Limits, environment_without_aws
-from shoebox.files import File, Picture, RenditionInfo, State
-from shoebox.metrics import GIVEN_BACK, PHOTOS, REPEATED, SKIPPED, STAGE_SECONDS
+from shoebox.files import File, Generation, Picture, RenditionInfo, State
+from shoebox.metrics import GIVEN_BACK, PHOTOS, REPEATED, SKIPPED, STAGE_SECONDS, STALE
+from shoebox.ports.deletions import Deletions
 from shoebox.ports.dynamodb_http import open_dynamodb
 from shoebox.ports.events import FileEvent, FileEvents
 from shoebox.ports.files_table import FilesTable, Stages
@@ -38,6 +43,10 @@ from workers.uploads import MalformedEventError, Upload, read_uploads
 _log = get_logger()
 
 
+class UnknownGenerationError(Exception):
+    """The table knows only older registrations of a file than its upload: a passing fault, for it cannot be judged."""
+
+
 class Ingest:
     """Takes photos from REGISTERED to READY or REJECTED."""
 
@@ -46,6 +55,7 @@ class Ingest:
         files: FilesTable,
         photos: PhotoBytes,
         events: FileEvents,
+        deletions: Deletions,
         pool: RenderPool,
         visibility: VisibilityHttp,
         *,
@@ -54,6 +64,7 @@ class Ingest:
         self._files = files
         self._photos = photos
         self._events = events
+        self._deletions = deletions
         self._pool = pool
         self._visibility = visibility
         self._max_bytes = max_bytes
@@ -62,7 +73,7 @@ class Ingest:
         """Handle a batch: at most `at_once` photos together, within `budget`."""
         received_at = datetime.now(UTC)
         uploads = {message.id: _readable(message) for message in messages}
-        states = await self._files.states({u.key for found in uploads.values() for u in found or ()})
+        states = await self._files.states(u.generation.key for found in uploads.values() for u in found or ())
 
         events: list[FileEvent] = []
 
@@ -71,7 +82,7 @@ class Ingest:
             if found is None:
                 raise MalformedEventError("not an S3 event")
             for upload in found:
-                event = await self._handle(upload, states.get(upload.key), message, received_at)
+                event = await self._handle(upload, states.get(upload.generation.key), message, received_at)
                 events.extend([event] if event else [])
 
         result = await run_batch(
@@ -93,19 +104,37 @@ class Ingest:
         self, upload: Upload, file: File | None, message: Message, received_at: datetime
     ) -> FileEvent | None:
         """One photo; the event to publish, if any."""
-        owner = upload.key.owner
-        with log_context(tenant=owner.tenant, file_id=upload.key.file_id):
+        key = upload.generation.key
+        with log_context(tenant=key.owner.tenant, file_id=key.file_id, generation=upload.generation.ulid):
+            if not _is_of(file, upload.generation):
+                file = await self._look_again(upload.generation)
             if file is None:
-                _log.warning("upload_without_registration")
                 return None
             if file.state is not State.REGISTERED:
                 SKIPPED.inc()
                 return _event_again(file) if message.receive_count > 1 else None
             return await self._prepare(file, Stages(upload.at, received_at))
 
+    async def _look_again(self, generation: Generation) -> File | None:
+        """The file as it stands now, if the generation is its own; else what lies under its keys is to be deleted.
+
+        Raises:
+            UnknownGenerationError: the file's generation is older.
+        """
+        file = (await self._files.states([generation.key])).get(generation.key)
+        if _is_of(file, generation):
+            return file
+        if file is not None and file.generation != generation and file.generation.ulid <= generation.ulid:
+            raise UnknownGenerationError(f"an upload of generation {generation.ulid} after {file.generation.ulid}")
+        STALE.inc()
+        _log.warning("stale_upload_buried", state=file.state if file else None)
+        await self._files.bury(generation)
+        await self._deletions.order(generation)
+        return None
+
     async def _prepare(self, file: File, stages: Stages) -> FileEvent | None:
         async def fetch() -> Original | None:
-            return await self._photos.fetch(file.key, max_bytes=self._max_bytes)
+            return await self._photos.fetch(file.generation, max_bytes=self._max_bytes)
 
         try:
             prepared = await self._pool.prepare(file.registration, fetch)
@@ -116,17 +145,23 @@ class Ingest:
             return None
         async with asyncio.TaskGroup() as puts:
             for rendition in prepared.renditions:
-                puts.create_task(self._photos.put_rendition(file.key, rendition.name, rendition.jpeg))
-        if not await self._files.mark_ready(file.key, _picture(prepared), stages):
-            _note_someone_was_first()
+                puts.create_task(self._photos.put_rendition(file.generation, rendition.name, rendition.jpeg))
+        if not await self._files.mark_ready(file.generation, _picture(prepared), stages):
+            await self._other_was_first(file)
             return None
         return _finished(file, State.READY, None, stages)
 
     async def _reject(self, file: File, rejected: PictureRejected, stages: Stages) -> FileEvent | None:
-        if not await self._files.mark_rejected(file.key, rejected.reason, rejected.detail, stages):
-            _note_someone_was_first()
+        if not await self._files.mark_rejected(file.generation, rejected.reason, rejected.detail, stages):
+            await self._other_was_first(file)
             return None
         return _finished(file, State.REJECTED, rejected.reason, stages)
+
+    async def _other_was_first(self, file: File) -> None:
+        """Another delivery finished the photo meanwhile, and its event is the other's; or it was deleted."""
+        REPEATED.inc()
+        _log.info("other_was_first")
+        await self._look_again(file.generation)  # if the file has gone, the renditions just stored must go, too
 
 
 def _readable(message: Message) -> Sequence[Upload] | None:
@@ -137,17 +172,16 @@ def _readable(message: Message) -> Sequence[Upload] | None:
         return None
 
 
+def _is_of(file: File | None, generation: Generation) -> TypeGuard[File]:
+    """Whether an upload of this generation is the file's own, and the file is not being deleted."""
+    return file is not None and file.generation == generation and file.state is not State.DELETING
+
+
 def _event_again(file: File) -> FileEvent | None:
     """The event of a file that an earlier delivery finished, perhaps without living to publish it."""
-    if file.finished_at is None or file.state is State.DELETING:
+    if file.finished_at is None:
         return None
-    return FileEvent(file.key, file.state, file.finished_at, file.reason)
-
-
-def _note_someone_was_first() -> None:
-    """Another delivery finished the photo meanwhile: its work was done twice, and its event is the other's."""
-    REPEATED.inc()
-    _log.info("someone_was_first")
+    return FileEvent(file.generation, file.state, file.finished_at, file.reason)
 
 
 def _finished(file: File, state: State, reason: str | None, stages: Stages) -> FileEvent:
@@ -156,7 +190,7 @@ def _finished(file: File, state: State, reason: str | None, stages: Stages) -> F
     for stage, at in (("uploaded", stages.uploaded_at), ("received", stages.received_at), ("finished", now)):
         STAGE_SECONDS.labels(stage).observe(max(0.0, (at - file.registered_at).total_seconds()))
     _log.info("photo_finished", state=state, reason=reason)
-    return FileEvent(file.key, state, now, reason)
+    return FileEvent(file.generation, state, now, reason)
 
 
 def _picture(prepared: Prepared) -> Picture:
@@ -192,6 +226,7 @@ async def open_ingest() -> AsyncIterator[tuple[Ingest, FunctionSettings]]:
             FilesTable(dynamodb, settings.files_table),
             PhotoBytes(S3Http(s3, presigner, settings.personal_bucket)),
             FileEvents(sns, settings.file_events_topic_arn),
+            Deletions(clients.when_needed("sqs"), settings.deletions_queue_url),
             pool,
             visibility,
             max_bytes=limits.max_bytes,

@@ -159,6 +159,8 @@ class RenderPool:
             raise PictureRejected("size_mismatch", f"{len(data)} bytes came; {promised.size} were registered.")
         if hashlib.sha256(data).hexdigest() != promised.sha256:
             raise PictureRejected("checksum_mismatch", "The bytes do not have the SHA-256 that was registered.")
+        if original.encoding:  # a browser would decode the bytes that were verified into others
+            raise PictureRejected("content_encoding", f"sent with Content-Encoding: {original.encoding[:80]!r}")
         return data
 
     @asynccontextmanager

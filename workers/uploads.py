@@ -14,7 +14,10 @@ from urllib.parse import unquote_plus
 
 import orjson
 
-from shoebox.files import FileKey
+from shoebox.files import Generation
+
+MAX_RECORDS = 100
+"""Of one message. S3 sends one; more would take a batch's time from the other messages, and their reads."""
 
 
 class MalformedEventError(ValueError):
@@ -23,9 +26,9 @@ class MalformedEventError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An object was created: whose file it is, and when S3 stored it."""
+    """An object was created: of which registration of a file, and when S3 stored it."""
 
-    key: FileKey
+    generation: Generation
     at: datetime
 
 
@@ -33,17 +36,22 @@ def read_uploads(body: str) -> Sequence[Upload]:
     """The uploads that a message tells of; none for a test event or keys that are no originals.
 
     Raises:
-        MalformedEventError: the text is no S3 event.
+        MalformedEventError: the text is no S3 event, or one of more than MAX_RECORDS records.
     """
     try:
         document = orjson.loads(body)
         if document.get("Event") == "s3:TestEvent":
             return []
-        return [upload for record in document["Records"] if (upload := _upload(record))]
+        records = document["Records"]
+        if len(records) > MAX_RECORDS:
+            raise MalformedEventError(f"an S3 event of {len(records)} records; {MAX_RECORDS} are taken")
+        return [upload for record in records if (upload := _upload(record))]
+    except MalformedEventError:
+        raise
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedEventError(f"not an S3 event: {type(error).__name__}") from error
 
 
 def _upload(record: dict[str, Any]) -> Upload | None:
-    key = FileKey.of_original(unquote_plus(record["s3"]["object"]["key"]))
-    return Upload(key, datetime.fromisoformat(record["eventTime"])) if key else None
+    generation = Generation.of_original(unquote_plus(record["s3"]["object"]["key"]))
+    return Upload(generation, datetime.fromisoformat(record["eventTime"])) if generation else None

@@ -1,11 +1,20 @@
-// A question before something is deleted.
+// A question before something is done that cannot be taken back.
 
 const dialog = document.getElementById("confirm");
 
-/** Ask; resolves to true if the answer is yes. Escape is no. */
-export function confirmed(title, text) {
+let last = Promise.resolve();
+
+/** Ask; resolves to true if the answer is yes. Escape is no. A second question waits for the answer to the first. */
+export function confirmed(title, text, words = { yes: "Delete", no: "Keep" }) {
+  last = last.then(() => ask(title, text, words));
+  return last;
+}
+
+function ask(title, text, { yes, no }) {
   document.getElementById("confirm-title").textContent = title;
   document.getElementById("confirm-text").textContent = text;
+  document.getElementById("confirm-yes").textContent = yes;
+  document.getElementById("confirm-no").textContent = no;
   dialog.returnValue = "no";
   dialog.showModal();
   return new Promise((resolve) => {

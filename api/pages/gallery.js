@@ -6,6 +6,7 @@ import { confirmed } from "./confirm.js";
 import { takeFiles } from "./intake.js";
 import { Lightbox } from "./lightbox.js";
 import { Queue, isUnsent } from "./queue.js";
+import { outages } from "./retry.js";
 import { Status, notice } from "./status.js";
 import { Tiles } from "./tiles.js";
 import { Watcher } from "./watch.js";
@@ -33,7 +34,8 @@ export class Gallery {
   #fetched = new WeakMap(); // file → when its URLs were made
 
   constructor({ token, scopes, onUnauthorized }) {
-    this.#writable = scopes.includes("files:write");
+    // Without files:read nobody could follow here what becomes of an upload.
+    this.#writable = scopes.includes("files:read") && scopes.includes("files:write");
     this.#api = new Api(token, onUnauthorized);
     this.#watcher = new Watcher(this.#api, { onFile: (file) => this.#take(file), onGone: (id) => this.#lose(id) });
     this.#activity = new Activity(element);
@@ -71,16 +73,25 @@ export class Gallery {
     this.#show(this.#filter);
   }
 
+  /** Cancel what is not sent yet. */
+  stop() {
+    for (const upload of this.#unsent()) this.#queue.cancel(upload);
+  }
+
+  #unsent() {
+    return Array.from(this.#queue?.uploads ?? []).filter(isUnsent);
+  }
+
   #listen() {
-    const unsent = () => Array.from(this.#queue?.uploads ?? []).filter(isUnsent);
     element("more").addEventListener("click", () => this.#list());
     element("notice-retry").addEventListener("click", () => (this.#queue ? this.#list() : this.#begin()));
-    element("cancel-all").addEventListener("click", () => unsent().forEach((upload) => this.#queue.cancel(upload)));
+    element("cancel-all").addEventListener("click", () => this.stop());
     element("retry-failed").addEventListener("click", () => this.#activity.failed.forEach((upload) => this.#queue.retry(upload)));
     for (const radio of document.querySelectorAll("input[name=filter]")) {
       radio.addEventListener("change", () => this.#show(radio.value));
     }
-    window.addEventListener("beforeunload", (event) => unsent().length && event.preventDefault());
+    window.addEventListener("beforeunload", (event) => this.#unsent().length && event.preventDefault());
+    outages.addEventListener("retrying", ({ detail }) => this.#status.say(detail.text, detail.seconds * 1000));
   }
 
   async #begin() {

@@ -1,11 +1,34 @@
 // The page's start: a token first, then the gallery.
 
+import { confirmed } from "./confirm.js";
 import { Gallery } from "./gallery.js";
 import * as token from "./token.js";
 
 const element = (id) => document.getElementById(id);
 let gallery = null;
 let owner = null;
+
+/** Take the token of the link that was opened; true if it is the page's token now. */
+async function arrive() {
+  const given = token.takeFromAddress();
+  if (given === null || !(await isWelcome(given))) return false;
+  token.keep(given);
+  return true;
+}
+
+/**
+ * Whether a link's token may take the place of the one that is here. A stranger's link must not sign anybody in as
+ * somebody else unnoticed: photos that are added then would be the stranger's. Nor does a useless token end a session.
+ */
+async function isWelcome(given) {
+  const mine = token.claims(token.current() ?? "");
+  if (!mine) return true;
+  const theirs = token.claims(given);
+  if (!theirs || theirs.expiresAt <= Date.now()) return false;
+  if (ownerOf(theirs) === ownerOf(mine)) return true;
+  const text = `You are signed in as ${nameOf(mine)}. If you switch, photos that you add will belong to ${nameOf(theirs)}, and uploads under way here stop.`;
+  return confirmed(`This link signs you in as ${nameOf(theirs)}`, text, { yes: "Switch", no: "Stay" });
+}
 
 function begin() {
   const given = token.current();
@@ -17,7 +40,10 @@ function begin() {
 }
 
 function enter(claims) {
-  if (gallery && owner !== ownerOf(claims)) return location.reload(); // someone else's photos must not stay on the screen
+  if (gallery && owner !== ownerOf(claims)) {
+    gallery.stop(); // or the browser would ask whether to leave, and the old page could go on with the new token
+    return location.reload(); // someone else's photos must not stay on the screen
+  }
   owner = ownerOf(claims);
   element("access").hidden = true;
   element("gallery").hidden = false;
@@ -48,6 +74,7 @@ function onUnauthorized(problem) {
 
 const expiredText = () => "Your token has expired. Nothing is lost; with a new one you can go on.";
 const ownerOf = ({ tenant, user }) => `${tenant}/${user}`;
+const nameOf = ({ tenant, user }) => `${user} · ${tenant}`;
 
 element("access-form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -58,7 +85,7 @@ element("leave").addEventListener("click", () => {
   token.forget();
   ask("");
 });
-window.addEventListener("hashchange", () => token.takeFromAddress() && begin());
+window.addEventListener("hashchange", async () => (await arrive()) && begin());
 
-token.takeFromAddress();
+await arrive();
 begin();

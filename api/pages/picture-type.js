@@ -4,6 +4,7 @@ import { kinds, size } from "./words.js";
 
 const BY_ENDING = { jpg: "image/jpeg", jpeg: "image/jpeg", png: "image/png", webp: "image/webp", gif: "image/gif", heic: "image/heic", heif: "image/heif" };
 const NAME_BYTES = 255;
+const VISIBLE_FORMAT = /[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u{110bd}\u{110cd}]/u;
 
 /** The media type of a file: by its first bytes, else as the browser says, else by its name. */
 export async function typeOf(file) {
@@ -30,9 +31,26 @@ export function refusal(file, type, limits) {
   return null;
 }
 
-/** The file's name as Shoebox keeps it: no control characters or slashes, and cut to 255 bytes, but for its ending. */
+/** The file's name as Shoebox keeps it (shoebox/names.py has the rule): nothing invisible, no path, at most 255 bytes. */
 export function nameOf(file) {
-  const name = (file.name || "photo").normalize("NFC").replace(/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\\/]/gu, "_");
+  const cleaned = clean(cut(clean((file.name || "photo").normalize("NFC")))); // a cut may leave half a flag
+  return cleaned.trim() && cleaned !== "." && cleaned !== ".." ? cleaned : "photo";
+}
+
+// No lookbehind, which Safari has only since 16.4.
+function clean(name) {
+  let before = "";
+  return name.replace(/\u{1F3F4}[\u{E0020}-\u{E007E}]+\u{E007F}|./gsu, (unit) => {
+    const joins = /[\u200c\u200d]/u.test(unit) && /[^\0-\x7f]/u.test(before) && /[\p{L}\p{M}\p{S}]/u.test(before);
+    before = String.fromCodePoint(unit.codePointAt(0));
+    if (joins || unit !== before || VISIBLE_FORMAT.test(unit)) return unit;
+    if (/\p{Cf}/u.test(unit)) return "";
+    return /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\\/]/u.test(unit) ? "_" : unit;
+  });
+}
+
+// But for its ending.
+function cut(name) {
   const bytes = (text) => new TextEncoder().encode(text).length;
   if (bytes(name) <= NAME_BYTES) return name;
   const ending = /\.[A-Za-z0-9]{1,8}$/.exec(name)?.[0] ?? "";

@@ -1,20 +1,39 @@
 // Passing faults: what is worth another try, and how long to wait before it.
 
-const ATTEMPTS = 6;
+import { duration } from "./words.js";
+
+const ATTEMPTS = 16; // their pauses add up to two minutes at least: a service that restarts is waited for
 const LONGEST_PAUSE = 60;
+const UNTOLD = 2; // tries that fail without a word
+const TELLING = 5000; // ms between two events, however many tasks fail
+
+/** Says what is tried again, in `retrying` events with the detail `{text, seconds}`: words, and how long they hold. */
+export const outages = new EventTarget();
+let toldAt = -Infinity;
 
 /** Run `task` until it succeeds; an error whose `retry` is true gets another try, after a pause that grows. */
 export async function persist(task, { signal, attempts = ATTEMPTS } = {}) {
+  let failedAt;
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted();
     try {
       return await task();
     } catch (error) {
       if (!error.retry || attempt >= attempts) throw error;
-      await pause(error.retryAfter ?? backOff(attempt), signal);
+      failedAt ??= performance.now();
+      // Retry-After is a minimum: "1" does not ask everybody to come every second.
+      const seconds = Math.max(backOff(attempt), error.retryAfter ?? 0);
+      if (attempt > UNTOLD) tell(`${error.message} Trying again for ${duration((performance.now() - failedAt) / 1000)}.`, seconds);
+      await pause(seconds, signal);
       await online(signal);
     }
   }
+}
+
+function tell(text, seconds) {
+  if (performance.now() < toldAt + TELLING) return;
+  toldAt = performance.now();
+  outages.dispatchEvent(new CustomEvent("retrying", { detail: { text, seconds: seconds + TELLING / 1000 } }));
 }
 
 /** True for a status that may pass: no answer at all (0), throttled, timed out, or the server's own fault. */
@@ -46,5 +65,8 @@ export function pause(seconds, signal) {
 const backOff = (attempt) => Math.min(0.5 * 2 ** attempt, 20) * (0.5 + Math.random() / 2);
 
 async function online(signal) {
-  while (navigator.onLine === false) await pause(1, signal);
+  while (navigator.onLine === false) {
+    tell("You are offline. It goes on by itself when the connection is back.", 1);
+    await pause(1, signal);
+  }
 }

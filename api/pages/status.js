@@ -39,13 +39,13 @@ export class Status {
     this.#timer ??= setTimeout(() => this.#draw(), QUIET);
   }
 
-  /** Say that something has happened. */
-  say(text) {
+  /** Say that something has happened; it stays for `lasting` ms. */
+  say(text, lasting = LASTING) {
     this.#event = text;
     setTimeout(() => {
       if (this.#event === text) this.#event = "";
       this.changed();
-    }, LASTING);
+    }, lasting);
     this.#draw();
   }
 

@@ -4,13 +4,11 @@
 const KEY = "shoebox-token";
 let held = null;
 
-/** Take a token out of the address bar and keep it; true if there was one. The bar is clean afterwards. */
+/** Take a token out of the address bar; null if there is none. The bar is clean afterwards. */
 export function takeFromAddress() {
   const token = tokenIn(location.hash);
-  if (token === null) return false;
-  history.replaceState(history.state, "", location.pathname + location.search);
-  keep(token);
-  return true;
+  if (token !== null) history.replaceState(history.state, "", location.pathname + location.search);
+  return token;
 }
 
 /** The token within `text`: the text itself, or what follows `#token=` in a link. */

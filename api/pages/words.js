@@ -3,6 +3,7 @@
 const REASONS = {
   size_mismatch: "Not the whole file arrived",
   checksum_mismatch: "The file changed on its way",
+  content_encoding: "The file was encoded on its way",
   wrong_type: "Not the kind of file its name says",
   unsupported_type: "Not a picture Shoebox takes",
   empty: "The file is empty",

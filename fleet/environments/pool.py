@@ -109,6 +109,11 @@ class Pool:
         return self._environments.get(identity)
 
     @property
+    def ready_slots(self) -> int:
+        """Slots of the environments that take invocations, whether they run one or not."""
+        return sum(e.slots for e in self._environments.values() if e.state is State.READY)
+
+    @property
     def stopping(self) -> bool:
         """It runs nothing more, and nobody may join."""
         return self._closing.is_set()

@@ -87,13 +87,14 @@ def is_streamed(scope: Scope) -> bool:
 def failure_in_trailers(scope: Scope) -> tuple[str, bytes] | None:
     """Error type and body of a stream that failed half-way.
 
-    Our HTTP server (uvicorn on httptools) appends trailers to the request's headers when the body has ended.
+    `fleet.http.protocol` puts them into the scope when the body has ended.
     """
-    kind = header(scope, b"lambda-runtime-function-error-type")
+    trailers: dict[bytes, bytes] = dict(scope.get("trailers", ()))
+    kind = trailers.get(b"lambda-runtime-function-error-type", b"").decode("latin-1")
     if not kind:
         return None
     try:
-        body = base64.b64decode(header(scope, b"lambda-runtime-function-error-body"), validate=True)
+        body = base64.b64decode(trailers.get(b"lambda-runtime-function-error-body", b""), validate=True)
     except binascii.Error:
         body = b""
     return kind, body

@@ -17,11 +17,19 @@ from fleet.gateway.cors import Cors
 from fleet.gateway.proxy_event import Api, proxy_event
 from fleet.gateway.proxy_event_2 import proxy_event_2
 from fleet.gateway.refusal import Refusal
-from fleet.gateway.request import BODY_BYTES, GatewayRequest, oversize, request_of
+from fleet.gateway.request import (
+    BODY_BYTES,
+    GatewayRequest,
+    new_extended_id,
+    new_request_id,
+    oversize,
+    request_of,
+)
 from fleet.gateway.response_2 import proxy_response_2
 from fleet.gateway.responses import GatewayResponses, MalformedResponse, UndecodableBody, proxy_response
 from fleet.gateway.routes import Match, Routes
 from fleet.http.asgi import BodyTooLarge, Disconnected, Headers, Receive, Response, Scope, Send, read_body, respond
+from fleet.http.trace import new_trace_id
 from fleet.limits.gateway import GatewayThrottle
 from fleet.metrics import Metrics
 from shoebox.telemetry import get_logger
@@ -89,9 +97,20 @@ class Gateway:
             answer = self._responses.refuse(refusal.kind, request.path, refusal.context, fault=refusal.fault)
         except Disconnected:
             return
-        answer = Response(answer.status, answer.body, [*answer.headers, *self._marks(request)])
-        await respond(send, answer)
+        except Exception:  # noqa: BLE001  # the outermost layer; uvicorn would answer without an id
+            _log.exception("request_failed", request_id=request.request_id)
+            answer = self._responses.refuse("DEFAULT_5XX", request.path)
+        marks = self._marks(request.request_id, request.extended_id, request.trace_id)
+        await respond(send, Response(answer.status, answer.body, [*answer.headers, *marks]))
         self._meters.count(match.route.path if match else "none", answer.status, time.perf_counter() - began)
+
+    def refuse(self, kind: str) -> Response:
+        """The answer to a request that `fleet.http.protocol` refuses before it can be read."""
+        answer, extended_id = self._responses.refuse(kind), new_extended_id()
+        request_id = new_request_id() if self._api.kind == "rest" else extended_id
+        self._meters.count("none", answer.status, 0.0)
+        marks = self._marks(request_id, extended_id, new_trace_id())
+        return Response(answer.status, answer.body, [*answer.headers, *marks])
 
     async def _answer(self, request: GatewayRequest, match: Match | None, scope: Scope, receive: Receive) -> Response:
         if too_large := oversize(request, self._api.kind):
@@ -140,14 +159,14 @@ class Gateway:
             undecodable = isinstance(error, UndecodableBody)
             raise Refusal("API_CONFIGURATION_ERROR" if undecodable else "INTEGRATION_FAILURE") from error
 
-    def _marks(self, request: GatewayRequest) -> Headers:
+    def _marks(self, request_id: str, extended_id: str, trace_id: str) -> Headers:
         """The ids that a client finds on every answer."""
         if self._api.kind == "http":
-            return [(b"apigw-requestid", request.request_id.encode())]
+            return [(b"apigw-requestid", request_id.encode())]
         return [
-            (b"x-amzn-requestid", request.request_id.encode()),
-            (b"x-amz-apigw-id", request.extended_id.encode()),
-            (b"x-amzn-trace-id", request.trace_id.encode("latin-1")),
+            (b"x-amzn-requestid", request_id.encode()),
+            (b"x-amz-apigw-id", extended_id.encode()),
+            (b"x-amzn-trace-id", trace_id.encode("latin-1")),
         ]
 
 

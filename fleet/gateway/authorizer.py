@@ -20,7 +20,7 @@ from fleet.errors import InvokeError
 from fleet.gateway.authorizer_cache import AuthorizerCache, cache_key
 from fleet.gateway.authorizer_policy import Authorization, MalformedPolicy, Verdict
 from fleet.gateway.authorizer_rules import REST_REQUEST, AuthorizerRules
-from fleet.gateway.identity import identity_source
+from fleet.gateway.identity import RepeatedIdentity, identity_source
 from fleet.gateway.proxy_event import Api
 from fleet.gateway.refusal import Refusal
 from fleet.gateway.request import GatewayRequest
@@ -56,8 +56,8 @@ class Authorizer:
         """The context for the function behind the route.
 
         Raises:
-            Refusal: no identity, or one that does not fit the pattern (UNAUTHORIZED), a policy that does not allow this
-                method (ACCESS_DENIED), an authorizer that failed (AUTHORIZER_FAILURE,
+            Refusal: no identity, or one that does not fit the pattern (UNAUTHORIZED), several (IDENTITY_REPEATED), a
+                policy that does not allow this method (ACCESS_DENIED), an authorizer that failed (AUTHORIZER_FAILURE,
                 AUTHORIZER_CONFIGURATION_ERROR), or a method whose ARN is too long (URI_TOO_LONG).
         """
         arn = self._api.method_arn(request)
@@ -72,7 +72,10 @@ class Authorizer:
         return self._rules.passed(answer, int((time.monotonic() - began) * 1000))
 
     def _identity(self, request: GatewayRequest, match: Match) -> list[str]:
-        identity = [source(request, match) for source in self._sources]
+        try:
+            identity = [source(request, match) for source in self._sources]
+        except RepeatedIdentity as error:
+            raise Refusal("IDENTITY_REPEATED") from error
         if self._needs_identity and not all(identity):
             raise Refusal("UNAUTHORIZED")
         if self._rules.validation and not self._rules.validation.fullmatch(identity[0]):

@@ -62,5 +62,5 @@ class AuthorizerCache(Generic[Answer]):
 
 
 def cache_key(*identity: str) -> bytes:
-    """The key of an identity; a token cannot be read back from it."""
-    return hashlib.sha256("\0".join(identity).encode()).digest()
+    """The key of an identity; a token cannot be read back from it. Lengths keep ("a", "bc") and ("ab", "c") apart."""
+    return hashlib.sha256("".join([f"{len(value)}:{value}" for value in identity]).encode()).digest()

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from fleet.gateway.request import GatewayRequest
 from fleet.gateway.routes import Match
-from fleet.http.asgi import Headers, Response
+from fleet.http.asgi import SAFE, Headers, Response
 from shoebox.stack import GatewayCors
 
 
@@ -34,7 +34,7 @@ class Cors:
         """The answer to a preflight; None where the request is none, or belongs to a route."""
         if match or not _is_preflight(request):
             return None
-        return Response(204, headers=self._headers(request))
+        return Response(204, headers=[*self._headers(request), *SAFE])
 
     def apply(self, request: GatewayRequest, answer: Response) -> Response:
         """A function's answer with the gateway's CORS headers in place of its own."""

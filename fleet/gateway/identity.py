@@ -6,7 +6,7 @@ header. Header names count in any case, names in a query as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 from urllib.parse import parse_qsl
 
@@ -14,7 +14,7 @@ from fleet.gateway.request import GatewayRequest
 from fleet.gateway.routes import Match
 
 IdentitySource: TypeAlias = Callable[[GatewayRequest, Match], str]
-"""The value of a source in a request; "" where it is missing."""
+"""The value of a source in a request; "" where it is missing. Raises `RepeatedIdentity` where there are several."""
 
 _CONTEXT: dict[str, IdentitySource] = {
     "httpMethod": lambda request, _: request.method,
@@ -25,10 +25,14 @@ _CONTEXT: dict[str, IdentitySource] = {
     "routeKey": lambda _, match: route_key(match),
     "identity.sourceIp": lambda request, _: request.source_ip,
     "http.sourceIp": lambda request, _: request.source_ip,
-    "identity.userAgent": lambda request, _: request.header("user-agent"),
-    "http.userAgent": lambda request, _: request.header("user-agent"),
+    "identity.userAgent": lambda request, _: _only(request.headers, "user-agent"),
+    "http.userAgent": lambda request, _: _only(request.headers, "user-agent"),
     "domainName": lambda request, _: request.host,
 }
+
+
+class RepeatedIdentity(ValueError):
+    """A source has several values, of which the cache, the authorizer and the function could each take another."""
 
 
 def route_key(match: Match) -> str:
@@ -61,15 +65,21 @@ def identity_source(expression: str, variables: Mapping[str, str] | None = None)
 
 def _header(name: str) -> IdentitySource:
     lower = name.lower()
-    return lambda request, _: request.header(lower)
+    return lambda request, _: _only(request.headers, lower)
 
 
 def _query(name: str) -> IdentitySource:
     def value(request: GatewayRequest, _match: Match) -> str:
-        pairs = parse_qsl(request.query, keep_blank_values=True)
-        return next((text for key, text in pairs if key == name), "")
+        return _only(parse_qsl(request.query, keep_blank_values=True), name)
 
     return value
+
+
+def _only(pairs: Iterable[tuple[str, str]], name: str) -> str:
+    values = [value for key, value in pairs if key == name]
+    if len(values) > 1:
+        raise RepeatedIdentity(name)
+    return values[0] if values else ""
 
 
 def _context(name: str) -> IdentitySource:

@@ -16,7 +16,7 @@ import orjson
 
 from fleet.gateway.faults import REST_FAULTS, Fault
 from fleet.gateway.response_headers import MalformedResponse, header_value, sent_headers
-from fleet.http.asgi import JSON, Headers, Response
+from fleet.http.asgi import JSON, SAFE, Headers, Response
 from shoebox.stack import GatewayResponse
 
 __all__ = ["GatewayResponses", "MalformedResponse", "UndecodableBody", "proxy_response"]
@@ -25,6 +25,20 @@ _CONTEXT = re.compile(r"\$context\.authorizer\.(\w+)")
 _FIELDS = frozenset({"body", "headers", "isBase64Encoded", "multiValueHeaders", "statusCode"})
 """An answer with others is malformed (seen: sst #2760, `cookies` in an answer to a REST API)."""
 _UNNAMED = {  # AWS has no response types for these; where a stack shapes its answers, they are shaped too
+    "BAD_REQUEST": GatewayResponse(
+        code="bad_request",
+        title="Bad Request",
+        detail="The request is malformed, or can be read in more ways than one.",
+    ),
+    "IDENTITY_REPEATED": GatewayResponse(
+        code="identity_repeated", title="Bad Request", detail="What says who you are was sent more than once."
+    ),
+    "REQUEST_TIMEOUT": GatewayResponse(
+        code="request_timeout", title="Request Timeout", detail="The request took too long to arrive."
+    ),
+    "TOO_MANY_CONNECTIONS": GatewayResponse(
+        code="too_many_connections", title="Service Unavailable", detail="Too many connections are open; try again."
+    ),
     "HEADERS_TOO_LARGE": GatewayResponse(
         code="headers_too_large",
         title="Request Header Fields Too Large",
@@ -51,9 +65,9 @@ class GatewayResponses:
         self._faults = faults
 
     def refuse(
-        self, kind: str, instance: str, context: Mapping[str, Any] | None = None, *, fault: str = ""
+        self, kind: str, instance: str = "", context: Mapping[str, Any] | None = None, *, fault: str = ""
     ) -> Response:
-        """The answer of type `kind` about the path `instance`, filled in from an authorizer's context.
+        """The answer of type `kind` about the path `instance`, if it is known, filled in from an authorizer's context.
 
         A type that is not shaped is answered as DEFAULT_4XX or DEFAULT_5XX is, and if that is not shaped either, in
         AWS's words, of which `fault` may choose some more closely than the type does.
@@ -62,7 +76,7 @@ class GatewayResponses:
         marks: Headers = [(b"x-amzn-errortype", own.error_type.encode())] if own.error_type else []
         shape = self._described.get(kind) or self._described.get(f"DEFAULT_{own.status // 100}XX")
         if shape is None:
-            return Response(own.status, own.body, [*JSON, *marks])
+            return Response(own.status, own.body, [*JSON, *marks, *SAFE])
         return _shaped(shape, kind, shape.status or own.status, instance, context, marks)
 
 
@@ -81,12 +95,15 @@ def _shaped(
         "status": status,
         "detail": _fill(shape.detail, context) or detail,
         "code": _fill(shape.code, context) or code,
-        "instance": instance,
     }
+    if instance:
+        problem["instance"] = instance
     headers: Headers = [(b"content-type", b"application/problem+json"), *marks]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    headers += [(name.lower().encode(), header_value(value)) for name, value in shape.headers.items()]
+    own = [(name.lower().encode(), header_value(value)) for name, value in shape.headers.items()]
+    named = {name for name, _ in own}
+    headers += [*own, *(pair for pair in SAFE if pair[0] not in named)]
     return Response(status, orjson.dumps(problem), headers)
 
 

@@ -22,7 +22,6 @@ from fleet.http.asgi import (
     Response,
     Scope,
     Send,
-    header,
     json_response,
     read_body,
     respond,
@@ -58,11 +57,8 @@ class HostApi:
         self._processes: dict[str, RemoteProcess] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Web pages are refused: what a host is told holds the function's credentials."""
+        """Answer one request. The server refuses web pages: what a host is told holds the function's credentials."""
         parts = scope["path"].removeprefix(PREFIX).split("/")
-        if header(scope, b"origin"):
-            await respond(send, _refusal(403, "Not for web pages."))
-            return
         match scope["method"], parts:
             case "POST", [function]:
                 await self._join(function, receive, send)

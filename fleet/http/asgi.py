@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from shoebox.response_headers import SAFE_HEADERS
+
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -16,6 +18,9 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 JSON: Headers = [(b"content-type", b"application/json")]
+SAFE: Headers = [(name.encode(), value.encode()) for name, value in SAFE_HEADERS.items()]
+"""What every response has that we make ourselves."""
+_WITHOUT_CONTENT = frozenset({204, 205, 304})  # bytes after such a head would be read as the next response
 
 
 class BodyTooLarge(Exception):
@@ -80,7 +85,11 @@ async def body_parts(receive: Receive, limit: int) -> AsyncIterator[bytes]:
 
 
 async def respond(send: Send, response: Response) -> None:
-    """Send a whole answer."""
-    headers = [*response.headers, (b"content-length", str(len(response.body)).encode())]
+    """Send a whole answer; a status without content (RFC 9110, 6.4.1) goes without its body."""
+    headers, body = [*response.headers], response.body
+    if response.status in _WITHOUT_CONTENT:
+        body = b""
+    if response.status != 204:
+        headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
+    await send({"type": "http.response.body", "body": body})

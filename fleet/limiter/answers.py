@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import secrets
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+from xml.sax.saxutils import escape
 
 import orjson
 
@@ -85,11 +86,21 @@ def request_too_large() -> Response:
 
 def slow_down(extra: Sequence[tuple[bytes, bytes]] = ()) -> Response:
     """S3's 503 SlowDown, with more headers."""
+    return s3_error(503, "SlowDown", "Please reduce your request rate.", extra)
+
+
+def s3_error(
+    status: int,
+    code: str,
+    message: str,
+    extra: Sequence[tuple[bytes, bytes]] = (),
+    elements: Mapping[str, str] | None = None,
+) -> Response:
+    """An error of S3's, with more headers, and with more elements in its document."""
     request_id, host_id = secrets.token_hex(8).upper(), secrets.token_urlsafe(56)
-    body = (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message>"
-        f"<RequestId>{request_id}</RequestId><HostId>{host_id}</HostId></Error>"
+    details = {"Code": code, "Message": message, **(elements or {}), "RequestId": request_id, "HostId": host_id}
+    body = '<?xml version="1.0" encoding="UTF-8"?>\n<Error>{}</Error>'.format(
+        "".join(f"<{name}>{escape(text)}</{name}>" for name, text in details.items())
     )
     headers: Headers = [
         (b"content-type", b"application/xml"),
@@ -98,7 +109,7 @@ def slow_down(extra: Sequence[tuple[bytes, bytes]] = ()) -> Response:
         (b"x-amz-id-2", host_id.encode()),
         *extra,
     ]
-    return Response(503, body.encode(), headers)
+    return Response(status, body.encode(), headers)
 
 
 def _message(refused: Throttled) -> str:

@@ -91,14 +91,14 @@ class Limiter:
         if service == S3:
             wanted = request_for_objects(scope, headers.get(b"host", b"").decode("latin-1"))
             if wanted and not self._s3.admit(scope["method"], wanted[0], wanted[1], self._clock()):
-                return await respond(send, slow_down(_more(headers)))
+                return await respond(send, slow_down(headers_of_refusal(headers)))
             self._tally.add("s3", wanted[2] if wanted else "BUCKET")
         elif service == b"sns":
             receive = self._tally.action("sns", receive)
         return await self._app(scope, receive, send)
 
 
-def _more(headers: dict[bytes, bytes]) -> Headers:
+def headers_of_refusal(headers: dict[bytes, bytes]) -> Headers:
     """Headers of a refusal: a page may see it; who waits with his body keeps it, and so needs a new connection."""
     more: Headers = []
     if origin := headers.get(b"origin"):

@@ -15,6 +15,7 @@ import aiohttp
 from yarl import URL
 
 from fleet.http.asgi import Headers, Receive, Response, Scope, Send, respond
+from fleet.http.limits import RequestLimits
 from fleet.http.ports import LOOPBACK, listen
 from fleet.http.server import Server
 from fleet.limiter.app import DataQuotas, Limiter
@@ -123,6 +124,7 @@ async def limited(endpoint_url: str, quotas: DataQuotas, *, port: int = 0, host:
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
     )
+    limiter = Limiter(Upstream(session, endpoint_url), quotas)
     listening = listen(port, "the limiter", host)
-    async with session, Server(Limiter(Upstream(session, endpoint_url), quotas), listening) as server:
+    async with session, Server(limiter, listening, limits=RequestLimits()) as server:
         yield f"http://{LOOPBACK}:{server.port}"

@@ -114,15 +114,18 @@ class _Running:
 
 
 class FixedScale(_Running):
-    """Always the same number of batches."""
+    """Always the same number of batches, or as many as there are slots for them: `capacity`."""
 
-    def __init__(self, batches: float = 5, *, function: str = "") -> None:
+    def __init__(
+        self, batches: float = 5, *, function: str = "", capacity: Callable[[], float] = lambda: math.inf
+    ) -> None:
         super().__init__(function, batches)
         self._batches = _whole(batches)
+        self._capacity = capacity
 
     def limit(self, now: float) -> int:
         """Batches that may be at work now."""
-        return self._batches
+        return int(min(self._batches, self._capacity()))
 
     def received(self, now: float, *, messages: int, wanted: int, size: int) -> None:
         """Nothing changes."""

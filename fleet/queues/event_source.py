@@ -29,6 +29,7 @@ from shoebox.telemetry import get_logger
 
 __all__ = ["EventSourceMapping", "MappingSettings", "MappingStatistics"]
 
+_HOST_SECONDS = 5.0  # that a joined function may be without a host before that is an error
 _LOOK_AGAIN = 1.0  # a limit that grows with time tells nobody
 
 _log = get_logger(action="fleet.event_source")
@@ -196,13 +197,21 @@ class EventSourceMapping:
 
     async def _place(self) -> None:
         """Wait until another batch may be at work."""
+        since = self._clock()
         if not self._place_is_free():
-            self._scale.held(self._clock())
+            self._scale.held(since)
         while not self._place_is_free():
+            if not self._can_run() and self._clock() - since >= _HOST_SECONDS:
+                self._troubles.pause()
             self._place_free.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_AGAIN):
                     await self._place_free.wait()
+        self._troubles.resume()
+
+    def _can_run(self) -> bool:
+        """Whether there is anything to run a batch on; a joined function has nothing while it has no host."""
+        return self._scale.limit(self._clock()) > 0
 
     async def _take_batch(self, buffer: BatchBuffer, wait: int) -> bool:
         """Receive a batch and start it, at a place that is free; False when none came in a whole long poll."""
@@ -213,6 +222,9 @@ class EventSourceMapping:
             self._gathering -= 1
             self._place_free.set()
         if not len(buffer):
+            return False
+        if not self._can_run():
+            await self._receiver.give_back(buffer)
             return False
         batches = [buffer.take()]
         while self.settings.fifo and len(buffer):

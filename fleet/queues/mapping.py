@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
+from functools import partial
 
 from fleet.credentials import CredentialsCache
 from fleet.functions import FunctionSpec
 from fleet.limits.event_source import FixedScale, ProvisionedPollers, Scale, StandardScale
 from fleet.limits.in_flight import InFlight
-from fleet.limits.quotas import Quotas
 from fleet.limits.use import Limit, LimitUse
 from fleet.metrics import Metrics
 from fleet.queues.batch_run import Invoke
@@ -20,22 +20,30 @@ from fleet.queues.limited_queue import LimitedQueue
 from fleet.queues.mapping_settings import MappingSettings
 from fleet.queues.observed_queue import ObservedQueue
 from fleet.queues.source_queue import RoleQueue
-from fleet.settings import FleetSettings
+from fleet.settings import LONG_POLL, FleetSettings
 from shoebox.place import BoundStack
 from shoebox.stack import Queue, QueueTrigger, StackError
 
-_POLLERS = 5  # what a mapping starts with, and stays with where nobody knows how much its environments can run
+_POLLERS = 5  # what a mapping starts with, and stays with where its environments are hosts'
+_JOINED_POLL = 2  # seconds: what a poll brings after the last host has left goes back, and has cost a receive
 
 
 class Mappings:
     """Makes the mappings of a fleet, and has them in `made`; those of one queue share what is counted for the queue.
 
-    `flows` are the queues' messages as they go by, by the names in stack.yaml.
+    `flows` are the queues' messages as they go by, by the names in stack.yaml. `ready_slots` are those of a function's
+    environments, which for a joined function are its hosts'.
     """
 
     def __init__(
-        self, stack: BoundStack, settings: FleetSettings, credentials: CredentialsCache, metrics: Metrics
+        self,
+        stack: BoundStack,
+        settings: FleetSettings,
+        credentials: CredentialsCache,
+        metrics: Metrics,
+        ready_slots: Callable[[str], int],
     ) -> None:
+        self._ready_slots = ready_slots
         self._stack = stack
         self._settings = settings
         self._credentials = credentials
@@ -83,6 +91,7 @@ class Mappings:
 
     def _mapping_settings(self, function: FunctionSpec, trigger: QueueTrigger) -> MappingSettings:
         queue = self._stack.stack.queues[trigger.name]
+        joined = function.key in self._settings.joined
         return MappingSettings(
             function=function.key,
             queue=trigger.name,
@@ -90,7 +99,7 @@ class Mappings:
             window=trigger.window,
             visibility_timeout=queue.visibility_timeout,
             function_timeout=function.timeout,
-            poll_seconds=self._settings.poll_seconds,
+            poll_seconds=min(self._settings.poll_seconds, _JOINED_POLL if joined else LONG_POLL),
             drain_seconds=self._settings.drain_seconds,
             finish_polls=self._settings.finish_polls,
             fifo=queue.fifo,
@@ -100,7 +109,7 @@ class Mappings:
     def _scale(self, function: FunctionSpec, trigger: QueueTrigger) -> Scale:
         quotas, settings = self._settings.quotas, self._settings
         if function.key in settings.joined:
-            return _scale_of_joined(function, trigger, quotas)
+            return self._scale_of_joined(function, trigger)
         capacity = settings.environments_at_most * function.slots
         if trigger.provisioned:
             least, most = trigger.provisioned.minimum, trigger.provisioned.maximum
@@ -114,11 +123,11 @@ class Mappings:
             capacity=lambda: capacity,
         )
 
-
-def _scale_of_joined(function: FunctionSpec, trigger: QueueTrigger, quotas: Quotas) -> FixedScale:
-    """Its environments come and go by themselves: what it may have at work is what stack.yaml says."""
-    described = trigger.maximum_concurrency or _POLLERS
-    return FixedScale(quotas.count(described), function=function.key)
+    def _scale_of_joined(self, function: FunctionSpec, trigger: QueueTrigger) -> FixedScale:
+        """Its hosts come and go: what they can run is received, and nothing while there is none."""
+        described = trigger.maximum_concurrency or _POLLERS
+        capacity = partial(self._ready_slots, function.key)
+        return FixedScale(self._settings.quotas.count(described), function=function.key, capacity=capacity)
 
 
 def _flow(queue: Queue) -> Flow:

@@ -114,15 +114,21 @@ class Receiver:
     async def _give_back(self, buffer: BatchBuffer, receiving: asyncio.Future[list[SqsMessage]]) -> None:
         """Make visible again what comes after the end, and what waits for its batch."""
         messages: list[SqsMessage] = []
-        while len(buffer):
-            messages += buffer.take()
         try:
-            messages += await receiving
+            messages = await receiving
         except QueueError as error:
             self._troubles.note(error)
+        await self.give_back(buffer, messages)
+
+    async def give_back(self, buffer: BatchBuffer, messages: Sequence[SqsMessage] = ()) -> None:
+        """Make visible again what waits in `buffer`, and these `messages`."""
+        returned: list[SqsMessage] = []
+        while len(buffer):
+            returned += buffer.take()
+        returned += messages
         try:
-            if messages:
-                await self._queue.release(messages)
+            if returned:
+                await self._queue.release(returned)
         except QueueError as error:
             self._troubles.note(error)
 

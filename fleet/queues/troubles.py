@@ -37,6 +37,18 @@ class Troubles:
         self._metrics.poll_errors.labels(self._function, code).inc()
         self._show(call, f"queue {self._queue}: {code}: {text}", code, None)
 
+    def pause(self) -> None:
+        """No environment can take messages, so none are received: each receive would bring them nearer to their end."""
+        if "capacity" not in self._present:
+            text = f"no host has joined {self._function}: nothing is received from queue {self._queue}"
+            self._present["capacity"] = text
+            _log.error(text, function=self._function, queue=self._queue)
+
+    def resume(self) -> None:
+        """There is one again."""
+        if self._present.pop("capacity", None):
+            _log.info("receiving again", function=self._function, queue=self._queue)
+
     def end(self, error: BaseException) -> None:
         """A fault of ours must not end a mapping in silence."""
         self._present["poll"] = f"polling has ended: {error!r}"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from fleet.limits.capacity import EVENTUAL
+from fleet.limits.capacity import STRONG
 from fleet.limits.event_source import End
 from load_tests.simulator.backlog import Backlog, Cohort, first
 from load_tests.simulator.clock import Clock
@@ -109,8 +109,8 @@ class Ingest:
     def _fetch(self, group: Group) -> None:
         """States of the files, and their bytes."""
         now, bill = self._clock.now, self._tally.calls
-        read, fetched = self._limits.read(now, EVENTUAL, group.unread), self._limits.get_original(now, group.unfetched)
-        bill.read_units += EVENTUAL * read
+        read, fetched = self._limits.read(now, STRONG, group.unread), self._limits.get_original(now, group.unfetched)
+        bill.read_units += STRONG * read
         bill.gets += fetched
         group.unread -= read
         group.unfetched -= fetched

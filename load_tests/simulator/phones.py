@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from fleet.limits.capacity import EVENTUAL
+from fleet.limits.capacity import EVENTUAL, STRONG
 from load_tests.simulator.backlog import Cohort
 from load_tests.simulator.clock import Clock
 from load_tests.simulator.limits import API, AUTHORIZER, Limits
@@ -82,18 +82,23 @@ class Phones:
 
     def _passed(self, requests: Requests) -> int:
         """Registrations that are done."""
-        now, calls, bill = self._clock.now, self._calls, self._tally.calls
+        now, bill = self._clock.now, self._tally.calls
         requests.cut_to(self._limits.request(now, requests.all))
         bill.requests += requests.all
         self._authorize(requests)
         requests.cut_to(self.api.begin(requests.all))
-        requests.cut_to(self._limits.read(now, EVENTUAL * calls.upload, requests.all))
-        bill.read_units += EVENTUAL * calls.upload * requests.all
+        if requests.all:
+            requests.cut_to(self._limits.read(now, self._read_units(requests) / requests.all, requests.all))
+        bill.read_units += self._read_units(requests)
         if not requests.registrations:
             return 0
         done = self._limits.write(now, self._writes, requests.registrations)
         bill.write_units += sum(self._writes) * done
         return done
+
+    def _read_units(self, requests: Requests) -> float:
+        """Registrations read consistently, polls eventually."""
+        return self._calls.upload * (STRONG * requests.registrations + EVENTUAL * requests.polls)
 
     def _authorize(self, requests: Requests) -> None:
         """A token is checked with the registration, and then kept for the polls of its upload."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -99,12 +98,27 @@ def ports(wanted: Iterable[int], data: Path) -> Iterator[Finding]:
 
 def disk(data: Path) -> Iterator[Finding]:
     """Room for photos where the stack keeps them."""
+    from fleet.emulator_space import free_and_reserve
+
     there = next(path for path in (data.absolute(), *data.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
+    free, reserve = free_and_reserve(there)
     found = f"{free / 1000**3:.1f} GB free in {there}"
-    level = Level.PROBLEM if free < _LEAST_FREE else Level.WARNING if free < _SCARCE else Level.OK
+    level = Level.PROBLEM if free < max(reserve, _LEAST_FREE) else Level.WARNING if free < _SCARCE else Level.OK
     advice = "" if level is Level.OK else "Make room, or keep the data elsewhere: --data FOLDER"
+    if free < reserve:
+        found += f"; uploads are refused below {reserve / 1000**3:.1f} GB"
     yield Finding("disk", level, found, advice)
+
+
+def recovery(data: Path) -> Iterator[Finding]:
+    """Whether the last start found that the run before it had been killed."""
+    from fleet.emulator import read_recovery
+    from shoebox.cli.local import recovered
+
+    found = read_recovery(DataFolder(data).data / "aws")
+    if found and found.cut_off:
+        advice = "Look for photos that are missing, and upload them again. A clean stop (Ctrl-C) loses nothing."
+        yield Finding("data", Level.WARNING, recovered(found), advice)
 
 
 def stack(path: Path) -> Iterator[Finding]:

@@ -54,7 +54,7 @@ def _look(ports: tuple[int, ...], stack: Path, url: str | None, data: Path) -> l
 
     return [
         [*checks.python(), *checks.pictures(), *checks.decoders()],
-        [*checks.ports(ports, data), *checks.disk(data)],
+        [*checks.ports(ports, data), *checks.disk(data), *checks.recovery(data)],
         [*checks.stack(stack), run(checks.gateway(url or DataFolder(data).gateway_url()))],
     ]
 

@@ -39,8 +39,8 @@ class Engine:
 
     def show(self, *arguments: str) -> int:
         """Run `docker ARGUMENTS`; what it says goes to stderr. Returns its exit code."""
-        words = [self.command, *arguments]
-        return subprocess.run(words, env=self.environment, cwd=self.folder, stdout=sys.stderr).returncode  # noqa: S603
+        words, err = [self.command, *arguments], sys.stderr
+        return subprocess.run(words, env=self.environment, cwd=self.folder, stdout=err, stderr=err).returncode  # noqa: S603
 
     def check(self) -> None:
         """Everything that building and running the containers needs is there.

@@ -58,7 +58,7 @@ class ErrorLine:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and path.stat().st_size > _MOST_BYTES:
             path.replace(path.with_suffix(".log.1"))
-        configure_logging(stream=path.open("ab"), watch=self._watch)
+        configure_logging(stream=path.open("ab", buffering=0), watch=self._watch)
 
     def _watch(self, _: Any, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         if method in _BAD and fields["event"] not in _OURS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from shoebox.client.errors import ClientError, NotAllowed, NotShoebox, Unreachable
+from shoebox.client.errors import ClientError, NotAllowed, NotShoebox, Passing, Unreachable
 
 
 class Exit(IntEnum):
@@ -43,6 +43,9 @@ def of_client_error(error: ClientError) -> CliError:
             )
         case Unreachable():
             hint = "Is it running? Start it with `shoebox up`, or name its address with --url or SHOEBOX_URL."
+            return CliError(error.detail, hint=hint, exit_code=Exit.UNREACHABLE)
+        case Passing():
+            hint = "Run the same command again later: it goes on where it was."
             return CliError(error.detail, hint=hint, exit_code=Exit.UNREACHABLE)
         case NotShoebox():
             hint = "Check the address: --url or SHOEBOX_URL."

@@ -36,7 +36,7 @@ def explained() -> Iterator[None]:
 def _advice() -> Iterator[tuple[type[Exception], _Advice]]:
     """Advice by kind of error, the more special ones first."""
     from fleet.data_folder import DataFolderError
-    from fleet.emulator import EmulatorDied, EmulatorError
+    from fleet.emulator import EmulatorDied, EmulatorError, StateNotSaved
     from fleet.endpoint import EndpointAway
     from fleet.http.ports import PortTaken
     from fleet.limits.quotas import QuotasError
@@ -52,6 +52,10 @@ def _advice() -> Iterator[tuple[type[Exception], _Advice]]:
         _Advice("Look at the numbers with: shoebox quotas --quotas aws/100", exit_code=Exit.USAGE),
     )
     yield EmulatorDied, _Advice("Start again: shoebox up. Should it die again, look with: shoebox doctor")
+    yield (
+        StateNotSaved,
+        _Advice("Make room on the disk (shoebox doctor). What was saved before is kept; what came since then is lost."),
+    )
     yield EmulatorError, _Advice("Look what is missing: shoebox doctor. Or begin empty: shoebox up --fresh")
     yield EndpointAway, _Advice("Start it, or name its address with --endpoint-url or AWS_ENDPOINT_URL.")
     yield Problem, _Advice("Begin empty: shoebox up --fresh", "The stack could not be created: {error}")

@@ -48,12 +48,16 @@ class DataFolder:
         """What the stack that runs in this folder said of itself; None if none does.
 
         The stack holds its lock for as long as it lives, so that a note left by one that was killed is not believed.
+        Its emulator, which ends a moment later, has the lock, too, and is not what the note tells of.
         """
+        from fleet.data_folder import is_alive
+
         try:
             with (self.data / "lock").open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return _read(self._running)
+            found = _read(self._running)
+            return found if found and is_alive(str(found.get("pid"))) else None
         except OSError:
             return None
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from shoebox.cli.folder import DataFolder
 from shoebox.cli.output import Output
 
 if TYPE_CHECKING:
+    from fleet.emulator import Recovery
     from fleet.local import Local, LocalSettings
     from shoebox.aws import Clients
     from shoebox.cli.errorline import ErrorLine
@@ -45,9 +47,33 @@ async def started(
         errors.log_to(folder.log)
         where = f"Waiting for {settings.endpoint_url}" if settings.endpoint_url else "Starting the AWS emulator"
         steps.begin(f"{where} and creating what stack.yaml describes")
-        async with Stack.start(settings, _publishing(key, steps), on_line=errors.line) as local:
+        starting = Stack.start(settings, _publishing(key, steps), on_line=errors.line, on_wait=_waiting(steps))
+        async with starting as local:
             steps.done(f"{len(local.fleet.pools)} functions and the gateway")
+            if local.emulator and local.emulator.recovery.cut_off:
+                output.say(f"[yellow]![/yellow] {recovered(local.emulator.recovery)}")
             yield local
+
+
+def recovered(recovery: Recovery) -> str:
+    """What a kill of the last run's emulator cost."""
+    since = f" (after {datetime.fromtimestamp(recovery.saved_at):%H:%M:%S})" if recovery.saved_at else ""
+    again = recovery.uploads_again
+    uploads = f" {again} upload{'s' * (again != 1)} of that time will be processed again." if again else ""
+    return f"The last run was killed before it could stop. Changes of its last second{since} may be lost.{uploads}"
+
+
+def _waiting(steps: Steps) -> Callable[[], None]:
+    """Tells once that the last Shoebox's emulator is waited for."""
+    told = False
+
+    def tell() -> None:
+        nonlocal told
+        if not told:
+            steps.begin("The last Shoebox was killed; waiting until its emulator has saved")
+        told = True
+
+    return tell
 
 
 def addresses(local: Local, folder: DataFolder) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 Counted in the code, and proven against the limiter: tests/e2e/test_quotas_plan.py. `shoebox quotas plan` and the day
 simulator (load_tests/simulator) share it.
 
-registration    api/files.py → FilesTable.register: BatchGetItem, eventually consistent; TransactWriteItems, which costs
-                twice ("Amazon DynamoDB Transactions: How it works"); the index by-owner gets its entry, once
+registration    api/files.py → FilesTable.register: BatchGetItem, consistent; TransactWriteItems, which costs twice
+                ("Amazon DynamoDB Transactions: How it works"); the index by-owner gets its entry, once
 bytes           the client → S3: one PUT below originals/
-ingest          FilesTable.states: BatchGetItem; GET of the original; a PUT for each rendition; FilesTable.mark_ready:
-                UpdateItem, of the table and of the index, which projects all attributes
-waiting         GET /v1/files?id=…: BatchGetItem of the upload's files
+ingest          FilesTable.states: BatchGetItem, consistent; GET of the original; a PUT for each rendition;
+                FilesTable.mark_ready: UpdateItem, of the table and of the index, which projects all attributes
+waiting         GET /v1/files?id=…: BatchGetItem of the upload's files, eventually consistent
 
 Not counted: multipart uploads, looking at the gallery, deletions, and what is tried again.
 """
@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from fleet.limits.capacity import EVENTUAL, TRANSACTIONAL, write_units
+from fleet.limits.capacity import EVENTUAL, STRONG, TRANSACTIONAL, write_units
 from fleet.limits.plan import TARGET, Need, at_once, rounded_up
 from shoebox.files import OWNER_SHARDS, RENDITIONS
 from shoebox.stack import StackError
@@ -56,8 +56,8 @@ class PhotoCalls:
     authorizer_seconds: float = 0.05
     api_seconds: float = 0.07
     ingest_seconds: float = 0.7
-    registered_bytes: int = 550
-    ready_bytes: int = 900
+    registered_bytes: int = 620
+    ready_bytes: int = 950
 
     @property
     def registration_writes(self) -> Writes:
@@ -84,7 +84,7 @@ class PhotoCalls:
     @property
     def table_reads(self) -> float:
         """RCU a photo: at registration, at ingest, and for each time that it is asked for."""
-        return EVENTUAL * (2 + self.polls)
+        return 2 * STRONG + EVENTUAL * self.polls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -24,12 +25,12 @@ async def shown(output: Output, *, wait: bool = True) -> AsyncIterator[events.Li
         yield events.nobody
         return
     tally = Tally()
+    retries = RetryLines()
 
     def listen(event: events.Event) -> None:
         tally(event)
-        if isinstance(event, events.Retrying):
-            name = event.record.name if event.record else "a batch"
-            output.say(f"[yellow]↻[/yellow] {safe(name)}: trying again. {safe(event.detail)}")
+        if isinstance(event, events.Retrying) and (line := retries.line(event)):
+            output.say(line)
 
     show = _bars(tally, output, wait=wait) if output.talk.is_terminal else _lines(tally, output)
     task = asyncio.create_task(show)
@@ -39,6 +40,23 @@ async def shown(output: Output, *, wait: bool = True) -> AsyncIterator[events.Li
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+class RetryLines:
+    """Says what is being tried again, and for how long already, without a line for each of many files."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._next = 0.0
+
+    def line(self, event: events.Retrying) -> str | None:
+        """A line in rich's markup; None if one was given a moment ago."""
+        if self._clock() < self._next:
+            return None
+        self._next = self._clock() + _LINE_SECONDS
+        name = f"{safe(event.record.name)}: " if event.record else ""
+        lasting = f" for {event.since:.0f} s" if event.since >= 1 else ""
+        return f"[yellow]↻[/yellow] {name}trying again{lasting}. {safe(event.detail)}"
 
 
 async def _lines(tally: Tally, output: Output) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -20,9 +21,6 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
         CliError: it ended with a client's error.
         KeyboardInterrupt: it was interrupted, and has cleaned up.
     """
-    import stamina
-
-    stamina.instrumentation.set_on_retry_hooks([])  # its own would log to stdout; we tell of retries ourselves
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_terminable(work))
@@ -49,8 +47,9 @@ async def _terminable(work: Coroutine[Any, Any, Result]) -> Result:
         terminated = True
         task.cancel()
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, terminate)
+    if threading.current_thread() is threading.main_thread():  # only there may a loop be told of signals
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, terminate)
     try:
         return await task
     except asyncio.CancelledError:

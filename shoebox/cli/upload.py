@@ -47,7 +47,7 @@ def upload(
             help="Stop waiting when nothing becomes ready for so long.",
             rich_help_panel=_PANEL,
         ),
-    ] = "5m",  # type: ignore[assignment]  # typer parses it
+    ] = "10m",  # type: ignore[assignment]  # typer parses it
     recursive: Annotated[
         bool,
         typer.Option(envvar="SHOEBOX_RECURSIVE", help="Go into folders within folders.", rich_help_panel=_PANEL),
@@ -105,9 +105,8 @@ async def _upload(
 
     async with open_service(url, token, data, output, connections=2 * settings.concurrency + 4) as api:
         limits: dict[str, Any] = await api.limits()
-        patient = api.with_retry(settings.retry)
         async with shown(output, wait=settings.wait) as listener:
-            uploader = Uploader(patient, limits, settings, listener)
+            uploader = Uploader(api, limits, settings, listener)
             try:
                 report = await uploader.run(paths)
             except BaseException:

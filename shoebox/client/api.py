@@ -11,7 +11,7 @@ import aiohttp
 import orjson
 
 from shoebox.client.errors import ClientError, Gone, NotAllowed, NotShoebox, Passing, Refused, Unreachable
-from shoebox.client.retry import PASSING_STATUSES, RetryPolicy, retry_after
+from shoebox.client.retry import PASSING_STATUSES, Listener, RetryPolicy, nobody, retry_after
 
 Document = dict[str, Any]
 _CALL_SECONDS = 35  # the gateway gives up after 29
@@ -27,11 +27,13 @@ class Api:
         self.url = url.rstrip("/")
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
         self._retry = retry or RetryPolicy()
+        self._listener: Listener = nobody
 
-    def with_retry(self, retry: RetryPolicy) -> Api:
-        """The same service and token, more or less patient."""
+    def with_retry(self, retry: RetryPolicy, listener: Listener = nobody) -> Api:
+        """The same service and token, more or less patient; `listener` is told of each call that is tried again."""
         patient = Api(self.session, self.url, None, retry)
         patient._headers = self._headers
+        patient._listener = listener
         return patient
 
     async def limits(self) -> Document:
@@ -90,7 +92,7 @@ class Api:
             async with self._request(method, path, query, body) as response:
                 return await self._answer(response)
 
-        return await self._retry.run(once)
+        return await self._retry.run(once, self._listener)
 
     @asynccontextmanager
     async def _request(

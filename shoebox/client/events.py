@@ -57,10 +57,14 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """A try failed; another follows. `record` is None when it was a whole batch."""
+    """A try failed; another follows. `record` is None for a call that is about many files.
+
+    `since`: seconds since the first try of the same failed.
+    """
 
     record: Record | None
     detail: str
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shoebox.client import events
 from shoebox.client.records import Record, Report
+from shoebox.client.retry import Retry
 
 
 class Meter:
@@ -29,6 +30,6 @@ class Meter:
         """Show nothing of this file as sent: it starts anew."""
         self.kept(-self._shown)
 
-    def retrying(self, detail: str) -> None:
+    def retrying(self, retry: Retry) -> None:
         """A try failed, and another follows."""
-        self._tell(events.Retrying(self._record, detail))
+        self._tell(events.Retrying(self._record, retry.fault.detail, retry.since))

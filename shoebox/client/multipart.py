@@ -16,7 +16,7 @@ from shoebox.client.errors import ClientError, Refused
 from shoebox.client.hashing import part_digest
 from shoebox.client.meter import Meter
 from shoebox.client.records import Record
-from shoebox.client.retry import RetryPolicy
+from shoebox.client.retry import Retry, RetryPolicy
 from shoebox.client.sending import Instruction, Sender, Span
 from shoebox.client.tasks import side_by_side
 
@@ -61,7 +61,7 @@ class MultipartUpload:
             except Refused as refused:
                 if refused.status != 409:
                     raise
-                self._meter.retrying(refused.detail)
+                self._meter.retrying(Retry(refused, pause=0.0, since=0.0))
         await self._send_missing()
         return await self._complete()
 
@@ -97,13 +97,11 @@ class MultipartUpload:
     async def _send_part(self, part: _Part, signed: Instruction) -> None:
         async def once(fault: ClientError | None) -> None:
             instruction = signed
-            if fault:
-                self._meter.retrying(fault.detail)
             if fault or signed.expires_soon():
                 (instruction,) = await self._sign([part])
             await self._sender.send(part.span, instruction, self._meter)
 
-        await self._retry.run(once)
+        await self._retry.run(once, self._meter.retrying)
 
     async def _sign(self, parts: list[_Part]) -> list[Instruction]:
         wanted = [{"part": part.number, "sha256": part.sha256} for part in parts]

@@ -10,6 +10,7 @@ from typing import Any
 
 from shoebox.client.errors import ClientError
 from shoebox.client.hashing import Fingerprint
+from shoebox.names import clean_name
 
 
 class Outcome(StrEnum):
@@ -46,8 +47,8 @@ class Record:
 
     @property
     def name(self) -> str:
-        """The file's name as the service gets it; bytes that are no UTF-8 are replaced."""
-        return self.path.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        """The file's name as the service gets it: one that it takes, whatever the file is called."""
+        return clean_name(self.path.name)
 
     @property
     def succeeded(self) -> bool:

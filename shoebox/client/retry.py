@@ -1,15 +1,16 @@
-"""When to try again, and after how long: back-off with jitter, or what the other side asks for."""
+"""When to try again, and after how long: pauses that grow, with jitter, and never shorter than the other side asks."""
 
 from __future__ import annotations
 
+import asyncio
 import math
+import random
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
-
-import stamina
+from typing import TypeAlias, TypeVar
 
 from shoebox.client.errors import ClientError, Expired, Passing
 
@@ -19,55 +20,69 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """Up to `attempts` tries; pauses in seconds double from `first` to `longest`, plus up to `jitter`."""
+class Retry:
+    """A try failed and another follows in `pause` seconds; `since` is the seconds since the first one failed."""
 
-    attempts: int = 7
+    fault: ClientError
+    pause: float
+    since: float
+
+
+Listener: TypeAlias = Callable[[Retry], None]
+
+
+def nobody(retry: Retry) -> None:
+    """A listener that takes no notice."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Up to `attempts` tries; pauses in seconds double from `first` to `longest`, with up to `jitter` on top.
+
+    The pauses of the default add up to more than four minutes: a service that restarts, or is deployed, is waited for.
+    """
+
+    attempts: int = 20
     first: float = 0.25
     longest: float = 20.0
     jitter: float = 1.0
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    clock: Callable[[], float] = time.monotonic
 
-    async def run(self, work: Callable[[ClientError | None], Awaitable[Result]]) -> Result:
+    async def run(self, work: Callable[[ClientError | None], Awaitable[Result]], listener: Listener = nobody) -> Result:
         """`await work(None)`; after a passing fault, and a pause, `await work(fault)`.
 
         Raises:
             ClientError: the last one, marked as `exhausted`.
         """
         fault: ClientError | None = None
-        tries = stamina.retry_context(
-            on=pause_after,
-            attempts=self.attempts,
-            timeout=None,
-            wait_initial=self.first,
-            wait_max=self.longest,
-            wait_jitter=self.jitter,
-        )
-        try:
-            async for attempt in tries:
-                with attempt:
-                    try:
-                        return await work(fault)
-                    except ClientError as error:
-                        fault = error
-                        raise
-        except ClientError as error:
-            error.exhausted = True
-            raise
+        failed_at = 0.0
+        for attempt in range(1, self.attempts + 1):
+            try:
+                return await work(fault)
+            except ClientError as error:
+                pause = self.pause_after(error, attempt)
+                if pause is None or attempt == self.attempts:
+                    error.exhausted = True
+                    raise
+                failed_at = failed_at if fault else self.clock()
+                fault = error
+            listener(Retry(fault, pause, self.clock() - failed_at))
+            await self.sleep(pause)
         raise AssertionError("unreachable: the last try returns or raises")
 
+    def pause_after(self, error: ClientError, attempt: int) -> float | None:
+        """Seconds until the next try, after the `attempt`th (from 1) ended with `error`; None: do not try again.
 
-def pause_after(error: Exception) -> bool | float:
-    """False: do not try again; True: after the usual pause; a number: after so many seconds."""
-    match error:
-        case ClientError(exhausted=True):
-            return False
-        case Expired():
+        `Retry-After` is a minimum: a service that answers 503 with `Retry-After: 1` asks nobody to come every second.
+        """
+        if error.exhausted or not isinstance(error, Expired | Passing):
+            return None
+        if isinstance(error, Expired) and attempt == 1:
             return 0.0
-        case Passing(retry_after=float(seconds)):
-            return seconds
-        case Passing():
-            return True
-    return False
+        growing = self.first * 2.0 ** (attempt - 1) + random.uniform(0, self.jitter)  # noqa: S311 - no secret
+        asked = error.retry_after if isinstance(error, Passing) and error.retry_after else 0.0
+        return max(min(growing, self.longest), asked)
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:

@@ -17,12 +17,12 @@ from typing import Any
 from shoebox.client import events, walk
 from shoebox.client.api import Api
 from shoebox.client.channel import Channel
-from shoebox.client.errors import ClientError, Expired, Gone, NotAllowed, NotShoebox, Unreachable
+from shoebox.client.errors import ClientError, Expired, Gone, NotAllowed, NotShoebox, Passing
 from shoebox.client.hashing import fingerprint
 from shoebox.client.meter import Meter
 from shoebox.client.multipart import MultipartUpload
 from shoebox.client.records import Outcome, Record, Report
-from shoebox.client.retry import RetryPolicy
+from shoebox.client.retry import Retry, RetryPolicy
 from shoebox.client.sending import Instruction, Sender, Span
 from shoebox.client.tasks import side_by_side, together
 from shoebox.client.waiting import Waiter
@@ -40,14 +40,17 @@ class UploadSettings:
     concurrency: int = 4
     wait: bool = True
     recursive: bool = True
-    patience: float = 300.0
+    patience: float = 600.0  # more than the queue's visibility timeout: a photo whose worker died comes back
     linger: float = 1.0
     standstill: float = 60.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 class Uploader:
-    """One run. `limits` is the answer of `Api.limits`; `report` is right at any time, also after an interruption."""
+    """One run, as patient as `settings.retry`. `limits` is the answer of `Api.limits`.
+
+    `report` is right at any time, also after an interruption.
+    """
 
     def __init__(
         self,
@@ -56,10 +59,10 @@ class Uploader:
         settings: UploadSettings | None = None,
         listener: events.Listener = events.nobody,
     ) -> None:
-        self._api = api
         self._limits = limits
         self._settings = settings = settings or UploadSettings()
         self._tell = listener
+        self._api = api = api.with_retry(settings.retry, self._retrying)
         self._sender = Sender(api.session, at_once=settings.concurrency, standstill=settings.standstill)
         self._waiter = Waiter(api, self._settle, patience=settings.patience)
         self._found: Channel[Record] = Channel(_AHEAD)
@@ -74,7 +77,7 @@ class Uploader:
 
         Faults of single files end in the report. Raises:
             NotAllowed: the token does not do.
-            Unreachable: the service or its storage cannot be reached any more.
+            Passing: the service or its storage cannot be reached, or only fails, for longer than `retry` allows.
             NotShoebox: the answers make no sense.
         """
         started = time.monotonic()
@@ -194,8 +197,6 @@ class Uploader:
 
         async def once(fault: ClientError | None) -> None:
             instruction: Instruction | None = first
-            if fault:
-                meter.retrying(fault.detail)
             if fault or first.expires_soon():
                 instruction = await self._register_again(record)
             if instruction is None:  # stored or refused meanwhile
@@ -205,7 +206,7 @@ class Uploader:
             self._tell(events.Stored(record))
             self._follow(record)
 
-        await self._settings.retry.run(once)
+        await self._settings.retry.run(once, meter.retrying)
 
     async def _send_bytes(self, record: Record, instruction: Instruction, meter: Meter) -> None:
         assert record.fingerprint is not None
@@ -244,9 +245,12 @@ class Uploader:
     def _settle(self, record: Record) -> None:
         self._tell(events.Settled(record))
 
+    def _retrying(self, retry: Retry) -> None:
+        self._tell(events.Retrying(None, retry.fault.detail, retry.since))
+
     def _count_lost(self, error: ClientError) -> None:
-        """After several files in a row for which nobody answered, the rest would fare no better."""
-        self._lost_in_a_row = self._lost_in_a_row + 1 if isinstance(error, Unreachable) else 0
+        """After several files in a row that no patience helped, the rest would fare no better."""
+        self._lost_in_a_row = self._lost_in_a_row + 1 if isinstance(error, Passing) else 0
         if self._lost_in_a_row >= _LOST_IN_A_ROW:
             raise error
 

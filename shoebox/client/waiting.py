@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from shoebox.client.api import Api
-from shoebox.client.errors import ClientError
+from shoebox.client.errors import ClientError, Passing
 from shoebox.client.records import Outcome, Record
 
 _SHORTEST, _LONGEST = 0.25, 2.0
@@ -57,10 +57,13 @@ class Waiter:
                 self._give_up()
 
     async def _ask(self) -> bool:
-        """Whether any file settled."""
+        """Whether any file settled. A question that nobody answered is asked again: the files are stored."""
         before = len(self._waiting)
         asked = list(islice(self._waiting, _BATCH))
-        found = {file["file_id"]: file for file in await self._api.files(asked)}
+        try:
+            found = {file["file_id"]: file for file in await self._api.files(asked)}
+        except Passing:
+            return False
         for file_id in asked:
             self._take(file_id, found.get(file_id))
             self._to_the_end(file_id)

@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 
-from shoebox.files import FILE_ID, TENANT, USER, File, FileKey, Owner, State
+from shoebox.files import FILE_ID, GENERATION, LANE, LANES, TENANT, USER, FileKey, Generation, Owner
 
 _INGEST_SECONDS = 65  # the timeout of the function `ingest` in stack.yaml, and a little
 
 
 class Deletions:
-    """Sends deletion orders. `client` is an aiobotocore SQS client."""
+    """Sends deletion orders. `client` gives an aiobotocore SQS client, which is made when it is first needed."""
 
-    def __init__(self, client: Any, queue_url: str) -> None:
+    def __init__(self, client: Callable[[], Awaitable[Any]], queue_url: str) -> None:
         self._client = client
         self._queue_url = queue_url
 
-    async def order(self, file: File) -> None:
-        """Order the deletion of `file`, as it stood before; ordering twice does no harm.
+    async def order(self, generation: Generation, *, after_ingest: bool = False) -> None:
+        """Order the deletion of a generation's objects; ordering twice does no harm.
 
-        A file that was still REGISTERED, or was deleted a moment ago, may be in a worker's hands: its order waits until
-        that worker must be done, so that no rendition appears after the deletion.
+        `after_ingest` is for a file that may be in a worker's hands, being REGISTERED or deleted a moment ago: the
+        order waits until that worker must be done, which saves a second deletion of what it still stores.
         """
-        delay = 0 if file.state in {State.READY, State.REJECTED} else _INGEST_SECONDS
-        await self._client.send_message(QueueUrl=self._queue_url, MessageBody=order_text(file.key), DelaySeconds=delay)
+        client, delay = await self._client(), _INGEST_SECONDS if after_ingest else 0
+        await client.send_message(QueueUrl=self._queue_url, MessageBody=order_text(generation), DelaySeconds=delay)
 
 
-def order_text(key: FileKey) -> str:
+def order_text(generation: Generation) -> str:
     """The body of a deletion order."""
-    return orjson.dumps({"tenant": key.owner.tenant, "user": key.owner.user, "file_id": key.file_id}).decode()
+    key = generation.key
+    order = {"tenant": key.owner.tenant, "user": key.owner.user, "file_id": key.file_id}
+    return orjson.dumps({**order, "generation": generation.ulid, "lane": generation.lane}).decode()
 
 
-def read_order(text: str) -> FileKey:
-    """The file that a deletion order names.
+def read_order(text: str) -> Generation:
+    """The generation that a deletion order names; orders from before there were any name that of the first layout.
 
     Raises:
         ValueError: the text is no deletion order.
@@ -43,12 +46,15 @@ def read_order(text: str) -> FileKey:
     try:
         order = orjson.loads(text)
         tenant, user, file_id = order["tenant"], order["user"], order["file_id"]
-    except (KeyError, TypeError, orjson.JSONDecodeError) as error:
+        ulid, lane = order.get("generation", ""), order.get("lane", LANE)
+    except (KeyError, TypeError, AttributeError, orjson.JSONDecodeError) as error:
         raise ValueError("not a deletion order") from error
     _check(TENANT, tenant)
     _check(USER, user)
     _check(FILE_ID, file_id)
-    return FileKey(Owner(tenant, user), file_id)
+    _check(GENERATION, ulid)
+    _check(LANES, lane)
+    return Generation(FileKey(Owner(tenant, user), file_id), ulid, lane)
 
 
 def _check(pattern: re.Pattern[str], value: object) -> None:

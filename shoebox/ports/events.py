@@ -1,6 +1,7 @@
 """The topic `file-events`: what happened to files, for whoever subscribes a queue.
 
-Delivered at least once; `event_id` is the same for every delivery of one fact. Shape: docs/reference/events.md.
+Delivered at least once; `event_id` is the same for every delivery of one fact, and another after a new registration.
+Shape: docs/reference/events.md.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import orjson
 
 from shoebox.errors import Unavailable
-from shoebox.files import FileKey, State
+from shoebox.files import Generation, State
 from shoebox.ports.items import iso
 
 _PER_CALL = 10  # "Amazon SNS quotas": entries in one PublishBatch
@@ -23,7 +24,7 @@ _PER_CALL = 10  # "Amazon SNS quotas": entries in one PublishBatch
 class FileEvent:
     """A file reached a final state: `file.ready` or `file.rejected`."""
 
-    key: FileKey
+    generation: Generation
     state: State
     at: datetime
     reason: str | None = None
@@ -35,12 +36,13 @@ class FileEvent:
 
     def document(self) -> dict[str, Any]:
         """The message as subscribers get it."""
+        key = self.generation.key
         return {
             "event": self.event,
-            "event_id": f"{self.key.file_id}:{self.event}",
-            "tenant": self.key.owner.tenant,
-            "user": self.key.owner.user,
-            "file_id": self.key.file_id,
+            "event_id": ":".join(part for part in (key.file_id, self.generation.ulid, self.event) if part),
+            "tenant": key.owner.tenant,
+            "user": key.owner.user,
+            "file_id": key.file_id,
             "reason": self.reason,
             "at": iso(self.at),
         }
@@ -72,6 +74,6 @@ def _entry(number: int, event: FileEvent) -> dict[str, Any]:
         "Message": orjson.dumps(event.document()).decode(),
         "MessageAttributes": {
             "event": {"DataType": "String", "StringValue": event.event},
-            "tenant": {"DataType": "String", "StringValue": event.key.owner.tenant},
+            "tenant": {"DataType": "String", "StringValue": event.generation.key.owner.tenant},
         },
     }

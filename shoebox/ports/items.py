@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from shoebox.files import File, FileKey, Owner, Picture, Registration, RenditionInfo, State
+from shoebox.files import (
+    FIRST_REVISION,
+    LANE,
+    File,
+    FileKey,
+    Generation,
+    Owner,
+    Picture,
+    Registration,
+    RenditionInfo,
+    State,
+)
 
 Item = dict[str, Any]
 
@@ -18,30 +30,57 @@ def iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def registered_item(key: FileKey, registration: Registration, now: datetime, expires_at: int) -> Item:
-    """The item of a newly registered file."""
-    registered_at = iso(now)
+def registered(generation: Generation, registration: Registration, now: datetime) -> Item:
+    """The attributes that a registration gives an item, but for its times."""
+    key, registered_at = generation.key, iso(now)
     return {
-        "pk": {"S": key.pk},
         "owner_shard": {"S": key.owner_shard},
         "listed": {"S": f"{registered_at}#{key.file_id}"},
-        "tenant": {"S": key.owner.tenant},
-        "user": {"S": key.owner.user},
-        "file_id": {"S": key.file_id},
+        **_identity(generation),
         "state": {"S": State.REGISTERED},
         "name": {"S": registration.name},
         "size": {"N": str(registration.size)},
         "media_type": {"S": registration.media_type},
         "sha256": {"S": registration.sha256},
         "registered_at": {"S": registered_at},
-        "expires_at": {"N": str(expires_at)},
     }
+
+
+def tombstone(generation: Generation, mark: str, due: int, upload_id: str | None = None) -> Item:
+    """The attributes of an item that has nothing but objects to delete; `mark` is new in each write of it."""
+    return {
+        **_identity(generation),
+        "state": {"S": State.DELETING},
+        "mark": {"S": mark},
+        "due": {"N": str(due)},
+        **({"upload_id": {"S": upload_id}} if upload_id else {}),
+    }
+
+
+def update_of(attributes: Item, removed: Iterable[str] = ()) -> dict[str, Any]:
+    """The update that sets these attributes and removes those names; an item's other attributes stay as they are."""
+    removed = list(removed)
+    clauses = {
+        "SET": [f"#{name} = :{name}" for name in attributes],
+        "REMOVE": [f"#{name}" for name in removed],
+    }
+    return {
+        "UpdateExpression": " ".join(f"{word} {', '.join(parts)}" for word, parts in clauses.items() if parts),
+        "ExpressionAttributeNames": {f"#{name}": name for name in (*attributes, *removed)},
+        "ExpressionAttributeValues": {f":{name}": value for name, value in attributes.items()},
+    }
+
+
+def to_generation(item: Item) -> Generation:
+    """The generation that an item is of: a file's own, or a tombstone's."""
+    key = FileKey(Owner(item["tenant"]["S"], item["user"]["S"]), item["file_id"]["S"])
+    return Generation(key, _text(item, "generation") or "", _text(item, "lane") or LANE)
 
 
 def to_file(item: Item) -> File:
     """The file that an item describes."""
     return File(
-        key=FileKey(Owner(item["tenant"]["S"], item["user"]["S"]), item["file_id"]["S"]),
+        generation=to_generation(item),
         registration=Registration(
             name=item["name"]["S"],
             size=int(item["size"]["N"]),
@@ -53,7 +92,8 @@ def to_file(item: Item) -> File:
         uploaded_at=_time(item, "uploaded_at"),
         received_at=_time(item, "received_at"),
         finished_at=_time(item, "finished_at"),
-        expires_at=int(item["expires_at"]["N"]) if "expires_at" in item else None,
+        register_until=_register_until(item),
+        revision=_text(item, "revision") or FIRST_REVISION,
         upload_id=_text(item, "upload_id"),
         reason=_text(item, "reason"),
         detail=_text(item, "detail"),
@@ -64,6 +104,24 @@ def to_file(item: Item) -> File:
 def picture_text(picture: Picture) -> str:
     """A picture as the JSON text that is stored: nobody queries by it, and one string is cheaper than a map."""
     return orjson.dumps(asdict(picture)).decode()
+
+
+def _identity(generation: Generation) -> Item:
+    """Whose objects an item is about, and which."""
+    owner = generation.key.owner
+    return {
+        "tenant": {"S": owner.tenant},
+        "user": {"S": owner.user},
+        "file_id": {"S": generation.key.file_id},
+        **({"generation": {"S": generation.ulid}} if generation.ulid else {}),
+        "lane": {"S": generation.lane},
+    }
+
+
+def _register_until(item: Item) -> int | None:
+    """Items of the first key layout call it `expires_at`."""
+    found = item.get("register_until") or item.get("expires_at")
+    return int(found["N"]) if found else None
 
 
 def _picture(text: str) -> Picture:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import heapq
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,12 +19,13 @@ from shoebox.files import File, Owner, State
 from shoebox.ports.items import Item, to_file
 
 _CURSOR = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z#f[a-z2-7]{32}$")
-_READ_BUDGET = 20  # rounds of `limit` items each that one filtered page may look at
+_ROUNDS = 2  # of one query a shard: a page costs at most 16 queries, whatever it looks for
+_FILTERED = 100  # items a query reads where most may not be wanted; a page may look at 1,600
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some files, newest first; `next_cursor` is None on the last page. A filtered page may be short, even empty."""
+    """Some files, newest first; `next_cursor` is None on the last page. A page may be short, even empty."""
 
     files: list[File]
     next_cursor: str | None
@@ -44,8 +44,8 @@ async def list_files(
     """One page of at most `limit` files of `owner` that are `visible` and in `state`, if one is given."""
     before = _decode(cursor) if cursor else None
     found: list[File] = []
-    for _ in range(_READ_BUDGET):
-        items = await _newest(client, table, owner, limit, before)
+    for _ in range(_ROUNDS):
+        items, end = await _newest(client, table, owner, limit if state is None else max(limit, _FILTERED), before)
         for item in items:
             before = item["listed"]["S"]
             file = visible(to_file(item))
@@ -53,18 +53,29 @@ async def list_files(
                 found.append(file)
             if len(found) == limit:
                 return Page(found, _encode(before))
-        if len(items) < limit:
+        if not end:
             return Page(found, None)
-    return Page(found, _encode(before) if before else None)
+        before = end
+    return Page(found, _encode(end))
 
 
-async def _newest(client: Any, table: str, owner: Owner, limit: int, before: str | None) -> list[Item]:
-    """The `limit` newest items of the owner that are older than `before`, newest first."""
+async def _newest(client: Any, table: str, owner: Owner, limit: int, before: str | None) -> tuple[list[Item], str]:
+    """Return the newest items older than `before`, newest first, and the sort key they end at, "" if nothing follows.
+
+    Each shard is asked for `limit`. One that has more hides what is older than the last item it gave, so the result
+    ends at the newest of those last items: it has at least `limit` items, or all.
+    """
     shards = await asyncio.gather(*(_shard(client, table, key, limit, before) for key in owner.shard_keys()))
-    return heapq.nlargest(limit, (item for shard in shards for item in shard), key=lambda item: item["listed"]["S"])
+    end = max((last for _, last in shards if last), default="")
+    items = (item for items, _ in shards for item in items if item["listed"]["S"] >= end)
+    return sorted(items, key=lambda item: item["listed"]["S"], reverse=True), end
 
 
-async def _shard(client: Any, table: str, shard_key: str, limit: int, before: str | None) -> list[Item]:
+async def _shard(client: Any, table: str, shard_key: str, limit: int, before: str | None) -> tuple[list[Item], str]:
+    """Items of a shard, and the sort key of the last one looked at if there may be more, else "".
+
+    A query also ends early, at 1 MB ("Paginating table query results"), so only DynamoDB knows whether there are more.
+    """
     condition, values = "owner_shard = :shard", {":shard": {"S": shard_key}}
     if before:
         condition, values = f"{condition} AND listed < :before", {**values, ":before": {"S": before}}
@@ -76,8 +87,8 @@ async def _shard(client: Any, table: str, shard_key: str, limit: int, before: st
         ScanIndexForward=False,
         Limit=limit,
     )
-    items: list[Item] = answer["Items"]
-    return items
+    last = answer.get("LastEvaluatedKey")
+    return answer["Items"], last["listed"]["S"] if last else ""
 
 
 def _encode(listed: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from shoebox.files import RENDITIONS, FileKey
+from shoebox.files import FIRST_REVISION, RENDITIONS, Generation
 from shoebox.ports.s3_http import S3Error, S3Http
 
 _GONE = {"NoSuchKey", "404", "NotFound"}
@@ -18,11 +19,15 @@ _NO_UPLOAD = {"NoSuchUpload", "404"}
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """An original's bytes and the time S3 stored them; `data` is None where `size` exceeds what was allowed."""
+    """An original's bytes and the time S3 stored them; `data` is None where `size` exceeds what was allowed.
+
+    `encoding` is its Content-Encoding. A presigned PUT does not sign that header, so whoever uploads may set it.
+    """
 
     data: bytes | None
     size: int
     stored_at: datetime
+    encoding: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +46,22 @@ class PhotoBytes:
     def __init__(self, store: S3Http) -> None:
         self._store = store
 
-    async def fetch(self, key: FileKey, *, max_bytes: int) -> Original | None:
+    async def fetch(self, generation: Generation, *, max_bytes: int) -> Original | None:
         """The original, not read when larger than `max_bytes`; None if there is none.
 
         Without s3:ListBucket AWS answers 403 for an object that is not there; that is raised, like any refusal.
         """
         try:
-            return Original(*await self._store.get(key.original, max_bytes=max_bytes))
+            return Original(*await self._store.get(generation.original, max_bytes=max_bytes))
         except S3Error as error:
             if error.code in _GONE:
                 return None
             raise
 
-    async def put_rendition(self, key: FileKey, name: str, jpeg: bytes) -> None:
-        """Store a rendition; the same bytes again do no harm."""
+    async def put_rendition(self, generation: Generation, name: str, jpeg: bytes) -> None:
+        """Store a rendition of the first revision; the same bytes again do no harm."""
         headers = {"content-type": "image/jpeg", "cache-control": "private, max-age=31536000, immutable"}
-        await self._store.put(key.rendition(name), jpeg, headers)
+        await self._store.put(generation.rendition(FIRST_REVISION, name), jpeg, headers)
 
 
 class Pictures:
@@ -66,26 +71,27 @@ class Pictures:
         self._client = client
         self.bucket = bucket
 
-    async def delete_all(self, key: FileKey) -> None:
-        """Delete the original and every rendition; what is gone already is no error."""
-        for name in (key.original, *(key.rendition(rendition) for rendition in RENDITIONS)):
-            await self._client.delete_object(Bucket=self.bucket, Key=name)
+    async def delete_all(self, generation: Generation, revisions: Iterable[str]) -> None:
+        """Delete the original and every rendition of these revisions; what is gone already is no error."""
+        renditions = {generation.rendition(revision, name) for revision in revisions for name in RENDITIONS}
+        for key in (generation.original, *sorted(renditions)):
+            await self._client.delete_object(Bucket=self.bucket, Key=key)
 
-    async def create_multipart(self, key: FileKey, media_type: str) -> str:
+    async def create_multipart(self, generation: Generation, media_type: str) -> str:
         """Open a multipart upload whose parts carry SHA-256 checksums; returns its upload id."""
         answer = await self._client.create_multipart_upload(
-            Bucket=self.bucket, Key=key.original, ContentType=media_type, ChecksumAlgorithm="SHA256"
+            Bucket=self.bucket, Key=generation.original, ContentType=media_type, ChecksumAlgorithm="SHA256"
         )
         return str(answer["UploadId"])
 
-    async def parts(self, key: FileKey, upload_id: str) -> list[Part] | None:
+    async def parts(self, generation: Generation, upload_id: str) -> list[Part] | None:
         """The parts that S3 holds, in order; None if there is no such upload."""
         parts: list[Part] = []
         marker = 0
         while True:
             try:
                 answer = await self._client.list_parts(
-                    Bucket=self.bucket, Key=key.original, UploadId=upload_id, PartNumberMarker=marker
+                    Bucket=self.bucket, Key=generation.original, UploadId=upload_id, PartNumberMarker=marker
                 )
             except ClientError as error:
                 if error.response["Error"]["Code"] in _NO_UPLOAD:
@@ -96,17 +102,17 @@ class Pictures:
                 return parts
             marker = int(answer["NextPartNumberMarker"])
 
-    async def complete_multipart(self, key: FileKey, upload_id: str, parts: list[Part]) -> None:
+    async def complete_multipart(self, generation: Generation, upload_id: str, parts: list[Part]) -> None:
         """Join the parts into the original; S3 then sends the same event as for a single PUT."""
         entries = [_completed(part) for part in parts]
         await self._client.complete_multipart_upload(
-            Bucket=self.bucket, Key=key.original, UploadId=upload_id, MultipartUpload={"Parts": entries}
+            Bucket=self.bucket, Key=generation.original, UploadId=upload_id, MultipartUpload={"Parts": entries}
         )
 
-    async def abort_multipart(self, key: FileKey, upload_id: str) -> None:
+    async def abort_multipart(self, generation: Generation, upload_id: str) -> None:
         """Give up an upload and free its parts; one that is gone is no error."""
         try:
-            await self._client.abort_multipart_upload(Bucket=self.bucket, Key=key.original, UploadId=upload_id)
+            await self._client.abort_multipart_upload(Bucket=self.bucket, Key=generation.original, UploadId=upload_id)
         except ClientError as error:
             if error.response["Error"]["Code"] not in _NO_UPLOAD:
                 raise

@@ -49,24 +49,24 @@ class S3Http:
         self._presigner = presigner
         self.bucket = bucket
 
-    async def get(self, key: str, *, max_bytes: int) -> tuple[bytes | None, int, datetime]:
-        """Bytes, size, and when S3 stored them; None for the bytes if they are more than `max_bytes`.
+    async def get(self, key: str, *, max_bytes: int) -> tuple[bytes | None, int, datetime, str]:
+        """Bytes as they are stored, size, when S3 stored them, and the object's Content-Encoding or "".
 
-        Those are not read, unless they are few.
+        None for the bytes if they are more than `max_bytes`: those are not read, unless they are few.
 
         Raises:
             S3Error, ConnectionFault, TimeoutError: after several tries, where trying helps.
         """
 
-        async def once() -> tuple[bytes | None, int, datetime]:
+        async def once() -> tuple[bytes | None, int, datetime, str]:
             try:
                 answer = await self._exchange("GET", key, {}, most_bytes=max(max_bytes, _MOST_WORDS))
             except BodyTooLarge as large:
                 if large.status >= 300:
                     raise
-                return None, *_size_and_time(large.headers)
-            size, stored_at = _size_and_time(answer.headers)
-            return answer.body if size <= max_bytes else None, size, stored_at
+                return None, *_facts(large.headers)
+            size, stored_at, encoding = _facts(answer.headers)
+            return answer.body if size <= max_bytes else None, size, stored_at, encoding
 
         return await _retried(once)
 
@@ -98,8 +98,9 @@ def _head(method: str, target: str, host: str, headers: Mapping[str, str], lengt
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def _size_and_time(headers: Mapping[bytes, bytes]) -> tuple[int, datetime]:
-    return int(headers[b"content-length"]), parsedate_to_datetime(headers[b"last-modified"].decode("latin-1"))
+def _facts(headers: Mapping[bytes, bytes]) -> tuple[int, datetime, str]:
+    stored_at = parsedate_to_datetime(headers[b"last-modified"].decode("latin-1"))
+    return int(headers[b"content-length"]), stored_at, headers.get(b"content-encoding", b"").decode("latin-1").strip()
 
 
 @asynccontextmanager

@@ -52,8 +52,8 @@ async def upload(system: LocalSystem, folder: Path, number: int) -> list[Record]
     """One phone's photos, different from those of others."""
     photos = [photo(folder, f"{n}.jpg", seed=PHOTOS * number + n) for n in range(PHOTOS)]
     async with system.api(folder.name) as api:
-        patient = api.with_retry(PERSISTENT.retry)
-        return (await Uploader(patient, await patient.limits(), PERSISTENT).run(photos)).records
+        limits = await api.with_retry(PERSISTENT.retry).limits()
+        return (await Uploader(api, limits, PERSISTENT).run(photos)).records
 
 
 async def nothing_pending(system: LocalSystem) -> bool:

@@ -134,23 +134,7 @@ async def test_a_restart_keeps_everything(tmp_path: Path, stack: Stack):
         assert found["Item"]["n"] == {"N": "1"}
         counts = await sqs.get_queue_attributes(QueueUrl=bound.queue_url("deletions"), AttributeNames=["All"])
         assert counts["Attributes"]["ApproximateNumberOfMessagesNotVisible"] == "1"
-        assert not emulator.lost_data
-
-
-async def test_what_a_kill_loses_is_made_again(tmp_path: Path, stack: Stack):
-    """Objects survive a kill -9, the rest does not: it is said, and provisioning repairs it."""
-    async with Emulator(tmp_path) as emulator, Clients(emulator.aws, ROOT) as clients:
-        await fill(bind_to(emulator, stack), clients)
-        assert emulator.pid is not None
-        os.kill(emulator.pid, signal.SIGKILL)
-        await emulator.died.wait()
-    async with Emulator(tmp_path) as emulator, Clients(emulator.aws, ROOT) as clients:
-        bound = bind_to(emulator, stack)
-        assert emulator.lost_data
-        report = await provision(bound, clients)
-        assert "shoebox-files" in [outcome.name for outcome in report.having(Change.CREATED)]
-        assert "shoebox-public" in [outcome.name for outcome in report.having(Change.UPDATED)]
-        assert await read_object(bound, clients) == (b"{}", {"a": "b"})
+        assert not emulator.recovery.cut_off
 
 
 async def test_a_long_poll_does_not_hold_up_its_stop(tmp_path: Path, stack: Stack):
@@ -167,8 +151,9 @@ async def test_a_long_poll_does_not_hold_up_its_stop(tmp_path: Path, stack: Stac
             async with asyncio.timeout(30):
                 await emulator.stop()
             poll.cancel()
-    assert (tmp_path / "state" / "sqs.json").exists()
-    assert not (tmp_path / "running").exists()
+    async with Emulator(tmp_path) as emulator, Clients(emulator.aws, ROOT) as clients:
+        assert not emulator.recovery.cut_off
+        assert len((await (await clients.open("sqs")).list_queues())["QueueUrls"]) == len(stack.queues)
 
 
 PARENT = """

@@ -1,5 +1,7 @@
 """Ingest on the emulator, with its own role: every way a photo can go, and that none can hurt its neighbours."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import io
@@ -7,9 +9,9 @@ import json
 import struct
 import uuid
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -20,9 +22,10 @@ from prometheus_client import REGISTRY
 from load_tests.naive import handler as naive
 from shoebox.aws import Clients
 from shoebox.config import Limits, environment_without_aws
-from shoebox.files import RENDITIONS, File, FileKey, Owner, Registration, State
+from shoebox.files import RENDITIONS, File, FileKey, Generation, Owner, Registration, State
 from shoebox.place import BoundStack
-from shoebox.ports.dynamodb_http import open_dynamodb
+from shoebox.ports.deletions import Deletions
+from shoebox.ports.dynamodb_http import DynamoDBHttp
 from shoebox.ports.events import FileEvents
 from shoebox.ports.files_table import FilesTable
 from shoebox.ports.pictures import PhotoBytes
@@ -31,11 +34,26 @@ from shoebox.ports.sns_http import open_sns
 from shoebox.ports.visibility_http import open_visibility
 from shoebox.presign import Presigner
 from shoebox.samples import exif_block, jpeg_of_size, scene
+from shoebox.ulid import new_ulid
 from tests.emulator.conftest import ClientsFor, EmulatorAt
+from tests.faulty_aws import LossyConnections, StaleReads
 from workers.batch import Message, TimeBudget
 from workers.ingest import Ingest
 from workers.render_pool import RenderPool
 from workers.runtime.context import Context
+
+
+class RecordedDeletions(Deletions):
+    """Sends orders, and remembers them."""
+
+    def __init__(self, client: Any, queue_url: str) -> None:
+        super().__init__(client, queue_url)
+        self.ordered: list[Generation] = []
+
+    async def order(self, generation: Generation, *, after_ingest: bool = False) -> None:
+        """Order the deletion of a generation's objects."""
+        await super().order(generation, after_ingest=after_ingest)
+        self.ordered.append(generation)
 
 
 @dataclass
@@ -45,18 +63,22 @@ class Bench:
     ingest: Ingest
     store: S3Http
     table: FilesTable
+    deletions: RecordedDeletions
     s3: Any
     sqs: Any
     sns: Any
     topic: str
     events_url: str
+    faults: LossyConnections
+    stale: StaleReads
     owner: Owner = field(default_factory=lambda: Owner("demo", uuid.uuid4().hex))
 
     async def upload(self, data: bytes, media_type: str = "image/jpeg", **promised: Any) -> File:
         """Register and upload `data`; `promised` may tell a lie about size or sha256."""
         promise = {"size": len(data), "sha256": sha256(data).hexdigest(), **promised}
-        [file] = await self.table.register(self.owner, [Registration("photo", media_type=media_type, **promise)])
-        await self.s3.put_object(Bucket="shoebox-personal", Key=file.key.original, Body=data)
+        promises = [Registration("photo", media_type=media_type, **promise)]
+        [file] = (await self.table.register(self.owner, promises)).files
+        await self.s3.put_object(Bucket="shoebox-personal", Key=file.generation.original, Body=data)
         return file
 
     async def deliver(self, *messages: Message, at_once: int = 4) -> list[str]:
@@ -67,20 +89,26 @@ class Bench:
     async def process(self, data: bytes, media_type: str = "image/jpeg", **promised: Any) -> File:
         """Upload, deliver once, and see what became of it; the message must be done."""
         file = await self.upload(data, media_type, **promised)
-        assert await self.deliver(message(file.key)) == []
+        assert await self.deliver(message(file.generation)) == []
         found = await self.table.get(file.key)
         assert found is not None
         return found
 
     async def rendition(self, file: File, name: str) -> bytes:
         """The bytes of a stored rendition."""
-        answer = await self.s3.get_object(Bucket="shoebox-personal", Key=file.key.rendition(name))
+        answer = await self.s3.get_object(Bucket="shoebox-personal", Key=file.rendition(name))
         return bytes(await answer["Body"].read())
 
-    async def renditions_stored(self, key: FileKey) -> int:
+    async def renditions_stored(self, file: File) -> int:
         """How many renditions of a file lie in S3."""
-        answer = await self.s3.list_objects_v2(Bucket="shoebox-personal", Prefix=key.rendition("x")[: -len("x.jpg")])
+        answer = await self.s3.list_objects_v2(Bucket="shoebox-personal", Prefix=file.rendition("x")[: -len("x.jpg")])
         return int(answer["KeyCount"])
+
+    async def buried(self) -> list[Generation]:
+        """The generations whose deletion was ordered; each must have its tombstone."""
+        for generation in self.deletions.ordered:
+            assert generation.tombstone_pk in [doomed.pk for doomed in await self.table.doomed(generation)]
+        return self.deletions.ordered
 
     async def events(self, *, at_least: int) -> list[dict[str, Any]]:
         """The file events of this bench's owner that were published and not yet taken.
@@ -110,14 +138,17 @@ def done_twice() -> tuple[float, float]:
     return repeated, skipped
 
 
-def message(key: FileKey | None, *, receive_count: int = 1, body: str | None = None) -> Message:
-    """S3's message about an original."""
-    record = {
-        "eventTime": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "eventName": "ObjectCreated:Put",
-        "s3": {"bucket": {"name": "shoebox-personal"}, "object": {"key": key.original if key else ""}},
-    }
-    return Message(uuid.uuid4().hex, body or json.dumps({"Records": [record]}), receive_count, datetime.now(UTC))
+def message(*generations: Generation, receive_count: int = 1, body: str | None = None) -> Message:
+    """S3's message about originals."""
+    records = [
+        {
+            "eventTime": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "eventName": "ObjectCreated:Put",
+            "s3": {"bucket": {"name": "shoebox-personal"}, "object": {"key": generation.original}},
+        }
+        for generation in generations
+    ]
+    return Message(uuid.uuid4().hex, body or json.dumps({"Records": records}), receive_count, datetime.now(UTC))
 
 
 @pytest.fixture
@@ -144,9 +175,12 @@ async def bench(
 
     async with contextlib.AsyncExitStack() as opening:
         connections = await opening.enter_async_context(open_connections(place.s3_url))
-        dynamodb = await opening.enter_async_context(open_dynamodb(emulator.aws, clients.credentials))
-        table = FilesTable(dynamodb, "shoebox-files")
+        faults = LossyConnections(emulator.url)
+        opening.callback(faults.close)
+        stale = StaleReads(DynamoDBHttp(faults, clients.credentials, region=place.region))
+        table = FilesTable(stale, "shoebox-files")
         events = await opening.enter_async_context(open_sns(emulator.aws, clients.credentials))
+        deletions = RecordedDeletions(clients.when_needed("sqs"), provisioned.queue_url("deletions"))
         pool = RenderPool(limits, memory_at_once=1_350_000_000, environment=environment_without_aws())
         await opening.enter_async_context(pool)
         visibility = await opening.enter_async_context(open_visibility(emulator.aws, clients.credentials))
@@ -155,11 +189,12 @@ async def bench(
             table,
             PhotoBytes(store),
             FileEvents(events, topic),
+            deletions,
             pool,
             visibility,
             max_bytes=limits.max_bytes,
         )
-        yield Bench(ingest, store, table, await root_clients.open("s3"), sqs, sns, topic, url)
+        yield Bench(ingest, store, table, deletions, await root_clients.open("s3"), sqs, sns, topic, url, faults, stale)
     await sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
     await sqs.delete_queue(QueueUrl=url)
 
@@ -187,7 +222,7 @@ async def test_a_photo_becomes_ready(bench: Bench):
     """Renditions lie in S3 with the sizes that the item names, upright, without GPS; the event is out."""
     file = await bench.process(saved(scene(1600, 1200), "JPEG", exif=exif_block(orientation=6, gps=True)))
 
-    assert (file.state, file.reason, file.expires_at) == (State.READY, None, None)
+    assert (file.state, file.reason, file.register_until) == (State.READY, None, None)
     assert file.picture is not None
     assert (file.picture.width, file.picture.height) == (1200, 1600)
     assert file.picture.metadata["has_gps"] is True
@@ -228,11 +263,25 @@ async def test_a_bad_file_is_rejected_with_its_reason(
 
     assert (file.state, file.reason) == (State.REJECTED, reason)
     assert file.detail
-    assert await bench.renditions_stored(file.key) == 0
-    original = await bench.s3.head_object(Bucket="shoebox-personal", Key=file.key.original)
+    assert await bench.renditions_stored(file) == 0
+    original = await bench.s3.head_object(Bucket="shoebox-personal", Key=file.generation.original)
     assert original["ContentLength"] == len(data)
     [event] = await bench.events(at_least=1)
     assert (event["event"], event["reason"]) == ("file.rejected", reason)
+
+
+async def test_an_encoded_original_is_rejected(bench: Bench):
+    """A Content-Encoding, which a PUT's signature does not cover, would make browsers decode verified bytes."""
+    file = await bench.upload(JPEG)
+    key = file.generation.original
+    await bench.s3.put_object(Bucket="shoebox-personal", Key=key, Body=JPEG, ContentEncoding="gzip")
+
+    assert await bench.deliver(message(file.generation)) == []
+
+    found = await bench.table.get(file.key)
+    assert found is not None
+    assert (found.state, found.reason) == (State.REJECTED, "content_encoding")
+    assert "gzip" in (found.detail or "")
 
 
 async def test_too_many_bytes_are_not_even_read(bench: Bench):
@@ -247,9 +296,9 @@ async def test_a_bad_neighbour_harms_nobody(bench: Bench):
     """In one batch: good ones, a bomb, a truncated one, a malformed message. Only the malformed one goes back."""
     good = [await bench.upload(jpeg_of_size(n, 640, 480, 20_000)) for n in range(3)]
     bad = [await bench.upload(bomb(), "image/png"), await bench.upload(JPEG[:-20])]
-    malformed = message(None, body="hello")
+    malformed = message(body="hello")
 
-    returned = await bench.deliver(malformed, *(message(f.key) for f in good + bad))
+    returned = await bench.deliver(malformed, *(message(f.generation) for f in good + bad))
 
     assert returned == [malformed.id]
     states = {f.key: f.state for f in await bench.table.get_many([f.key for f in good + bad])}
@@ -262,7 +311,7 @@ async def test_a_duplicate_changes_nothing(bench: Bench):
     await bench.events(at_least=1)
     repeated, skipped = done_twice()
 
-    assert await bench.deliver(message(file.key), message(file.key)) == []
+    assert await bench.deliver(message(file.generation), message(file.generation)) == []
 
     assert await bench.table.get(file.key) == file
     assert done_twice() == (repeated, skipped + 2)
@@ -274,7 +323,7 @@ async def test_two_workers_with_the_same_photo(bench: Bench):
     file = await bench.upload(JPEG)
     before = sum(done_twice())
 
-    returned = await asyncio.gather(*(bench.deliver(message(file.key)) for _ in range(4)))
+    returned = await asyncio.gather(*(bench.deliver(message(file.generation)) for _ in range(4)))
 
     assert returned == [[]] * 4
     found = await bench.table.get(file.key)
@@ -289,7 +338,7 @@ async def test_a_crash_before_the_event_is_made_good(bench: Bench):
     file = await bench.process(JPEG)
     first = await bench.events(at_least=1)
 
-    assert await bench.deliver(message(file.key, receive_count=2)) == []
+    assert await bench.deliver(message(file.generation, receive_count=2)) == []
 
     assert [event["event_id"] for event in await bench.events(at_least=1)] == [first[0]["event_id"]]
 
@@ -298,39 +347,201 @@ async def test_a_passing_fault_goes_back_and_is_done_later(bench: Bench):
     """A bucket that cannot be reached fails that message alone; the next delivery finishes the photo."""
     file = await bench.upload(JPEG)
     right, bench.store.bucket = bench.store.bucket, "shoebox-missing"
-    failing = message(file.key)
+    failing = message(file.generation)
     assert await bench.deliver(failing) == [failing.id]
     still = await bench.table.get(file.key)
     assert still is not None
     assert still.state is State.REGISTERED
 
     bench.store.bucket = right
-    assert await bench.deliver(message(file.key, receive_count=2)) == []
+    assert await bench.deliver(message(file.generation, receive_count=2)) == []
     found = await bench.table.get(file.key)
     assert found is not None
     assert found.state is State.READY
 
 
-async def test_events_without_a_file_are_done(bench: Bench):
-    """Unknown files, files being deleted, originals that are gone: nothing to do, nothing kept in the queue."""
-    unknown = FileKey(bench.owner, bench.owner.file_id("0" * 64))
+async def test_an_original_that_is_gone_is_done(bench: Bench):
+    """Nothing to do, nothing kept in the queue; the file waits on for its bytes."""
+    [gone] = (await bench.table.register(bench.owner, [Registration("gone", 5, "image/jpeg", "1" * 64)])).files
+
+    assert await bench.deliver(message(gone.generation)) == []
+
+    assert await bench.table.get(gone.key) == gone
+    assert await bench.events(at_least=0) == []
+
+
+# --- whose bytes they are -------------------------------------------------------------------------------------------
+
+
+async def test_bytes_without_a_file_are_buried(bench: Bench):
+    """Their registration was deleted, and the old URL lived on: a tombstone, then an order, and the message is done."""
+    unknown = Generation(FileKey(bench.owner, bench.owner.file_id("0" * 64)), new_ulid(datetime.now(UTC)))
+
+    assert await bench.deliver(message(unknown)) == []
+
+    assert await bench.buried() == [unknown]
+    assert (await bench.table.page(bench.owner, limit=10)).files == []
+    assert await bench.events(at_least=0) == []
+
+
+async def test_bytes_of_a_file_that_is_being_deleted_are_buried(bench: Bench):
+    """Clean-up may have passed already: the tombstone stands for what came behind it."""
     deleting = await bench.upload(JPEG)
     await bench.table.start_deletion(deleting.key)
-    [gone] = await bench.table.register(bench.owner, [Registration("gone", 5, "image/jpeg", "1" * 64)])
 
-    assert await bench.deliver(message(unknown), message(deleting.key), message(gone.key)) == []
+    assert await bench.deliver(message(deleting.generation)) == []
 
-    assert await bench.renditions_stored(deleting.key) == 0
-    still = await bench.table.get(gone.key)
-    assert still is not None
-    assert still.state is State.REGISTERED
+    assert await bench.buried() == [deleting.generation]
+    assert await bench.renditions_stored(deleting) == 0
+
+
+async def test_bytes_of_an_older_registration_are_buried(bench: Bench):
+    """The file was registered anew: it waits on for its own bytes, and is not touched."""
+    rejected = await bench.process(JPEG, size=5)
+    [anew] = (await bench.table.register(bench.owner, [rejected.registration])).files
+    assert anew.generation.ulid > rejected.generation.ulid
+
+    assert await bench.deliver(message(rejected.generation, receive_count=2)) == []
+
+    assert await bench.buried() == [rejected.generation]
+    assert await bench.table.get(anew.key) == anew
+
+
+async def test_bytes_of_a_newer_registration_come_again(bench: Bench):
+    """A table that knows less than S3 cannot judge them: nothing is deleted, and the message goes back."""
+    file = await bench.upload(JPEG)
+    newer = Generation(file.key, new_ulid(datetime.now(UTC), after=file.generation.ulid))
+    failing = message(newer)
+
+    assert await bench.deliver(failing, message(file.generation)) == [failing.id]
+
+    assert await bench.buried() == []
+    found = await bench.table.get(file.key)
+    assert found is not None
+    assert found.state is State.READY
+
+
+async def test_a_stale_read_loses_no_photo(bench: Bench):
+    """On AWS an eventually consistent read may not know a fresh photo; ingest asks for the truth."""
+    await bench.stale.freeze("shoebox-files")
+    file = await bench.upload(JPEG)
+    assert (await bench.table.get_many([file.key]), bench.stale.served) == ([], 1)
+
+    assert await bench.deliver(message(file.generation)) == []
+
+    found = await bench.table.get(file.key)
+    assert found is not None
+    assert found.state is State.READY
+    assert await bench.buried() == []
+
+
+async def test_a_photo_is_looked_for_twice_before_it_is_foreign(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    """The batch's own look is one moment, and may be an old one."""
+    file = await bench.upload(JPEG)
+    looks = [dict[FileKey, File]()]
+    again = bench.table.states
+
+    async def states(keys: Iterable[FileKey]) -> dict[FileKey, File]:
+        return looks.pop() if looks else await again(keys)
+
+    monkeypatch.setattr(bench.table, "states", states)
+    assert await bench.deliver(message(file.generation)) == []
+
+    found = await bench.table.get(file.key)
+    assert found is not None
+    assert found.state is State.READY
+    assert (looks, await bench.buried()) == ([], [])
+
+
+async def test_a_file_that_goes_while_it_is_prepared_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    """Clean-up has passed when the renditions are stored: they get a tombstone of their own, and an order."""
+    file = await bench.upload(JPEG)
+    prepare = bench.ingest._pool.prepare
+
+    async def deleted_meanwhile(*arguments: Any) -> Any:
+        await bench.table.start_deletion(file.key)
+        for doomed in await bench.table.doomed(file.generation):
+            await bench.table.remove(doomed)
+        return await prepare(*arguments)
+
+    monkeypatch.setattr(bench.ingest._pool, "prepare", deleted_meanwhile)
+    assert await bench.deliver(message(file.generation)) == []
+
+    assert await bench.renditions_stored(file) == 3
+    assert await bench.buried() == [file.generation]
     assert await bench.events(at_least=0) == []
+
+
+async def test_a_backlog_longer_than_a_registration_loses_nothing(bench: Bench):
+    """The bytes came in time, ingest two days later: the photo becomes READY, and is to be seen again."""
+    earlier = FilesTable(bench.stale, "shoebox-files", now=lambda: datetime.now(UTC) - timedelta(days=2))
+    promise = Registration("late.jpg", len(JPEG), "image/jpeg", sha256(JPEG).hexdigest())
+    [file] = (await earlier.register(bench.owner, [promise])).files
+    await bench.s3.put_object(Bucket="shoebox-personal", Key=file.generation.original, Body=JPEG)
+    assert await bench.table.get(file.key) is None
+
+    assert await bench.deliver(message(file.generation)) == []
+
+    found = await bench.table.get(file.key)
+    assert found is not None
+    assert found.state is State.READY
+
+
+async def test_a_lost_answer_costs_no_event(bench: Bench):
+    """READY was written, its answer lost, and the client's own retry fails its condition: the event is published."""
+    ready, rejected = await bench.upload(JPEG), await bench.upload(b"no picture")
+    bench.faults.lose["UpdateItem"] = 2
+
+    assert await bench.deliver(message(ready.generation), message(rejected.generation)) == []
+
+    assert bench.faults.lost["UpdateItem"] == 2
+    events = {event["event"] for event in await bench.events(at_least=2)}
+    assert events == {"file.ready", "file.rejected"}
+    assert await bench.buried() == []
+
+
+async def test_a_photo_that_was_deleted_and_uploaded_again_is_another_fact(bench: Bench):
+    """Whoever drops events that they have seen must not drop the second one."""
+    first = await bench.process(JPEG)
+    await bench.table.start_deletion(first.key)
+    for doomed in await bench.table.doomed(first.generation):
+        await bench.table.remove(doomed)
+    await bench.process(JPEG)
+
+    ids = [event["event_id"] for event in await bench.events(at_least=2)]
+    assert len(set(ids)) == len(ids) == 2
+
+
+async def test_more_keys_than_one_read_takes(bench: Bench):
+    """DynamoDB reads 100 items at once; a batch of several messages may tell of more."""
+    promises = [Registration(f"{n}.jpg", 5, "image/jpeg", f"{n:064x}") for n in range(140)]
+    halves = [(await bench.table.register(bench.owner, half)).files for half in (promises[:70], promises[70:])]
+    good = await bench.upload(JPEG)
+    many = [message(*(file.generation for file in half)) for half in halves]
+
+    assert await bench.deliver(*many, message(good.generation)) == []
+
+    found = await bench.table.get(good.key)
+    assert found is not None
+    assert found.state is State.READY
+
+
+async def test_a_message_of_too_many_keys_goes_back_alone(bench: Bench):
+    """S3 sends one record; a message of more than 100 becomes a dead letter, and its neighbours live."""
+    good = await bench.upload(JPEG)
+    crowded = message(*[good.generation] * 101)
+
+    assert await bench.deliver(crowded, message(good.generation)) == [crowded.id]
+
+    found = await bench.table.get(good.key)
+    assert found is not None
+    assert found.state is State.READY
 
 
 async def test_an_event_before_its_registration_does_no_harm(bench: Bench):
     """Reordered: the registration made afterwards is prepared when its own upload's event comes."""
     key = FileKey(bench.owner, bench.owner.file_id(sha256(JPEG).hexdigest()))
-    assert await bench.deliver(message(key)) == []
+    assert await bench.deliver(message(Generation(key, new_ulid(datetime.now(UTC))))) == []
 
     file = await bench.process(JPEG)
 
@@ -383,9 +594,9 @@ def given_back() -> float:
 # --- as S3 invokes it, in the naive stack of the load tests ---------------------------------------------------------
 
 
-def s3_event(key: FileKey) -> dict[str, Any]:
+def s3_event(generation: Generation) -> dict[str, Any]:
     """What S3 invokes a function with."""
-    event: dict[str, Any] = json.loads(message(key).body)
+    event: dict[str, Any] = json.loads(message(generation).body)
     return event
 
 
@@ -393,7 +604,7 @@ async def test_one_event_is_one_photo(bench: Bench):
     """The naive handler takes it to READY; a second try changes nothing, and publishes the same event again."""
     file = await bench.upload(JPEG)
     for _ in range(2):
-        await naive.take(bench.ingest, s3_event(file.key), Context(), at_once=4)
+        await naive.take(bench.ingest, s3_event(file.generation), Context(), at_once=4)
 
     found = await bench.table.get(file.key)
     assert found is not None
@@ -406,10 +617,10 @@ async def test_a_passing_fault_fails_the_invocation(bench: Bench):
     file = await bench.upload(JPEG)
     right, bench.store.bucket = bench.store.bucket, "shoebox-missing"
     with pytest.raises(naive.NotDone):
-        await naive.take(bench.ingest, s3_event(file.key), Context(), at_once=4)
+        await naive.take(bench.ingest, s3_event(file.generation), Context(), at_once=4)
 
     bench.store.bucket = right
-    await naive.take(bench.ingest, s3_event(file.key), Context(), at_once=4)
+    await naive.take(bench.ingest, s3_event(file.generation), Context(), at_once=4)
     found = await bench.table.get(file.key)
     assert found is not None
     assert found.state is State.READY

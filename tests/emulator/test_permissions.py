@@ -81,6 +81,7 @@ CALLS: dict[str, Call] = {
     ),
     "s3:GetObject": lambda c, t: c.get_object(**t.bucket),
     "s3:PutObject": lambda c, t: c.put_object(**t.bucket, Body=b"x"),
+    "s3:ListBucket": lambda c, t: c.list_objects_v2(Bucket=t.bucket["Bucket"], Prefix=t.key),
     "s3:DeleteObject": lambda c, t: c.delete_object(**t.bucket),
     "s3:AbortMultipartUpload": lambda c, t: c.abort_multipart_upload(**t.bucket, UploadId=GONE),
     "s3:ListMultipartUploadParts": lambda c, t: c.list_parts(**t.bucket, UploadId=GONE),
@@ -138,16 +139,25 @@ class Caller:
         self._opened: dict[str, Any] = {}
 
     async def refusal(self, action: str, call: Call, target: Target) -> str | None:
-        """What AWS says when it refuses the caller; None when it lets him in, whatever comes of it."""
+        """What AWS says when it refuses the caller; None when it lets him in, whatever comes of it.
+
+        A missing object is let in, and then hidden from who may not list: that is about another action.
+        """
         service = action.partition(":")[0]
         if service not in self._opened:
             self._opened[service] = await self._clients.open(service)
         try:
             await call(self._opened[service], target)
         except ClientError as error:
-            if error.response["Error"]["Code"] in DENIED:
-                return str(error.response["Error"]["Message"])
+            said = str(error.response["Error"]["Message"])
+            if error.response["Error"]["Code"] in DENIED and not hides(said, action):
+                return said
         return None
+
+
+def hides(message: str, action: str) -> bool:
+    """Whether S3 refuses to tell that an object is not there ("GetObject", Permissions)."""
+    return "not authorized to perform: s3:ListBucket" in message and action != "s3:ListBucket"
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,7 @@ async def test_what_others_changed_is_put_right(own_stack: BoundStack, root_clie
     await iam.put_role_policy(RoleName=role, PolicyName="permissions", PolicyDocument=json.dumps(ALL))
     await iam.put_role_policy(RoleName=role, PolicyName="more", PolicyDocument=json.dumps(ALL))
     await iam.update_role(RoleName=role, MaxSessionDuration=3600)
-    specification = {"AttributeName": "expires_at", "Enabled": False}
+    specification = {"AttributeName": "expires_at", "Enabled": True}  # as stack.yaml had it once
     await dynamodb.update_time_to_live(TableName=table, TimeToLiveSpecification=specification)
 
     report = await provision(own_stack, root_clients)
@@ -105,7 +105,7 @@ async def test_a_changed_description_is_followed(own_stack: BoundStack, root_cli
     await provision(own_stack, root_clients)
     stack = own_stack.stack
     queues = {**stack.queues, "printing": Queue(dead_letter="deletions-dead"), "uploads": Queue(visibility_timeout=360)}
-    tables = {"files": Table(key=Key(hash="pk"), indexes={"by-size": Key(hash="size")})}
+    tables = {"files": Table(key=Key(hash="pk"), indexes={"by-size": Key(hash="size")}, ttl="gone_at")}
     personal = stack.buckets["personal"].model_copy(update={"cors": None, "abort_incomplete_multipart_days": None})
     functions = {**stack.functions, "api": stack.functions["api"].model_copy(update={"permissions": {}})}
     other = changed(
@@ -369,8 +369,8 @@ async def test_a_subscribed_queue_gets_the_bare_message(own_stack: BoundStack, r
     assert message["Body"] == '{"event": "file.ready"}'
 
 
-async def test_a_table_has_its_keys_index_and_ttl(provisioned: BoundStack, root_clients: Clients):
-    """Paid per request, the index with all attributes, and expiry by `expires_at`."""
+async def test_a_table_has_its_keys_and_index_and_no_ttl(provisioned: BoundStack, root_clients: Clients):
+    """Paid per request, the index with all attributes; nothing but clean-up deletes items."""
     dynamodb = await root_clients.open("dynamodb")
     name = provisioned.name_of("table", "files")
     table = (await dynamodb.describe_table(TableName=name))["Table"]
@@ -379,7 +379,7 @@ async def test_a_table_has_its_keys_index_and_ttl(provisioned: BoundStack, root_
     assert table["KeySchema"] == [{"AttributeName": "pk", "KeyType": "HASH"}]
     assert (index["IndexName"], index["Projection"]) == ("by-owner", {"ProjectionType": "ALL"})
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
-    assert (ttl["AttributeName"], ttl["TimeToLiveStatus"]) == ("expires_at", "ENABLED")
+    assert ttl["TimeToLiveStatus"] == "DISABLED"
 
 
 async def test_another_region_is_named_to_s3(root_clients: Clients, emulator: EmulatorAt, stack: Stack):

@@ -13,8 +13,9 @@ from playwright.async_api import Browser, async_playwright
 from running_stack import RunningStack, running_stack
 
 from shoebox.samples import Sample, jpeg_of_size, write_samples
+from tests.machine import find_chromium
 
-CHROMIUM = "/usr/bin/chromium"
+HERE = Path(__file__).parent
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -25,6 +26,13 @@ ARGUMENTS = [
     "--disable-quic",
 ]
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the folder's tests."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.browser)
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +46,7 @@ def stack() -> Iterator[RunningStack]:
 async def browser() -> AsyncIterator[Browser]:
     """Chromium with a fresh profile."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
         yield browser
         await browser.close()
 

@@ -1,9 +1,11 @@
 """The page's own algorithms, held against pictures and other implementations."""
 
+import asyncio
 import base64
 import contextlib
 import hashlib
 import io
+import unicodedata
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from gallery import OpenGallery
 from landscapes import landscape
 from PIL import Image
 
+from shoebox.names import clean_name
 from shoebox.samples import scene
+from tests.unit.test_names import CLEANED, PLAIN
 from workers.imaging.placeholder import placeholder
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -35,6 +39,52 @@ async (sizes) => {
   return digests;
 }
 """
+
+
+NAME_OF = """
+async (names) => {
+  const { nameOf } = await import("/pages/picture-type.js");
+  return names.map((name) => nameOf({ name }));
+}
+"""
+OUTAGE = """
+async ([seconds, retryAfter]) => {
+  const { outages, persist } = await import("/pages/retry.js");
+  const told = [];
+  outages.addEventListener("retrying", ({ detail }) => told.push(detail.text));
+  const start = performance.now();
+  const busy = Object.assign(new Error("Shoebox is busy."), { retry: true, retryAfter });
+  let tries = 0;
+  await persist(async () => {
+    tries++;
+    if (performance.now() - start < seconds * 1000) throw busy;
+  });
+  return { tries, seconds: (performance.now() - start) / 1000, told };
+}
+"""
+
+
+async def test_names_are_cleaned_as_the_service_wants_them(open_gallery: OpenGallery) -> None:
+    """The page's own rule agrees with shoebox/names.py: plain names stay, all others become plain ones."""
+    names = [*PLAIN, *(name for name, _ in CLEANED if not any("\ud800" <= c <= "\udfff" for c in name))]
+    gallery = await open_gallery(token=None)
+    cleaned = await gallery.page.evaluate(NAME_OF, names)
+    assert dict(zip(names, cleaned, strict=True)) == {n: clean_name(unicodedata.normalize("NFC", n)) for n in names}
+
+
+@pytest.mark.parametrize("retry_after", [None, 1])
+async def test_an_outage_of_a_minute_is_survived(open_gallery: OpenGallery, retry_after: int | None) -> None:
+    """Pauses grow whatever Retry-After says, and the page tells how long it has been trying."""
+    gallery = await open_gallery(token=None)
+    await gallery.page.clock.install()
+    run = asyncio.create_task(gallery.page.evaluate(OUTAGE, [60, retry_after]))
+    while not run.done():
+        await gallery.page.clock.run_for(1000)
+    outage = run.result()
+    assert 60 <= outage["seconds"] <= 85
+    assert outage["tries"] <= 14
+    assert outage["told"][0].startswith("Shoebox is busy. Trying again for ")
+    assert len(outage["told"]) <= outage["tries"]
 
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (300, 300), (1200, 200)])

@@ -107,10 +107,81 @@ async def test_another_shops_token_sees_nothing(
     await gallery.wait_for_picture("photo-1.jpg")
     token = stack.token(user, "corner-shop")
     await gallery.page.evaluate("token => location.assign('#token=' + token)", token)
+    await gallery.page.get_by_role("button", name="Switch").click()
     await expect(gallery.page.locator("#owner")).to_have_text(f"{user} · corner-shop")
     await gallery.listed()
     await expect(gallery.tiles()).to_have_count(0)
     await expect(gallery.page.locator(".welcome")).to_be_visible()
+
+
+async def test_a_link_of_somebody_else_asks_first(
+    open_gallery: OpenGallery, stack: RunningStack, user: str, photo: MakePhoto
+) -> None:
+    """A stranger's link names both users and changes nothing until the answer; the address bar is clean meanwhile."""
+    gallery = await open_gallery()
+    link = f"{stack.url}/#token={stack.token('mallory', 'corner-shop')}"
+    dialog = gallery.page.get_by_role("dialog", name="This link signs you in as mallory · corner-shop")
+
+    for answer in ("Escape", "Stay"):
+        await gallery.page.goto(link)
+        await expect(dialog).to_contain_text(f"You are signed in as {user} · demo.")
+        assert gallery.page.url == f"{stack.url}/"
+        if answer == "Escape":
+            await gallery.page.keyboard.press(answer)
+        else:
+            await dialog.get_by_role("button", name=answer).click()
+        await expect(dialog).to_be_hidden()
+        await expect(gallery.page.locator("#owner")).to_have_text(f"{user} · demo")
+    await gallery.choose(photo(1))
+    await gallery.wait_for_picture("photo-1.jpg")
+    await gallery.page.reload()
+    await gallery.wait_for_picture("photo-1.jpg")
+
+    await gallery.page.goto(link)
+    await dialog.get_by_role("button", name="Switch").click()
+    await expect(gallery.page.locator("#owner")).to_have_text("mallory · corner-shop")
+    await gallery.listed()
+    await expect(gallery.tiles()).to_have_count(0)
+
+
+async def test_a_link_asks_before_the_page_shows_anything(
+    open_gallery: OpenGallery, stack: RunningStack, user: str
+) -> None:
+    """Also where the link loads the page anew in a tab that has a session."""
+    gallery = await open_gallery()
+    await gallery.page.goto("about:blank")
+    before = len(gallery.requests)
+
+    await gallery.page.goto(f"{stack.url}/#token={stack.token('mallory')}")
+
+    dialog = gallery.page.get_by_role("dialog", name="This link signs you in as mallory · demo")
+    await expect(dialog).to_be_visible()
+    assert not [request for request in gallery.requests[before:] if "/v1/" in request.url]
+    await dialog.get_by_role("button", name="Stay").click()
+    await gallery.listed()
+    await expect(gallery.page.locator("#owner")).to_have_text(f"{user} · demo")
+
+
+async def test_a_useless_link_ends_no_session(open_gallery: OpenGallery, stack: RunningStack, user: str) -> None:
+    """An expired or unreadable token in a link takes nobody's session away, and there is nothing to ask."""
+    gallery = await open_gallery()
+    for useless in ("garbage", stack.token("mallory", lifetime=60, age=120), stack.token(user, lifetime=60, age=120)):
+        await gallery.page.goto(f"{stack.url}/#token={useless}")
+        await gallery.page.wait_for_url(f"{stack.url}/")
+        await expect(gallery.page.locator("#confirm")).to_be_hidden()
+        await gallery.page.reload()
+        await gallery.listed()
+        await expect(gallery.page.locator("#owner")).to_have_text(f"{user} · demo")
+
+
+async def test_a_writing_token_alone_says_what_it_lacks(
+    open_gallery: OpenGallery, stack: RunningStack, user: str
+) -> None:
+    """Without files:read nothing can be shown, so nothing is offered; the page says why."""
+    gallery = await open_gallery(token=None, expected=(r"status of 403",))
+    await gallery.page.goto(f"{stack.url}/#token={stack.token(user, scopes=('files:write',))}")
+    await expect(gallery.page.locator("#notice")).to_contain_text("files:read")
+    await expect(gallery.page.locator("#adder")).to_be_hidden()
 
 
 async def test_a_reading_token_offers_no_changes(

@@ -340,3 +340,18 @@ def registrations(gallery: Gallery) -> list[Request]:
 def polls(gallery: Gallery) -> list[Request]:
     """The page's questions for the state of certain files."""
     return [r for r in gallery.requests if "/v1/files?id=" in r.url]
+
+
+async def test_an_outage_is_told_and_survived(open_gallery: OpenGallery, photo: MakePhoto) -> None:
+    """While Shoebox is away the page says for how long it has been trying; afterwards the upload goes on by itself."""
+    gallery = await open_gallery(expected=("Failed to load resource",))
+    page = gallery.page
+    await page.clock.install()
+    await page.route("**/v1/files", lambda route: route.abort("connectionrefused"))
+    await gallery.choose(photo(1))
+    told = page.locator("#status").get_by_text(re.compile("Shoebox cannot be reached. Trying again for .*seconds"))
+    while not await told.is_visible():
+        await page.clock.run_for(1000)
+    await page.unroute("**/v1/files")
+    while await gallery.tile("photo-1.jpg").get_attribute("data-state") != "ready":
+        await page.clock.run_for(1000)

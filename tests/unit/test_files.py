@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoebox.files import FILE_ID, File, FileKey, Owner, Registration, State, checksum_header
+from shoebox.files import FILE_ID, File, FileKey, Generation, Owner, Registration, State, checksum_header
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
+ULID = "01KB6ZJX3M0123456789ABCDEF"
 SHA = hashlib.sha256(b"photo").hexdigest()
 
 
@@ -34,9 +35,41 @@ def test_an_original_key_leads_back_to_its_file(sha256: str) -> None:
     """What S3 tells in an event names exactly one file."""
     owner = Owner("demo", "anna_1")
     key = FileKey(owner, owner.file_id(sha256))
+    generation = Generation(key, ULID)
 
-    assert FileKey.of_original(key.original) == key
-    assert FileKey.of_original(key.rendition("320")) is None
+    assert generation.original == f"originals/0/demo/anna_1/{key.file_id}/{ULID}"
+    assert Generation.of_original(generation.original) == generation
+    assert generation.rendition("1", "320") == f"renditions/demo/anna_1/{key.file_id}/{ULID}/1/320.jpg"
+    assert Generation.of_original(generation.rendition("1", "320")) is None
+
+
+def test_the_first_key_layout_is_a_generation_without_a_name() -> None:
+    """Objects from before keys had a generation keep their keys; it sorts before every other generation."""
+    key = FileKey(Owner("demo", "anna_1"), Owner("demo", "anna_1").file_id(SHA))
+    first = Generation(key, "")
+
+    assert first.original == f"originals/demo/anna_1/{key.file_id}"
+    assert Generation.of_original(first.original) == first
+    assert first.rendition("1", "320") == f"renditions/demo/anna_1/{key.file_id}/320.jpg"
+    assert first.ulid < ULID
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "originals/demo/anna/{file_id}/" + "0" * 26,
+        "originals/0/demo/anna/{file_id}",
+        "originals/0/demo/anna/{file_id}/",
+        "originals/0/demo/anna/{file_id}/01kb6zjx3m0123456789abcdef",
+        "originals/0/demo/anna/{file_id}/" + "8" + "0" * 25,
+        "originals/0/demo/anna/{file_id}/" + "0" * 26 + "/x",
+        "originals/0/demo/anna/{file_id}/" + "0" * 26 + "\n",
+        "originals/A/demo/anna/{file_id}/" + "0" * 26,
+    ],
+)
+def test_what_is_no_key_of_ours_belongs_to_nobody(key: str) -> None:
+    """Lane and generation come together, and a generation is a ULID."""
+    assert Generation.of_original(key.format(file_id=Owner("demo", "anna").file_id(SHA))) is None
 
 
 def test_an_owner_is_spread_over_shards() -> None:
@@ -48,7 +81,7 @@ def test_an_owner_is_spread_over_shards() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "expires_in", "expired"),
+    ("state", "left", "expired"),
     [
         (State.REGISTERED, -1, True),
         (State.REGISTERED, 0, True),
@@ -57,16 +90,16 @@ def test_an_owner_is_spread_over_shards() -> None:
         (State.REGISTERED, None, False),
     ],
 )
-def test_only_registrations_expire(state: State, expires_in: int | None, expired: bool) -> None:
-    """DynamoDB's TTL is a hint, so reads decide; a READY photo never expires by it."""
-    expires_at = None if expires_in is None else int((NOW + timedelta(seconds=expires_in)).timestamp())
+def test_only_registrations_expire(state: State, left: int | None, expired: bool) -> None:
+    """Nothing deletes an item when its time has run out, so reads decide; a READY photo never expires."""
+    register_until = None if left is None else int((NOW + timedelta(seconds=left)).timestamp())
     owner = Owner("demo", "a")
     file = File(
-        key=FileKey(owner, owner.file_id(SHA)),
+        generation=Generation(FileKey(owner, owner.file_id(SHA)), ULID),
         registration=Registration("a.jpg", 5, "image/jpeg", SHA),
         state=state,
         registered_at=NOW,
-        expires_at=expires_at,
+        register_until=register_until,
     )
 
     assert file.expired(NOW) is expired

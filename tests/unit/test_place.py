@@ -110,6 +110,7 @@ def test_a_policy_holds_exactly_the_permissions(bound: BoundStack):
     assert set(statements) == {
         "arn:aws:dynamodb:eu-central-1:123456789012:table/family-files",
         "arn:aws:s3:::family-personal/originals/*",
+        "arn:aws:s3:::family-personal",
         "arn:aws:s3:::family-personal/renditions/*",
         "arn:aws:sqs:eu-central-1:123456789012:family-deletions",
     }

@@ -46,6 +46,18 @@ def test_words_add_up():
     assert both == {"s3:GetObject", "s3:DeleteObject"}
 
 
+def test_listing_is_a_right_on_the_bucket_for_some_of_its_keys():
+    """s3:ListBucket names no keys; a condition on the prefix does."""
+    reading, listing = statements(Grant("bucket", BUCKET, "originals/*", ("get", "list")))
+    assert reading == {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": [f"{BUCKET}/originals/*"]}
+    assert listing == {
+        "Effect": "Allow",
+        "Action": ["s3:ListBucket"],
+        "Resource": [BUCKET],
+        "Condition": {"StringLike": {"s3:prefix": ["originals/*"]}},
+    }
+
+
 @pytest.mark.parametrize(
     ("grant", "message"),
     [

@@ -75,14 +75,14 @@ async def test_what_is_put_can_be_got(s3: S3Http, store: Store) -> None:
     assert store.objects["/photos/x/ü y"] == b"photo"
     assert store.requests[0].headers["content-type"] == "image/jpeg"
     assert store.requests[0].query["X-Amz-SignedHeaders"] == "content-type;host"
-    assert await s3.get("a/b", max_bytes=5) == (b"bytes", 5, datetime(2026, 11, 23, 10, tzinfo=UTC))
+    assert await s3.get("a/b", max_bytes=5) == (b"bytes", 5, datetime(2026, 11, 23, 10, tzinfo=UTC), "")
 
 
 @pytest.mark.parametrize("size", [5, 10_000_000], ids=["small", "large"])
 async def test_more_than_allowed_is_not_given(s3: S3Http, store: Store, size: int) -> None:
     """Its size is known from the header alone; of a large one no more than the first bytes are read."""
     store.objects["/photos/a/b"] = bytes(size)
-    assert await s3.get("a/b", max_bytes=size - 1) == (None, size, datetime(2026, 11, 23, 10, tzinfo=UTC))
+    assert await s3.get("a/b", max_bytes=size - 1) == (None, size, datetime(2026, 11, 23, 10, tzinfo=UTC), "")
     assert (await s3.get("a/b", max_bytes=size))[0] == bytes(size)
 
 

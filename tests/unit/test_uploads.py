@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from shoebox.files import FileKey, Owner
+from shoebox.files import FileKey, Generation, Owner
 from workers.uploads import MalformedEventError, read_uploads
 
 OWNER = Owner("demo", "anna_1")
 FILE_ID = OWNER.file_id("ab" * 32)
+ULID = "01KB6ZJX3M0123456789ABCDEF"
+KEY = f"originals/0/demo/anna_1/{FILE_ID}/{ULID}"
 
 
 def s3_event(*keys: str) -> str:
@@ -31,23 +33,23 @@ def s3_event(*keys: str) -> str:
 
 
 def test_an_original_is_an_upload() -> None:
-    """The key names the owner and the file; the event's time is when S3 stored it."""
-    [upload] = read_uploads(s3_event(f"originals/demo/anna_1/{FILE_ID}"))
+    """The key names the owner, the file and its generation; the event's time is when S3 stored it."""
+    [upload] = read_uploads(s3_event(KEY))
 
-    assert upload.key == FileKey(OWNER, FILE_ID)
+    assert upload.generation == Generation(FileKey(OWNER, FILE_ID), ULID, "0")
     assert upload.at == datetime(2026, 11, 23, 10, 0, 0, 123000, UTC)
 
 
 def test_keys_come_url_encoded() -> None:
     """S3 encodes keys in events; a slash written %2F is a slash."""
-    [upload] = read_uploads(s3_event(f"originals%2Fdemo%2Fanna_1%2F{FILE_ID}"))
+    [upload] = read_uploads(s3_event(KEY.replace("/", "%2F")))
 
-    assert upload.key.file_id == FILE_ID
+    assert upload.generation.key.file_id == FILE_ID
 
 
 def test_several_records_are_several_uploads() -> None:
     """One message may tell of several objects."""
-    assert len(read_uploads(s3_event(*[f"originals/demo/anna_1/{FILE_ID}"] * 2))) == 2
+    assert len(read_uploads(s3_event(*[KEY] * 2))) == 2
 
 
 @pytest.mark.parametrize(

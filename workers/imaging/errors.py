@@ -19,8 +19,9 @@ Reason = Literal[
     "too_many_pixels",
     "too_large",
     "too_costly",
-    "size_mismatch",  # these two are found by whoever fetched the bytes, before imaging sees them
+    "size_mismatch",  # these three are found by whoever fetched the bytes, before imaging sees them
     "checksum_mismatch",
+    "content_encoding",
 ]
 
 

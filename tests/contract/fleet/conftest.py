@@ -1,7 +1,6 @@
 """Fleets with real environments, under our runtime and under AWS's own, and one emulator for the session."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -59,13 +58,9 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture(scope="session")
-def emulator() -> Iterator[Emulator]:
-    """The session's emulator. Its loop runs at start and stop only; the process is what lasts."""
-    with asyncio.Runner() as runner:
-        started = Emulator()
-        runner.run(started.__aenter__())
-        yield started
-        runner.run(started.stop())
+def emulator(embedded: Emulator) -> Emulator:
+    """The session's emulator."""
+    return embedded
 
 
 @pytest.fixture

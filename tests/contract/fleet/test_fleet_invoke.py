@@ -212,6 +212,7 @@ async def test_an_environment_is_replaced_before_its_credentials_end(fleet_of: F
 
 async def test_no_process_is_left_when_the_fleet_ends(fleet_of: FleetOf):
     """Environments and what they started are gone, also those in the middle of an invocation."""
+    others = psutil.Process().children(recursive=True)
     async with fleet_of(
         stack_of({"sleep-fn": function("sleep", timeout=900), "echo-fn": function("echo", slots=3)})
     ) as running:
@@ -222,7 +223,8 @@ async def test_no_process_is_left_when_the_fleet_ends(fleet_of: FleetOf):
         environments = [
             child
             for child in children
-            if any("workers.runtime" in word or "awslambdaric" in word for word in child.cmdline())
+            if child not in others
+            and any("workers.runtime" in word or "awslambdaric" in word for word in child.cmdline())
         ]
         assert len(environments) >= 2
     assert json.loads((await hanging).payload)["errorType"] == "Runtime.ExitError"
@@ -247,8 +249,11 @@ async def test_logs_metrics_and_health_are_there(fleet_of: FleetOf, http: aiohtt
 
 
 async def test_a_web_page_cannot_invoke(fleet_of: FleetOf, http: aiohttp.ClientSession):
-    """A browser names the page's origin; the control port refuses it."""
+    """A browser names the page's origin, or a name of the page's own that leads here (DNS rebinding)."""
     async with fleet_of(stack_of({"echo-fn": function("echo")})) as running:
         url = running.fleet.runtime_url + "/2015-03-31/functions/tests-echo-fn/invocations"
         async with http.post(url, data=b"{}", headers={"Origin": "http://evil.example"}) as answer:
             assert answer.status == 403
+        for path in ("/metrics", "/quotas", "/healthz", "/.rt/echo-fn/x/2018-06-01/runtime/invocation/next"):
+            async with http.get(running.fleet.runtime_url + path, headers={"Host": "evil.example"}) as answer:
+                assert answer.status == 403, path

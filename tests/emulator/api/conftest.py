@@ -23,10 +23,10 @@ from fleet.emulator import ROOT
 from fleet.provision import RoleSource
 from shoebox.aws import Clients, Credentials
 from shoebox.config import FunctionSettings, Limits
-from shoebox.files import FileKey, Owner, Picture, RenditionInfo
+from shoebox.files import FileKey, Generation, Owner, Picture, RenditionInfo
 from shoebox.place import BoundStack
 from shoebox.ports.files_table import Stages
-from shoebox.ports.pictures import PhotoBytes
+from shoebox.ports.pictures import Original, PhotoBytes
 from shoebox.ports.s3_http import S3Http, open_connections
 from shoebox.presign import Presigner
 from tests.emulator.conftest import EmulatorAt
@@ -122,8 +122,19 @@ class Bench:
         ) as answer:
             return answer.status
 
-    async def stored(self, key: FileKey) -> bytes | None:
-        """The original that S3 has of a file, read as ingest reads it."""
+    async def generation(self, file_id: str) -> Generation:
+        """The generation of the bench's own file."""
+        key = FileKey(self.owner, file_id)
+        return (await self.services.files.states([key]))[key].generation
+
+    async def stored(self, file_id: str) -> bytes | None:
+        """The bytes that S3 has of the bench's own file."""
+        original = await self.original(file_id)
+        return original.data if original else None
+
+    async def original(self, file_id: str) -> Original | None:
+        """The original that S3 has of the bench's own file, read as ingest reads it."""
+        generation = await self.generation(file_id)
 
         async def presigner() -> Presigner:
             credentials = await self.services.clients.credentials()
@@ -133,18 +144,17 @@ class Bench:
         settings = self.services.settings
         async with open_connections(settings.s3_url) as connections:
             photos = PhotoBytes(S3Http(connections, presigner, settings.personal_bucket))
-            original = await photos.fetch(key, max_bytes=100 * 2**20)
-        return original.data if original else None
+            return await photos.fetch(generation, max_bytes=100 * 2**20)
 
-    async def finish(self, file_id: str, picture: Picture | None = None) -> FileKey:
+    async def finish(self, file_id: str, picture: Picture | None = None) -> Generation:
         """Make a registered file READY as ingest would, or REJECTED without a picture."""
-        key, stages = FileKey(self.owner, file_id), Stages(self.clock(), self.clock())
+        generation, stages = await self.generation(file_id), Stages(self.clock(), self.clock())
         files = self.services.files
         if picture:
-            assert await files.mark_ready(key, picture, stages)
+            assert await files.mark_ready(generation, picture, stages)
         else:
-            assert await files.mark_rejected(key, "corrupt", "It cannot be decoded.", stages)
-        return key
+            assert await files.mark_rejected(generation, "corrupt", "It cannot be decoded.", stages)
+        return generation
 
 
 PICTURE = Picture(

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
 import pytest
 
+from api.app import build_app
+from api.openapi import describe
 from shoebox.aws import Clients
 from shoebox.files import FileKey, Owner
 from shoebox.place import BoundStack
-from tests.emulator.api.conftest import PICTURE, Bench, entry
+from shoebox.ports.dynamodb_http import DynamoDBHttp
+from tests.emulator.api.conftest import PART, PICTURE, Bench, entry
+from tests.emulator.conftest import EmulatorAt
+from tests.faulty_aws import LossyConnections
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -33,7 +40,7 @@ async def test_a_registered_file_is_uploaded_by_its_link_alone(bench: Bench) -> 
     assert file["upload"]["method"] == "PUT"
     assert file["upload"]["headers"]["content-length"] == "10"
     assert await bench.put(file["upload"], b"some bytes") == 200
-    assert await bench.stored(FileKey(bench.owner, file["file_id"])) == b"some bytes"
+    assert await bench.stored(file["file_id"]) == b"some bytes"
 
 
 async def test_what_is_stored_is_not_uploaded_again(bench: Bench) -> None:
@@ -149,10 +156,16 @@ async def test_a_body_that_is_not_called_json_is_refused(bench: Bench, kind: str
 
 
 @pytest.mark.parametrize(
-    ("value", "outcome"), [("\\ud800", "name_invalid"), ("a\\u0000b", "name_invalid"), ("\\u202e", "REGISTERED")]
+    ("value", "outcome"),
+    [
+        ("\\ud800", "name_invalid"),
+        ("a\\u0000b", "name_invalid"),
+        ("\\u202e", "name_invalid"),
+        ("\\ud83d\\udc68\\u200d\\ud83d\\udc66", "REGISTERED"),
+    ],
 )
 async def test_strange_characters_in_names_do_no_harm(bench: Bench, value: str, outcome: str) -> None:
-    """Half a surrogate pair or a NUL is a problem of that entry; a direction mark is part of a name."""
+    """Half a surrogate pair, a NUL or a direction mark is a problem of that entry; a joined emoji is part of a name."""
     text = json.dumps({"files": [entry()]}).replace("beach.jpg", value)
     answer = await bench.client().post("/v1/files", content=text, headers={"content-type": "application/json"})
 
@@ -175,9 +188,9 @@ async def test_a_ready_file_shows_what_was_found_out(bench: Bench, root: Clients
     """Size, placeholder, metadata, and URLs by which anyone holding them gets the bytes."""
     file = await bench.register(b"photo", name='wei"rd; né.jpg')
     assert await bench.put(file["upload"], b"photo") == 200
-    key = await bench.finish(file["file_id"], PICTURE)
-    s3 = await root.open("s3")
-    await s3.put_object(Bucket="shoebox-personal", Key=key.rendition("320"), Body=b"small", ContentType="image/jpeg")
+    generation = await bench.finish(file["file_id"], PICTURE)
+    s3, small = await root.open("s3"), generation.rendition("1", "320")
+    await s3.put_object(Bucket="shoebox-personal", Key=small, Body=b"small", ContentType="image/jpeg")
 
     shown = (await bench.client().get(f"/v1/files/{file['file_id']}")).json()
 
@@ -193,6 +206,25 @@ async def test_a_ready_file_shows_what_was_found_out(bench: Bench, root: Clients
     async with bench.http.get(shown["original_url"]) as answer:
         assert (answer.status, await answer.read()) == (200, b"photo")
         assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''wei%22rd%3B%20n%C3%A9.jpg"
+
+
+async def test_a_put_sent_again_with_other_headers_changes_nothing_for_readers(bench: Bench) -> None:
+    """S3 stores unsigned headers, also of a PUT over a READY file; links for reading give headers of their own."""
+    file = await bench.register(b"photo", name="page.html")
+    await bench.finish(file["file_id"], PICTURE)
+    evil = {"content_encoding": "gzip", "content_disposition": "inline; filename=page.html", "cache_control": "public"}
+    assert await bench.put(file["upload"], b"photo", **evil) == 200
+    original = await bench.original(file["file_id"])
+    assert original is not None
+    assert original.encoding == "gzip"  # so it came this far
+
+    shown = (await bench.client().get(f"/v1/files/{file['file_id']}")).json()
+    async with bench.http.get(shown["original_url"]) as answer:
+        assert (answer.status, await answer.read()) == (200, b"photo")
+        assert answer.headers["content-type"] == "image/jpeg"
+        assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''page.html.jpg"
+        assert answer.headers["content-encoding"] == "identity"
+        assert answer.headers["cache-control"] == "private, max-age=3600, immutable"
 
 
 async def test_files_are_listed_newest_first_in_pages(bench: Bench) -> None:
@@ -286,16 +318,53 @@ async def test_a_deleted_file_is_gone_at_once(bench: Bench, root: Clients, provi
 
 
 async def test_deleting_again_orders_again(bench: Bench, root: Clients, provisioned: BoundStack) -> None:
-    """The second answer is 404, yet the order is repeated, for later: the first might have been lost."""
+    """While it is being deleted the answer is the same, and the order is repeated, for later: one may be lost."""
     file_id = (await bench.register(b"old"))["file_id"]
     await bench.finish(file_id, PICTURE)
     delayed_before = await delayed_orders(root, provisioned)
 
     answers = [await bench.client().delete(f"/v1/files/{file_id}") for _ in range(2)]
 
-    assert [answer.status_code for answer in answers] == [202, 404]
+    assert [answer.status_code for answer in answers] == [202, 202]
     assert await orders(bench, root, provisioned, at_least=1) == 1
     assert await delayed_orders(root, provisioned) == delayed_before + 1
+
+
+async def test_a_lost_answer_hides_nobodys_own_deletion(bench: Bench, emulator: EmulatorAt) -> None:
+    """The table's answer is lost and the client's retry finds the file DELETING: its owner gets 202 all the same."""
+    file_id = (await bench.register(b"old"))["file_id"]
+    await bench.finish(file_id, PICTURE)
+    async with losing(bench, emulator) as faults:
+        faults.lose["UpdateItem"] = 1
+        answer = await bench.client().delete(f"/v1/files/{file_id}")
+
+    assert (faults.lost["UpdateItem"], answer.status_code) == (1, 202)
+
+
+async def test_what_a_new_registration_replaces_is_ordered_to_be_deleted(
+    bench: Bench, root: Clients, provisioned: BoundStack
+) -> None:
+    """A rejected original lies under a key that nobody will name again; the new registration's URL has another."""
+    file = await bench.register(b"broken")
+    rejected = await bench.finish(file["file_id"])
+
+    again = await bench.register(b"broken")
+
+    assert rejected.original in file["upload"]["url"]
+    assert (await bench.generation(file["file_id"])).original in again["upload"]["url"]
+    assert rejected.original not in again["upload"]["url"]
+    assert await orders(bench, root, provisioned, at_least=1) == 1
+
+
+@asynccontextmanager
+async def losing(bench: Bench, emulator: EmulatorAt) -> AsyncIterator[LossyConnections]:
+    """The API's table behind connections that can lose answers."""
+    services = bench.services
+    connections, whole = LossyConnections(emulator.url), services.files._client
+    services.files._client = DynamoDBHttp(connections, services.clients.credentials, region=services.region)
+    yield connections
+    services.files._client = whole
+    connections.close()
 
 
 async def delayed_orders(root: Clients, provisioned: BoundStack) -> int:
@@ -349,8 +418,8 @@ async def test_an_upload_link_ends_with_its_registration(bench: Bench) -> None:
     key = FileKey(bench.owner, file["file_id"])
     registered = await bench.services.files.get(key)
     assert registered is not None
-    assert registered.expires_at is not None
-    bench.clock.later += timedelta(seconds=registered.expires_at - bench.clock().timestamp() - 100)
+    assert registered.register_until is not None
+    bench.clock.later += timedelta(seconds=registered.register_until - bench.clock().timestamp() - 100)
     upload = (await bench.services.links()).upload(registered)
 
     assert 90 <= (upload.expires_at - bench.clock()).total_seconds() <= 101
@@ -398,7 +467,7 @@ async def test_the_same_picture_of_two_owners_is_two_files(bench: Bench) -> None
         assert theirs["state"] == "REGISTERED"
         assert theirs["upload"] is not None
         assert theirs["file_id"] != file["file_id"]
-        assert f"/originals/{stranger.tenant}/{stranger.user}/" in theirs["upload"]["url"]
+        assert f"/originals/0/{stranger.tenant}/{stranger.user}/" in theirs["upload"]["url"]
         listed = (await client.get("/v1/files")).json()["files"]
         assert [f["file_id"] for f in listed] == [theirs["file_id"]]
         asked = (await client.get("/v1/files", params={"id": [file["file_id"], theirs["file_id"]]})).json()["files"]
@@ -451,6 +520,73 @@ async def test_each_route_needs_its_scope(bench: Bench, method: str, address: st
     for scope in ("", "files", "files:readx", "files:write" if method == "GET" else "files:read"):
         answer = await bench.client(scope=scope).request(method, where, json=body if method == "POST" else None)
         assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
+
+
+FILE, STATUS = frozenset(FILE_KEYS), frozenset({"file_id", "state"})
+OPENED, LINKS = frozenset({"upload_id", "part_bytes", "parts", "expires_at"}), frozenset({"parts"})
+PROGRESS = frozenset({"upload_id", "part_bytes", "parts", "done"})
+READ, WRITE, BOTH = "files:read", "files:write", "files:read files:write"
+SHOWN: list[tuple[str, str, dict[str, frozenset[str] | None]]] = [
+    ("POST", "/v1/files", {READ: None, WRITE: STATUS | {"upload"}, BOTH: FILE | {"upload"}}),
+    ("GET", "/v1/files", {READ: FILE, WRITE: None, BOTH: FILE}),
+    ("GET", "/v1/files?id={ready}", {READ: FILE, WRITE: None, BOTH: FILE}),
+    ("GET", "/v1/files/{ready}", {READ: FILE, WRITE: None, BOTH: FILE}),
+    ("POST", "/v1/files/{id}/multipart", {READ: None, WRITE: OPENED, BOTH: OPENED}),
+    ("GET", "/v1/files/{id}/multipart/{upload}", {READ: PROGRESS, WRITE: None, BOTH: PROGRESS}),
+    ("POST", "/v1/files/{id}/multipart/{upload}/parts", {READ: None, WRITE: LINKS, BOTH: LINKS}),
+    ("POST", "/v1/files/{id}/multipart/{upload}/complete", {READ: None, WRITE: STATUS, BOTH: FILE}),
+    ("DELETE", "/v1/files/{id}/multipart/{upload}", {READ: None, WRITE: frozenset(), BOTH: frozenset()}),
+    ("DELETE", "/v1/files/{ready}", {READ: None, WRITE: STATUS, BOTH: STATUS}),
+]
+
+
+@pytest.mark.parametrize("scope", [READ, WRITE, BOTH])
+@pytest.mark.parametrize(("method", "address", "shown"), SHOWN)
+async def test_each_scope_shows_its_fields(
+    bench: Bench, method: str, address: str, shown: dict[str, frozenset[str] | None], scope: str
+) -> None:
+    """Metadata and links come with files:read only, on every route, also for bytes that are stored already."""
+    data = b"p" * PART
+    ready, waiting = (await bench.register(b"photo"))["file_id"], (await bench.register(data))["file_id"]
+    await bench.finish(ready, PICTURE)
+    upload = (await bench.client().post(f"/v1/files/{waiting}/multipart")).json()["upload_id"]
+    sha = sha256(data).hexdigest()
+    parts = f"/v1/files/{waiting}/multipart/{upload}/parts"
+    link = (await bench.client().post(parts, json={"parts": [{"part": 1, "sha256": sha}]})).json()["parts"][0]
+    assert await bench.put(link, data, content_type=None) == 200
+    body: Any = {"files": [entry(b"photo"), entry(data)]} if address == "/v1/files" else None
+    if address.endswith("/parts"):
+        body = {"parts": [{"part": 1, "sha256": sha}]}
+
+    where = address.format(id=waiting, ready=ready, upload=upload)
+    answer = await bench.client(scope=scope).request(method, where, json=body if method == "POST" else None)
+
+    expected = shown[scope]
+    if expected is None:
+        assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
+        return
+    assert answer.status_code < 300
+    if not expected:
+        assert answer.content == b""
+        return
+    documents = answer.json().get("files", [answer.json()])
+    assert [set(document) for document in documents] == [expected] * len(documents)
+
+
+async def test_the_table_of_scopes_has_every_route() -> None:
+    """A new route that needs a token must state which fields come with which scope."""
+
+    @asynccontextmanager
+    async def nothing() -> AsyncIterator[Any]:
+        yield None
+
+    paths = describe(build_app(nothing))["paths"]
+    routes = {(name.upper(), path) for path, found in paths.items() for name, one in found.items() if "security" in one}
+    table = {
+        (method, address.partition("?")[0].format(id="{file_id}", ready="{file_id}", upload="{upload_id}"))
+        for method, address, _ in SHOWN
+    }
+    assert table == routes
 
 
 @pytest.mark.parametrize(("method", "address"), [("GET", "/v1/files"), ("POST", "/v1/files"), *ADDRESSES])

@@ -10,7 +10,10 @@ import pytest
 import pytest_asyncio
 
 from shoebox.files import FileKey
+from shoebox.ports.dynamodb_http import DynamoDBHttp
 from tests.emulator.api.conftest import PART, PICTURE, Bench
+from tests.emulator.conftest import EmulatorAt
+from tests.faulty_aws import LossyConnections, LossyHttp
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -62,7 +65,7 @@ async def test_a_large_file_goes_up_in_parts(bench: Bench, upload: Upload) -> No
 
     answer = await upload.complete()
     assert (answer.status_code, answer.json()["state"]) == (202, "REGISTERED")
-    assert await bench.stored(upload.key) == DATA
+    assert await bench.stored(upload.key.file_id) == DATA
 
 
 async def test_an_interrupted_upload_goes_on(bench: Bench, upload: Upload) -> None:
@@ -97,7 +100,34 @@ async def test_completing_again_does_no_harm(bench: Bench, upload: Upload) -> No
     answers.append(await upload.complete())
 
     assert {answer.status_code for answer in answers} == {202}
-    assert await bench.stored(upload.key) == DATA
+    assert await bench.stored(upload.key.file_id) == DATA
+
+
+async def test_a_lost_answer_completes_an_upload_all_the_same(bench: Bench, upload: Upload) -> None:
+    """S3 has joined the parts; its client asks once more, and S3 knows no such upload any more."""
+    faults = LossyHttp(bench.services.pictures._client, {"CompleteMultipartUpload": "uploadId"})
+    await upload.send(1, 2, 3)
+    faults.lose["CompleteMultipartUpload"] = 1
+
+    answer = await upload.complete()
+
+    assert (faults.lost["CompleteMultipartUpload"], answer.status_code) == (1, 202)
+    assert await bench.stored(upload.key.file_id) == DATA
+
+
+async def test_a_lost_answer_opens_an_upload_all_the_same(bench: Bench, emulator: EmulatorAt) -> None:
+    """The table has noted the upload, and the client's retry finds it noted: it is used, not given up."""
+    file = await bench.register(DATA)
+    services = bench.services
+    connections, whole = LossyConnections(emulator.url), services.files._client
+    services.files._client = DynamoDBHttp(connections, services.clients.credentials, region=services.region)
+    connections.lose["UpdateItem"] = 1
+    answer = await bench.client().post(f"/v1/files/{file['file_id']}/multipart")
+    services.files._client = whole
+    connections.close()
+
+    assert (connections.lost["UpdateItem"], answer.status_code) == (1, 201)
+    await Upload(bench, file["file_id"], answer.json()).send(1)
 
 
 async def test_many_opening_at_once_share_one_upload(bench: Bench) -> None:
@@ -119,7 +149,8 @@ async def test_an_aborted_upload_is_gone_and_its_file_still_waits(bench: Bench, 
     assert (await client.get(upload.address)).status_code == 404
     assert (await client.delete(upload.address)).status_code == 404
     assert (await upload.complete()).status_code == 404
-    assert await bench.services.pictures.parts(upload.key, upload.opened["upload_id"]) is None
+    generation = await bench.generation(upload.key.file_id)
+    assert await bench.services.pictures.parts(generation, upload.opened["upload_id"]) is None
     anew = await client.post(f"/v1/files/{upload.key.file_id}/multipart")
     assert anew.status_code == 201
     assert anew.json()["upload_id"] != upload.opened["upload_id"]
@@ -128,7 +159,9 @@ async def test_an_aborted_upload_is_gone_and_its_file_still_waits(bench: Bench, 
 
 async def test_an_upload_that_s3_has_forgotten_is_replaced(bench: Bench, upload: Upload) -> None:
     """S3 gives up old uploads by itself; opening then begins a new one."""
-    await bench.services.pictures.abort_multipart(upload.key, upload.opened["upload_id"])
+    await bench.services.pictures.abort_multipart(
+        await bench.generation(upload.key.file_id), upload.opened["upload_id"]
+    )
     assert (await bench.client().get(upload.address)).status_code == 404
     anew = await bench.client().post(f"/v1/files/{upload.key.file_id}/multipart")
 

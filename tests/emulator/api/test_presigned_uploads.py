@@ -33,8 +33,7 @@ async def link(bench: Bench) -> dict[str, Any]:
 
 async def stored(bench: Bench, data: bytes = DATA) -> bytes | None:
     """What S3 has of the bench's file."""
-    key = FileKey(bench.owner, bench.owner.file_id(sha256(data).hexdigest()))
-    return await bench.stored(key)
+    return await bench.stored(bench.owner.file_id(sha256(data).hexdigest()))
 
 
 async def test_the_promised_bytes_are_taken(bench: Bench, link: dict[str, Any]) -> None:

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.identity import read_caller
-from api.links import Links
+from api.links import Links, download_name
 from api.models import RefusedEntry
 from api.multipart import PartPlan
 from api.registrations import read_entry
 from shoebox.aws import Credentials
 from shoebox.config import FunctionSettings, Limits
 from shoebox.errors import Invalid, Unauthorized
-from shoebox.files import MEDIA_TYPES, File, FileKey, Owner, Registration, State
+from shoebox.files import MEDIA_TYPES, File, FileKey, Generation, Owner, Registration, State
 from shoebox.ports.pictures import Part
 from shoebox.presign import Presigner
 
@@ -54,11 +54,11 @@ def test_a_good_entry_is_a_registration(media_type: str) -> None:
     "name",
     [
         "", " ", "\u00a0", ".", "..", "a/b", "/a", "../../etc/passwd", "a\\b", "C:\\x.jpg", "a\0b", "a\nb", "a\x7fb",
-        "a\x85b", "a\u2028b", "\ud800", "a" * 256, "é" * 128, "🏖" * 64,
+        "a\x85b", "a\u2028b", "\ud800", "a" * 256, "é" * 128, "🏖" * 64, "a\u202egpj.exe", "a\u200b", "\ufeffa",
     ],
 )  # fmt: skip
 def test_a_name_with_a_path_or_controls_is_refused(name: str) -> None:
-    """Names are shown and saved by others; they hold at most 255 bytes and nothing that steers."""
+    """Names are shown and saved by others; they hold at most 255 bytes and nothing that steers or hides."""
     assert code(name=name) == "name_invalid"
 
 
@@ -192,12 +192,13 @@ def links(at: datetime, **settings: Any) -> Links:
     return Links(presigner, given, at=at)
 
 
-def file(expires_at: int | None = None) -> File:
+def file(register_until: int | None = None) -> File:
     """A registered file of anna."""
     registration = Registration('né "x".jpg', 7, "image/png", SHA)
     owner = Owner("demo", "anna")
     key = FileKey(owner, owner.file_id(registration.sha256))
-    return File(key, registration, State.REGISTERED, NOW, expires_at=expires_at)
+    generation = Generation(key, "01KB6ZJX3M0123456789ABCDEF")
+    return File(generation, registration, State.REGISTERED, NOW, register_until=register_until)
 
 
 def test_an_upload_is_bound_to_length_type_and_checksum() -> None:
@@ -217,7 +218,7 @@ def test_an_upload_is_bound_to_length_type_and_checksum() -> None:
 @pytest.mark.parametrize(("left", "expected"), [(7200, 3600), (3600, 3600), (100, 100), (1, 1), (-5, 1)])
 def test_an_upload_link_never_outlives_its_registration(left: int, expected: int) -> None:
     """It lives an hour, or as long as the file still waits."""
-    link = links(NOW).upload(file(expires_at=int(NOW.timestamp()) + left))
+    link = links(NOW).upload(file(register_until=int(NOW.timestamp()) + left))
 
     assert parse_qs(urlsplit(link.url).query)["X-Amz-Expires"] == [str(expected)]
     assert link.expires_at == NOW + timedelta(seconds=expected)
@@ -225,8 +226,7 @@ def test_an_upload_link_never_outlives_its_registration(left: int, expected: int
 
 def test_a_picture_keeps_its_url_for_a_quarter_of_its_life() -> None:
     """Polling gives equal URLs, so browsers keep what they have; a URL has always three quarters of its life left."""
-    key = file().key
-    urls = [links(NOW + timedelta(seconds=s)).rendition(key, "320") for s in range(0, 3600, 60)]
+    urls = [links(NOW + timedelta(seconds=s)).rendition(file(), "320") for s in range(0, 3600, 60)]
 
     assert len(set(urls)) == 4
     assert urls == sorted(urls, key=urls.index)
@@ -238,7 +238,48 @@ def test_a_picture_keeps_its_url_for_a_quarter_of_its_life() -> None:
 
 
 def test_an_original_is_saved_under_its_own_name() -> None:
-    """The name is in the signature, in a form that no quote or newline can break out of."""
+    """The name is in the signature, in a form that no quote or newline can break out of, with its type's suffix."""
     query = parse_qs(urlsplit(links(NOW).original(file())).query)
 
-    assert query["response-content-disposition"] == ["attachment; filename*=UTF-8''n%C3%A9%20%22x%22.jpg"]
+    assert query["response-content-disposition"] == ["attachment; filename*=UTF-8''n%C3%A9%20%22x%22.jpg.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type", "saved"),
+    [
+        ("beach.jpg", "image/jpeg", "beach.jpg"),
+        ("BEACH.JPEG", "image/jpeg", "BEACH.JPEG"),
+        ("page.html", "image/jpeg", "page.html.jpg"),
+        ("setup.exe", "image/png", "setup.exe.png"),
+        ("beach.jpg", "image/heic", "beach.jpg.heic"),
+        ("beach.HEIF", "image/heic", "beach.HEIF"),
+        ("beach", "image/webp", "beach.webp"),
+        (".jpg", "image/gif", ".jpg.gif"),
+        ("beach.jpg.", "image/jpeg", "beach.jpg..jpg"),
+    ],
+)
+def test_a_picture_is_saved_as_a_picture(name: str, media_type: str, saved: str) -> None:
+    """What Shoebox verified to be a JPEG is never saved as a program or a page."""
+    assert download_name(name, media_type) == saved
+
+
+def test_every_type_has_a_suffix() -> None:
+    """Also those that come later."""
+    assert all(download_name("beach", media_type) != "beach" for media_type in MEDIA_TYPES.values())
+
+
+def test_reading_links_fix_the_headers_of_the_response() -> None:
+    """Whatever unsigned headers came with a PUT, readers get these."""
+    signed = links(NOW)
+    expected = {
+        signed.original(file()): ("image/png", "attachment; filename*=UTF-8''n%C3%A9%20%22x%22.jpg.png"),
+        signed.rendition(file(), "320"): ("image/jpeg", "inline"),
+    }
+    for url, (media_type, disposition) in expected.items():
+        query = parse_qs(urlsplit(url).query)
+        assert {name: value for name, [value] in query.items() if name.startswith("response-")} == {
+            "response-cache-control": "private, max-age=3600, immutable",
+            "response-content-disposition": disposition,
+            "response-content-encoding": "identity",
+            "response-content-type": media_type,
+        }

@@ -1,4 +1,4 @@
-"""Runs the real command against a service of the test's own."""
+"""Runs the command against a service of the test's own: `tests/command.py` with the service's address and token."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from pathlib import Path
 from upload_service import TOKEN, Service
 
 from tests import command
-from tests.command import Ended, end
+from tests.command import Ended, end, shoebox_process
 
-__all__ = ["Ended", "end", "shoebox", "start"]
+__all__ = ["Ended", "end", "shoebox", "shoebox_process", "start"]
+
+
+def _environment(service: Service | None, env: Mapping[str, str] | None) -> dict[str, str]:
+    return {**({"SHOEBOX_URL": service.url, "SHOEBOX_TOKEN": TOKEN} if service else {}), **(env or {})}
 
 
 async def start(
@@ -20,9 +24,8 @@ async def start(
     folder: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> asyncio.subprocess.Process:
-    """Start `shoebox` with these arguments; a service's address and token go into its environment."""
-    ours = {"SHOEBOX_URL": service.url, "SHOEBOX_TOKEN": TOKEN} if service else {}
-    return await command.start(*arguments, folder=folder, env={**ours, **(env or {})})
+    """Start `shoebox` with these arguments as a process."""
+    return await command.start(*arguments, folder=folder, env=_environment(service, env))
 
 
 async def shoebox(
@@ -31,5 +34,5 @@ async def shoebox(
     folder: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Ended:
-    """Run `shoebox` with these arguments to its end."""
-    return await end(await start(*arguments, service=service, folder=folder, env=env))
+    """Run `shoebox` with these arguments to its end, in this process."""
+    return await command.shoebox(*arguments, folder=folder, env=_environment(service, env))

@@ -1,4 +1,4 @@
-"""`shoebox containers` as a process; `docker` is a script on the PATH."""
+"""`shoebox containers`; `docker` is a script on the PATH."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`shoebox files` and `shoebox token` as processes."""
+"""`shoebox files` and `shoebox token`."""
 
 from __future__ import annotations
 

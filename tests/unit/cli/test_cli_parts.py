@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
 import socket
 import subprocess
 import sys
@@ -22,9 +21,11 @@ from shoebox.cli.folder import DataFolder
 from shoebox.cli.local import stack_file
 from shoebox.cli.options import count, seconds
 from shoebox.cli.output import Output, safe, size_text
+from shoebox.cli.progress import RetryLines
 from shoebox.cli.tally import Tally
 from shoebox.client import events
 from shoebox.client.records import Outcome, Record
+from tests.command import shoebox
 
 
 class Talk(Output):
@@ -166,31 +167,23 @@ async def test_the_doctor_says_when_the_gateway_is_gone(unused_port: int) -> Non
     assert (gone.level, none.level) == (Level.PROBLEM, Level.OK)
 
 
-def test_doctor_ends_with_5_and_pure_json_when_something_is_wrong(tmp_path: Path) -> None:
+async def test_doctor_ends_with_5_and_pure_json_when_something_is_wrong(tmp_path: Path) -> None:
     """The exit code and the document agree."""
     (tmp_path / "bad.yaml").write_text("[")
-    code = "from shoebox.cli import main; main()"
     ports = ["--port", "0", "--emulator-port", "0", "--stack", "bad.yaml"]
 
-    ended = subprocess.run(
-        [sys.executable, "-c", code, "doctor", "--json", *ports], cwd=tmp_path, capture_output=True, timeout=60
-    )
+    ended = await shoebox("doctor", "--json", *ports, folder=tmp_path)
 
-    document = json.loads(ended.stdout)
-    assert (ended.returncode, document["ok"]) == (5, False)
-    assert [f["name"] for f in document["findings"] if f["level"] == "problem"] == ["stack.yaml"]
+    assert (ended.code, ended.document["ok"]) == (5, False)
+    assert [f["name"] for f in ended.document["findings"] if f["level"] == "problem"] == ["stack.yaml"]
 
 
-def test_doctor_is_three_lines_when_all_is_well(tmp_path: Path) -> None:
+async def test_doctor_is_three_lines_when_all_is_well(tmp_path: Path) -> None:
     """All well: three lines, nothing to do."""
-    command = [sys.executable, "-c", "from shoebox.cli import main; main()", "doctor"]
-
-    ended = subprocess.run(
-        [*command, "--port", "0", "--emulator-port", "0"], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
+    ended = await shoebox("doctor", "--port", "0", "--emulator-port", "0", folder=tmp_path)
     advised = ended.stdout.count("→")
 
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.code, ended.stderr) == (0, "")
     assert len(ended.stdout.splitlines()) == 3 + 2 * advised
     assert ended.stdout.count("✓") == 3
 
@@ -225,6 +218,27 @@ def test_texts_for_people() -> None:
     """Sizes are short; others' text can neither style nor steer."""
     assert [size_text(n) for n in (0, 999, 1_000, 1_550_000, 2e9)] == ["0 B", "999 B", "1.0 kB", "1.6 MB", "2.0 GB"]
     assert safe("[bold]\x1b[2J\n") == "\\[bold]\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}"
+
+
+def test_retries_are_told_now_and_then_with_how_long_they_last() -> None:
+    """The first one at once, then a line in five seconds at most, however many files fail; names cannot steer."""
+    now = 0.0
+    lines = RetryLines(lambda: now)
+    odd = record("[bold].jpg", 1)
+
+    def at(moment: float) -> str | None:
+        nonlocal now
+        now = moment
+        return lines.line(events.Retrying(odd if now < 31 else None, "Shoebox does not answer.", since=now))
+
+    assert [at(moment) for moment in (0.0, 0.1, 4.9, 5.0, 6.0, 31.4)] == [
+        "[yellow]↻[/yellow] \\[bold].jpg: trying again. Shoebox does not answer.",
+        None,
+        None,
+        "[yellow]↻[/yellow] \\[bold].jpg: trying again for 5 s. Shoebox does not answer.",
+        None,
+        "[yellow]↻[/yellow] trying again for 31 s. Shoebox does not answer.",
+    ]
 
 
 def test_help_needs_nothing_heavy() -> None:

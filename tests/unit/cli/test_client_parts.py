@@ -14,7 +14,7 @@ from shoebox.client.api import open_api
 from shoebox.client.channel import Channel
 from shoebox.client.errors import ClientError, Expired, FileFault, NotShoebox, Passing, Refused, Unreachable
 from shoebox.client.hashing import fingerprint, part_digest
-from shoebox.client.retry import RetryPolicy, pause_after, retry_after
+from shoebox.client.retry import Retry, RetryPolicy, retry_after
 from shoebox.client.tasks import together
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
@@ -40,23 +40,57 @@ def test_retry_after_is_a_number_or_a_date(value: str | None, seconds: float | N
     assert retry_after(value, NOW) == seconds
 
 
+STEADY = RetryPolicy(jitter=0.0)
+
+
 @pytest.mark.parametrize(
-    ("error", "pause"),
+    ("error", "attempt", "pause"),
     [
-        (Unreachable("x"), True),
-        (Passing("x"), True),
-        (Passing("x", retry_after=3.0), 3.0),
-        (Expired("x"), 0.0),
-        (Refused("x", code="conflict", status=409), False),
-        (FileFault("x", code="file_changed"), False),
-        (ValueError("x"), False),
+        (Unreachable("x"), 1, 0.25),
+        (Unreachable("x"), 4, 2.0),
+        (Unreachable("x"), 99, 20.0),
+        (Passing("x", retry_after=1.0), 1, 1.0),
+        (Passing("x", retry_after=1.0), 6, 8.0),
+        (Passing("x", retry_after=45.0), 6, 45.0),
+        (Passing("x", retry_after=0.0), 6, 8.0),
+        (Expired("x"), 1, 0.0),
+        (Expired("x"), 3, 1.0),
+        (Refused("x", code="conflict", status=409), 1, None),
+        (FileFault("x", code="file_changed"), 1, None),
     ],
 )
-def test_only_passing_faults_are_tried_again(error: Exception, pause: bool | float) -> None:
-    """What cannot get better is not repeated."""
-    found = pause_after(error)
+def test_only_passing_faults_are_tried_again(error: ClientError, attempt: int, pause: float | None) -> None:
+    """What cannot get better is not repeated; pauses grow, and what the service asks for is their minimum."""
+    assert STEADY.pause_after(error, attempt) == pause
 
-    assert (type(found), found) == (type(pause), pause)
+
+def test_jitter_keeps_clients_apart() -> None:
+    """Up to a second on top, within the longest pause."""
+    pauses = {RetryPolicy().pause_after(Unreachable("x"), 3) for _ in range(50)}
+
+    assert len(pauses) > 1
+    assert all(pause is not None and 1.0 <= pause <= 2.0 for pause in pauses)
+
+
+async def test_an_outage_of_minutes_is_survived_without_many_questions() -> None:
+    """503 with Retry-After: 1 for two minutes: the pauses grow all the same, and the listener is told for how long."""
+    now, told = 0.0, list[Retry]()
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    async def work(_: ClientError | None) -> float:
+        if now < 120:
+            raise Passing("busy", retry_after=1.0)
+        return now
+
+    back = await RetryPolicy(sleep=sleep, clock=lambda: now).run(work, told.append)
+
+    assert 120 <= back <= 120 + 20
+    assert len(told) <= 14
+    assert told[0].since == 0.0
+    assert told[-1].since + told[-1].pause == back
 
 
 async def test_an_exhausted_fault_is_not_retried_further_out() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from upload_service import TOKEN, Fault, Service
 
 from shoebox.client import events
 from shoebox.client.api import open_api
-from shoebox.client.errors import NotAllowed, Unreachable
+from shoebox.client.errors import NotAllowed, Passing, Unreachable
 from shoebox.client.records import Outcome, Report
 from shoebox.client.retry import RetryPolicy
 from shoebox.client.uploads import Uploader, UploadSettings
+from shoebox.names import is_plain_name
 
 QUICK = RetryPolicy(attempts=4, first=0.01, longest=0.02, jitter=0.0)
 MakePicture = Callable[..., Path]
@@ -191,6 +193,62 @@ async def test_a_passing_fault_of_the_api_is_retried(service: Service, picture: 
     assert service.count("put") == 1
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("register", 10**6, status=503, headers={"retry-after": "1"}),
+        Fault("put", 10**6, status=503, headers={"retry-after": "1"}),
+        Fault("poll", 10**6, status=503, headers={"retry-after": "1"}),
+        Fault("register", 10**6, drop_after=0),
+        Fault("put", 10**6, drop_after=0),
+        Fault("poll", 10**6, drop_after=0),
+        Fault("part", 10**6, drop_after=0),
+        Fault("complete", 10**6, status=502),
+    ],
+    ids=lambda fault: f"{fault.kind}-{fault.status or 'cut'}",
+)
+async def test_an_outage_of_a_minute_costs_nothing(service: Service, picture: MakePicture, fault: Fault) -> None:
+    """Whatever fails for a minute, the photo is READY afterwards, and few questions are asked meanwhile."""
+    now, told = 0.0, list[events.Event]()
+    service.faults = [replace(fault)]
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        if now >= 60:
+            service.faults = []
+
+    policy = RetryPolicy(sleep=sleep, clock=lambda: now)
+    size = 1_000_000 if fault.kind in {"part", "complete"} else 5000
+    report = await upload(service, picture("a.jpg", size), listener=told.append, retry=policy, concurrency=1)
+
+    assert report.records[0].outcome is Outcome.READY
+    assert 60 <= now <= 80
+    assert service.count(fault.kind) <= 24  # aiohttp sends a GET again by itself where a kept connection was cut
+    assert max(event.since for event in told if isinstance(event, events.Retrying)) > 30
+
+
+async def test_a_question_that_nobody_answers_ends_nothing(service: Service, picture: MakePicture) -> None:
+    """Where even the policy's attempts are used up, a stored file is asked about again."""
+    service.faults = [Fault("poll", times=2 * QUICK.attempts + 1, status=503)]
+
+    report = await upload(service, picture("a.jpg"))
+
+    assert report.records[0].outcome is Outcome.READY
+    assert service.count("poll") == 2 * QUICK.attempts + 2
+
+
+async def test_a_service_that_only_fails_ends_the_run(service: Service, folder: MakeFolder) -> None:
+    """After three files in a row that no patience helped, the others stay to be sent by the next run."""
+    service.faults = [Fault("put", times=999, status=503)]
+    photos = folder(20)
+
+    with pytest.raises(Passing):
+        await upload(service, photos, concurrency=1)
+
+    assert service.count("put") == 3 * QUICK.attempts
+
+
 async def test_a_lasting_fault_fails_the_file_after_the_last_attempt(service: Service, picture: MakePicture) -> None:
     """A file that the storage never takes fails by itself; the policy's attempts are all that is tried."""
     service.faults = [Fault("put", times=99, status=500)]
@@ -345,6 +403,15 @@ async def test_a_file_deleted_while_waiting_is_reported(service: Service, pictur
     report = await upload(service, picture("a.jpg"), listener=forget)
 
     assert (report.records[0].outcome, report.records[0].code) == (Outcome.FAILED, "gone")
+
+
+@pytest.mark.parametrize("name", ["back\\slash.jpg", "line\nbreak.jpg", "photo\u202egpj.exe.jpg", "\ufeffa.jpg"])
+async def test_no_photo_fails_for_its_name(service: Service, picture: MakePicture, name: str) -> None:
+    """What the service would refuse in a name is cleaned before it is sent."""
+    report = await upload(service, picture(name))
+
+    assert report.succeeded
+    assert is_plain_name(next(iter(service.files.values())).registration["name"])
 
 
 async def test_a_name_that_is_no_utf8_is_sent_readably(service: Service, picture: MakePicture) -> None:

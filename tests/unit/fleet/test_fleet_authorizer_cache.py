@@ -45,3 +45,5 @@ def test_a_key_does_not_hold_the_token():
     """Whoever reads the process's memory finds hashes; the parts of an identity do not run together."""
     assert b"secret" not in cache_key("secret-token")
     assert cache_key("a", "b") != cache_key("ab", "")
+    assert cache_key("a", "b\0c") != cache_key("a\0b", "c"), "a query may hold any character"
+    assert cache_key("1:a") != cache_key("", "a")

@@ -75,6 +75,50 @@ async def test_identity_is_checked_before_anyone_is_asked(
     assert len(made.functions.events.get("gate", [])) == asked
 
 
+TWICE = [("auth", "a"), ("auth", "b")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "authorizer", "target", "headers"),
+    [
+        pytest.param("rest", {}, "/x", TWICE, id="REST: header"),
+        pytest.param("rest", {}, "/x", [*FULL, *FULL], id="REST: the same header again"),
+        pytest.param("rest", {}, "/x", [*FULL, ("auth", "")], id="REST: empty the second time"),
+        pytest.param("rest", {"ttl": 0}, "/x", TWICE, id="REST without caching"),
+        pytest.param("rest", {"type": "TOKEN"}, "/x", TWICE, id="REST: TOKEN"),
+        pytest.param("rest", {"identity": [HEADER, QUERY]}, "/x?name=1&name=2", FULL, id="REST: query"),
+        pytest.param("rest", {"identity": [HEADER, QUERY]}, "/x?name=1&n%61me=1", FULL, id="REST: query, encoded"),
+        pytest.param(
+            "rest", {"identity": "context.identity.userAgent"}, "/x", [("user-agent", "a")] * 2, id="REST: context"
+        ),
+        pytest.param("http", {}, "/x", TWICE, id="HTTP: header"),
+        pytest.param("http", {"identity": "$request.querystring.n"}, "/x?n=1&n=2", [], id="HTTP: query"),
+    ],
+)
+async def test_who_says_twice_who_he_is_is_refused(
+    kind: str, authorizer: dict[str, Any], target: str, headers: list[tuple[str, str]]
+):
+    """Cache, authorizer and function could each take another; AWS does not say which they take."""
+    made = api(kind, **authorizer)
+    answer = await made.ask("GET", target, headers)
+    assert (answer.status, answer.json) == (400, {"message": "Bad Request"})
+    assert made.functions.events == {}
+
+
+async def test_a_second_token_does_not_spoil_the_first():
+    """The denial of both was kept under the first one's name."""
+    made = api(gate=lambda event: policy("Allow" if event["multiValueHeaders"]["auth"] == ["good"] else "Deny"))
+    assert (await made.ask("GET", "/x", [("auth", "good"), ("auth", "bad")])).status == 400
+    assert (await made.ask("GET", "/x", [("auth", "good")])).status == 200
+
+
+async def test_what_identifies_nobody_may_come_twice():
+    """The function gets both values."""
+    made = api()
+    assert (await made.ask("GET", "/x?tag=1&tag=2", [*FULL, ("x", "1"), ("x", "2")])).status == 200
+    assert made.functions.events["web"][0]["multiValueHeaders"]["x"] == ["1", "2"]
+
+
 async def test_every_identity_source_is_part_of_the_key():
     """Changing any of the cache key parts causes the authorizer to be asked anew; other parts of a request do not."""
     made = api(identity=[HEADER, QUERY])

@@ -690,3 +690,27 @@ async def test_the_end_gives_back_what_every_poller_brings(bench: MakeBench):
         await b.queue.send("n1")
         await b.queue.come_back_empty()
     assert b.queue.released == ["n1"]
+
+
+async def test_without_a_host_nothing_is_received_and_that_is_said(bench: MakeBench):
+    """A joined function's messages wait in the queue, each with the receives it had, until a host has joined."""
+    slots = 0
+    async with bench(scale=FixedScale(4, capacity=lambda: slots)) as b:
+        await b.queue.send("m1", "m2")
+        await until(lambda: b.move(1) or b.mapping.last_error is not None)
+        assert b.mapping.last_error == "no host has joined ingest: nothing is received from queue uploads"
+        assert (b.queue.receives, b.worker.batches) == ([], [])
+        slots = 2
+        await b.queue.until_deleted("m1", "m2")
+        assert b.mapping.last_error is None
+
+
+async def test_what_a_poll_brings_after_the_last_host_has_left_goes_back(bench: MakeBench):
+    """It is not left to its visibility timeout, and no invocation waits for a host that does not come."""
+    slots = 2
+    async with bench(scale=FixedScale(4, capacity=lambda: slots)) as b:
+        await until(lambda: bool(b.queue.receives))
+        slots = 0
+        await b.queue.send("m1", "m2")
+        await until(lambda: b.queue.released == ["m1", "m2"])
+        assert b.worker.batches == []

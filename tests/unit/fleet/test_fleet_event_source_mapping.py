@@ -49,12 +49,17 @@ async def done(event: bytes) -> InvokeResult:
 
 @asynccontextmanager
 async def mappings_of(
-    tmp_path: Path, triggers: dict[str, dict[str, Any]], *, url: str = "http://127.0.0.1:9", **settings: Any
+    tmp_path: Path,
+    triggers: dict[str, dict[str, Any]],
+    *,
+    url: str = "http://127.0.0.1:9",
+    hosts: int = 100,
+    **settings: Any,
 ) -> AsyncIterator[tuple[Mappings, list[EventSourceMapping]]]:
-    """The mappings of a stack, not entered."""
+    """The mappings of a stack, not entered; joined functions have `hosts` slots."""
     stack = stack_of(url, triggers)
     chosen = FleetSettings(tmp_path / "logs", tmp_path / "metrics", tmp_path, **settings)
-    mappings = Mappings(stack, chosen, CredentialsCache(role), Metrics(tmp_path / "metrics"))
+    mappings = Mappings(stack, chosen, CredentialsCache(role), Metrics(tmp_path / "metrics"), lambda _: hosts)
     async with AsyncExitStack() as opening:
         made = []
         for function in Functions.of_stack(stack):
@@ -76,6 +81,8 @@ BATCHES = [
     pytest.param({"maximum_concurrency": 6}, {"quotas": load_quotas("off")}, 6, id="no quotas, maximum concurrency"),
     pytest.param({}, {"joined": frozenset({"worker"}), "environments_at_most": 1}, 5, id="joined: five"),
     pytest.param({"maximum_concurrency": 9}, {"joined": frozenset({"worker"})}, 9, id="joined: as described"),
+    pytest.param({"maximum_concurrency": 9}, {"joined": frozenset({"worker"}), "hosts": 2}, 2, id="joined: two slots"),
+    pytest.param({}, {"joined": frozenset({"worker"}), "hosts": 0}, 0, id="joined: no host"),
 ]
 
 

@@ -4,10 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from gateway_fakes import Api, api_of, policy, raised
+from gateway_fakes import Answer, Api, api_of, policy, raised
 
 from fleet.environments.invocation import InvokeResult
 from fleet.errors import InvalidRequestContent, RequestTooLarge, Throttled
+from shoebox.response_headers import SAFE_HEADERS
 
 TOKEN = [("authorization", "t")]
 GUARDED = {"routes": [{"path": "/x", "function": "web"}]}
@@ -157,6 +158,11 @@ def api(kind: str, behaviours: dict[str, Any], **changes: Any) -> Api:
     )
 
 
+def unsafe(answer: Answer) -> list[str]:
+    """The API's safe headers that an answer lacks."""
+    return [name for name, value in SAFE_HEADERS.items() if answer.header(name) != value]
+
+
 @pytest.mark.parametrize(("behaviours", "target", "headers", "rest", "http"), FAULTS)
 async def test_a_fault_has_each_flavours_answer(
     behaviours: dict[str, Any], target: str, headers: list[tuple[str, str]], rest: Any, http: Any
@@ -164,9 +170,11 @@ async def test_a_fault_has_each_flavours_answer(
     """Gateway response types for API Gateway; Create routes for HTTP APIs; HTTP APIs' bodies are all {"message"}."""
     answer = await api("rest", behaviours, binary_media_types=["*/*"]).ask("GET", target, headers)
     assert (answer.status, answer.json) == rest
+    assert unsafe(answer) == []
     answer = await api("http", behaviours).ask("GET", target, headers)
     assert (answer.status, answer.json) == (http[0], {"message": http[1]})
     assert b"secret" not in answer.body
+    assert unsafe(answer) == []
 
 
 @pytest.mark.parametrize(
@@ -220,11 +228,14 @@ async def test_sizes_to_the_byte(kind: str, target: str, headers: list[tuple[str
 
 async def test_a_shape_has_headers_and_may_leave_the_status():
     """Gateway responses in API Gateway: headers are added; a null status keeps the type's own."""
-    shape = {"code": "denied", "title": "No", "detail": "No.", "headers": {"Access-Control-Allow-Origin": "*"}}
+    own = {"Access-Control-Allow-Origin": "*", "Cache-Control": "max-age=5"}
+    shape = {"code": "denied", "title": "No", "detail": "No.", "headers": own}
     made = api("rest", {"gate": lambda _: policy("Deny")}, responses={"ACCESS_DENIED": shape})
     answer = await made.ask("GET", "/x", TOKEN)
     assert (answer.status, answer.json["code"]) == (403, "denied")
     assert answer.header("access-control-allow-origin") == "*"
+    assert [value for name, value in answer.headers if name == "cache-control"] == ["max-age=5"]
+    assert unsafe(answer) == ["cache-control"]
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def planned(stack: Stack = STACK, quotas: str = "aws", **load: float) -> dict[tu
         pytest.param(
             "dynamodb.index_writes", "files/index/by-owner", 2000, 40_000, id="Global Secondary Indexes: 1 + 1"
         ),
-        pytest.param("dynamodb.table_reads", "files", 2500, 40_000, id="read and write operations: 5 × 0.5"),
+        pytest.param("dynamodb.table_reads", "files", 3500, 40_000, id="read and write operations: 2 + 3 × 0.5"),
         pytest.param("dynamodb.new_table_writes", "files", 3000, 4000, id="on-demand capacity mode"),
         pytest.param("dynamodb.partition_writes", "files/index/by-owner", 12.5, 1000, id="partition keys: 50 / 8 × 2"),
         pytest.param("s3.prefix_writes", "personal/originals/", 1000, 3500, id="Best practices design patterns: PUT"),

@@ -1,5 +1,8 @@
 import asyncio
+import errno
 from pathlib import Path
+
+import pytest
 
 from fleet.logs import FunctionLog, pump
 
@@ -45,3 +48,50 @@ async def test_a_line_without_end_is_cut():
     written = await pumped(*[b"x" * 50_000] * 4)
     assert max(map(len, written)) <= 2 * 65_536
     assert sum(map(len, written)) - len(written) == 200_000
+
+
+class FullDisk:
+    """A file on a disk that has no room left."""
+
+    def write(self, _: bytes) -> int:
+        """What the kernel says."""
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def close(self) -> None:
+        """As a file."""
+
+
+def test_a_full_disk_stops_no_one_who_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What cannot be written is counted, and the log goes on where there is room again."""
+    with FunctionLog(tmp_path, "api", most=100) as log:
+        with monkeypatch.context() as full:
+            full.setattr(log, "_file", FullDisk())
+            log.write(b"lost\n")
+        log.write(b"kept\n")
+    assert (log.lost, log.path.read_bytes()) == (5, b"kept\n")
+
+
+def test_a_log_that_cannot_be_set_aside_goes_on(tmp_path: Path):
+    """There is always a file to write to, whatever a rotation meets."""
+    with FunctionLog(tmp_path, "api", most=10) as log:
+        log.write(b"first\n")
+        (tmp_path / "api.log.1").mkdir()
+        log.write(b"second\n")
+        (tmp_path / "api.log.1").rmdir()
+        log.write(b"third\n")
+    assert (log.lost, log.path.read_bytes()) == (7, b"third\n")
+
+
+async def test_a_pipe_is_read_on_when_nothing_can_be_written():
+    """Whoever prints would wait for ever otherwise."""
+    stream = asyncio.StreamReader()
+    seen: list[bytes] = []
+
+    def fail(lines: bytes) -> None:
+        seen.append(lines)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    stream.feed_data(b"a\nb")
+    stream.feed_eof()
+    await pump(stream, fail)
+    assert seen == [b"a\n", b"b\n"]

@@ -26,8 +26,9 @@ class Post:
     def __init__(self, bench: Bench, environment: Environment, request_id: str, *headers: tuple[bytes, bytes]) -> None:
         self._messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.headers = [STREAMING, *headers]
+        self.trailers: list[tuple[bytes, bytes]] = []
         path = f"/.rt/api/{environment.identity}/2018-06-01/runtime/invocation/{request_id}/response"
-        scope = {"method": "POST", "path": path, "headers": self.headers}
+        scope = {"method": "POST", "path": path, "headers": self.headers, "trailers": self.trailers}
         self.status = 0
         self.task = asyncio.create_task(RuntimeApi({"api": bench.pool})(scope, self._messages.get, self._send))
 
@@ -137,10 +138,10 @@ async def test_a_caller_that_leaves_stops_nothing(streamed: Streamed) -> None:
 
 
 async def test_a_failure_in_the_trailers(streamed: Streamed) -> None:
-    """Trailers come after the body, in the same list of headers as uvicorn gives them."""
+    """Trailers come after the body, in a list of their own."""
     post = Post(streamed.bench, streamed.environment, "r1")
     post.part(b"half")
-    post.headers += [
+    post.trailers += [
         (b"lambda-runtime-function-error-type", b"Function.ValueError"),
         (b"lambda-runtime-function-error-body", base64.b64encode(b'{"errorMessage":"lost"}')),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from functools import cache
 
 from load_tests.results import (
     Cost,
@@ -35,14 +36,24 @@ BACKLOG_FROM, BACKLOG_UNTIL = 180, 430
 
 def christmas(**changed: object) -> Results:
     """Ten times the peak within eight minutes, through the queue: it holds, and the queue takes what is too much."""
-    return _results(**changed)
+    return Results.model_validate(_christmas() | changed)
 
 
 def naive(**changed: object) -> Results:
     """The same load with one function per S3 event: ingest takes all concurrency, and the API is throttled."""
+    return Results.model_validate(_christmas() | _naive() | changed)
+
+
+def simulated_day(**changed: object) -> Results:
+    """A day of ten million uploads, by the minute: a backlog of hours."""
+    return Results.model_validate(_christmas() | _simulated_day() | changed)
+
+
+@cache  # making a run's parts takes half a second, and they are frozen
+def _naive() -> dict[str, object]:
     random_ = random.Random(8)
     refused = _each(lambda t: max(0.0, 9 * math.sin((t - 150) / 300 * math.pi)) * random_.uniform(0.7, 1.3))
-    own = {
+    return {
         "scenario": "naive",
         "title": "Naive: one function per S3 event",
         "about": "The load of christmas, and S3 invokes ingest itself, without a queue.",
@@ -65,11 +76,10 @@ def naive(**changed: object) -> Results:
         "stages": _stages(wait=60.0),
         "thresholds": [_threshold("api_throttles", "==", 0, 3_052), _threshold("lost", "==", 0, 0)],
     }
-    return _results(**(own | changed))
 
 
-def simulated_day(**changed: object) -> Results:
-    """A day of ten million uploads, by the minute: a backlog of hours."""
+@cache
+def _simulated_day() -> dict[str, object]:
     minutes = [60.0 * n for n in range(1440)]
     offered = [116 * (1 + 0.95 * math.sin((t - 34_000) / 43_200 * math.pi)) for t in minutes]
     ready = [min(value, 150.0) for value in offered]
@@ -79,7 +89,7 @@ def simulated_day(**changed: object) -> Results:
         backlog.append(waiting)
     panels = (("photos/s", "offered", "photos/s", offered), ("photos/s", "ready", "photos/s", ready))
     panels += (("backlog", "uploads", "messages", backlog), ("delay", "p99", "s", [value / 150 for value in backlog]))
-    own = {
+    return {
         "kind": "simulation",
         "scenario": "christmas",
         "title": "A day of ten million uploads",
@@ -93,12 +103,12 @@ def simulated_day(**changed: object) -> Results:
             Series(panel=panel, name=name, unit=unit, t=minutes, values=list(v)) for panel, name, unit, v in panels
         ],
     }
-    return _results(**(own | changed))
 
 
-def _results(**changed: object) -> Results:
+@cache
+def _christmas() -> dict[str, object]:
     random_ = random.Random(7)
-    own: dict[str, object] = {
+    return {
         "kind": "load",
         "scenario": "christmas",
         "title": "Christmas: ten times the peak",
@@ -152,7 +162,6 @@ def _results(**changed: object) -> Results:
             "Rendition downloads are not part of this scenario.",
         ],
     }
-    return Results.model_validate(own | changed)
 
 
 def _stages(wait: float) -> dict[str, Distribution | None]:

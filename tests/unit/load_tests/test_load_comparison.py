@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import report_runs
 
 from load_tests.order import compared
 from load_tests.results import Throttle
 from load_tests.scenarios import SCENARIOS
 from shoebox.cli.exits import Exit
 from shoebox.cli.output import Output
+from tests.unit.load_tests import report_runs
 
 THROTTLED: dict[str, Any] = {
     "throttles": [Throttle(subject="api", reason="ConcurrentInvocationLimitExceeded", count=9)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import report_runs
 
 from load_tests.results import Distribution, Photos, Request, Results, Series
 from load_tests.thresholds import METRICS, ThresholdError, check, judged
+from tests.unit.load_tests import report_runs
 
 
 @pytest.mark.parametrize(

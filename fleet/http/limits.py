@@ -1,0 +1,40 @@
+"""What one client may take from a server of ours: bytes, seconds and connections."""
+
+from __future__ import annotations
+
+import math
+import resource
+from dataclasses import dataclass, field
+
+_CONNECTIONS = 4096
+
+
+def _connections() -> int:
+    """As many as may be open at once: half of the files that this process may have open, if that is less."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _CONNECTIONS if soft == resource.RLIM_INFINITY else min(_CONNECTIONS, soft // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """Limits of one listening socket. Seconds count while the server waits for the client, never the other way round.
+
+    A head (request line and headers, also trailers and what frames a body) may have `max_head_bytes` and
+    must be complete after `head_seconds`, as must the first one of a new connection. A body may take `body_seconds`,
+    and one more for each `body_rate` bytes that came. A connection may be idle for `idle_seconds`, and may take nothing
+    of its response for `send_seconds`. What comes after a refusal is thrown away for `linger_seconds`, so that
+    the client can read the refusal. `max_connections` are open at once.
+    """
+
+    max_head_bytes: int = 65_536
+    head_seconds: float = 10
+    body_seconds: float = 20
+    body_rate: float = 10_240
+    idle_seconds: float = 75
+    send_seconds: float = 60
+    linger_seconds: float = 2
+    max_connections: int = field(default_factory=_connections)
+
+
+PROGRAMS = RequestLimits(body_seconds=math.inf, send_seconds=math.inf)
+"""For our own programs: a function may stream its response for minutes, and may stand in a debugger."""

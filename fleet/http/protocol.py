@@ -1,0 +1,225 @@
+"""HTTP/1.1 on one connection: uvicorn's protocol on httptools, with limits and without a request's ambiguities.
+
+uvicorn waits for ever for the rest of a request, and httptools bounds no header. A request that two programs could
+read differently is refused with 400 (RFC 9112, 3.2 and 6; RFC 9110, 6.5.1), whatever httptools thinks of it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from fleet.http.limits import RequestLimits
+
+if TYPE_CHECKING:
+    from fleet.http.asgi import Response
+
+BAD_REQUEST = "BAD_REQUEST"
+HEADERS_TOO_LARGE = "HEADERS_TOO_LARGE"
+REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
+TOO_MANY_CONNECTIONS = "TOO_MANY_CONNECTIONS"
+
+Refuse: TypeAlias = Callable[[str], "Response"]
+"""The response to a request that no application gets to see; its argument is one of the four above."""
+
+_ONCE = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")  # RFC 3986, 3.2.2, not empty
+
+
+class Ambiguous(Exception):
+    """The request's head can be read in more ways than one."""
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection. `tick` must be called about once a second: it costs nothing for each request, unlike timers.
+
+    Trailers are in `scope["trailers"]`: among the headers they could replace one that was checked already.
+    """
+
+    def __init__(self, *args: Any, limits: RequestLimits, refuse: Refuse, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._limits = limits
+        self._refusal = refuse
+        self._in_head = False
+        self._in_request = False  # from a request's first byte to the last of its body
+        self._unframed = 0  # bytes since there was a whole head, or a part of a body
+        self._body_bytes = 0
+        self._waited = 0.0  # seconds for the client, in the present state
+        self._unsent = 0  # bytes of responses that wait for the client
+        self._unsent_for = 0.0
+        self._deaf = False  # what comes is thrown away
+        self._once: dict[bytes, bytes] = {}
+        self._host: bytes | None = None  # the last one that was looked at
+
+    def connection_made(self, transport: Any) -> None:
+        """Take a connection, or say that there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > 2 * self._limits.max_connections:  # so many do not even wait for their refusal
+            transport.abort()
+        elif len(self.connections) > self._limits.max_connections:
+            self._hang_up(TOO_MANY_CONNECTIONS)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came."""
+        if self._deaf:
+            return
+        self._unframed += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.cycle.keep_alive = False  # answered like any other request, but httptools reads no more after it
+            self._deaf = True
+        except httptools.HttpParserError:
+            self._refuse(BAD_REQUEST)
+        else:
+            if self._unframed > self._limits.max_head_bytes:
+                self._refuse(HEADERS_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self._in_head = self._in_request = True
+        self._body_bytes = 0
+        self._waited = 0.0
+        self._once = {}
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header, or a trailer."""
+        name = name.lower()
+        if not self._in_head:
+            self.scope.setdefault("trailers", []).append((name, value))  # type: ignore[typeddict-item]
+            return
+        if name in _ONCE:
+            if name in self._once:
+                raise Ambiguous(name)
+            self._once[name] = value
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Check the head, and start the application."""
+        self._unframed = 0
+        self._waited = 0.0
+        self._check_head(self._once, self.parser.get_http_version())
+        super().on_headers_complete()
+        self._in_head = False
+
+    def on_body(self, body: bytes) -> None:
+        """Hand a part of the body on."""
+        self._unframed = 0
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._unframed = 0
+        self._waited = 0.0
+        self._in_request = False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, without a timer for its coming: `tick` looks after it."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self._waited = 0.0
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._in_request and self.expect_100_continue:
+            self.transport.close()  # a client that was not told to continue keeps its body
+
+    def tick(self, seconds: float) -> None:
+        """Count `seconds` against whatever the client has to do, and end the connection if it took too long."""
+        if self._stalls(seconds):
+            self.transport.abort()
+        elif not self.transport.is_closing() and (allowed := self._allowed()) < math.inf:
+            self._waited += seconds
+            if self._waited > allowed:
+                self._give_up()
+
+    def _allowed(self) -> float:
+        """Seconds that the client may take in the present state; infinite where it waits for us."""
+        limits, cycle = self._limits, self.cycle
+        if self.flow.read_paused or (cycle and cycle.waiting_for_100_continue):
+            return math.inf
+        answered = cycle is None or cycle.response_complete or cycle.disconnected
+        if self._deaf:
+            return limits.linger_seconds if answered else math.inf
+        if self._in_head:
+            return limits.head_seconds
+        if self._in_request:
+            return limits.linger_seconds if answered else limits.body_seconds + self._body_bytes / limits.body_rate
+        if cycle is None:
+            return limits.head_seconds
+        return limits.idle_seconds if answered else math.inf
+
+    def _give_up(self) -> None:
+        if self._deaf:
+            self.transport.abort()
+        elif self._in_request:
+            self._refuse(REQUEST_TIMEOUT)
+        else:
+            self.transport.close()
+
+    def _stalls(self, seconds: float) -> bool:
+        """Whether the client takes nothing of what was sent to it."""
+        unsent = self.transport.get_write_buffer_size()
+        self._unsent_for = self._unsent_for + seconds if unsent and unsent == self._unsent else 0.0
+        self._unsent = unsent
+        return self._unsent_for > self._limits.send_seconds
+
+    def _check_head(self, once: dict[bytes, bytes], version: str) -> None:
+        """Raise `Ambiguous` for what httptools lets pass."""
+        host = once.get(b"host")
+        if host is None:
+            if version != "1.0":
+                raise Ambiguous("no host")
+        elif host != self._host:  # of one connection it is mostly the same
+            if not _HOST.fullmatch(host):
+                raise Ambiguous("host")
+            self._host = host
+        if version not in ("1.1", "1.0"):
+            raise Ambiguous("version")
+        coding = once.get(b"transfer-encoding")
+        if coding is not None and (version == "1.0" or coding.lower() != b"chunked"):
+            raise Ambiguous("transfer-encoding")
+        if (coding is not None or b"content-length" in once) and self.parser.should_upgrade():
+            raise Ambiguous("upgrade")  # httptools drops the body
+        if not self.url.startswith(b"/") and self.url != b"*":
+            authority = b"http://" + (host or b"").lower()
+            if not self.url.lower().startswith((authority + b"/", authority + b"?")):
+                raise Ambiguous("target")
+        self.expect_100_continue = once.get(b"expect", b"").lower() == b"100-continue"
+
+    def _refuse(self, kind: str) -> None:
+        """Answer the request that is being read, if it can still be answered."""
+        cycle = self.cycle
+        if self._in_head or not self._in_request:
+            if cycle is None or cycle.response_complete:
+                self._hang_up(kind)
+            else:  # a request before this one has no response yet: that is the last one
+                cycle.keep_alive = False
+                self._deaf = True
+        elif cycle.response_started or self.pipeline:
+            self.transport.close()
+        else:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            self._hang_up(kind)
+
+    def _hang_up(self, kind: str) -> None:
+        """Send a refusal as the last thing. Closing at once would reset the connection under it (RFC 9112, 9.6)."""
+        self._deaf = True
+        self._waited = 0.0
+        response = self._refusal(kind)
+        lines = [STATUS_LINE[response.status]]
+        for name, value in response.headers:
+            lines += [name, b": ", value, b"\r\n"]
+        lines += [b"content-length: %d\r\nconnection: close\r\n\r\n" % len(response.body), response.body]
+        self.transport.write(b"".join(lines))
+        self.transport.write_eof()

@@ -1,0 +1,199 @@
+"""Experiments with what Shoebox stands on: no host, no disk, no emulator, and ingest that comes too late."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from shoebox.client.errors import ClientError
+from tests.chaos.judge import Verdict
+from tests.chaos.lab import Experiment, Lab
+from tests.chaos.load import TENANT, Load
+from tests.chaos.stack import Stack, environment, stopped
+from tests.command import COMMAND
+
+_OUTAGE_SECONDS = 20
+
+
+@asynccontextmanager
+async def hosted(stack: Stack, function: str = "ingest") -> AsyncIterator[None]:
+    """`shoebox host FUNCTION` during the block."""
+    with (stack.folder / "host.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND,
+            *("host", function, "--fleet", str(stack.addresses["hosts"])),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment(),
+            start_new_session=True,
+        )
+    try:
+        yield
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+def _very_impatient(stack: dict[str, Any]) -> None:
+    stack["functions"]["ingest"]["timeout"] = 3
+    stack["queues"]["uploads"]["visibility_timeout"] = 18
+
+
+def _short_registrations(stack: dict[str, Any]) -> None:
+    """Nothing becomes a dead letter meanwhile, which another experiment tries."""
+    stack["functions"]["ingest"]["timeout"] = 10
+    stack["queues"]["uploads"]["visibility_timeout"] = 60
+    for function in ("api", "ingest"):
+        stack["functions"][function]["environment"]["SHOEBOX_REGISTRATION_SECONDS"] = "60"
+
+
+async def no_host(lab: Lab) -> Verdict:
+    """Photos wait for a host, and become no dead letters."""
+    return await _late(lab, 5 * 18 + 60)
+
+
+async def late_ingest(lab: Lab) -> Verdict:
+    """Who has sent the bytes in time has done all that was asked."""
+    return await _late(lab, 130)
+
+
+async def _late(lab: Lab, seconds: float) -> Verdict:
+    load = lab.load()
+    photos = await load.make(lab.photos)
+    await load.upload(photos)
+    await asyncio.sleep(seconds)
+    async with hosted(lab.stack):
+        verdict = await lab.judge(load).judge(seconds=90)
+    verdict.faults = 1
+    return verdict
+
+
+async def outage(lab: Lab, how: str) -> Verdict:
+    """The emulator is away for 20 s while `shoebox upload` runs, which must neither fail nor be told twice."""
+    load, stack = lab.load(), lab.stack
+    photos = await load.make(lab.photos)
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        *("upload", str(photos[0].path.parent), "--json", "--no-progress", "--url", stack.url, "--concurrency", "1"),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**environment(), "SHOEBOX_TOKEN": stack.token(TENANT, load.user)},
+        start_new_session=True,
+    )
+    communicating = asyncio.create_task(process.communicate())
+    while not await lab.judge(load).objects() and process.returncode is None:  # noqa: ASYNC110 - in other processes
+        await asyncio.sleep(0.05)
+    if how == "frozen":
+        with stopped(stack.processes("emulator")):
+            await asyncio.sleep(_OUTAGE_SECONDS)
+    else:
+        assert stack.proxy is not None
+        stack.proxy.away = True
+        await asyncio.sleep(_OUTAGE_SECONDS)
+        stack.proxy.away = False
+    stdout, stderr = await asyncio.wait_for(communicating, 300)
+    sent = (
+        {record["sha256"] for record in json.loads(stdout)["files"] if record["outcome"] == "READY"}
+        if stdout
+        else set()
+    )
+    for photo in photos:
+        photo.stored = photo.sha256 in sent
+        if not photo.stored:
+            photo.notes.append("not READY for `shoebox upload`")
+    verdict = await lab.judge(load).judge(seconds=60)
+    verdict.faults = 1
+    verdict.note = f"upload ended with {process.returncode}: {_last(stderr)}" if process.returncode else ""
+    return verdict
+
+
+def _last(text: bytes) -> str:
+    return (text.decode(errors="replace").strip().splitlines() or [""])[-1]
+
+
+async def full_disk(lab: Lab) -> Verdict:
+    """What was answered 200 is there after a stop and a start with more room; the rest was refused."""
+    load, stack = lab.load(), lab.stack
+    await load.ready(lab.photos // 2)
+    filler = stack.data / "others"
+    _fill(filler, keep=2_000_000)
+    new = await load.make(lab.photos - lab.photos // 2)
+    await load.upload(new, over=3, seconds=25)
+    states = await _states(load)
+    died = stack.process is not None and stack.process.returncode is not None
+    code = await stack.stop()
+    words = stack.words()
+    filler.unlink()
+    await stack.start_until_it_does()
+    verdict = await lab.judge(load).judge(seconds=60, may_refuse=True)
+    verdict.faults = 1
+    stored = sum(photo.stored for photo in new)
+    ready = sum(state == "READY" for state in states.values())
+    verdict.note = f"{stored} of {len(new)} taken on a full disk, {ready} READY in all; up ended with {code}"
+    if died:
+        verdict.findings.append(f"up died: {_last(words.encode())}")
+    if verdict.lost and code == 0:
+        verdict.findings.append("the stop ended with 0, although not everything was saved")
+    return verdict
+
+
+def _fill(path: Path, *, keep: int) -> None:
+    """Write a file that leaves `keep` bytes of its disk."""
+    disk = os.statvfs(path.parent)
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - keep)
+
+
+async def _states(load: Load) -> dict[str, str]:
+    try:
+        return await load.states(load.photos)
+    except ClientError:
+        return {}
+
+
+EXPERIMENTS = [
+    Experiment(
+        "outage-frozen",
+        f"SIGSTOP the emulator for {_OUTAGE_SECONDS} s while `shoebox upload` runs",
+        partial(outage, how="frozen"),
+        "plain",
+    ),
+    Experiment(
+        "outage-refused",
+        f"no connection to the emulator for {_OUTAGE_SECONDS} s while `shoebox upload` runs",
+        partial(outage, how="refused"),
+        "proxied",
+    ),
+    Experiment(
+        "no-host",
+        "a joined function has no host for longer than five receives last",
+        no_host,
+        "own",
+        changes=(_very_impatient,),
+        options=("--join", "ingest"),
+    ),
+    Experiment(
+        "late-ingest",
+        "ingest comes when the registrations (60 s) have run out",
+        late_ingest,
+        "own",
+        changes=(_short_registrations,),
+        options=("--join", "ingest"),
+    ),
+    Experiment(
+        "full-disk",
+        "files of others fill the data folder's disk; upload, stop, start (root)",
+        full_disk,
+        "own",
+        disk=1024,
+    ),
+]

@@ -1,0 +1,152 @@
+"""Experiments with processes: killed, stopped for a while, started again at once."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from tests.chaos.judge import Verdict
+from tests.chaos.lab import Experiment, Lab, beside
+from tests.chaos.stack import ROLES, Stack, send_signal, stopped
+
+_LOAD_SECONDS = 6
+_HITS = 4
+SAVED_SECONDS = 10
+"""What an emulator that is killed may forget."""
+
+
+async def kill(lab: Lab, role: str) -> Verdict:
+    """SIGKILL to a process of the role at random moments."""
+
+    async def act() -> int:
+        processes = lab.stack.processes(role)
+        return send_signal([lab.random.choice(processes)], signal.SIGKILL) if processes else 0
+
+    return await _under_load(lab, act)
+
+
+async def hold(lab: Lab, role: str) -> Verdict:
+    """SIGSTOP to all processes of the role at random moments, SIGCONT after one to four seconds."""
+
+    async def act() -> int:
+        processes = lab.stack.processes(role)
+        with stopped(processes):
+            await asyncio.sleep(lab.random.uniform(1, 4))
+        return len(processes)
+
+    return await _under_load(lab, act)
+
+
+async def _under_load(lab: Lab, act: Callable[[], Awaitable[int]]) -> Verdict:
+    """Some photos are deleted while others are uploaded."""
+    load = lab.load()
+    old = await load.ready(lab.photos // 2)
+    new = await load.make(lab.photos - len(old))
+    victims = lab.random.sample(old, len(old) // 2)
+    work = asyncio.gather(load.upload(new, over=_LOAD_SECONDS), load.delete(victims, over=_LOAD_SECONDS))
+    faults = await beside(work, [lab.random.uniform(0.2, _LOAD_SECONDS + 1) for _ in range(_HITS)], act)
+    verdict = await lab.judge(load).judge(seconds=100)
+    verdict.faults = faults
+    return verdict
+
+
+async def restart(lab: Lab, pause: float = 0.0, slow: float = 0.0) -> Verdict:
+    """SIGKILL to `up` under load, and a start on the same data; nothing at all may be lost.
+
+    The emulator of the one before stands still for `slow` seconds, as on a slow disk, or until the new one has started.
+    """
+    load, stack = lab.load(), lab.stack
+    old = await load.ready(lab.photos // 2)
+    new = await load.make(lab.photos - len(old))
+    refusals = 0
+    alarm = False
+
+    async def again() -> int:
+        nonlocal refusals, alarm
+        emulator = stack.processes("emulator") if slow else []
+        send_signal(emulator, signal.SIGSTOP)
+        await stack.kill()
+        await asyncio.sleep(pause)
+        starting = asyncio.create_task(stack.start_until_it_does())
+        await asyncio.wait([starting], timeout=slow)
+        send_signal(emulator, signal.SIGCONT)
+        refusals += await starting
+        alarm |= _tells_of_loss(stack)
+        return 1
+
+    faults = await beside(load.upload(new, over=6), [lab.random.uniform(1, 3)], again)
+    for photo in load.photos:
+        photo.extra_allowed = 1  # DynamoDB's answer may have died with the worker
+    verdict = await lab.judge(load).judge(seconds=60)
+    verdict.faults = faults
+    verdict.note = f"{refusals} starts refused, because the one before still saved" if refusals else ""
+    if alarm:
+        verdict.findings.append("a false alarm: up told of a loss after a kill of up alone")
+    return verdict
+
+
+async def kill_emulator(lab: Lab) -> Verdict:
+    """Photos of a while ago must be there; younger ones may be gone, if it is said, but leave nothing behind."""
+    load, stack = lab.load(), lab.stack
+    old = await load.ready(lab.photos // 2)
+    await lab.events.take()
+    await asyncio.sleep(SAVED_SECONDS)
+    new = await load.make(lab.photos - len(old))
+    uploading = asyncio.create_task(load.upload(new, over=4))
+    await asyncio.sleep(lab.random.uniform(2, 4))
+    faults = send_signal(stack.processes("emulator"), signal.SIGKILL)
+    code = await stack.ended()
+    await stack.start_until_it_does()
+    await uploading
+    states = await load.states(load.photos)
+    forgotten = [photo for photo in load.photos if photo.file_id not in states]
+    said = _tells_of_loss(stack)
+    for photo in new:
+        photo.stored, photo.extra_allowed = False, 1
+    await load.upload(new)  # whoever sent them runs again
+    verdict = await lab.judge(load).judge(seconds=60)
+    verdict.faults = faults
+    verdict.note = (
+        f"up ended with {code}; {len(forgotten)} photos forgotten, {len(set(forgotten) & set(old))} of them old"
+    )
+    if forgotten and not said:
+        verdict.findings.append("what was lost is not said at the next start")
+    return verdict
+
+
+def _tells_of_loss(stack: Stack) -> bool:
+    """Whether the last start has said on the terminal that data is gone."""
+    words = stack.words().lower()
+    return "lost" in words or "cut off" in words or "forgot" in words
+
+
+EXPERIMENTS = [
+    *(
+        Experiment(
+            f"kill-{role}", f"SIGKILL {role} under load", partial(kill, role=role), "plain", short=role == "ingest"
+        )
+        for role in ("ingest", "decode", "api", "authorizer", "cleanup")
+    ),
+    *(
+        Experiment(
+            f"stop-{role}",
+            f"SIGSTOP {role} for 1-4 s under load",
+            partial(hold, role=role),
+            "plain",
+            short=role == "emulator",
+        )
+        for role in ROLES
+    ),
+    Experiment("restart-at-once", "SIGKILL up under load and start it again at once", restart, "own"),
+    Experiment("restart-soon", "SIGKILL up, start it again after 0.2 s", partial(restart, pause=0.2), "own"),
+    Experiment(
+        "restart-slow-save",
+        "SIGKILL up under load and start it again at once; the old emulator is slow to save",
+        partial(restart, slow=8.0),
+        "own",
+        short=True,
+    ),
+    Experiment("kill-emulator", "SIGKILL the emulator under load, and start again", kill_emulator, "own", short=True),
+]

@@ -1,0 +1,330 @@
+"""A stack under test: `shoebox up` as a process of its own, its processes by role, its AWS from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psutil
+import yaml
+
+from fleet.emulator import ROOT, Emulator
+from fleet.limits.quotas import load_quotas
+from fleet.local import emulated_place
+from shoebox.aws import Clients
+from shoebox.config import AwsSettings
+from shoebox.keys import KeyPair, jwks
+from shoebox.place import BoundStack, bind
+from shoebox.stack import load_stack
+from shoebox.tokens import mint_token
+from tests.chaos.proxy import Proxy
+from tests.command import COMMAND
+
+REPOSITORY = Path(__file__).parents[2]
+START_SECONDS = 90
+Change = Callable[[dict[str, Any]], None]
+ROLES = ("main", "emulator", "authorizer", "api", "ingest", "cleanup", "decode")
+
+
+class StackFailedError(Exception):
+    """`shoebox up` ended instead of starting; with the end of what it said."""
+
+
+def impatient(stack: dict[str, Any]) -> None:
+    """Messages of a dead worker come back after 24 s instead of six minutes; clean-up is never the bottleneck."""
+    stack["functions"]["cleanup"]["queue"]["maximum_concurrency"] = 6
+    stack["functions"]["ingest"]["timeout"] = 4
+    stack["queues"]["uploads"]["visibility_timeout"] = 24
+    stack["functions"]["cleanup"]["timeout"] = 4
+    stack["queues"]["deletions"]["visibility_timeout"] = 24
+
+
+def free_port() -> int:
+    """A port that nobody has at the moment."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@dataclass
+class Stack:
+    """One stack and its data folder through as many starts as an experiment wants.
+
+    `changes` are made to stack.yaml. With `proxied` the emulator is ours, and everybody reaches it through `proxy`.
+    `disk` is the size in MB of a disk of its own for the data.
+    """
+
+    folder: Path
+    random: Random
+    changes: tuple[Change, ...] = (impatient,)
+    options: tuple[str, ...] = ()
+    proxied: bool = False
+    disk: int | None = None
+    proxy: Proxy | None = None
+    addresses: dict[str, Any] = field(default_factory=dict)
+    starts: int = 0
+    port: int = field(default_factory=free_port)  # the gateway's, so that clients find it again
+    process: asyncio.subprocess.Process | None = None
+    _keys: dict[str, KeyPair] = field(default_factory=dict)
+    _opened: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _bound: BoundStack | None = None
+    _clients: Clients | None = None
+
+    # --- life --------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Stack]:
+        """Start; stop at the end of the block, whatever is left then."""
+        async with AsyncExitStack() as around:
+            options = self.options
+            if self.disk:
+                around.enter_context(small_disk(self.data, self.disk))
+            if self.proxied:
+                quotas = load_quotas("off")
+                emulator = await around.enter_async_context(Emulator(self.folder / "aws", quotas=quotas))
+                self.proxy = await around.enter_async_context(Proxy(emulator.port, self.random).running())
+                self.options = (*options, "--endpoint-url", self.proxy.url, "--quotas", "off")
+            try:
+                await self.start()
+                yield self
+            finally:
+                await self.stop()
+                self.options = options
+
+    async def start(self) -> None:
+        """Start `shoebox up` on the data folder, and wait until it says where it is.
+
+        Raises:
+            StackFailedError: it ended instead.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.starts += 1
+        with self.error_file.open("wb") as errors:
+            self.process = await asyncio.create_subprocess_exec(
+                *COMMAND,
+                *("up", "--json", "--data", str(self.data), "--stack", str(self._stack_file())),
+                *("--port", str(self.port), "--emulator-port=0", "--control-port=0", "--runtime-port=0"),
+                *self.options,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=errors,
+                env=environment(),
+                start_new_session=True,
+            )
+        self.addresses = await self._announced(self.process)
+        await self._open()
+
+    async def start_until_it_does(self, seconds: float = 60) -> int:
+        """Start, again and again while it refuses because of the one before; how often it refused."""
+        end, refusals = time.monotonic() + seconds, 0
+        while True:
+            try:
+                await self.start()
+            except StackFailedError:
+                if time.monotonic() > end:
+                    raise
+                refusals += 1
+                await asyncio.sleep(0.3)
+            else:
+                return refusals
+
+    async def kill(self) -> None:
+        """SIGKILL to the main process; its emulator is left to itself."""
+        assert self.process is not None
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.wait()
+        await self._close()
+
+    async def ended(self, seconds: float = 60) -> int:
+        """Wait for its end; the exit code."""
+        assert self.process is not None
+        code = await asyncio.wait_for(self.process.wait(), seconds)
+        await self._close()
+        return code
+
+    async def stop(self) -> int:
+        """SIGTERM, as an operator stops it; the exit code."""
+        assert self.process is not None
+        await self._close()
+        if self.process.returncode is None:
+            for process in self.all_processes():
+                with suppress(psutil.Error):
+                    process.resume()
+            with suppress(ProcessLookupError):
+                self.process.terminate()
+            try:
+                await asyncio.wait_for(self.process.wait(), 60)
+            except TimeoutError:
+                self.process.kill()
+                await self.process.wait()
+        return self.process.returncode or 0
+
+    @property
+    def data(self) -> Path:
+        """What `--data` names."""
+        return self.folder / "data"
+
+    @property
+    def error_file(self) -> Path:
+        """What the last start writes to stderr."""
+        return self.folder / f"up-{self.starts}.err"
+
+    @property
+    def url(self) -> str:
+        """The gateway."""
+        return str(self.addresses["url"])
+
+    def _stack_file(self) -> Path:
+        document = yaml.safe_load((REPOSITORY / "stack.yaml").read_text())
+        for change in self.changes:
+            change(document)
+        path = self.folder / "stack.yaml"
+        path.write_text(yaml.safe_dump(document, sort_keys=False))
+        return path
+
+    async def _announced(self, process: asyncio.subprocess.Process) -> dict[str, Any]:
+        note, end = self.data / "running.json", time.monotonic() + START_SECONDS
+        while process.returncode is None and time.monotonic() < end:
+            with suppress(OSError, ValueError):
+                found: dict[str, Any] = json.loads(note.read_text())
+                if found["pid"] == process.pid:
+                    return found
+            await asyncio.sleep(0.05)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        raise StackFailedError(self.words())
+
+    def words(self) -> str:
+        """What the last start has said on stderr so far."""
+        return self.error_file.read_text(errors="replace")
+
+    # --- processes ---------------------------------------------------------------------------------------------
+
+    def all_processes(self) -> list[psutil.Process]:
+        """The main process and all below it."""
+        assert self.process is not None
+        try:
+            main = psutil.Process(self.process.pid)
+            return [main, *main.children(recursive=True)]
+        except psutil.Error:
+            return []
+
+    def processes(self, role: str) -> list[psutil.Process]:
+        """Those of a role: main, emulator, a function's name, or decode for what ingest's environments started."""
+        return [process for process in self.all_processes() if self._role(process) == role]
+
+    def _role(self, process: psutil.Process) -> str | None:
+        assert self.process is not None
+        if process.pid == self.process.pid:
+            return "main"
+        if process.pid == self.addresses.get("emulator_pid"):
+            return "emulator"
+        with suppress(psutil.Error):
+            function = process.environ().get("AWS_LAMBDA_FUNCTION_NAME", "").removeprefix("shoebox-")
+            if function and process.ppid() != self.process.pid:
+                return "decode"
+            return function or None
+        return None
+
+    # --- its AWS, from outside ---------------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        await self._close()
+        url = self.addresses["emulator"]
+        place = emulated_place(url, gateway_url=self.url)
+        self._bound = bind(load_stack(self._stack_file()), place)
+        self._clients = await self._opened.enter_async_context(Clients(AwsSettings(endpoint_url=url), ROOT))
+        for tenant in self._keys:
+            await self._publish(tenant)
+
+    async def _close(self) -> None:
+        opened, self._opened = self._opened, AsyncExitStack()
+        await opened.aclose()
+
+    async def client(self, service: str) -> Any:
+        """An AWS client that may do anything."""
+        assert self._clients is not None
+        return await self._clients.open(service)
+
+    def name(self, kind: str, name: str) -> str:
+        """A physical name."""
+        assert self._bound is not None
+        return self._bound.name_of(kind, name)
+
+    def queue_url(self, name: str) -> str:
+        """A queue's address."""
+        assert self._bound is not None
+        return self._bound.queue_url(name)
+
+    def arn(self, kind: str, name: str) -> str:
+        """An ARN."""
+        assert self._bound is not None
+        return self._bound.arn_of(kind, name)
+
+    # --- tenants -----------------------------------------------------------------------------------------------
+
+    async def add_tenant(self, tenant: str) -> None:
+        """Make a key for a tenant and publish it."""
+        if tenant not in self._keys:
+            self._keys[tenant] = KeyPair.generate()
+            await self._publish(tenant)
+
+    async def _publish(self, tenant: str) -> None:
+        s3 = await self.client("s3")
+        body = jwks([self._keys[tenant]])
+        await s3.put_object(Bucket=self.name("bucket", "public"), Key=f"keys/{tenant}.json", Body=body)
+
+    def token(self, tenant: str, user: str) -> str:
+        """A token for an hour."""
+        return mint_token(self._keys[tenant], tenant=tenant, user=user, lifetime=3600, now=time.time())
+
+
+def send_signal(processes: Iterable[psutil.Process], number: signal.Signals) -> int:
+    """Send a signal to those that still live; to how many."""
+    sent = 0
+    for process in processes:
+        with suppress(psutil.Error):
+            process.send_signal(number)
+            sent += 1
+    return sent
+
+
+@contextmanager
+def stopped(processes: Sequence[psutil.Process]) -> Iterator[None]:
+    """SIGSTOP to the processes for the block."""
+    send_signal(processes, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        send_signal(processes, signal.SIGCONT)
+
+
+@contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
+    """A tmpfs at `folder` for the block; needs root."""
+    folder.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "chaos", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=False)
+
+
+def environment() -> dict[str, str]:
+    """Variables of a command under test: none of ours."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("SHOEBOX_", "AWS_", "PYTHONDONTWRITE"))}
+    return {**clean, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
