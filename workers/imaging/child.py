@@ -29,6 +29,7 @@ from workers.imaging.pipeline import Inspection, inspect, prepare, render
 from workers.imaging.results import Prepared
 
 CPU_SECONDS = 3.0  # for any picture; reading a header takes milliseconds
+MAX_CPU_SECONDS = 20.0
 CPU_FACTOR = 4.0  # on the estimate: slow machines, and JPEGs that are decoded twice because of a harmless warning
 MEMORY_FACTOR = 1.25
 MEMORY_SLACK = 256 * MIB
@@ -86,7 +87,7 @@ def serve(requests: BinaryIO, answers: BinaryIO, limits: ImageLimits) -> None:
 
 def cpu_bound(estimated_seconds: float) -> float:
     """Seconds of CPU that a picture may take, of which `estimated_seconds` are expected."""
-    return CPU_SECONDS + CPU_FACTOR * estimated_seconds
+    return min(CPU_SECONDS + CPU_FACTOR * estimated_seconds, MAX_CPU_SECONDS)
 
 
 def _inspect(request: Frame, limits: ImageLimits) -> Inspection:
