@@ -120,12 +120,12 @@ def _last(text: bytes) -> str:
     return (text.decode(errors="replace").strip().splitlines() or [""])[-1]
 
 
-async def full_disk(lab: Lab) -> Verdict:
+async def full_disk(lab: Lab, keep: int) -> Verdict:
     """What was answered 200 is there after a stop and a start with more room; the rest was refused."""
     load, stack = lab.load(), lab.stack
     await load.ready(lab.photos // 2)
     filler = stack.data / "others"
-    _fill(filler, keep=2_000_000)
+    _fill(filler, keep)
     new = await load.make(lab.photos - lab.photos // 2)
     await load.upload(new, over=3, seconds=25)
     states = await _states(load)
@@ -146,7 +146,7 @@ async def full_disk(lab: Lab) -> Verdict:
     return verdict
 
 
-def _fill(path: Path, *, keep: int) -> None:
+def _fill(path: Path, keep: int) -> None:
     """Write a file that leaves `keep` bytes of its disk."""
     disk = os.statvfs(path.parent)
     with path.open("wb") as file:
@@ -189,11 +189,14 @@ EXPERIMENTS = [
         changes=(_short_registrations,),
         options=("--join", "ingest"),
     ),
-    Experiment(
-        "full-disk",
-        "files of others fill the data folder's disk; upload, stop, start (root)",
-        full_disk,
-        "own",
-        disk=1024,
+    *(
+        Experiment(
+            name,
+            f"files of others leave {keep >> 20} MB on the data folder's disk; upload, stop, room, start (root)",
+            partial(full_disk, keep=keep),
+            "own",
+            disk=1024,
+        )
+        for name, keep in (("full-disk", 2 << 20), ("no-space", 0))
     ),
 ]
