@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tests.chaos.stack import Stack, environment, stopped
 from tests.command import COMMAND
 
 _OUTAGE_SECONDS = 20
+_MB = 2**20
 
 
 @asynccontextmanager
@@ -147,10 +148,13 @@ async def full_disk(lab: Lab, keep: int) -> Verdict:
 
 
 def _fill(path: Path, keep: int) -> None:
-    """Write a file that leaves `keep` bytes of its disk."""
+    """Write a file that leaves `keep` bytes of its disk, while others write there, too."""
     disk = os.statvfs(path.parent)
-    with path.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - keep)
+    with path.open("wb") as file, suppress(OSError):
+        os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - max(keep, _MB))
+        file.seek(0, os.SEEK_END)
+        while not keep:
+            os.write(file.fileno(), bytes(4096))
 
 
 async def _states(load: Load) -> dict[str, str]:
@@ -192,11 +196,11 @@ EXPERIMENTS = [
     *(
         Experiment(
             name,
-            f"files of others leave {keep >> 20} MB on the data folder's disk; upload, stop, room, start (root)",
+            f"files of others leave {keep // _MB} MB on the data folder's disk; upload, stop, room, start (root)",
             partial(full_disk, keep=keep),
             "own",
             disk=1024,
         )
-        for name, keep in (("full-disk", 2 << 20), ("no-space", 0))
+        for name, keep in (("full-disk", 2 * _MB), ("no-space", 0))
     ),
 ]
