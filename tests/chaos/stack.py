@@ -234,10 +234,10 @@ class Stack:
         if process.pid == self.addresses.get("emulator_pid"):
             return "emulator"
         with suppress(psutil.Error):
-            function = process.environ().get("AWS_LAMBDA_FUNCTION_NAME", "").removeprefix("shoebox-")
-            if function and process.ppid() != self.process.pid:
-                return "decode"
-            return function or None
+            if process.ppid() == self.process.pid:
+                return process.environ().get("AWS_LAMBDA_FUNCTION_NAME", "").removeprefix("shoebox-")
+            parent = process.parent()
+            return "decode" if parent and self._role(parent) == "ingest" else None
         return None
 
     # --- its AWS, from outside ---------------------------------------------------------------------------------
