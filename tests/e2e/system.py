@@ -196,7 +196,7 @@ class Herd:
         photos = [jpeg_of_size(n, 640, 480, size) for n in range(number)]
         table, s3 = await system.files(), await system.client("s3")
         promised = [Registration("p.jpg", len(d), "image/jpeg", sha256(d).hexdigest()) for d in photos]
-        files = await table.register(Owner(TENANT, "herd"), promised)
+        files = (await table.register(Owner(TENANT, "herd"), promised)).files
         bucket = system.name("bucket", "personal")
         for file, data in zip(files, photos, strict=True):
             await s3.put_object(Bucket=bucket, Key=file.generation.original, Body=data)

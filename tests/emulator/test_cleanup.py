@@ -1,6 +1,8 @@
 """Cleanup on the emulator, with its own role: what is ordered goes, and nothing else."""
 
+import json
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -9,15 +11,16 @@ import pytest
 from botocore.exceptions import ClientError
 
 from shoebox.aws import Clients
-from shoebox.files import RENDITIONS, File, Owner, Registration
+from shoebox.files import RENDITIONS, File, Generation, Owner, Registration
 from shoebox.ports.deletions import order_text
-from shoebox.ports.files_table import FilesTable
+from shoebox.ports.files_table import FilesTable, Stages
 from shoebox.ports.pictures import Pictures
 from tests.emulator.conftest import ClientsFor
 from workers.batch import BatchResult, Message, TimeBudget, run_batch
 from workers.cleanup import Cleanup
 
 BUCKET = "shoebox-personal"
+STAGES = Stages(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC))
 
 
 @dataclass
@@ -27,6 +30,7 @@ class Bench:
     cleanup: Cleanup
     table: FilesTable
     s3: Any
+    root: Any
     owner: Owner
 
     async def stored_file(self, number: int = 0) -> File:
@@ -57,7 +61,8 @@ async def bench(clients_for: ClientsFor, root_clients: Clients) -> Bench:
     clients = await clients_for("cleanup")
     table = FilesTable(await clients.open("dynamodb"), "shoebox-files")
     cleanup = Cleanup(table, Pictures(await clients.open("s3"), BUCKET))
-    return Bench(cleanup, table, await root_clients.open("s3"), Owner("demo", uuid.uuid4().hex))
+    s3, dynamodb = await root_clients.open("s3"), await root_clients.open("dynamodb")
+    return Bench(cleanup, table, s3, dynamodb, Owner("demo", uuid.uuid4().hex))
 
 
 async def test_an_ordered_file_goes_whole(bench: Bench):
@@ -105,9 +110,87 @@ async def test_the_parts_of_an_open_upload_go_too(bench: Bench):
         await bench.s3.list_parts(Bucket=BUCKET, Key=file.generation.original, UploadId=upload["UploadId"])
 
 
+async def test_a_slow_order_does_not_touch_what_was_uploaded_anew(bench: Bench):
+    """Two orders, and the file is uploaded again between them: the second one is of a generation that has gone."""
+    old = await bench.stored_file()
+    await bench.table.start_deletion(old.key)
+    assert (await bench.deliver(order_text(old.generation))).returned == ()
+    new = await bench.stored_file()
+    assert new.generation != old.generation
+
+    assert (await bench.deliver(order_text(old.generation))).returned == ()
+
+    assert await bench.objects(new) == 4
+    assert await bench.table.get(new.key) == new
+
+
+async def test_an_order_in_the_middle_of_its_work_does_not_touch_what_was_uploaded_anew(bench: Bench):
+    """It has read DELETING, and another one ends the deletion before it deletes the first object."""
+    old, new = await bench.stored_file(), None
+    await bench.table.start_deletion(old.key)
+    pictures = bench.cleanup._pictures
+
+    class Slow:
+        """Deletes when the same bytes have been uploaded anew."""
+
+        async def delete_all(self, generation: Generation, revisions: Iterable[str]) -> None:
+            """Wait for what must not be hit."""
+            nonlocal new
+            bench.cleanup._pictures = pictures
+            await bench.deliver(order_text(old.generation))
+            new = await bench.stored_file()
+            await pictures.delete_all(generation, revisions)
+
+    bench.cleanup._pictures = Slow()  # type: ignore[assignment]
+    assert (await bench.deliver(order_text(old.generation))).returned == ()
+
+    assert new is not None
+    assert await bench.objects(new) == 4
+    assert await bench.table.get(new.key) == new
+
+
+async def test_a_tombstone_takes_its_own_generation_only(bench: Bench):
+    """Bytes of an old registration lie beside those of the file: they go, with the tombstone, and the file stays."""
+    old = await bench.stored_file()
+    await bench.table.mark_rejected(old.generation, "corrupt", "", STAGES)
+    new = await bench.stored_file()
+
+    assert (await bench.deliver(order_text(old.generation))).returned == ()
+
+    assert (await bench.objects(old), await bench.objects(new)) == (0, 4)
+    assert await bench.table.doomed(old.generation) == []
+    assert await bench.table.get(new.key) == new
+
+
+async def test_a_file_of_the_first_key_layout_goes_by_an_order_of_that_time(bench: Bench):
+    """Orders that lie in the queue when this version starts have no generation, and neither has their file."""
+    [file] = (await bench.table.register(bench.owner, [Registration("old.jpg", 5, "image/jpeg", "1" * 64)])).files
+    key = {"pk": {"S": file.key.pk}}
+    await bench.root.update_item(TableName="shoebox-files", Key=key, UpdateExpression="REMOVE generation, lane")
+    old = Generation(file.key, "")
+    for name in (old.original, *(old.rendition("1", name) for name in RENDITIONS)):
+        await bench.s3.put_object(Bucket=BUCKET, Key=name, Body=b"bytes")
+    await bench.table.start_deletion(file.key)
+    order = {"tenant": bench.owner.tenant, "user": bench.owner.user, "file_id": file.key.file_id}
+
+    assert (await bench.deliver(json.dumps(order))).returned == ()
+
+    assert await bench.table.states([file.key]) == {}
+    left = await bench.s3.list_objects_v2(Bucket=BUCKET, Prefix=f"renditions/{bench.owner.tenant}/{bench.owner.user}/")
+    assert left["KeyCount"] == 0
+
+
 @pytest.mark.parametrize(
     "body",
-    ["", "[]", "{}", '{"tenant": "demo", "user": "../x", "file_id": "f"}', '{"tenant": 1, "user": 2, "file_id": 3}'],
+    [
+        "",
+        "[]",
+        "{}",
+        '{"tenant": "demo", "user": "../x", "file_id": "f"}',
+        '{"tenant": 1, "user": 2, "file_id": 3}',
+        f'{{"tenant": "demo", "user": "a", "file_id": "f{"2" * 32}", "generation": "x"}}',
+        f'{{"tenant": "demo", "user": "a", "file_id": "f{"2" * 32}", "generation": "", "lane": "../0"}}',
+    ],
 )
 async def test_what_is_no_order_goes_back(bench: Bench, body: str):
     """It ends in the dead-letter queue, where a person sees it; nothing is deleted."""

@@ -5,16 +5,19 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import Any
 
 import pytest
 
+from shoebox.aws import Clients
 from shoebox.errors import Invalid
 from shoebox.files import File, FileKey, Generation, Owner, Picture, Registration, RenditionInfo, State
 from shoebox.ports.dynamodb_http import open_dynamodb
-from shoebox.ports.files_table import FilesTable, Stages
+from shoebox.ports.files_table import UNFINISHED_SECONDS, FilesTable, Stages
 from shoebox.ports.items import picture_text, registered
+from shoebox.stack import load_stack
 from shoebox.ulid import new_ulid
-from tests.emulator.conftest import ClientsFor, EmulatorAt
+from tests.emulator.conftest import STACK_FILE, ClientsFor, EmulatorAt
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 STAGES = Stages(NOW, NOW)
@@ -130,7 +133,7 @@ async def test_only_the_first_of_two_deliveries_finishes(table: FilesTable, owne
 
 
 async def test_an_expired_registration_counts_as_absent(table: FilesTable, owner: Owner, clock: Clock):
-    """DynamoDB deletes expired items late, so every read leaves them out, and registering starts anew."""
+    """Nothing deletes an expired item by itself, so every read leaves it out, and registering starts anew."""
     [file] = await register(table, owner, [photo(1)])
     clock.now += timedelta(days=1)
 
@@ -160,6 +163,149 @@ async def test_a_registration_is_renewed_in_good_time(table: FilesTable, owner: 
     [renewed] = await register(table, owner, [photo(1)])
 
     assert renewed.register_until == int((clock.now + timedelta(days=1)).timestamp())
+
+
+async def test_a_generation_lives_as_long_as_its_registration(table: FilesTable, owner: Owner, clock: Clock):
+    """Renewing keeps it, for the URL that is out may be in use; after rejection and expiry there is a new one."""
+    [first] = await register(table, owner, [photo(1)])
+    clock.now += timedelta(hours=13)
+    renewed = await table.register(owner, [photo(1)])
+    assert (renewed.files[0].generation, renewed.superseded) == (first.generation, [])
+
+    await table.mark_rejected(first.generation, "corrupt", "", STAGES)
+    second = await table.register(owner, [photo(1)])
+    clock.now += timedelta(days=2)
+    third = await table.register(owner, [photo(1)])
+
+    assert (second.superseded, third.superseded) == ([first.generation], [second.files[0].generation])
+    assert first.generation.ulid < second.files[0].generation.ulid < third.files[0].generation.ulid
+
+
+async def test_a_new_generation_is_the_newest_whatever_the_clock_says(table: FilesTable, owner: Owner, clock: Clock):
+    """Two machines register one after the other, and the second one's clock is behind."""
+    [first] = await register(table, owner, [photo(1)])
+    await table.mark_rejected(first.generation, "corrupt", "", STAGES)
+    clock.now -= timedelta(minutes=1)
+
+    [second] = await register(table, owner, [photo(1)])
+
+    assert second.generation.ulid > first.generation.ulid
+
+
+async def test_what_a_new_registration_replaces_has_a_tombstone(table: FilesTable, owner: Owner, clock: Clock):
+    """With the multipart upload that was open; it is in nobody's list, and not in the way of the file's own item."""
+    [expired] = await register(table, owner, [photo(1)])
+    await table.open_multipart(expired.generation, "upload-1")
+    clock.now += timedelta(days=2)
+    [anew] = await register(table, owner, [photo(1)])
+
+    [tombstone] = await table.doomed(expired.generation)
+    assert (tombstone.upload_id, tombstone.revisions) == ("upload-1", {"1"})
+    assert await table.doomed(anew.generation) == []
+    assert (await table.page(owner, limit=10)).files == [anew]
+    await table.remove(tombstone)
+    assert await table.doomed(expired.generation) == []
+    assert await table.get(anew.key) == anew
+
+
+async def test_a_hundred_rejected_photos_are_registered_anew(table: FilesTable, owner: Owner):
+    """Each takes two writes, more than a transaction may have."""
+    photos = [photo(n) for n in range(100)]
+    rejected = await register(table, owner, photos)
+    for file in rejected:
+        await table.mark_rejected(file.generation, "corrupt", "", STAGES)
+
+    result = await table.register(owner, photos)
+
+    assert {file.state for file in result.files} == {State.REGISTERED}
+    assert set(result.superseded) == {file.generation for file in rejected}
+    for generation in result.superseded[::33]:
+        assert len(await table.doomed(generation)) == 1
+
+
+async def test_rivals_who_register_anew_agree(table: FilesTable, owner: Owner):
+    """Of five at once one makes the generation, and all hand out its URLs."""
+    [rejected] = await register(table, owner, [photo(1)])
+    await table.mark_rejected(rejected.generation, "corrupt", "", STAGES)
+
+    answers = await asyncio.gather(*(register(table, owner, [photo(1)]) for _ in range(5)))
+
+    assert len({answer[0].generation for answer in answers}) == 1
+
+
+async def test_only_its_own_generation_finishes_a_file(table: FilesTable, owner: Owner):
+    """A worker that is late by a whole registration changes nothing, nor opens an upload."""
+    [old] = await register(table, owner, [photo(1)])
+    await table.mark_rejected(old.generation, "corrupt", "", STAGES)
+    [anew] = await register(table, owner, [photo(1)])
+
+    assert not await table.mark_ready(old.generation, PICTURE, STAGES)
+    assert not await table.mark_rejected(old.generation, "corrupt", "", STAGES)
+    assert not await table.open_multipart(old.generation, "upload-1")
+    assert await table.get(anew.key) == anew
+
+
+async def item_of(table: FilesTable, file: File) -> dict[str, Any]:
+    """An item as it is stored."""
+    key = {"pk": {"S": file.key.pk}}
+    answer = await table._client.get_item(TableName="shoebox-files", Key=key, ConsistentRead=True)
+    item: dict[str, Any] = answer["Item"]
+    return item
+
+
+async def test_registering_keeps_what_it_does_not_name(table: FilesTable, owner: Owner, root_clients: Clients):
+    """An update, never a put: an attribute that another part of the system has put there survives."""
+    [file] = await register(table, owner, [photo(1)])
+    await table.mark_rejected(file.generation, "corrupt", "It is broken.", STAGES)
+    await (await root_clients.open("dynamodb")).update_item(
+        TableName="shoebox-files",
+        Key={"pk": {"S": file.key.pk}},
+        UpdateExpression="SET held_by = :holders",
+        ExpressionAttributeValues={":holders": {"SS": ["b#1"]}},
+    )
+
+    [anew] = await register(table, owner, [photo(1)])
+
+    item = await item_of(table, anew)
+    assert item["held_by"] == {"SS": ["b#1"]}
+    assert item.keys().isdisjoint({"reason", "detail", "finished_at", "finish", "revision"})
+
+
+async def test_what_is_unfinished_is_due_some_day(table: FilesTable, owner: Owner, clock: Clock):
+    """A registration may be used for a day, and its bytes may wait for 18; a deletion is due again after 15 minutes."""
+    [file] = await register(table, owner, [photo(1)])
+    item = await item_of(table, file)
+    now = int(clock.now.timestamp())
+    assert (item["register_until"]["N"], item["due"]["N"]) == (str(now + 86_400), str(now + 18 * 86_400))
+    assert item["lane"] == {"S": "0"}
+
+    await table.mark_ready(file.generation, PICTURE, STAGES)
+    item = await item_of(table, file)
+    assert item.keys().isdisjoint({"register_until", "due", "expires_at"})
+    assert item["revision"] == {"S": "1"}
+
+    await table.start_deletion(file.key)
+    assert (await item_of(table, file))["due"]["N"] == str(now + 900)
+
+
+def test_the_bytes_of_a_registration_may_wait_as_long_as_their_message():
+    """Four days in the queue and fourteen as a dead letter: stack.yaml has the numbers."""
+    queues = load_stack(STACK_FILE).queues
+    assert (queues["uploads"].retention_days + queues["uploads-dead"].retention_days) * 86_400 == UNFINISHED_SECONDS
+
+
+async def test_two_tombstones_of_one_generation_are_one_and_yet_told_apart(table: FilesTable, owner: Owner):
+    """Bytes that come while clean-up is at work have their tombstone written again: it must not remove that."""
+    generation = Generation(FileKey(owner, owner.file_id("0" * 64)), new_ulid(NOW))
+    await table.bury(generation)
+    [seen] = await table.doomed(generation)
+    await table.bury(generation)
+
+    await table.remove(seen)
+
+    [left] = await table.doomed(generation)
+    await table.remove(left)
+    assert await table.doomed(generation) == []
 
 
 async def test_an_open_multipart_upload_survives_registering_again(table: FilesTable, owner: Owner):

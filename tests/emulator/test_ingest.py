@@ -9,9 +9,9 @@ import json
 import struct
 import uuid
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -25,7 +25,7 @@ from shoebox.config import Limits, environment_without_aws
 from shoebox.files import RENDITIONS, File, FileKey, Generation, Owner, Registration, State
 from shoebox.place import BoundStack
 from shoebox.ports.deletions import Deletions
-from shoebox.ports.dynamodb_http import open_dynamodb
+from shoebox.ports.dynamodb_http import DynamoDBHttp
 from shoebox.ports.events import FileEvents
 from shoebox.ports.files_table import FilesTable
 from shoebox.ports.pictures import PhotoBytes
@@ -36,6 +36,7 @@ from shoebox.presign import Presigner
 from shoebox.samples import exif_block, jpeg_of_size, scene
 from shoebox.ulid import new_ulid
 from tests.emulator.conftest import ClientsFor, EmulatorAt
+from tests.faulty_aws import LossyConnections, StaleReads
 from workers.batch import Message, TimeBudget
 from workers.ingest import Ingest
 from workers.render_pool import RenderPool
@@ -68,6 +69,8 @@ class Bench:
     sns: Any
     topic: str
     events_url: str
+    faults: LossyConnections
+    stale: StaleReads
     owner: Owner = field(default_factory=lambda: Owner("demo", uuid.uuid4().hex))
 
     async def upload(self, data: bytes, media_type: str = "image/jpeg", **promised: Any) -> File:
@@ -101,6 +104,12 @@ class Bench:
         answer = await self.s3.list_objects_v2(Bucket="shoebox-personal", Prefix=file.rendition("x")[: -len("x.jpg")])
         return int(answer["KeyCount"])
 
+    async def buried(self) -> list[Generation]:
+        """The generations whose deletion was ordered; each must have its tombstone."""
+        for generation in self.deletions.ordered:
+            assert generation.tombstone_pk in [doomed.pk for doomed in await self.table.doomed(generation)]
+        return self.deletions.ordered
+
     async def events(self, *, at_least: int) -> list[dict[str, Any]]:
         """The file events of this bench's owner that were published and not yet taken.
 
@@ -129,14 +138,17 @@ def done_twice() -> tuple[float, float]:
     return repeated, skipped
 
 
-def message(generation: Generation | None, *, receive_count: int = 1, body: str | None = None) -> Message:
-    """S3's message about an original."""
-    record = {
-        "eventTime": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "eventName": "ObjectCreated:Put",
-        "s3": {"bucket": {"name": "shoebox-personal"}, "object": {"key": generation.original if generation else ""}},
-    }
-    return Message(uuid.uuid4().hex, body or json.dumps({"Records": [record]}), receive_count, datetime.now(UTC))
+def message(*generations: Generation, receive_count: int = 1, body: str | None = None) -> Message:
+    """S3's message about originals."""
+    records = [
+        {
+            "eventTime": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "eventName": "ObjectCreated:Put",
+            "s3": {"bucket": {"name": "shoebox-personal"}, "object": {"key": generation.original}},
+        }
+        for generation in generations
+    ]
+    return Message(uuid.uuid4().hex, body or json.dumps({"Records": records}), receive_count, datetime.now(UTC))
 
 
 @pytest.fixture
@@ -163,8 +175,10 @@ async def bench(
 
     async with contextlib.AsyncExitStack() as opening:
         connections = await opening.enter_async_context(open_connections(place.s3_url))
-        dynamodb = await opening.enter_async_context(open_dynamodb(emulator.aws, clients.credentials))
-        table = FilesTable(dynamodb, "shoebox-files")
+        faults = LossyConnections(emulator.url)
+        opening.callback(faults.close)
+        stale = StaleReads(DynamoDBHttp(faults, clients.credentials, region=place.region))
+        table = FilesTable(stale, "shoebox-files")
         events = await opening.enter_async_context(open_sns(emulator.aws, clients.credentials))
         deletions = RecordedDeletions(clients.when_needed("sqs"), provisioned.queue_url("deletions"))
         pool = RenderPool(limits, memory_at_once=1_350_000_000, environment=environment_without_aws())
@@ -180,7 +194,7 @@ async def bench(
             visibility,
             max_bytes=limits.max_bytes,
         )
-        yield Bench(ingest, store, table, deletions, await root_clients.open("s3"), sqs, sns, topic, url)
+        yield Bench(ingest, store, table, deletions, await root_clients.open("s3"), sqs, sns, topic, url, faults, stale)
     await sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
     await sqs.delete_queue(QueueUrl=url)
 
@@ -202,6 +216,12 @@ def bomb() -> bytes:
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 999)) + chunk(b"IEND", b"")
     )
+
+
+def scan_bomb() -> bytes:
+    """A progressive JPEG of 600 scans, behind a comment that holds an end-of-image marker."""
+    data = saved(Image.new("L", (160, 120), 77), "JPEG", progressive=True).removesuffix(b"\xff\xd9")
+    return data + b"\xff\xfe\x00\x04\xff\xd9" + data[data.rindex(b"\xff\xda") :] * 600 + b"\xff\xd9"
 
 
 async def test_a_photo_becomes_ready(bench: Bench):
@@ -236,10 +256,11 @@ JPEG = saved(scene(320, 240), "JPEG")
         (b"no picture at all", "image/jpeg", {}, "wrong_type"),
         (JPEG[: len(JPEG) // 2], "image/jpeg", {}, "truncated"),
         (bomb(), "image/png", {}, "too_many_pixels"),
+        (scan_bomb(), "image/jpeg", {}, "too_costly"),
         (b"", "image/jpeg", {}, "empty"),
         (JPEG[:200] + b"\0" * 400 + JPEG[600:], "image/jpeg", {}, "corrupt"),
     ],
-    ids=["size", "checksum", "type", "text", "truncated", "bomb", "empty", "corrupt"],
+    ids=["size", "checksum", "type", "text", "truncated", "bomb", "scans", "empty", "corrupt"],
 )
 async def test_a_bad_file_is_rejected_with_its_reason(
     bench: Bench, data: bytes, media_type: str, promised: dict[str, Any], reason: str
@@ -259,9 +280,10 @@ async def test_a_bad_file_is_rejected_with_its_reason(
 async def test_an_encoded_original_is_rejected(bench: Bench):
     """A Content-Encoding, which a PUT's signature does not cover, would make browsers decode verified bytes."""
     file = await bench.upload(JPEG)
-    await bench.s3.put_object(Bucket="shoebox-personal", Key=file.key.original, Body=JPEG, ContentEncoding="gzip")
+    key = file.generation.original
+    await bench.s3.put_object(Bucket="shoebox-personal", Key=key, Body=JPEG, ContentEncoding="gzip")
 
-    assert await bench.deliver(message(file.key)) == []
+    assert await bench.deliver(message(file.generation)) == []
 
     found = await bench.table.get(file.key)
     assert found is not None
@@ -281,7 +303,7 @@ async def test_a_bad_neighbour_harms_nobody(bench: Bench):
     """In one batch: good ones, a bomb, a truncated one, a malformed message. Only the malformed one goes back."""
     good = [await bench.upload(jpeg_of_size(n, 640, 480, 20_000)) for n in range(3)]
     bad = [await bench.upload(bomb(), "image/png"), await bench.upload(JPEG[:-20])]
-    malformed = message(None, body="hello")
+    malformed = message(body="hello")
 
     returned = await bench.deliver(malformed, *(message(f.generation) for f in good + bad))
 
@@ -345,20 +367,182 @@ async def test_a_passing_fault_goes_back_and_is_done_later(bench: Bench):
     assert found.state is State.READY
 
 
-async def test_events_without_a_file_are_done(bench: Bench):
-    """Unknown files, files being deleted, originals that are gone: nothing to do, nothing kept in the queue."""
-    unknown = Generation(FileKey(bench.owner, bench.owner.file_id("0" * 64)), new_ulid(datetime.now(UTC)))
-    deleting = await bench.upload(JPEG)
-    await bench.table.start_deletion(deleting.key)
+async def test_an_original_that_is_gone_is_done(bench: Bench):
+    """Nothing to do, nothing kept in the queue; the file waits on for its bytes."""
     [gone] = (await bench.table.register(bench.owner, [Registration("gone", 5, "image/jpeg", "1" * 64)])).files
 
-    assert await bench.deliver(message(unknown), message(deleting.generation), message(gone.generation)) == []
+    assert await bench.deliver(message(gone.generation)) == []
 
-    assert await bench.renditions_stored(deleting) == 0
-    still = await bench.table.get(gone.key)
-    assert still is not None
-    assert still.state is State.REGISTERED
+    assert await bench.table.get(gone.key) == gone
     assert await bench.events(at_least=0) == []
+
+
+# --- whose bytes they are -------------------------------------------------------------------------------------------
+
+
+async def test_bytes_without_a_file_are_buried(bench: Bench):
+    """Their registration was deleted, and the old URL lived on: a tombstone, then an order, and the message is done."""
+    unknown = Generation(FileKey(bench.owner, bench.owner.file_id("0" * 64)), new_ulid(datetime.now(UTC)))
+
+    assert await bench.deliver(message(unknown)) == []
+
+    assert await bench.buried() == [unknown]
+    assert (await bench.table.page(bench.owner, limit=10)).files == []
+    assert await bench.events(at_least=0) == []
+
+
+async def test_bytes_of_a_file_that_is_being_deleted_are_buried(bench: Bench):
+    """Clean-up may have passed already: the tombstone stands for what came behind it."""
+    deleting = await bench.upload(JPEG)
+    await bench.table.start_deletion(deleting.key)
+
+    assert await bench.deliver(message(deleting.generation)) == []
+
+    assert await bench.buried() == [deleting.generation]
+    assert await bench.renditions_stored(deleting) == 0
+
+
+async def test_bytes_of_an_older_registration_are_buried(bench: Bench):
+    """The file was registered anew: it waits on for its own bytes, and is not touched."""
+    rejected = await bench.process(JPEG, size=5)
+    [anew] = (await bench.table.register(bench.owner, [rejected.registration])).files
+    assert anew.generation.ulid > rejected.generation.ulid
+
+    assert await bench.deliver(message(rejected.generation, receive_count=2)) == []
+
+    assert await bench.buried() == [rejected.generation]
+    assert await bench.table.get(anew.key) == anew
+
+
+async def test_bytes_of_a_newer_registration_come_again(bench: Bench):
+    """A table that knows less than S3 cannot judge them: nothing is deleted, and the message goes back."""
+    file = await bench.upload(JPEG)
+    newer = Generation(file.key, new_ulid(datetime.now(UTC), after=file.generation.ulid))
+    failing = message(newer)
+
+    assert await bench.deliver(failing, message(file.generation)) == [failing.id]
+
+    assert await bench.buried() == []
+    found = await bench.table.get(file.key)
+    assert found is not None
+    assert found.state is State.READY
+
+
+async def test_a_stale_read_loses_no_photo(bench: Bench):
+    """On AWS an eventually consistent read may not know a fresh photo; ingest asks for the truth."""
+    await bench.stale.freeze("shoebox-files")
+    file = await bench.upload(JPEG)
+    assert (await bench.table.get_many([file.key]), bench.stale.served) == ([], 1)
+
+    assert await bench.deliver(message(file.generation)) == []
+
+    found = await bench.table.get(file.key)
+    assert found is not None
+    assert found.state is State.READY
+    assert await bench.buried() == []
+
+
+async def test_a_photo_is_looked_for_twice_before_it_is_foreign(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    """The batch's own look is one moment, and may be an old one."""
+    file = await bench.upload(JPEG)
+    looks = [dict[FileKey, File]()]
+    again = bench.table.states
+
+    async def states(keys: Iterable[FileKey]) -> dict[FileKey, File]:
+        return looks.pop() if looks else await again(keys)
+
+    monkeypatch.setattr(bench.table, "states", states)
+    assert await bench.deliver(message(file.generation)) == []
+
+    found = await bench.table.get(file.key)
+    assert found is not None
+    assert found.state is State.READY
+    assert (looks, await bench.buried()) == ([], [])
+
+
+async def test_a_file_that_goes_while_it_is_prepared_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    """Clean-up has passed when the renditions are stored: they get a tombstone of their own, and an order."""
+    file = await bench.upload(JPEG)
+    prepare = bench.ingest._pool.prepare
+
+    async def deleted_meanwhile(*arguments: Any) -> Any:
+        await bench.table.start_deletion(file.key)
+        for doomed in await bench.table.doomed(file.generation):
+            await bench.table.remove(doomed)
+        return await prepare(*arguments)
+
+    monkeypatch.setattr(bench.ingest._pool, "prepare", deleted_meanwhile)
+    assert await bench.deliver(message(file.generation)) == []
+
+    assert await bench.renditions_stored(file) == 3
+    assert await bench.buried() == [file.generation]
+    assert await bench.events(at_least=0) == []
+
+
+async def test_a_backlog_longer_than_a_registration_loses_nothing(bench: Bench):
+    """The bytes came in time, ingest two days later: the photo becomes READY, and is to be seen again."""
+    earlier = FilesTable(bench.stale, "shoebox-files", now=lambda: datetime.now(UTC) - timedelta(days=2))
+    promise = Registration("late.jpg", len(JPEG), "image/jpeg", sha256(JPEG).hexdigest())
+    [file] = (await earlier.register(bench.owner, [promise])).files
+    await bench.s3.put_object(Bucket="shoebox-personal", Key=file.generation.original, Body=JPEG)
+    assert await bench.table.get(file.key) is None
+
+    assert await bench.deliver(message(file.generation)) == []
+
+    found = await bench.table.get(file.key)
+    assert found is not None
+    assert found.state is State.READY
+
+
+async def test_a_lost_answer_costs_no_event(bench: Bench):
+    """READY was written, its answer lost, and the client's own retry fails its condition: the event is published."""
+    ready, rejected = await bench.upload(JPEG), await bench.upload(b"no picture")
+    bench.faults.lose["UpdateItem"] = 2
+
+    assert await bench.deliver(message(ready.generation), message(rejected.generation)) == []
+
+    assert bench.faults.lost["UpdateItem"] == 2
+    events = {event["event"] for event in await bench.events(at_least=2)}
+    assert events == {"file.ready", "file.rejected"}
+    assert await bench.buried() == []
+
+
+async def test_a_photo_that_was_deleted_and_uploaded_again_is_another_fact(bench: Bench):
+    """Whoever drops events that they have seen must not drop the second one."""
+    first = await bench.process(JPEG)
+    await bench.table.start_deletion(first.key)
+    for doomed in await bench.table.doomed(first.generation):
+        await bench.table.remove(doomed)
+    await bench.process(JPEG)
+
+    ids = [event["event_id"] for event in await bench.events(at_least=2)]
+    assert len(set(ids)) == len(ids) == 2
+
+
+async def test_more_keys_than_one_read_takes(bench: Bench):
+    """DynamoDB reads 100 items at once; a batch of several messages may tell of more."""
+    promises = [Registration(f"{n}.jpg", 5, "image/jpeg", f"{n:064x}") for n in range(140)]
+    halves = [(await bench.table.register(bench.owner, half)).files for half in (promises[:70], promises[70:])]
+    good = await bench.upload(JPEG)
+    many = [message(*(file.generation for file in half)) for half in halves]
+
+    assert await bench.deliver(*many, message(good.generation)) == []
+
+    found = await bench.table.get(good.key)
+    assert found is not None
+    assert found.state is State.READY
+
+
+async def test_a_message_of_too_many_keys_goes_back_alone(bench: Bench):
+    """S3 sends one record; a message of more than 100 becomes a dead letter, and its neighbours live."""
+    good = await bench.upload(JPEG)
+    crowded = message(*[good.generation] * 101)
+
+    assert await bench.deliver(crowded, message(good.generation)) == [crowded.id]
+
+    found = await bench.table.get(good.key)
+    assert found is not None
+    assert found.state is State.READY
 
 
 async def test_an_event_before_its_registration_does_no_harm(bench: Bench):

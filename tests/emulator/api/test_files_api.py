@@ -17,7 +17,10 @@ from api.openapi import describe
 from shoebox.aws import Clients
 from shoebox.files import FileKey, Owner
 from shoebox.place import BoundStack
+from shoebox.ports.dynamodb_http import DynamoDBHttp
 from tests.emulator.api.conftest import PART, PICTURE, Bench, entry
+from tests.emulator.conftest import EmulatorAt
+from tests.faulty_aws import LossyConnections
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -325,6 +328,43 @@ async def test_deleting_again_orders_again(bench: Bench, root: Clients, provisio
     assert [answer.status_code for answer in answers] == [202, 202]
     assert await orders(bench, root, provisioned, at_least=1) == 1
     assert await delayed_orders(root, provisioned) == delayed_before + 1
+
+
+async def test_a_lost_answer_hides_nobodys_own_deletion(bench: Bench, emulator: EmulatorAt) -> None:
+    """The table's answer is lost and the client's retry finds the file DELETING: its owner gets 202 all the same."""
+    file_id = (await bench.register(b"old"))["file_id"]
+    await bench.finish(file_id, PICTURE)
+    async with losing(bench, emulator) as faults:
+        faults.lose["UpdateItem"] = 1
+        answer = await bench.client().delete(f"/v1/files/{file_id}")
+
+    assert (faults.lost["UpdateItem"], answer.status_code) == (1, 202)
+
+
+async def test_what_a_new_registration_replaces_is_ordered_to_be_deleted(
+    bench: Bench, root: Clients, provisioned: BoundStack
+) -> None:
+    """A rejected original lies under a key that nobody will name again; the new registration's URL has another."""
+    file = await bench.register(b"broken")
+    rejected = await bench.finish(file["file_id"])
+
+    again = await bench.register(b"broken")
+
+    assert rejected.original in file["upload"]["url"]
+    assert (await bench.generation(file["file_id"])).original in again["upload"]["url"]
+    assert rejected.original not in again["upload"]["url"]
+    assert await orders(bench, root, provisioned, at_least=1) == 1
+
+
+@asynccontextmanager
+async def losing(bench: Bench, emulator: EmulatorAt) -> AsyncIterator[LossyConnections]:
+    """The API's table behind connections that can lose answers."""
+    services = bench.services
+    connections, whole = LossyConnections(emulator.url), services.files._client
+    services.files._client = DynamoDBHttp(connections, services.clients.credentials, region=services.region)
+    yield connections
+    services.files._client = whole
+    connections.close()
 
 
 async def delayed_orders(root: Clients, provisioned: BoundStack) -> int:

@@ -10,7 +10,10 @@ import pytest
 import pytest_asyncio
 
 from shoebox.files import FileKey
+from shoebox.ports.dynamodb_http import DynamoDBHttp
 from tests.emulator.api.conftest import PART, PICTURE, Bench
+from tests.emulator.conftest import EmulatorAt
+from tests.faulty_aws import LossyConnections, LossyHttp
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -98,6 +101,33 @@ async def test_completing_again_does_no_harm(bench: Bench, upload: Upload) -> No
 
     assert {answer.status_code for answer in answers} == {202}
     assert await bench.stored(upload.key.file_id) == DATA
+
+
+async def test_a_lost_answer_completes_an_upload_all_the_same(bench: Bench, upload: Upload) -> None:
+    """S3 has joined the parts; its client asks once more, and S3 knows no such upload any more."""
+    faults = LossyHttp(bench.services.pictures._client, {"CompleteMultipartUpload": "uploadId"})
+    await upload.send(1, 2, 3)
+    faults.lose["CompleteMultipartUpload"] = 1
+
+    answer = await upload.complete()
+
+    assert (faults.lost["CompleteMultipartUpload"], answer.status_code) == (1, 202)
+    assert await bench.stored(upload.key.file_id) == DATA
+
+
+async def test_a_lost_answer_opens_an_upload_all_the_same(bench: Bench, emulator: EmulatorAt) -> None:
+    """The table has noted the upload, and the client's retry finds it noted: it is used, not given up."""
+    file = await bench.register(DATA)
+    services = bench.services
+    connections, whole = LossyConnections(emulator.url), services.files._client
+    services.files._client = DynamoDBHttp(connections, services.clients.credentials, region=services.region)
+    connections.lose["UpdateItem"] = 1
+    answer = await bench.client().post(f"/v1/files/{file['file_id']}/multipart")
+    services.files._client = whole
+    connections.close()
+
+    assert (connections.lost["UpdateItem"], answer.status_code) == (1, 201)
+    await Upload(bench, file["file_id"], answer.json()).send(1)
 
 
 async def test_many_opening_at_once_share_one_upload(bench: Bench) -> None:

@@ -1,0 +1,128 @@
+"""A data folder from before object keys had a generation: everything in it goes on to work."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from fleet.local import Local, LocalSettings
+from shoebox.files import File, FileKey, Generation, Owner, State
+from tests.e2e.system import ROOT, TENANT, LocalSystem, fetch, until
+
+FOLDERS = ROOT / "tests" / "fixtures" / "data-folders"
+ANNA = Owner(TENANT, "anna")
+
+pytestmark = pytest.mark.only_on("embedded", reason="the data folder is that of the embedded emulator")
+
+
+@pytest_asyncio.fixture
+async def system(emulator_url: str, tmp_path: Path) -> AsyncIterator[LocalSystem]:
+    """Today's stack on a copy of the folder."""
+    with tarfile.open(FOLDERS / "first-layout.tar.gz") as archive:
+        archive.extractall(tmp_path / "data", filter="data")
+    settings = LocalSettings(
+        stack_file=ROOT / "stack.yaml",
+        task_root=ROOT,
+        data_dir=tmp_path / "data",
+        emulator_port=0,
+        gateway_port=0,
+        control_port=0,
+        runtime_port=0,
+    )
+    async with Local.start(settings) as local:
+        system = LocalSystem(local.fleet.gateway_url, local.bound, local.clients, local=local)
+        await system.publish_key()
+        yield system
+
+
+async def items(system: LocalSystem) -> dict[str, File]:
+    """All files of the table, as they stand, by their names."""
+    dynamodb = await system.client("dynamodb")
+    found = (await dynamodb.scan(TableName=system.name("table", "files")))["Items"]
+    keys = [FileKey(ANNA, item["file_id"]["S"]) for item in found]
+    return {file.registration.name: file for file in (await (await system.files()).states(keys)).values()}
+
+
+async def test_a_data_folder_of_the_first_layout_goes_on_to_work(system: LocalSystem) -> None:
+    """Photos are listed, downloaded and deleted; uploads and orders of that time are taken."""
+    dynamodb, table = await system.client("dynamodb"), system.name("table", "files")
+    ttl = (await dynamodb.describe_time_to_live(TableName=table))["TimeToLiveDescription"]
+    assert ttl["TimeToLiveStatus"] == "DISABLED"
+    before = await items(system)
+    assert {name: file.state for name, file in before.items()} == {
+        "ready-1.jpg": State.READY,
+        "ready-2.jpg": State.READY,
+        "rejected.jpg": State.REJECTED,
+        "waiting.jpg": State.REGISTERED,
+        "deleting.jpg": State.DELETING,
+    }
+    assert {file.generation.ulid for file in before.values()} == {""}
+
+    async with system.api() as api:
+        listed = (await api.list_files(limit=10))["files"]
+        assert {file["name"] for file in listed} == {"ready-1.jpg", "ready-2.jpg", "rejected.jpg"}
+        shown = await api.file(before["ready-1.jpg"].key.file_id)
+        for url in (shown["original_url"], shown["renditions"][2]["url"]):
+            assert (await fetch(url)).startswith(b"\xff\xd8")
+
+    await upload_by_an_old_url(system, before["waiting.jpg"])
+    await delete(system, before["ready-1.jpg"])
+    await order_as_then(system, before["deleting.jpg"])
+    await upload_anew(system, before["rejected.jpg"])
+
+    async def settled() -> bool:
+        now = await items(system)
+        anew = now["rejected.jpg"]
+        return (
+            now.keys() == {"ready-2.jpg", "waiting.jpg", "rejected.jpg"}
+            and now["waiting.jpg"].state is State.READY
+            and anew.generation.ulid > ""
+            and not await system.objects(f"originals/{TENANT}/anna/{anew.key.file_id}")
+        )
+
+    await until(settled, 60)
+    kept = {before[name].generation for name in ("ready-2.jpg", "waiting.jpg")}
+    expected = {generation.original for generation in kept} | {g.rendition("1", n) for g in kept for n in SIDES}
+    assert set(await system.objects()) == expected
+    async with system.api() as api:
+        shown = await api.file(before["waiting.jpg"].key.file_id)
+        assert (await fetch(shown["renditions"][2]["url"])).startswith(b"\xff\xd8")
+
+
+SIDES = ("2048", "1024", "320")
+
+
+async def upload_by_an_old_url(system: LocalSystem, file: File) -> None:
+    """As with a URL that was handed out then; its registration ran out long ago."""
+    s3 = await system.client("s3")
+    body = (FOLDERS / "waiting.jpg").read_bytes()
+    await s3.put_object(Bucket=system.name("bucket", "personal"), Key=file.generation.original, Body=body)
+
+
+async def delete(system: LocalSystem, file: File) -> None:
+    """As its owner does."""
+    async with system.api() as api:
+        await api.delete(file.key.file_id)
+
+
+async def order_as_then(system: LocalSystem, file: File) -> None:
+    """A deletion order that lay in the queue."""
+    sqs = await system.client("sqs")
+    order = {"tenant": TENANT, "user": "anna", "file_id": file.key.file_id}
+    await sqs.send_message(QueueUrl=system.bound.queue_url("deletions"), MessageBody=json.dumps(order))
+
+
+async def upload_anew(system: LocalSystem, file: File) -> None:
+    """Register a rejected file again: its bytes then lie under a key of today."""
+    promised = file.registration
+    async with system.api() as api:
+        entry = {"name": promised.name, "size": promised.size, "content_type": "image/jpeg", "sha256": promised.sha256}
+        [registered] = await api.register([entry])
+    generation = Generation.of_original(str(registered["upload"]["url"]).partition("personal/")[2].partition("?")[0])
+    assert generation is not None
+    assert generation.ulid
