@@ -56,9 +56,16 @@ def hiding(dispatch: Callable[..., Answer]) -> Callable[..., Answer]:
 
 
 def _denied_list(bucket: str, key: str, headers: dict[str, str], query: dict[str, list[str]]) -> Answer | None:
-    """ministack's refusal of a list of `key`; None where the caller may list it."""
+    """A refusal of a list of `key`; None where the caller may list it."""
     from ministack import app
+    from ministack.core.responses import get_account_id
+    from ministack.services import s3
 
+    if not s3._request_access_key("GET", "", headers, query, b""):
+        listing = ("GET", {"prefix": [key]}, "", headers)
+        allowed = s3._foreign_bucket_allows(get_account_id(), bucket, "", *listing)
+        refusal: Answer = s3._error("AccessDenied", "Access Denied", 403, f"/{bucket}/{key}")
+        return None if allowed else refusal
     denied: Answer | None = app._enforce_data_plane(
         *("s3", "s3:ListBucket", headers, query, ""),
         resource_arn=f"arn:aws:s3:::{bucket}",

@@ -32,13 +32,14 @@ _FORMAT = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS state (
     kind TEXT, part TEXT, key TEXT, value BLOB, PRIMARY KEY (kind, part, key)
-) WITHOUT ROWID
+)
 """
 _TABLE_STORES = (
     *("tags", "ttl_settings", "pitr_settings", "kinesis_destinations", "contributor_insights"),
     *("backups", "resource_policies", "exports", "imports"),
 )
 _UNSAVED = frozenset({"items", "_index_members"})  # of a table's record: rows of their own, and what is derived
+_LOG_BYTES = 8 * 1024 * 1024  # what SQLite's write-ahead log may keep on disk after it was big
 _CREATED = "s3:ObjectCreated:Put"
 _CLOCK_SECONDS = 0.1  # that an object's own time may be before its PUT
 
@@ -76,7 +77,10 @@ class StateFile:
         try:
             self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             # Exclusive: no shared memory file, whose pages a full disk would turn into SIGBUS.
-            for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=NORMAL"):
+            for pragma in (
+                *("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=NORMAL"),
+                f"journal_size_limit={_LOG_BYTES}",
+            ):
                 self._database.execute(f"PRAGMA {pragma}")
             found = self._database.execute("PRAGMA user_version").fetchone()[0]
             if found > _FORMAT:

@@ -85,7 +85,7 @@ class Minutes:
         ran = yield
         if nextitem is None or nextitem.path != item.path or suite_of(nextitem.nodeid) != suite_of(item.nodeid):
             used = _cpu_seconds()
-            self._cpu_seconds[suite_of(item.nodeid)] += used - self._cpu_so_far
+            self._cpu_seconds[suite_of(item.nodeid)] += max(0.0, used - self._cpu_so_far)
             self._cpu_so_far = used
         return ran
 
@@ -124,7 +124,10 @@ def _row(suite: str, tests: int, seconds: float, cpu_seconds: float) -> str:
 
 
 def _cpu_seconds() -> float:
-    """Return the CPU so far of this process, of those that it awaited, and of those that it has now."""
+    """Return the CPU so far of this process, of those that it awaited, and of those that it has now.
+
+    It falls when a process ends that nobody awaits.
+    """
     total = sum(os.times()[:4])
     for child in psutil.Process().children(recursive=True):
         try:

@@ -7,10 +7,11 @@ and in a fresh process, and then raises, so that its message comes again.
 
 Who may run, in this order, so that nobody waits for what somebody behind it holds:
 1. Bytes of originals in memory at once, by the size that was registered.
-2. A process. It inspects the header, which takes milliseconds and tells the costs.
+2. A process. It inspects the header, which takes milliseconds and tells the costs; a light picture is rendered at once,
+   for it always finds room beside the heaviest.
 3. Heavy pictures (memory or CPU) run one at a time and leave the other processes to the rest. Who has to wait for that
    gives process and bytes back first.
-4. Estimated bytes of memory at once. A light picture always finds room beside the heaviest.
+4. Estimated bytes of memory at once.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ Fetch = Callable[[], Awaitable[Original | None]]
 
 _MIB = 1024 * 1024
 _ORIGINALS_BYTES = 128 * _MIB
+_LIGHT = Costs(peak_bytes=150_000_000, cpu_seconds=1.0)
+_NOTHING = Costs(0, 0.0)
 _HEAVY_BYTES = 300_000_000
-_HEAVY_SECONDS = 1.0
 
 _log = get_logger()
 
@@ -110,14 +112,14 @@ class RenderPool:
         """
         try:
             try:
-                return await self._prepare(promised, fetch)
+                return _timed(await self._prepare(promised, fetch))
             except _HeavyTurnTaken:
                 async with self._heavy_turn.hold(1):
-                    return await self._prepare(promised, fetch, has_turn=True)
+                    return _timed(await self._prepare(promised, fetch, has_turn=True))
         except RenderProcessDied as died:
             _log.warning("render_process_died", status=died.status)
         async with self._heavy_turn.hold(1):
-            return await self._prepare(promised, fetch, has_turn=True, alone=True)
+            return _timed(await self._prepare(promised, fetch, has_turn=True, alone=True))
 
     async def _prepare(
         self, promised: Registration, fetch: Fetch, *, has_turn: bool = False, alone: bool = False
@@ -126,18 +128,28 @@ class RenderPool:
             original = await fetch()
             if original is None:
                 return None
-            data = await self._in_thread(lambda: self._verified(promised, original))
             async with AsyncExitStack() as held:
                 process = await held.enter_async_context(self._process(fresh=alone))
-                costs = await self._call(process, lambda: process.inspect(data, promised.media_type))
-                if _is_heavy(costs) and not has_turn:
+                light = not alone and self._memory.acquire_now(_LIGHT.peak_bytes)
+                try:
+                    found = await self._call(
+                        process,
+                        lambda: process.prepare(
+                            self._verified(promised, original), promised.media_type, _LIGHT if light else _NOTHING
+                        ),
+                    )
+                finally:
+                    if light:
+                        self._memory.release(_LIGHT.peak_bytes)
+                if isinstance(found, Prepared):
+                    return found
+                if _is_heavy(found) and not has_turn:
                     if not self._heavy_turn.acquire_now(1):
                         raise _HeavyTurnTaken
                     held.callback(self._heavy_turn.release, 1)
-                memory = self._memory.capacity if alone else costs.peak_bytes
+                memory = self._memory.capacity if alone else found.peak_bytes
                 await held.enter_async_context(self._memory.hold(memory))
-                with RENDER_SECONDS.time():
-                    return await self._call(process, process.render)
+                return await self._call(process, process.render)
 
     def _verified(self, promised: Registration, original: Original) -> bytes:
         data = original.data
@@ -184,4 +196,11 @@ class RenderPool:
 
 
 def _is_heavy(costs: Costs) -> bool:
-    return costs.peak_bytes > _HEAVY_BYTES or costs.cpu_seconds > _HEAVY_SECONDS
+    return costs.peak_bytes > _HEAVY_BYTES or costs.cpu_seconds > _LIGHT.cpu_seconds
+
+
+def _timed(prepared: Prepared | None) -> Prepared | None:
+    """Observe what the process has measured."""
+    if prepared is not None:
+        RENDER_SECONDS.observe(sum(prepared.timings.values()) / 1e3)
+    return prepared

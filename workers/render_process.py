@@ -22,6 +22,14 @@ COMMAND = (sys.executable, "-m", "workers.imaging.child")
 _ROOT = Path(workers.__file__).parent.parent
 _PIPE_BYTES = 1024 * 1024  # Linux's default for unprivileged processes (pipe(7), pipe-max-size); 64 KiB otherwise
 _END_SECONDS = 5.0
+_TUNING = {
+    # One picture is one thread.
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    # glibc: keep the memory of a picture for the next one; a quarter less CPU a photo, the same peak.
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 1024 * 1024),
+    "MALLOC_TRIM_THRESHOLD_": str(256 * 1024 * 1024),
+}
 
 
 class RenderProcessDied(Exception):
@@ -42,7 +50,7 @@ class RenderFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What rendering the inspected picture is estimated to take, at most."""
+    """What rendering a picture is estimated to take."""
 
     peak_bytes: int
     cpu_seconds: float
@@ -57,7 +65,7 @@ class RenderProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=_ROOT,
-            env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},  # one picture is one thread
+            env={**environment, **_TUNING},
             bufsize=0,
         )
         assert self._process.stdin is not None
@@ -86,19 +94,22 @@ class RenderProcess:
             self._read()
             self._ready = True
 
-    def inspect(self, data: bytes, media_type: str) -> Costs:
-        """Give it a picture, which it keeps for `render`.
+    def prepare(self, data: bytes, media_type: str, within: Costs) -> Prepared | Costs:
+        """Inspect a picture, and render it if that costs no more than `within`; else it waits for `render`.
 
         Raises:
             PictureRejected: by its header, or `too_costly` because it hit a bound.
             RenderFailed, RenderProcessDied: see there.
         """
         self.wait_until_ready()
-        costs = self._exchange({"inspect": media_type}, [data]).content["costs"]
+        frame = self._exchange({"prepare": media_type, "within": asdict(within)}, [data])
+        if "prepared" in frame.content:
+            return _prepared(frame)
+        costs = frame.content["costs"]
         return Costs(int(costs["peak_bytes"]), float(costs["cpu_seconds"]))
 
     def render(self) -> Prepared:
-        """Render the picture that was inspected last. Raises as `inspect`."""
+        """Render the picture that waits. Raises as `prepare`."""
         return _prepared(self._exchange({"render": True}))
 
     def kill(self) -> None:

@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 import traceback
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -46,7 +47,7 @@ def main() -> int:
 async def _run(arguments: argparse.Namespace, folder: Path) -> int:
     table = sys.stderr if arguments.json else sys.stdout
     print(f"seed {arguments.seed}", file=table)
-    print(f"{'experiment':<20}" + "".join(f"{name:>8}" for name in _COLUMNS) + "   time", file=table, flush=True)
+    print(f"{'experiment':<20}" + "".join(f"{name:>9}" for name in _COLUMNS) + "   time", file=table, flush=True)
     verdicts: dict[str, Verdict] = {}
     async with Suite(folder, seed=arguments.seed, photos=arguments.photos).running() as suite:
         for entry in chosen(arguments.names, short=arguments.short):
@@ -64,12 +65,13 @@ async def _run(arguments: argparse.Namespace, folder: Path) -> int:
 
 
 def row(name: str, verdict: Verdict) -> str:
-    """A row of the table, with its note and the first of its findings below."""
-    counts = "".join(f"{getattr(verdict, column):>8}" for column in _COLUMNS)
+    """A row of the table, with its note, and below the most frequent kinds of its findings."""
+    counts = "".join(f"{getattr(verdict, column):>9}" for column in _COLUMNS)
     lines = [f"{name:<20}{counts}{verdict.seconds:>6.0f}s  {'ok' if verdict.passed else 'FAILED'}  {verdict.note}"]
-    lines += [f"    {finding[:160]}" for finding in verdict.findings[:_SHOWN]]
-    if len(verdict.findings) > _SHOWN:
-        lines.append(f"    … and {len(verdict.findings) - _SHOWN} more")
+    kinds = Counter(finding.partition(": ")[2] or finding for finding in verdict.findings)
+    lines += [f"    {count:>3} × {kind[:150]}" for kind, count in kinds.most_common(_SHOWN)]
+    if len(kinds) > _SHOWN:
+        lines.append(f"    and {len(kinds) - _SHOWN} other kinds")
     return "\n".join(lines)
 
 

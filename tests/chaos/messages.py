@@ -166,17 +166,17 @@ async def _put(photo: Photo, link: Instruction) -> int:
 
 async def bombs(lab: Lab) -> Verdict:
     """Innocents are READY, none later than the bombs allow; the note tells how long the slowest took."""
-    return await _bombs(lab, side=10_000, scans=880, seconds=600)
+    return await _bombs(lab, side=10_000, seconds=600)
 
 
 async def small_bombs(lab: Lab) -> Verdict:
     """The short form."""
-    return await _bombs(lab, side=4_000, scans=400, seconds=120)
+    return await _bombs(lab, side=4_000, seconds=120)
 
 
-async def _bombs(lab: Lab, side: int, scans: int, seconds: float) -> Verdict:
+async def _bombs(lab: Lab, side: int, seconds: float) -> Verdict:
     load = lab.load()
-    bomb = scan_bomb(side, scans)
+    bomb = scan_bomb(side)
     others = Load(lab.stack, lab.folder / "bombs", lab.name, lab.random)
     for number, photo in enumerate(await others.make(6, tenant="evil")):
         data = bomb[:2] + b"\xff\xfe\x00\x04" + number.to_bytes(2, "big") + bomb[2:]  # a comment makes it another file

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tests.chaos.stack import Stack, environment, stopped
 from tests.command import COMMAND
 
 _OUTAGE_SECONDS = 20
+_MB = 2**20
 
 
 @asynccontextmanager
@@ -120,12 +121,12 @@ def _last(text: bytes) -> str:
     return (text.decode(errors="replace").strip().splitlines() or [""])[-1]
 
 
-async def full_disk(lab: Lab) -> Verdict:
+async def full_disk(lab: Lab, keep: int) -> Verdict:
     """What was answered 200 is there after a stop and a start with more room; the rest was refused."""
     load, stack = lab.load(), lab.stack
     await load.ready(lab.photos // 2)
     filler = stack.data / "others"
-    _fill(filler, keep=2_000_000)
+    _fill(filler, keep)
     new = await load.make(lab.photos - lab.photos // 2)
     await load.upload(new, over=3, seconds=25)
     states = await _states(load)
@@ -146,11 +147,14 @@ async def full_disk(lab: Lab) -> Verdict:
     return verdict
 
 
-def _fill(path: Path, *, keep: int) -> None:
-    """Write a file that leaves `keep` bytes of its disk."""
+def _fill(path: Path, keep: int) -> None:
+    """Write a file that leaves `keep` bytes of its disk, while others write there, too."""
     disk = os.statvfs(path.parent)
-    with path.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - keep)
+    with path.open("wb") as file, suppress(OSError):
+        os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - max(keep, _MB))
+        file.seek(0, os.SEEK_END)
+        while not keep:
+            os.write(file.fileno(), bytes(4096))
 
 
 async def _states(load: Load) -> dict[str, str]:
@@ -189,11 +193,14 @@ EXPERIMENTS = [
         changes=(_short_registrations,),
         options=("--join", "ingest"),
     ),
-    Experiment(
-        "full-disk",
-        "files of others fill the data folder's disk; upload, stop, start (root)",
-        full_disk,
-        "own",
-        disk=1024,
+    *(
+        Experiment(
+            name,
+            f"files of others leave {keep // _MB} MB on the data folder's disk; upload, stop, room, start (root)",
+            partial(full_disk, keep=keep),
+            "own",
+            disk=1024,
+        )
+        for name, keep in (("full-disk", 2 * _MB), ("no-space", 0))
     ),
 ]

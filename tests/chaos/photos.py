@@ -59,15 +59,46 @@ def shown_code(data: bytes) -> int:
     return sum(1 << bit for bit, value in enumerate(cells) if value > 130)
 
 
-def scan_bomb(side: int, scans: int) -> bytes:
-    """A grey progressive JPEG whose last scan stands `scans` times, behind a comment that holds FF D9.
+def scan_bomb(side: int) -> bytes:
+    """A grey progressive JPEG with 883 scans (ITU-T T.81, G.1): 14 for each of 63 coefficients, one for the mean.
 
-    A decoder goes through the whole picture for each scan; who counts scans up to the first FF D9 finds one.
+    Every scan is correct, makes a decoder go through the whole picture, and takes a few bytes: all its blocks are one
+    run after another of ends-of-block. A comment behind the first scan holds FF D9, which ends no picture.
     """
-    data = jpeg(Image.new("L", (side, side), 128), progressive=True, quality=50)
-    second = data.index(b"\xff\xda", data.index(b"\xff\xda") + 2)
-    last = data[data.rindex(b"\xff\xda") : -2]
-    return data[:second] + b"\xff\xfe\x00\x04\xff\xd9" + data[second:-2] + last * scans + b"\xff\xd9"
+    blocks = (side // 8) ** 2
+    size = side.to_bytes(2, "big")
+    means = _scan(0, 0, 0, "0" * blocks)
+    runs = "0" + "1" * 14  # the only code, EOB14, and 14 bits: 32,767 blocks without a coefficient
+    passes = [
+        _scan(coefficient, high, low, runs * -(-blocks // 32_767))
+        for coefficient in range(1, 64)
+        for high, low in [(0, 13), *((bit, bit - 1) for bit in range(13, 0, -1))]
+    ]
+    return b"".join(
+        [
+            b"\xff\xd8",
+            _segment(0xDB, b"\0" + b"\1" * 64),
+            _segment(0xC2, b"\x08" + size + size + b"\1\1\x11\0"),
+            *(
+                _segment(0xC4, table + b"\1" + bytes(15) + symbol)
+                for table, symbol in ((b"\0", b"\0"), (b"\x10", b"\xe0"))
+            ),
+            means,
+            _segment(0xFE, b"\xff\xd9"),
+            *passes,
+            b"\xff\xd9",
+        ]
+    )
+
+
+def _scan(coefficient: int, high: int, low: int, bits: str) -> bytes:
+    bits += "1" * (-len(bits) % 8)
+    data = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
+    return _segment(0xDA, bytes([1, 1, 0, coefficient, coefficient, high << 4 | low])) + data
+
+
+def _segment(marker: int, payload: bytes) -> bytes:
+    return bytes([0xFF, marker]) + (len(payload) + 2).to_bytes(2, "big") + payload
 
 
 def jpeg(image: Image.Image, **options: object) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -49,6 +50,14 @@ def impatient(stack: dict[str, Any]) -> None:
     stack["queues"]["deletions"]["visibility_timeout"] = 24
 
 
+def free_port() -> int:
+    """A port that nobody has at the moment."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
 @dataclass
 class Stack:
     """One stack and its data folder through as many starts as an experiment wants.
@@ -66,6 +75,7 @@ class Stack:
     proxy: Proxy | None = None
     addresses: dict[str, Any] = field(default_factory=dict)
     starts: int = 0
+    port: int = field(default_factory=free_port)  # the gateway's, so that clients find it again
     process: asyncio.subprocess.Process | None = None
     _keys: dict[str, KeyPair] = field(default_factory=dict)
     _opened: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -104,7 +114,8 @@ class Stack:
         with self.error_file.open("wb") as errors:
             self.process = await asyncio.create_subprocess_exec(
                 *COMMAND,
-                *("up", "--free-ports", "--json", "--data", str(self.data), "--stack", str(self._stack_file())),
+                *("up", "--json", "--data", str(self.data), "--stack", str(self._stack_file())),
+                *("--port", str(self.port), "--emulator-port=0", "--control-port=0", "--runtime-port=0"),
                 *self.options,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
@@ -223,10 +234,10 @@ class Stack:
         if process.pid == self.addresses.get("emulator_pid"):
             return "emulator"
         with suppress(psutil.Error):
-            function = process.environ().get("AWS_LAMBDA_FUNCTION_NAME", "").removeprefix("shoebox-")
-            if function and process.ppid() != self.process.pid:
-                return "decode"
-            return function or None
+            if process.ppid() == self.process.pid:
+                return process.environ().get("AWS_LAMBDA_FUNCTION_NAME", "").removeprefix("shoebox-")
+            parent = process.parent()
+            return "decode" if parent and self._role(parent) == "ingest" else None
         return None
 
     # --- its AWS, from outside ---------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from shoebox.samples import jpeg_of_size
-from tests.command import Ended, end, shoebox, start
+from tests.command import Ended, end, shoebox, shoebox_process, start
 
 START_SECONDS = 90
 
@@ -187,7 +187,7 @@ async def test_a_dead_emulator_is_one_clear_message(running: Up) -> None:
 
 async def test_a_second_up_in_the_folder_is_refused(running: Up) -> None:
     """The message says who runs there; the first stack is not disturbed."""
-    second = await shoebox("up", "--free-ports", folder=running.folder)
+    second = await shoebox_process("up", "--free-ports", folder=running.folder)
     still = await running.run("files", "list", "--json")
 
     assert (second.code, second.stdout) == (5, "")
@@ -207,7 +207,7 @@ async def test_a_taken_port_is_one_clear_message(tmp_path: Path, option: str, pu
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         ports[option] = str(taken.getsockname()[1])
-        ended = await shoebox("up", *(word for pair in ports.items() for word in pair), folder=tmp_path)
+        ended = await shoebox_process("up", *(word for pair in ports.items() for word in pair), folder=tmp_path)
 
     assert (ended.code, ended.stdout) == (5, "")
     assert f"Port {ports[option]} for " in ended.stderr
@@ -219,10 +219,10 @@ async def test_a_taken_port_is_one_clear_message(tmp_path: Path, option: str, pu
 
 async def test_the_demo_checks_each_outcome(tmp_path: Path) -> None:
     """Each sample ends as it should, two of them rejected on purpose; one that would not is named, and ends with 1."""
-    ended = await shoebox("demo", "--small", "--json", folder=tmp_path)
+    ended = await shoebox_process("demo", "--small", "--json", folder=tmp_path)
     note = tmp_path / ".shoebox" / "samples" / "small.json"
     note.write_text(note.read_text().replace('"truncated"', '"corrupt"'))
-    surprised = await shoebox("demo", "--small", "--quiet", folder=tmp_path)
+    surprised = await shoebox_process("demo", "--small", "--quiet", folder=tmp_path)
 
     ends = {f["name"]: (f["outcome"], f["code"]) for f in ended.document["files"]}
     assert (ended.code, ended.document["as_expected"]) == (0, True), ended.stderr

@@ -218,6 +218,12 @@ def bomb() -> bytes:
     )
 
 
+def scan_bomb() -> bytes:
+    """A progressive JPEG of 600 scans, behind a comment that holds an end-of-image marker."""
+    data = saved(Image.new("L", (160, 120), 77), "JPEG", progressive=True).removesuffix(b"\xff\xd9")
+    return data + b"\xff\xfe\x00\x04\xff\xd9" + data[data.rindex(b"\xff\xda") :] * 600 + b"\xff\xd9"
+
+
 async def test_a_photo_becomes_ready(bench: Bench):
     """Renditions lie in S3 with the sizes that the item names, upright, without GPS; the event is out."""
     file = await bench.process(saved(scene(1600, 1200), "JPEG", exif=exif_block(orientation=6, gps=True)))
@@ -250,10 +256,11 @@ JPEG = saved(scene(320, 240), "JPEG")
         (b"no picture at all", "image/jpeg", {}, "wrong_type"),
         (JPEG[: len(JPEG) // 2], "image/jpeg", {}, "truncated"),
         (bomb(), "image/png", {}, "too_many_pixels"),
+        (scan_bomb(), "image/jpeg", {}, "too_costly"),
         (b"", "image/jpeg", {}, "empty"),
         (JPEG[:200] + b"\0" * 400 + JPEG[600:], "image/jpeg", {}, "corrupt"),
     ],
-    ids=["size", "checksum", "type", "text", "truncated", "bomb", "empty", "corrupt"],
+    ids=["size", "checksum", "type", "text", "truncated", "bomb", "scans", "empty", "corrupt"],
 )
 async def test_a_bad_file_is_rejected_with_its_reason(
     bench: Bench, data: bytes, media_type: str, promised: dict[str, Any], reason: str
@@ -273,7 +280,8 @@ async def test_a_bad_file_is_rejected_with_its_reason(
 async def test_an_encoded_original_is_rejected(bench: Bench):
     """A Content-Encoding, which a PUT's signature does not cover, would make browsers decode verified bytes."""
     file = await bench.upload(JPEG)
-    await bench.s3.put_object(Bucket="shoebox-personal", Key=file.generation.original, Body=JPEG, ContentEncoding="gzip")
+    key = file.generation.original
+    await bench.s3.put_object(Bucket="shoebox-personal", Key=key, Body=JPEG, ContentEncoding="gzip")
 
     assert await bench.deliver(message(file.generation)) == []
 

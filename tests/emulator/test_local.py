@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 
 import aiohttp
@@ -126,6 +127,43 @@ async def test_two_stacks_cannot_share_a_folder(settings: LocalSettings):
         assert (local.folder / "aws" / "emulator.log").exists()
 
 
+# Has the lock of a data folder, which names a stack that has ended, until its input does.
+SAVING = """
+import fcntl, pathlib, sys
+lock = pathlib.Path(sys.argv[1]).open("a+")
+fcntl.flock(lock, fcntl.LOCK_EX)
+lock.truncate(0)
+print(2**22 + 1, file=lock, end="", flush=True)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_the_emulator_of_a_killed_stack_is_waited_for(settings: LocalSettings):
+    """Started at once after a kill -9, a stack waits until the old state is saved, and says so."""
+    assert settings.data_dir is not None
+    settings.data_dir.mkdir()
+    (settings.data_dir / MARKER).touch()
+    saving = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", SAVING, str(settings.data_dir / "lock")),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert saving.stdin is not None
+    assert saving.stdout is not None
+    await saving.stdout.readline()
+    waited: list[bool] = []
+
+    def note_wait() -> None:
+        waited.append(saving.returncode is None)
+        saving.stdin.close()
+
+    async with Local.start(settings, on_wait=note_wait) as local:
+        assert local.folder == settings.data_dir
+    assert waited[0]
+    assert await saving.wait() == 0
+
+
 @pytest.mark.parametrize("fresh", [False, True])
 async def test_a_foreign_folder_is_left_alone(settings: LocalSettings, fresh: bool):
     """Nobody's pictures are deleted because of a mistyped path."""
@@ -161,7 +199,7 @@ async def test_a_taken_port_is_said_before_anything_starts(settings: LocalSettin
         with pytest.raises(PortTaken, match=str(held.getsockname()[1])):
             async with Local.start(replaced(settings, **{which: held.getsockname()[1]})):
                 pass
-        assert psutil.Process().children(recursive=True) == before
+        assert [child for child in psutil.Process().children(recursive=True) if child not in before] == []
 
 
 async def test_a_wrong_stack_is_said_before_anything_starts(settings: LocalSettings):

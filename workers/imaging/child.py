@@ -29,6 +29,7 @@ from workers.imaging.pipeline import Inspection, inspect, prepare, render
 from workers.imaging.results import Prepared
 
 CPU_SECONDS = 3.0  # for any picture; reading a header takes milliseconds
+MAX_CPU_SECONDS = 20.0
 CPU_FACTOR = 4.0  # on the estimate: slow machines, and JPEGs that are decoded twice because of a harmless warning
 MEMORY_FACTOR = 1.25
 MEMORY_SLACK = 256 * MIB
@@ -52,24 +53,26 @@ def main() -> None:
 
 
 def serve(requests: BinaryIO, answers: BinaryIO, limits: ImageLimits) -> None:
-    """Answer requests: `{"inspect": media_type}` with the file, then `{"render": true}` for the same picture.
+    """Answer requests until their pipe is closed.
 
-    Answers: `{"costs": {peak_bytes, cpu_seconds}}`, `{"prepared": …}` with the renditions' bytes,
-    `{"rejected": [reason, detail]}`, or `{"failed": text}` for a bug.
+    `{"prepare": media_type, "within": costs}` comes with the file. Where it costs no more it is rendered at once, else
+    the answer is `{"costs": {peak_bytes, cpu_seconds}}`, and the picture waits for `{"render": true}`. Other answers:
+    `{"prepared": …}` with the renditions' bytes, `{"rejected": [reason, detail]}`, or `{"failed": text}` for a bug.
     """
-    inspection: Inspection | None = None
+    waiting: Inspection | None = None
     while True:
         request = read_frame(requests)
         try:
-            if "inspect" in request.content:
-                inspection = None  # frees the last picture before this one
-                inspection = _inspect(request, limits)
-                costs = {"peak_bytes": inspection.peak_bytes, "cpu_seconds": inspection.cpu_seconds}
+            inspection = _inspect(request, limits) if "prepare" in request.content else waiting
+            waiting = None
+            assert inspection is not None, "no picture waits"
+            costs = {"peak_bytes": inspection.peak_bytes, "cpu_seconds": inspection.cpu_seconds}
+            if any(costs[name] > most for name, most in request.content.get("within", {}).items()):
+                waiting = inspection
                 write_frame(answers, {"costs": costs})
-                continue
-            assert inspection is not None, "nothing was inspected"
-            prepared = _render(inspection)
-            write_frame(answers, {"prepared": _facts(prepared)}, [r.jpeg for r in prepared.renditions])
+            else:
+                prepared = _render(inspection)
+                write_frame(answers, {"prepared": _facts(prepared)}, [r.jpeg for r in prepared.renditions])
         except PictureRejected as rejected:
             write_frame(answers, {"rejected": [rejected.reason, rejected.detail]})
         except MemoryError:
@@ -78,18 +81,19 @@ def serve(requests: BinaryIO, answers: BinaryIO, limits: ImageLimits) -> None:
             raise
         except Exception as error:  # noqa: BLE001 - this is the outer layer: a bug fails one picture, and is told
             write_frame(answers, {"failed": f"{type(error).__name__}: {error}"})
+        del request
         inspection = None
 
 
 def cpu_bound(estimated_seconds: float) -> float:
     """Seconds of CPU that a picture may take, of which `estimated_seconds` are expected."""
-    return CPU_SECONDS + CPU_FACTOR * estimated_seconds
+    return min(CPU_SECONDS + CPU_FACTOR * estimated_seconds, MAX_CPU_SECONDS)
 
 
 def _inspect(request: Frame, limits: ImageLimits) -> Inspection:
     [data] = request.blobs
     with _bounds(CPU_SECONDS, FILE_COPIES * len(data) + MEMORY_SLACK):
-        return inspect(data, request.content["inspect"], limits)
+        return inspect(data, request.content["prepare"], limits)
 
 
 def _render(inspection: Inspection) -> Prepared:

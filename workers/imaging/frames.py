@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 MAX_JSON_BYTES = 1024 * 1024
 MAX_BLOB_BYTES = 1024 * 1024 * 1024
 LENGTH_BYTES = 4
+ONE_WRITE_BYTES = 1024 * 1024
 
 
 class FrameError(ValueError):
@@ -31,7 +32,10 @@ class Frame:
 def write_frame(pipe: BinaryIO, content: Mapping[str, Any], blobs: Sequence[bytes] = ()) -> None:
     """Write one message to an unbuffered `pipe`; blocks until all of it is taken."""
     head = json.dumps({**content, "blobs": [len(blob) for blob in blobs]}).encode()
-    for part in (len(head).to_bytes(LENGTH_BYTES, "big") + head, *blobs):
+    parts = [len(head).to_bytes(LENGTH_BYTES, "big"), head, *blobs]
+    if sum(map(len, parts)) <= ONE_WRITE_BYTES:  # each write may wake the other side
+        parts = [b"".join(parts)]
+    for part in parts:
         rest = memoryview(part)
         while rest:
             rest = rest[pipe.write(rest) :]

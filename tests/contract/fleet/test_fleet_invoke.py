@@ -212,6 +212,7 @@ async def test_an_environment_is_replaced_before_its_credentials_end(fleet_of: F
 
 async def test_no_process_is_left_when_the_fleet_ends(fleet_of: FleetOf):
     """Environments and what they started are gone, also those in the middle of an invocation."""
+    others = psutil.Process().children(recursive=True)
     async with fleet_of(
         stack_of({"sleep-fn": function("sleep", timeout=900), "echo-fn": function("echo", slots=3)})
     ) as running:
@@ -222,7 +223,8 @@ async def test_no_process_is_left_when_the_fleet_ends(fleet_of: FleetOf):
         environments = [
             child
             for child in children
-            if any("workers.runtime" in word or "awslambdaric" in word for word in child.cmdline())
+            if child not in others
+            and any("workers.runtime" in word or "awslambdaric" in word for word in child.cmdline())
         ]
         assert len(environments) >= 2
     assert json.loads((await hanging).payload)["errorType"] == "Runtime.ExitError"

@@ -273,7 +273,7 @@ def test_reading_links_fix_the_headers_of_the_response() -> None:
     signed = links(NOW)
     expected = {
         signed.original(file()): ("image/png", "attachment; filename*=UTF-8''n%C3%A9%20%22x%22.jpg.png"),
-        signed.rendition(file().key, "320"): ("image/jpeg", "inline"),
+        signed.rendition(file(), "320"): ("image/jpeg", "inline"),
     }
     for url, (media_type, disposition) in expected.items():
         query = parse_qs(urlsplit(url).query)

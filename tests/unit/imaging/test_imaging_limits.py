@@ -4,9 +4,13 @@ import time
 
 import pytest
 from picture_builders import gif_of, png_claiming, save
+from PIL import Image
 
+from shoebox.config import Limits
 from shoebox.samples import scene
 from workers.imaging import ImageLimits, PictureRejected, inspect
+from workers.imaging.costs import check_costs, peak_bytes
+from workers.imaging.headers import Header
 from workers.imaging.headers.cursor import MAX_STEPS
 
 LIMITS = ImageLimits()
@@ -97,3 +101,43 @@ def test_a_rejection_survives_the_way_between_processes() -> None:
     """Reason and detail, which is a sentence, are still there after pickling."""
     copy = pickle.loads(pickle.dumps(PictureRejected("corrupt", "the why of it")))
     assert (copy.reason, copy.detail) == ("corrupt", "The why of it.")
+
+
+@pytest.mark.parametrize("side", [7_746, 9_220])
+def test_each_type_has_its_own_limit(side: int) -> None:
+    """A WebP of 60 megapixels takes as much memory as a PNG of 100: just above, it is refused by its header."""
+    size = (side - 1).to_bytes(3, "little")
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + size + size
+    assert reason_of(b"RIFF" + struct.pack("<I", len(body)) + body, "image/webp") == "too_many_pixels"
+    assert inspect(png_claiming(side, side), "image/png", LIMITS).width == side
+
+
+@pytest.mark.parametrize("media_type", ["image/png", "image/webp", "image/gif", "image/heic"])
+def test_pixel_limits_keep_the_memory_that_the_function_has(media_type: str) -> None:
+    """The limit that GET /v1/limits states for a type fits into the bound on its peak, whatever the picture's form."""
+    limits = LIMITS.for_type(media_type)
+    header = Header(limits.max_pixels, 1, channels=4)
+    assert peak_bytes(media_type, header) <= limits.max_peak_bytes
+    check_costs(media_type, header, limits.max_bytes, limits)
+
+
+def test_settings_state_the_limits_that_are_kept() -> None:
+    """What a client is told is what the header is compared with."""
+    assert Limits().max_pixels_by_type == dict(LIMITS.max_pixels_by_type)
+    assert Limits(max_pixels=50_000_000).max_pixels_by_type == {}
+
+
+def test_a_jpeg_that_takes_too_much_memory_is_too_costly() -> None:
+    """Its estimate depends on how it is coded, so no number of pixels can say it."""
+    limits = ImageLimits(max_peak_bytes=100_000_000)
+    photo = scene(4032, 3024)
+    assert inspect(save(photo, "JPEG"), "image/jpeg", limits).peak_bytes < limits.max_peak_bytes
+    assert reason_of(save(photo, "JPEG", progressive=True), "image/jpeg", limits) == "too_costly"
+
+
+def test_a_webp_of_nothing_but_a_size_is_too_costly() -> None:
+    """Lossless WebP may say any number of pixels in 34 bytes; a small flat one is a picture all the same."""
+    flat = save(Image.new("RGB", (5000, 5000), (10, 20, 30)), "WEBP", lossless=True, method=0)
+    assert reason_of(flat, "image/webp") == "too_costly"
+    small = save(Image.new("RGB", (500, 500), (10, 20, 30)), "WEBP", lossless=True, method=0)
+    assert inspect(small, "image/webp", LIMITS).megapixels == 0.25
