@@ -76,7 +76,7 @@ class Load:
             missing = [photo.path for photo in photos if not photo.stored]
             try:
                 async with self.api(photos[0]) as api:
-                    uploader = Uploader(api, await api.limits(), UploadSettings(wait=False, linger=0.05))
+                    uploader = Uploader(api, await api.limits(), UploadSettings(wait=False, linger=0.05, standstill=5))
                     try:
                         await uploader.run(missing)
                     finally:
