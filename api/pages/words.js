@@ -11,6 +11,7 @@ const REASONS = {
   corrupt: "The file is damaged",
   too_many_pixels: "The picture has too many pixels",
   too_large: "The file is too large",
+  too_costly: "The picture takes too long to prepare",
 };
 const PROBLEMS = {
   size_zero: "The file is empty",

@@ -57,6 +57,9 @@ def role_of(process: psutil.Process) -> str:
     line = " ".join(process.cmdline())
     if "workers.runtime" in line:
         return f"function {process.environ().get('AWS_LAMBDA_FUNCTION_NAME', '?').removeprefix('shoebox-')}"
+    parent = process.parent()
+    if "workers.imaging.child" in line and parent is not None:
+        return role_of(parent)
     return "emulator" if "emulator" in line or "ministack" in line else FLEET
 
 

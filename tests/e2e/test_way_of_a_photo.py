@@ -88,8 +88,8 @@ async def _tell_again(system: System, key: str, times: int) -> None:
 
 
 WRONG_TABLE = Change(
-    r"(handler: workers\.ingest\.handler\n(    .*\n)+?      <<: \*files\n)",
-    r'\1      SHOEBOX_FILES_TABLE: "not-there"\n',
+    r"(handler: workers\.ingest\.handler\n(    .*\n)+?    environment:) \*files\n",
+    r'\1\n      <<: *files\n      SHOEBOX_FILES_TABLE: "not-there"\n',
 )
 HASTY = (*IMPATIENT, Change(r"(uploads: \{.*)max_receive_count: 5\}", r"\1max_receive_count: 1}"))
 

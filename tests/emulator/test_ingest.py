@@ -571,7 +571,7 @@ async def test_what_the_deadline_leaves_is_received_again_at_once(bench: Bench, 
     """With its own role ingest gives the message back; it does not wait for minutes of visibility timeout."""
     file = await bench.upload(JPEG)
     queue_url = (await bench.sqs.get_queue_url(QueueName="shoebox-uploads"))["QueueUrl"]
-    sent = await bench.sqs.send_message(QueueUrl=queue_url, MessageBody=message(file.key).body)
+    sent = await bench.sqs.send_message(QueueUrl=queue_url, MessageBody=message(file.generation).body)
     first = await received(bench, queue_url, sent["MessageId"])
     late = Message.of_record(
         {

@@ -9,7 +9,7 @@ from workers.imaging.errors import PictureRejected
 
 MIB = 1024 * 1024
 # What keeps rendering below `max_peak_bytes` where 100 million pixels would not (`costs.DECODER_BYTES`).
-MAX_PIXELS_BY_TYPE = {"image/webp": 60_000_000, "image/heic": 85_000_000}
+MAX_PIXELS_BY_TYPE = {"image/webp": 60_000_000, "image/heic": 85_000_000, "image/heif": 85_000_000}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from aiohttp import web
 LIMITS = {
     "max_bytes": 3_000_000,
     "max_pixels": 100_000_000,
+    "max_pixels_by_type": {"image/webp": 60_000_000},
     "max_side": 30_000,
     "max_batch": 100,
     "multipart_from": 1_000_000,
