@@ -59,7 +59,7 @@ class Load:
 
     # --- uploads -----------------------------------------------------------------------------------------------
 
-    async def upload(self, photos: Sequence[Photo], *, over: float = 0.0, seconds: float = 120) -> None:
+    async def upload(self, photos: Sequence[Photo], *, over: float = 0.0, seconds: float = 300) -> None:
         """Upload by many clients, who begin within `over` seconds; each runs again until all is stored, or time is up.
 
         A photo counts as stored when its PUT was answered 200.
@@ -75,8 +75,8 @@ class Load:
         while True:
             missing = [photo.path for photo in photos if not photo.stored]
             try:
-                async with self.api(photos[0]) as api:
-                    uploader = Uploader(api, await api.limits(), UploadSettings(wait=False, linger=0.05))
+                async with asyncio.timeout(end - time.monotonic()), self.api(photos[0]) as api:
+                    uploader = Uploader(api, await api.limits(), UploadSettings(wait=False, linger=0.05, standstill=5))
                     try:
                         await uploader.run(missing)
                     finally:
@@ -84,6 +84,8 @@ class Load:
                             by_path[record.path].stored |= record.stored
             except ClientError as error:
                 photos[0].notes.append(f"client: {error.detail}")
+            except TimeoutError:
+                photos[0].notes.append("client: time is up")
             if all(photo.stored for photo in photos) or time.monotonic() > end:
                 return
             await asyncio.sleep(pause)

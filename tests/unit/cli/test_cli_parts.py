@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import socket
 import subprocess
 import sys
@@ -278,3 +279,23 @@ def _commands(command: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield from _commands(child, f"{prefix}{name} ")
         else:
             yield f"{prefix}{name}", child
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (None, []),
+        ({"cut_off": False, "saved_at": 1e9, "uploads_again": 0}, []),
+        ({"cut_off": True, "saved_at": 1e9, "uploads_again": 2}, ["last second", "2 uploads of that time"]),
+        ({"cut_off": True, "saved_at": None, "uploads_again": 1}, ["last second", "1 upload of that time"]),
+    ],
+)
+def test_doctor_tells_what_a_kill_of_the_emulator_cost(tmp_path: Path, found: dict[str, Any] | None, words: list[str]):
+    """From what the last start found; after a clean stop there is nothing to tell."""
+    state = tmp_path / "data" / "aws" / "state"
+    state.mkdir(parents=True)
+    if found is not None:
+        (state / "recovery.json").write_text(json.dumps(found))
+    findings = list(checks.recovery(tmp_path))
+    assert len(findings) == bool(words)
+    assert all(word in finding.found for finding in findings for word in words)
