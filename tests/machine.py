@@ -105,8 +105,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     left_out = session.config.stash[_LEFT_OUT]
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["left_out"] = dict(left_out)
-    elif os.environ.get("CI") == "true" and left_out.keys() - {NOT_ASKED_FOR}:
+    elif _is_failure(left_out):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _is_failure(left_out: Counter[str]) -> bool:
+    return os.environ.get("CI") == "true" and bool(left_out.keys() - {NOT_ASKED_FOR})
 
 
 def pytest_testnodedown(node: Any) -> None:
@@ -124,3 +128,5 @@ def pytest_terminal_summary(
         terminalreporter.write_sep("=", "left out", yellow=True)
     for reason, number in left_out.items():
         terminalreporter.write_line(f"{number} tests were LEFT OUT. {reason}")
+    if _is_failure(left_out):
+        terminalreporter.write_line("With CI=true that is a failure.", red=True)

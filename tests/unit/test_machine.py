@@ -88,6 +88,7 @@ def test_in_ci_a_missing_part_fails_the_run(
 
     assert ended.parseoutcomes()["deselected"] == 1
     assert "failed" not in ended.parseoutcomes()
+    assert "With CI=true that is a failure." in ended.outlines
     assert ended.ret == pytest.ExitCode.TESTS_FAILED
 
 
