@@ -37,25 +37,24 @@ def decode(data: bytes, media_type: str, header: Header, long_side: int) -> Imag
         case "image/jpeg":
             return decode_jpeg(data, header, long_side)
         case "image/heic":
-            image = _decode_heic(data)
+            image = _decode_heic(data, header)
         case "image/png":
-            image = _decode_pillow(PngImageFile, _only_pixels(data, header))
+            image = _decode_pillow(PngImageFile, _only_pixels(data, header), header)
         case "image/webp":
-            image = _decode_pillow(WebPImageFile, data)
+            image = _decode_pillow(WebPImageFile, data, header)
         case "image/gif":
-            image = _decode_pillow(GifImageFile, data)
+            image = _decode_pillow(GifImageFile, data, header)
         case _:
             message = f"no decoder for {media_type}"
             raise ValueError(message)
-    if image.size != (header.width, header.height):
-        detail = f"the header says {header.width}x{header.height}, the pixels {image.width}x{image.height}"
-        raise PictureRejected("corrupt", detail)
+    header.check_size(image.size)
     return image
 
 
-def _decode_pillow(opener: type[ImageFile.ImageFile], data: bytes) -> Image.Image:
+def _decode_pillow(opener: type[ImageFile.ImageFile], data: bytes, header: Header) -> Image.Image:
     try:
         image = opener(io.BytesIO(data))
+        header.check_size(image.size)
         image.load()
     except PILLOW_ERRORS as error:
         reason: Reason = "truncated" if "truncated" in str(error) else "corrupt"
@@ -73,8 +72,9 @@ def _only_pixels(data: bytes, header: Header) -> bytes:
     return b"".join([PNG_SIGNATURE, *(view[start:end] for start, end in header.spans)])
 
 
-def _decode_heic(data: bytes) -> Image.Image:
+def _decode_heic(data: bytes, header: Header) -> Image.Image:
     image = primary_image(data)
+    header.check_size(image.size)
     try:
         image.load()
         return Image.frombuffer(image.mode, image.size, image.data, "raw", image.mode, image.stride, 1)

@@ -39,12 +39,17 @@ def decode_jpeg(data: bytes, header: Header, long_side: int) -> Image.Image:
     eighths = choose_eighths(max(header.width, header.height), long_side)
     size = _scaled(header.width, eighths), _scaled(header.height, eighths)
     colorspace, mode, raw = FORMATS[header.channels]
+    picture = _picture_only(data, header)
     try:
-        pixels = _turbo(_picture_only(data, header), colorspace, size)
+        height, width, _, _ = simplejpeg.decode_jpeg_header(picture, strict=False)
+        header.check_size((width, height))
+        pixels = _turbo(picture, colorspace, size)
     except ValueError as error:
         if UNUSUAL_LAYOUT in str(error):
             return _decode_unusual(data, header, size)
         raise _fault(error) from error
+    except KeyError as error:  # how simplejpeg says that a damaged header has no layout that it knows
+        raise PictureRejected("corrupt", "the codec finds no chroma layout") from error
     if pixels.shape[:2] != (size[1], size[0]):
         raise PictureRejected("corrupt", f"wanted {size}, decoded {pixels.shape[1::-1]}")
     # Adobe stores CMYK inverted, and nobody else writes any.
@@ -87,6 +92,7 @@ def _decode_unusual(data: bytes, header: Header, size: tuple[int, int]) -> Image
     bare = b"".join([START, *(view[start:end] for start, end in header.spans)])
     try:
         image = JpegImagePlugin.JpegImageFile(io.BytesIO(bare))
+        header.check_size(image.size)
         image.draft(image.mode, size)
         image.load()
     except (ValueError, OSError, SyntaxError) as error:

@@ -1,5 +1,6 @@
 import io
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -109,6 +110,31 @@ def test_an_unusual_chroma_layout_is_decoded_too() -> None:
     grey = np.asarray(Image.open(io.BytesIO(prepared.renditions[0].jpeg)))
     assert grey.shape == (8, 24, 3)
     assert np.abs(grey.astype(int) - 128).max() <= 1
+
+
+@pytest.mark.parametrize("marker", [0x00, 0x02, 0xBF, 0xD8])
+def test_no_picture_hides_behind_a_marker_without_length(marker: int) -> None:
+    """libjpeg would read on where a walk that takes the next bytes as a length skips up to 64 KB."""
+    hidden = save(scene(640, 480), "JPEG", quality=20)[2:]
+    start = b"\xff\xd8\xff" + bytes([marker]) + struct.pack(">H", len(hidden) + 2)
+    assert refused(start + hidden + save(scene(64, 48), "JPEG")[2:]) == "corrupt"
+
+
+def test_a_second_frame_header_is_corrupt() -> None:
+    """Whose size a codec would take is not for us to guess."""
+    data = save(scene(64, 48), "JPEG")
+    start = data.index(b"\xff\xc0")
+    assert refused(data[:start] + data[start : start + 19] + data[start:]) == "corrupt"
+
+
+@pytest.mark.parametrize("unusual", [False, True])
+def test_a_picture_of_another_size_is_not_decoded(unusual: bool) -> None:
+    """What the codec finds is compared with what was weighed, for each of the two decoders."""
+    data = _flat_in_unusual_layout() if unusual else save(scene(64, 48), "JPEG")
+    header = replace(read_jpeg(data), width=12, height=4)
+    with pytest.raises(PictureRejected, match="its codec (24x8|64x48)") as caught:
+        decode_jpeg(data, header, 2048)
+    assert caught.value.reason == "corrupt"
 
 
 @pytest.mark.parametrize(("offset", "value"), [(1, 0xC3), (4, 12), (9, 2)])

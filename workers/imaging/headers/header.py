@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from workers.imaging.errors import PictureRejected
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -24,3 +26,12 @@ class Header:
     buffered: bool = True
     scans: int = 1
     spans: tuple[tuple[int, int], ...] = ()
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Raise `PictureRejected` (`corrupt`) unless a codec that opened the file found this width and height, too.
+
+        Limits and costs were checked with ours; a codec that reads another picture must not begin to decode it.
+        """
+        if size != (self.width, self.height):
+            detail = f"the header says {self.width}x{self.height}, its codec {size[0]}x{size[1]}"
+            raise PictureRejected("corrupt", detail)

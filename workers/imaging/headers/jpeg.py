@@ -9,7 +9,7 @@ from workers.imaging.errors import PictureRejected
 from workers.imaging.headers.cursor import Cursor
 from workers.imaging.headers.header import Header
 
-SOS, EOI = 0xDA, 0xD9
+SOI, SOS, EOI = 0xD8, 0xDA, 0xD9
 APP1, APP2 = 0xE1, 0xE2
 NOTES = frozenset({APP1, APP2})  # no pixel depends on them
 FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
@@ -20,7 +20,7 @@ STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 EXIF_TAG = b"Exif\x00\x00"
 ICC_TAG = b"ICC_PROFILE\x00"
 # Each scan is a pass over the whole picture; encoders write about ten. How many a large picture may have is up to
-# `ImageLimits.check_scans`.
+# `ImageLimits.max_scan_pixels`.
 MAX_SCANS = 100
 # The next marker behind coded data: there 0xFF is data before 0x00, a fill byte before another 0xFF, and a restart
 # marker before 0xD0-0xD7. One search by the regex engine takes 35 ms for 100 MB of coded data.
@@ -41,6 +41,8 @@ def read_jpeg(data: bytes) -> Header:
         if marker not in NOTES:
             spans.append((start, cursor.position))
         if marker in FRAMES:
+            if frame is not None:
+                raise PictureRejected("corrupt", "the picture has two frame headers")
             frame = _Frame(marker, payload)
         elif marker == APP1 and payload.startswith(EXIF_TAG):
             exif = exif or payload
@@ -92,6 +94,8 @@ def _segments(cursor: Cursor) -> Iterator[tuple[int, int, bytes]]:
             continue
         if marker == EOI:
             raise PictureRejected("corrupt", "the file ends before its first scan")
+        if marker < FIRST_MARKER or marker == SOI:  # has no length: a codec would read on where we skip
+            raise PictureRejected("corrupt", f"0xff{marker:02x} at byte {start} is no segment")
         if marker == SOS:
             cursor.position = start
             return
