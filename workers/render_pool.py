@@ -2,26 +2,35 @@
 
 Children read what strangers sent, so whatever a picture does happens to a child: it takes too long, it takes too much
 memory, it crashes a codec. Only a bound that the child itself has hit says that the picture is at fault
-(`too_costly`); any other death may be the neighbour's fault or the machine's, so the picture is tried once more, alone
-and in a fresh process, and then raises, so that its message comes again.
+(`too_costly`); any other death may be the neighbour's fault or the machine's, so the picture is tried once more, with
+the heavy turn and in a fresh process, and then raises, so that its message comes again.
 
 Who may run, in this order, so that nobody waits for what somebody behind it holds:
-1. Bytes of originals in memory at once, by the size that was registered.
-2. A process. It inspects the header, which takes milliseconds and tells the costs; a light picture is rendered at once,
+1. The heavy turn: pictures that take much memory or CPU run one at a time and leave the other processes to the rest.
+2. Estimated bytes of memory at once.
+3. Bytes of originals in memory at once, by the size that was registered.
+4. A process. It inspects the header, which takes milliseconds and tells the costs; a light picture is rendered at once,
    for it always finds room beside the heaviest.
-3. Heavy pictures (memory or CPU) run one at a time and leave the other processes to the rest. Who has to wait for that
-   gives process and bytes back first.
-4. Estimated bytes of memory at once.
+
+What 1 and 2 a picture needs, its process tells. If it can be had at once, the picture is rendered; else it gives
+process and bytes back, waits, and begins again. So whoever has a process waits for nothing else.
+
+Estimates may lie: without the heavy turn a picture has a tight bound on CPU time. Who hits it is tried again with the
+turn and the full bound.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import os
+import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Self, TypeVar
 
 from shoebox.config import Limits
@@ -30,7 +39,7 @@ from shoebox.metrics import RENDER_PROCESSES_ENDED, RENDER_SECONDS
 from shoebox.ports.pictures import Original
 from shoebox.telemetry import get_logger
 from workers.imaging import ImageLimits, PictureRejected, Prepared
-from workers.render_process import COMMAND, Costs, RenderProcess, RenderProcessDied
+from workers.render_process import COMMAND, Costs, CpuTimeSpent, RenderProcess, RenderProcessDied
 from workers.weighted_semaphore import WeightedSemaphore
 
 T = TypeVar("T")
@@ -38,22 +47,33 @@ Fetch = Callable[[], Awaitable[Original | None]]
 
 _MIB = 1024 * 1024
 _ORIGINALS_BYTES = 128 * _MIB
-_LIGHT = Costs(peak_bytes=150_000_000, cpu_seconds=1.0)
-_NOTHING = Costs(0, 0.0)
-_HEAVY_BYTES = 300_000_000
+# A phone's photo of 24 megapixels is not heavy in any format.
+_HEAVY = Costs(peak_bytes=400_000_000, cpu_seconds=3.0)
+_LIGHT = Costs(peak_bytes=150_000_000, cpu_seconds=_HEAVY.cpu_seconds)
+# Memory for pictures (`memory_at_once`) that a process must stand for: an idle one keeps up to 100 MB.
+_BYTES_A_PROCESS = 300_000_000
 
 _log = get_logger()
 
 
-class _HeavyTurnTaken(Exception):
-    """Another heavy picture runs."""
+class _MustWait(Exception):
+    """What the picture needs is taken; `_Needs` now has it."""
+
+
+@dataclass(slots=True)
+class _Needs:
+    """What a picture needs beside a process, as far as is known. It only grows."""
+
+    memory: int = 0
+    heavy_turn: bool = False
+    fresh_process: bool = False
 
 
 class RenderPool:
     """Verifies and prepares pictures; an async context manager that starts and ends its processes.
 
     `memory_at_once` are the bytes that pictures in work may take together, by estimate; `environment` is that of the
-    processes.
+    processes. There is one for each core, but no more than one for each 300 MB of `memory_at_once`.
     """
 
     def __init__(
@@ -73,7 +93,7 @@ class RenderPool:
         )
         self._environment = environment
         self._command = command
-        self._size = processes or os.cpu_count() or 1
+        self._size = processes or max(1, min(_cores(), memory_at_once // _BYTES_A_PROCESS))
         self._originals = WeightedSemaphore(max(_ORIGINALS_BYTES, limits.max_bytes))
         self._memory = WeightedSemaphore(memory_at_once)
         self._heavy_turn = WeightedSemaphore(1)
@@ -83,8 +103,12 @@ class RenderPool:
         self._threads = ThreadPoolExecutor(max_workers=2 * self._size, thread_name_prefix="render")
 
     async def __aenter__(self) -> Self:
-        for _ in range(self._size):
-            self._idle.put_nowait(self._start())
+        try:
+            for _ in range(self._size):
+                self._idle.put_nowait(self._start())
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -110,46 +134,79 @@ class RenderPool:
             PictureRejected: the bytes are not what was promised, or no picture within the limits.
             RenderProcessDied: the process that rendered it died twice.
         """
-        try:
+        needs = _Needs()
+        while True:
             try:
-                return _timed(await self._prepare(promised, fetch))
-            except _HeavyTurnTaken:
-                async with self._heavy_turn.hold(1):
-                    return _timed(await self._prepare(promised, fetch, has_turn=True))
-        except RenderProcessDied as died:
-            _log.warning("render_process_died", status=died.status)
-        async with self._heavy_turn.hold(1):
-            return _timed(await self._prepare(promised, fetch, has_turn=True, alone=True))
+                async with AsyncExitStack() as held:
+                    if needs.heavy_turn:
+                        await held.enter_async_context(self._heavy_turn.hold(1))
+                    if needs.memory:
+                        await held.enter_async_context(self._memory.hold(needs.memory))
+                    return _timed(await self._attempt(promised, fetch, needs, held))
+            except _MustWait:
+                continue
+            except CpuTimeSpent as spent:
+                if needs.heavy_turn:
+                    detail = "it takes more CPU time than pictures of its size may take"
+                    raise PictureRejected("too_costly", detail) from spent
+            except RenderProcessDied as died:
+                if needs.fresh_process:
+                    raise
+                _log.warning("render_process_died", status=died.status)
+                needs.fresh_process = True
+                # Linux kills for lack of memory: then nobody may run beside it.
+                out_of_memory = died.status == -signal.SIGKILL
+                needs.memory = self._memory.capacity if out_of_memory else 2 * max(needs.memory, _LIGHT.peak_bytes)
+            needs.heavy_turn = True
 
-    async def _prepare(
-        self, promised: Registration, fetch: Fetch, *, has_turn: bool = False, alone: bool = False
+    async def _attempt(
+        self, promised: Registration, fetch: Fetch, needs: _Needs, held: AsyncExitStack
     ) -> Prepared | None:
+        """Render with what `needs` says, which the caller holds. Raises `_MustWait` if it turns out to be too little.
+
+        What can be had at once is taken, and given back by `held`.
+        """
         async with self._originals.hold(promised.size):
             original = await fetch()
             if original is None:
                 return None
-            async with AsyncExitStack() as held:
-                process = await held.enter_async_context(self._process(fresh=alone))
-                light = not alone and self._memory.acquire_now(_LIGHT.peak_bytes)
-                try:
-                    found = await self._call(
-                        process,
-                        lambda: process.prepare(
-                            self._verified(promised, original), promised.media_type, _LIGHT if light else _NOTHING
-                        ),
-                    )
-                finally:
-                    if light:
-                        self._memory.release(_LIGHT.peak_bytes)
+            async with self._process(fresh=needs.fresh_process) as process:
+                found = await self._first_call(process, promised, original, needs)
                 if isinstance(found, Prepared):
                     return found
-                if _is_heavy(found) and not has_turn:
-                    if not self._heavy_turn.acquire_now(1):
-                        raise _HeavyTurnTaken
-                    held.callback(self._heavy_turn.release, 1)
-                memory = self._memory.capacity if alone else found.peak_bytes
-                await held.enter_async_context(self._memory.hold(memory))
-                return await self._call(process, process.render)
+                if not self._take_now(found, needs, held):
+                    await self._call(process, process.forget)
+                    raise _MustWait
+                return await self._call(process, lambda: process.render(full=needs.heavy_turn))
+
+    async def _first_call(
+        self, process: RenderProcess, promised: Registration, original: Original, needs: _Needs
+    ) -> Prepared | Costs:
+        """Inspect, and render if what is held is enough; a light picture needs nothing but some room."""
+        light = not needs.heavy_turn and not needs.memory and self._memory.acquire_now(_LIGHT.peak_bytes)
+        within = _LIGHT if light else Costs(needs.memory, math.inf if needs.heavy_turn else _HEAVY.cpu_seconds)
+        try:
+            return await self._call(
+                process,
+                lambda: process.prepare(
+                    self._verified(promised, original), promised.media_type, within, full=needs.heavy_turn
+                ),
+            )
+        finally:
+            if light:
+                self._memory.release(_LIGHT.peak_bytes)
+
+    def _take_now(self, costs: Costs, needs: _Needs, held: AsyncExitStack) -> bool:
+        """Note in `needs` what `costs` take, and hold what is missing of it; False if some of it is taken."""
+        turn = not needs.heavy_turn and is_heavy(costs)
+        memory = max(0, min(costs.peak_bytes, self._memory.capacity) - needs.memory)
+        needs.heavy_turn |= turn
+        needs.memory += memory
+        for semaphore, weight in ((self._heavy_turn, int(turn)), (self._memory, memory)):
+            if weight and not semaphore.acquire_now(weight):
+                return False
+            held.callback(semaphore.release, weight)
+        return True
 
     def _verified(self, promised: Registration, original: Original) -> bytes:
         data = original.data
@@ -169,8 +226,8 @@ class RenderPool:
         process = await self._idle.get()
         try:
             if fresh or not process.alive:
+                await self._in_thread(process.close)  # it may take the kernel a second to free a gigabyte
                 self._processes.discard(process)
-                process.close()
                 process = self._start()
             yield process
         finally:
@@ -195,8 +252,14 @@ class RenderPool:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-def _is_heavy(costs: Costs) -> bool:
-    return costs.peak_bytes > _HEAVY_BYTES or costs.cpu_seconds > _LIGHT.cpu_seconds
+def is_heavy(costs: Costs) -> bool:
+    """Whether a picture of these costs runs one at a time."""
+    return costs.peak_bytes > _HEAVY.peak_bytes or costs.cpu_seconds > _HEAVY.cpu_seconds
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _timed(prepared: Prepared | None) -> Prepared | None:

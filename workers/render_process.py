@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -39,9 +39,12 @@ class RenderProcessDied(Exception):
     """
 
     def __init__(self, status: int) -> None:
-        reason = signal.Signals(-status).name if status < 0 else f"status {status}"
-        super().__init__(f"a render process ended with {reason}")
+        super().__init__(f"a render process ended with {_reason(status)}")
         self.status = status
+
+
+class CpuTimeSpent(Exception):
+    """The process ended because its picture took more CPU time than the bound that it had."""
 
 
 class RenderFailed(Exception):
@@ -75,6 +78,7 @@ class RenderProcess:
         self._process.stdout.close()
         _enlarge(self._requests)
         _enlarge(self._answers)
+        self._number = 0
         self._ready = False
         self._killed = False
 
@@ -91,26 +95,36 @@ class RenderProcess:
     def wait_until_ready(self) -> None:
         """Return when it has loaded its codecs. Raises RenderProcessDied."""
         if not self._ready:
-            self._read()
+            with self._killed_unless_answered():
+                self._read()
             self._ready = True
 
-    def prepare(self, data: bytes, media_type: str, within: Costs) -> Prepared | Costs:
+    def prepare(self, data: bytes, media_type: str, within: Costs, *, full: bool) -> Prepared | Costs:
         """Inspect a picture, and render it if that costs no more than `within`; else it waits for `render`.
 
+        `full` gives it the full bound on CPU time, otherwise it gets the tight one.
+
         Raises:
-            PictureRejected: by its header, or `too_costly` because it hit a bound.
-            RenderFailed, RenderProcessDied: see there.
+            PictureRejected: by its header, or `too_costly` because it hit its bound on memory.
+            CpuTimeSpent, RenderFailed, RenderProcessDied: see there.
         """
         self.wait_until_ready()
-        frame = self._exchange({"prepare": media_type, "within": asdict(within)}, [data])
-        if "prepared" in frame.content:
-            return _prepared(frame)
-        costs = frame.content["costs"]
-        return Costs(int(costs["peak_bytes"]), float(costs["cpu_seconds"]))
+        with self._killed_unless_answered():
+            frame = self._exchange({"prepare": media_type, "within": asdict(within), "full": full}, [data])
+            if "prepared" in frame.content:
+                return _prepared(frame)
+            costs = frame.content["costs"]
+            return Costs(int(costs["peak_bytes"]), float(costs["cpu_seconds"]))
 
-    def render(self) -> Prepared:
+    def render(self, *, full: bool) -> Prepared:
         """Render the picture that waits. Raises as `prepare`."""
-        return _prepared(self._exchange({"render": True}))
+        with self._killed_unless_answered():
+            return _prepared(self._exchange({"render": True, "full": full}))
+
+    def forget(self) -> None:
+        """Drop the picture that waits, so that an idle process holds no file."""
+        with self._killed_unless_answered():
+            self._exchange({"forget": True})
 
     def kill(self) -> None:
         """End it at once, whatever it does; a call that waits for it then raises RenderProcessDied."""
@@ -126,12 +140,27 @@ class RenderProcess:
             with suppress(OSError):
                 pipe.close()
 
-    def _exchange(self, content: Mapping[str, object], blobs: Sequence[bytes] = ()) -> Frame:
+    @contextmanager
+    def _killed_unless_answered(self) -> Iterator[None]:
+        """Kill the process on anything but a whole answer: what is left in its pipes would be the next picture's."""
         try:
-            write_frame(self._requests, content, blobs)
+            yield
+        except (PictureRejected, RenderFailed):
+            raise
+        except BaseException:
+            self.kill()
+            raise
+
+    def _exchange(self, content: Mapping[str, object], blobs: Sequence[bytes] = ()) -> Frame:
+        self._number += 1
+        try:
+            write_frame(self._requests, {**content, "number": self._number}, blobs)
         except OSError as error:
             raise self._end() from error
         frame = self._read()
+        if frame.content.get("number") != self._number:
+            message = f"an answer to request {frame.content.get('number')} instead of {self._number}"
+            raise FrameError(message)
         if "rejected" in frame.content:
             raise PictureRejected(*frame.content["rejected"])
         if "failed" in frame.content:
@@ -141,23 +170,32 @@ class RenderProcess:
     def _read(self) -> Frame:
         try:
             return read_frame(self._answers)
-        except (EOFError, OSError, FrameError) as error:
+        except (EOFError, OSError) as error:
             raise self._end() from error
 
     def _end(self) -> Exception:
         """What the process's end means for its picture."""
         try:
             status = self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:  # it talks nonsense, but lives
+        except subprocess.TimeoutExpired:  # it has closed its pipe, but lives
             self._process.kill()
             status = self._process.wait()
         if self._killed:
             return RenderProcessDied(status)
         if status == -signal.SIGXCPU:
             RENDER_PROCESSES_ENDED.labels("cpu_limit").inc()
-            return PictureRejected("too_costly", "it takes more CPU time than pictures of its size may take")
+            return CpuTimeSpent()
         RENDER_PROCESSES_ENDED.labels("died").inc()
         return RenderProcessDied(status)
+
+
+def _reason(status: int) -> str:
+    if status >= 0:
+        return f"status {status}"
+    try:
+        return signal.Signals(-status).name
+    except ValueError:  # real-time signals have no names
+        return f"signal {-status}"
 
 
 def _prepared(frame: Frame) -> Prepared:

@@ -8,11 +8,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import misbehaving_child as child_of_test
 import pytest
@@ -23,10 +25,15 @@ from shoebox.config import Limits, environment_without_aws
 from shoebox.files import Registration
 from shoebox.ports.pictures import Original
 from shoebox.samples import jpeg_of_size
-from workers.imaging import ImageLimits, PictureRejected, Prepared, prepare
-from workers.render_pool import RenderPool
-from workers.render_process import RenderFailed, RenderProcessDied
+from workers import render_pool
+from workers.imaging import ImageLimits, PictureRejected, Prepared, child, prepare
+from workers.imaging.costs import cpu_seconds, peak_bytes
+from workers.imaging.frames import FrameError
+from workers.imaging.headers import Header
+from workers.render_pool import RenderPool, is_heavy
+from workers.render_process import COMMAND, Costs, RenderFailed, RenderProcess, RenderProcessDied
 
+ANYTHING = Costs(10**12, 1e9)
 MISBEHAVING = (sys.executable, str(Path(child_of_test.__file__)))
 
 
@@ -133,9 +140,29 @@ async def test_a_picture_that_hits_its_cpu_bound_is_too_costly(pool: RenderPool)
     with pytest.raises(PictureRejected) as caught:
         await render(pool, picture(child_of_test.BURN))
     assert caught.value.reason == "too_costly"
-    assert ended("cpu_limit") == before + 1
+    assert ended("cpu_limit") == before + 2  # by its tight bound, then by its full one
     for _ in range(3):
         await render(pool, picture(64))
+
+
+async def test_who_hits_the_tight_bound_gets_the_full_one_in_the_heavy_turn(pool: RenderPool) -> None:
+    """An estimate that was too low costs a second attempt, not the picture."""
+    assert (await render(pool, picture(child_of_test.BURN_ONCE))).width == child_of_test.BURN_ONCE
+
+
+async def test_a_bound_that_others_have_set_is_a_passing_fault(pool: RenderPool) -> None:
+    """Memory fails below the process's own bound: the machine's shortage, not the picture's fault."""
+    with pytest.raises(RenderProcessDied, match=f"status {child.SHORT_OF_MEMORY}"):
+        await render(pool, picture(child_of_test.STARVE))
+    await render(pool, picture(64))
+
+
+def test_an_inherited_limit_on_cpu_time_ends_a_process_before_its_picture() -> None:
+    """SIGXCPU by somebody else's limit would blame the picture."""
+    code = "import resource as r; r.setrlimit(r.RLIMIT_CPU, (2, 2)); from workers.imaging import child; child.main()"
+    with started(sys.executable, "-c", code) as process, pytest.raises(RenderProcessDied) as caught:
+        process.prepare(picture(64), "image/jpeg", ANYTHING, full=True)
+    assert caught.value.status == child.SHORT_OF_TIME
 
 
 async def test_cpu_time_of_earlier_pictures_does_not_count(tmp_path: Path) -> None:
@@ -172,6 +199,141 @@ async def test_a_second_death_is_a_passing_fault(pool: RenderPool) -> None:
         await crash
     assert ended("died") == before + 2
     await asyncio.gather(*(render(pool, picture(64)) for _ in range(4)))
+
+
+async def test_a_crash_waits_for_nobody(pool: RenderPool, tmp_path: Path) -> None:
+    """The second attempt leaves the memory that others use to them: only SIGKILL speaks of a lack of memory."""
+    hanging = asyncio.create_task(render(pool, picture(child_of_test.HANG)))
+    await somebody_hangs(tmp_path)
+    with pytest.raises(RenderProcessDied, match="SIGSEGV"):
+        await render(pool, picture(child_of_test.CRASH))
+    assert not hanging.done()
+    hanging.cancel()
+    await asyncio.wait([hanging])
+
+
+def test_each_signal_has_a_word() -> None:
+    """Real-time signals have no name in Python."""
+    assert str(RenderProcessDied(-40)) == "a render process ended with signal 40"
+
+
+@contextmanager
+def started(*command: str) -> Iterator[RenderProcess]:
+    """A process of this command."""
+    environment = environment_without_aws() | {"PYTHONPATH": str(Path.cwd())}
+    process = RenderProcess(ImageLimits(), environment, command)
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+@pytest.mark.parametrize("answer", [{"number": 0, "costs": {}}, {"number": 1, "prepared": {}}, {"number": 1}])
+def test_anything_but_a_whole_answer_ends_the_process(answer: dict[str, object]) -> None:
+    """What a process says after nonsense would be taken for the next picture's."""
+    code = f"""
+import sys
+from workers.imaging.frames import read_frame, write_frame
+out = open(1, "wb", buffering=0)
+write_frame(out, {{"ready": True}})
+while read_frame(sys.stdin.buffer):
+    write_frame(out, {answer})
+"""
+    with started(sys.executable, "-c", code) as process:
+        with pytest.raises((FrameError, KeyError)):
+            process.prepare(picture(64), "image/jpeg", ANYTHING, full=True)
+        assert not process.alive
+
+
+def test_a_forgotten_picture_is_gone() -> None:
+    """An idle process holds no file."""
+    with started(*COMMAND) as process:
+        assert isinstance(process.prepare(picture(64), "image/jpeg", Costs(0, 0.0), full=False), Costs)
+        process.forget()
+        with pytest.raises(RenderFailed, match="no picture waits"):
+            process.render(full=False)
+
+
+async def test_who_has_to_wait_leaves_nothing_in_the_process(
+    pool: RenderPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second heavy picture is forgotten by its process before that goes to somebody else."""
+    forgotten = asyncio.Event()
+    loop, forget = asyncio.get_running_loop(), RenderProcess.forget
+
+    def tell(process: RenderProcess) -> None:
+        forget(process)
+        loop.call_soon_threadsafe(forgotten.set)
+
+    monkeypatch.setattr(RenderProcess, "forget", tell)
+    heavy = [asyncio.create_task(render(pool, picture(child_of_test.HEAVY)))]
+    await somebody_hangs(tmp_path)
+    heavy.append(asyncio.create_task(render(pool, picture(child_of_test.HEAVY))))
+    await forgotten.wait()
+    for task in heavy:
+        task.cancel()
+    await asyncio.wait(heavy)
+
+
+async def test_the_loop_never_waits_for_an_end(pool: RenderPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel may take long to free a large process: a thread waits for that."""
+    threads: list[int] = []
+    close = RenderProcess.close
+
+    def tell(process: RenderProcess) -> None:
+        threads.append(threading.get_ident())
+        close(process)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RenderProcess, "close", tell)
+        await render(pool, picture(child_of_test.CRASH_ONCE))
+    assert threads
+    assert threading.get_ident() not in threads
+
+
+@pytest.mark.parametrize(("cores", "memory", "processes"), [(2, 1_350_000_000, 2), (64, 1_350_000_000, 4), (64, 1, 1)])
+async def test_processes_follow_cores_and_memory(
+    cores: int, memory: int, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host with many cores does not fill a small function with idle processes."""
+    monkeypatch.setattr(render_pool, "_cores", lambda: cores)
+    async with RenderPool(Limits(), memory_at_once=memory, environment={}, command=["true"]) as pool:
+        assert len(pool.pids) == processes
+
+
+async def test_a_start_that_fails_ends_what_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool that could not be opened leaves no process behind."""
+    started: list[int] = []
+
+    def start(*arguments: Any) -> RenderProcess:
+        if started:
+            raise BlockingIOError
+        process = RenderProcess(*arguments)
+        started.append(process.pid)
+        return process
+
+    monkeypatch.setattr(render_pool, "RenderProcess", start)
+    pool = RenderPool(Limits(), memory_at_once=10**9, environment=environment_without_aws(), processes=2)
+    with pytest.raises(BlockingIOError):
+        await pool.__aenter__()
+    assert not _runs(started[0])
+
+
+@pytest.mark.parametrize(
+    ("media_type", "megapixels", "heavy"),
+    [
+        ("image/jpeg", 12, False),
+        ("image/jpeg", 24, False),
+        ("image/jpeg", 48, False),
+        ("image/heic", 12, False),
+        ("image/heic", 24, False),
+        ("image/heic", 48, True),
+    ],
+)
+def test_photos_of_phones_run_side_by_side(media_type: str, megapixels: int, heavy: bool) -> None:
+    """Ordinary photos do not queue for the heavy turn; only the largest HEIC does, which takes 0.7 GB."""
+    header = Header(megapixels * 1000, 1000, buffered=media_type != "image/jpeg")
+    assert is_heavy(Costs(peak_bytes(media_type, header), cpu_seconds(media_type, header))) is heavy
 
 
 async def test_a_process_killed_while_idle_costs_no_photo(pool: RenderPool) -> None:

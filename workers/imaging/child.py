@@ -12,13 +12,14 @@ from __future__ import annotations
 import ctypes
 import json
 import math
+import mmap
 import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,14 +29,33 @@ from workers.imaging.limits import MIB, ImageLimits
 from workers.imaging.pipeline import Inspection, inspect, prepare, render
 from workers.imaging.results import Prepared
 
-CPU_SECONDS = 3.0  # for any picture; reading a header takes milliseconds
 MAX_CPU_SECONDS = 20.0
-CPU_FACTOR = 4.0  # on the estimate: slow machines, and JPEGs that are decoded twice because of a harmless warning
 MEMORY_FACTOR = 1.25
 MEMORY_SLACK = 256 * MIB
+SHORT_OF_TIME = 75  # EX_TEMPFAIL of sysexits.h: an inherited limit leaves too little CPU time for the next picture
+SHORT_OF_MEMORY = 71  # EX_OSERR: the machine has less memory than the picture may take
 FILE_COPIES = 3
+PROBE_SPARE = 1 * MIB
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 OUT_OF_MEMORY_SCORE = 500  # of 1000: when the machine has no memory left, Linux ends a child before its parent
+
+
+@dataclass(frozen=True, slots=True)
+class CpuBound:
+    """`seconds` for any picture, and `factor` times the estimate on top."""
+
+    seconds: float
+    factor: float
+
+    def of(self, estimated_seconds: float) -> float:
+        """Seconds of CPU that a picture may take, of which `estimated_seconds` are expected."""
+        return min(self.seconds + self.factor * estimated_seconds, MAX_CPU_SECONDS)
+
+
+# Who is not alone may take little more than the estimate, so that pictures whose headers lie cannot hold all processes.
+TIGHT = CpuBound(1.0, 2.0)
+# For slow machines, and JPEGs that are decoded twice because of a harmless warning.
+FULL = CpuBound(3.0, 4.0)
 
 
 def main() -> None:
@@ -56,49 +76,51 @@ def serve(requests: BinaryIO, answers: BinaryIO, limits: ImageLimits) -> None:
     """Answer requests until their pipe is closed.
 
     `{"prepare": media_type, "within": costs}` comes with the file. Where it costs no more it is rendered at once, else
-    the answer is `{"costs": {peak_bytes, cpu_seconds}}`, and the picture waits for `{"render": true}`. Other answers:
-    `{"prepared": …}` with the renditions' bytes, `{"rejected": [reason, detail]}`, or `{"failed": text}` for a bug.
+    the answer is `{"costs": {peak_bytes, cpu_seconds}}`, and the picture waits for `{"render": true}` or
+    `{"forget": true}`. Other answers: `{"prepared": …}` with the renditions' bytes, `{"rejected": [reason, detail]}`,
+    or `{"failed": text}` for a bug. Every answer has the request's `number`; `full` says which bound on CPU time holds.
     """
     waiting: Inspection | None = None
     while True:
         request = read_frame(requests)
+        blobs: Sequence[bytes] = ()
         try:
-            inspection = _inspect(request, limits) if "prepare" in request.content else waiting
-            waiting = None
-            assert inspection is not None, "no picture waits"
-            costs = {"peak_bytes": inspection.peak_bytes, "cpu_seconds": inspection.cpu_seconds}
-            if any(costs[name] > most for name, most in request.content.get("within", {}).items()):
-                waiting = inspection
-                write_frame(answers, {"costs": costs})
-            else:
-                prepared = _render(inspection)
-                write_frame(answers, {"prepared": _facts(prepared)}, [r.jpeg for r in prepared.renditions])
+            inspection, waiting = waiting, None
+            answer, waiting, blobs = _answer(request, inspection, limits)
         except PictureRejected as rejected:
-            write_frame(answers, {"rejected": [rejected.reason, rejected.detail]})
-        except MemoryError:
-            write_frame(answers, {"rejected": ["too_costly", "it takes more memory than its size allows"]})
-        except (EOFError, BrokenPipeError):
-            raise
+            answer = {"rejected": [rejected.reason, rejected.detail]}
         except Exception as error:  # noqa: BLE001 - this is the outer layer: a bug fails one picture, and is told
-            write_frame(answers, {"failed": f"{type(error).__name__}: {error}"})
-        del request
-        inspection = None
+            answer = {"failed": f"{type(error).__name__}: {error}"}
+        write_frame(answers, {**answer, "number": request.content["number"]}, blobs)
+        del request, inspection, blobs
 
 
-def cpu_bound(estimated_seconds: float) -> float:
-    """Seconds of CPU that a picture may take, of which `estimated_seconds` are expected."""
-    return min(CPU_SECONDS + CPU_FACTOR * estimated_seconds, MAX_CPU_SECONDS)
+def _answer(
+    request: Frame, waiting: Inspection | None, limits: ImageLimits
+) -> tuple[dict[str, object], Inspection | None, Sequence[bytes]]:
+    """Answer one request, `waiting` being the picture that waits: the answer, the picture that waits now, bytes."""
+    content = request.content
+    if "forget" in content:
+        return {"forgotten": True}, None, ()
+    bound = FULL if content["full"] else TIGHT
+    inspection = _inspect(request, bound, limits) if "prepare" in content else waiting
+    assert inspection is not None, "no picture waits"
+    costs = {"peak_bytes": inspection.peak_bytes, "cpu_seconds": inspection.cpu_seconds}
+    if any(costs[name] > most for name, most in content.get("within", {}).items()):
+        return {"costs": costs}, inspection, ()
+    prepared = _render(inspection, bound)
+    return {"prepared": _facts(prepared)}, None, [r.jpeg for r in prepared.renditions]
 
 
-def _inspect(request: Frame, limits: ImageLimits) -> Inspection:
+def _inspect(request: Frame, bound: CpuBound, limits: ImageLimits) -> Inspection:
     [data] = request.blobs
-    with _bounds(CPU_SECONDS, FILE_COPIES * len(data) + MEMORY_SLACK):
+    with _bounds(bound.of(0), FILE_COPIES * len(data) + MEMORY_SLACK):
         return inspect(data, request.content["prepare"], limits)
 
 
-def _render(inspection: Inspection) -> Prepared:
+def _render(inspection: Inspection, bound: CpuBound) -> Prepared:
     memory = int(MEMORY_FACTOR * inspection.peak_bytes) + FILE_COPIES * len(inspection.data) + MEMORY_SLACK
-    with _bounds(cpu_bound(inspection.cpu_seconds), memory):
+    with _bounds(bound.of(inspection.cpu_seconds), memory):
         return render(inspection)
 
 
@@ -117,13 +139,25 @@ def _facts(prepared: Prepared) -> dict[str, object]:
 
 @contextmanager
 def _bounds(cpu_seconds: float, memory: int) -> Iterator[None]:
-    """Inside this, so much more CPU time than was used so far, and so much more address space than there is now."""
+    """Inside this, so much more CPU time than was used so far, and so much more address space than there is now.
+
+    A failed allocation is `too_costly` only if it was this bound that failed it. Where the process has inherited
+    limits that leave less, it ends: its parent takes that for a passing fault.
+    """
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    _limit(resource.RLIMIT_CPU, math.ceil(usage.ru_utime + usage.ru_stime + cpu_seconds))  # it counts whole seconds
+    end = math.ceil(usage.ru_utime + usage.ru_stime + cpu_seconds)  # RLIMIT_CPU counts whole seconds
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    if hard != resource.RLIM_INFINITY and hard <= end:
+        sys.exit(SHORT_OF_TIME)
+    _limit(resource.RLIMIT_CPU, end)
     if (mapped := _mapped_bytes()) is not None:
         _limit(resource.RLIMIT_AS, mapped + memory)
     try:
         yield
+    except MemoryError as error:
+        if mapped is None or not _has_room(mapped + memory):
+            sys.exit(SHORT_OF_MEMORY)
+        raise PictureRejected("too_costly", "it takes more memory than its size allows") from error
     finally:
         _limit(resource.RLIMIT_AS, resource.RLIM_INFINITY)
         _limit(resource.RLIMIT_CPU, resource.RLIM_INFINITY)
@@ -134,6 +168,17 @@ def _limit(which: int, soft: int) -> None:
     if hard != resource.RLIM_INFINITY:
         soft = hard if soft == resource.RLIM_INFINITY else min(soft, hard)
     resource.setrlimit(which, (soft, hard))
+
+
+def _has_room(end: int) -> bool:
+    """Whether the machine would have given all the address space up to `end`: then it was the bound that failed."""
+    room = end - (_mapped_bytes() or end) - PROBE_SPARE
+    try:
+        if room > 0:
+            mmap.mmap(-1, room).close()  # untouched, so it takes no memory
+    except (MemoryError, OSError):
+        return False
+    return True
 
 
 def _mapped_bytes() -> int | None:

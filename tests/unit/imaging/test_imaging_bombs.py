@@ -29,7 +29,7 @@ def process() -> Iterator[RenderProcess]:
 def outcome(process: RenderProcess, data: bytes, media_type: str) -> str:
     """READY, or the reason of the rejection."""
     try:
-        assert isinstance(process.prepare(data, media_type, ANYTHING), Prepared)
+        assert isinstance(process.prepare(data, media_type, ANYTHING, full=True), Prepared)
     except PictureRejected as rejected:
         return rejected.reason
     return "READY"

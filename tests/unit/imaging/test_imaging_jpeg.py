@@ -132,7 +132,7 @@ def test_a_picture_of_another_size_is_not_decoded(unusual: bool) -> None:
     """What the codec finds is compared with what was weighed, for each of the two decoders."""
     data = _flat_in_unusual_layout() if unusual else save(scene(64, 48), "JPEG")
     header = replace(read_jpeg(data), width=12, height=4)
-    with pytest.raises(PictureRejected, match="its codec (24x8|64x48)") as caught:
+    with pytest.raises(PictureRejected, match=r"its codec (24x8|64x48)") as caught:
         decode_jpeg(data, header, 2048)
     assert caught.value.reason == "corrupt"
 
