@@ -1,9 +1,9 @@
 """One SQS batch as one bounded run: so many messages at once, until the time budget is spent; only failed ids go back.
 
 The rules of the answer: AWS Lambda, "Implementing partial batch responses". A message is done only when its work
-returned; whatever failed, was cut off or never started is reported. SQS shows what failed again after its visibility
-timeout; what only lacked time, at once (`give_back`). asyncio-pool bounds the run. Its `async with` waits for its tasks
-even when cancelled, so `run_batch` never uses that and cancels the pool itself.
+returned; whatever failed, was cut off or never started is reported. SQS shows it again after its visibility timeout;
+what only lacked time (`BatchResult.late`) can be given back at once. asyncio-pool bounds the run. Its `async with`
+waits for its tasks even when cancelled, so `run_batch` never uses that and cancels the pool itself.
 """
 
 from __future__ import annotations
@@ -97,10 +97,14 @@ class BatchStatistics:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """Ids of the messages that go back to the queue, in the batch's order, and the statistics."""
+    """Ids of the messages that go back to the queue, in the batch's order, and the statistics.
+
+    `late` are those messages of them that the budget has cut off or not let start.
+    """
 
     returned: tuple[str, ...]
     statistics: BatchStatistics
+    late: tuple[Message, ...] = ()
 
     def response(self) -> dict[str, Any]:
         """The handler's answer: a partial batch response."""
@@ -121,12 +125,10 @@ async def run_batch(
     at_once: int,
     budget: TimeBudget,
     function: str,
-    give_back: Callable[[Sequence[Message]], Awaitable[None]] | None = None,
 ) -> BatchResult:
     """Run `work` on each message, at most `at_once` together; `function` names the worker in logs and metrics.
 
-    `work` returns when its message is done for good and raises when it should come again. `give_back` gets the messages
-    that the budget has cut off or not let start, before the result is there; it does not raise.
+    `work` returns when its message is done for good and raises when it should come again.
     """
     began = budget.clock()
     pool = AioPool(size=at_once)
@@ -146,12 +148,10 @@ async def run_batch(
     fates = {message_id: _fate(message_id, future) for message_id, future in futures.items()}
     for fate in fates.values():
         BATCH_MESSAGES.labels(function, fate).inc()
-    late = [message for message in messages if fates[message.id] in _LACKED_TIME]
-    if late and give_back is not None:
-        await give_back(late)
     return BatchResult(
         returned=tuple(message_id for message_id, fate in fates.items() if fate != "done"),
         statistics=_statistics(list(fates.values()), budget.clock() - began),
+        late=tuple(message for message in messages if fates[message.id] in _LACKED_TIME),
     )
 
 

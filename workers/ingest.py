@@ -85,10 +85,9 @@ class Ingest:
                 event = await self._handle(upload, states.get(upload.generation.key), message, received_at)
                 events.extend([event] if event else [])
 
-        result = await run_batch(
-            messages, work, at_once=at_once, budget=budget, function="ingest", give_back=self._give_back
-        )
+        result = await run_batch(messages, work, at_once=at_once, budget=budget, function="ingest")
         await self._events.publish(events)  # if this fails the whole batch comes again, and publishes again
+        await self._give_back(result.late)
         return result
 
     async def _give_back(self, messages: Sequence[Message]) -> None:

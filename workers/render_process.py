@@ -182,7 +182,7 @@ class RenderProcess:
             status = self._process.wait()
         if self._killed:
             return RenderProcessDied(status)
-        if status == -signal.SIGXCPU:
+        if status == -signal.SIGPROF:
             RENDER_PROCESSES_ENDED.labels("cpu_limit").inc()
             return CpuTimeSpent()
         RENDER_PROCESSES_ENDED.labels("died").inc()

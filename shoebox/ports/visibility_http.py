@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from botocore.exceptions import BotoCoreError
+
 from shoebox.aws import Credentials, service_url
 from shoebox.aws_json import AwsError, JsonService, Patience
-from shoebox.config import AwsSettings
+from shoebox.config import AwsSettings, ConfigError
 from shoebox.connections import Connections
 from shoebox.ports.dynamodb_http import CredentialsNow
 from shoebox.telemetry import get_logger
@@ -45,8 +47,9 @@ class VisibilityHttp:
             request = {"QueueUrl": queue_url(queue_arn, self._aws), "Entries": entries}
             try:
                 response = await (await self._current()).call("ChangeMessageVisibilityBatch", request)
-            except AwsError as error:
-                _log.warning("messages_not_given_back", code=error.code, detail=str(error), messages=len(entries))
+            except (AwsError, ConfigError, BotoCoreError) as error:  # the last two: there are no keys to sign with
+                code = getattr(error, "code", type(error).__name__)
+                _log.warning("messages_not_given_back", code=code, detail=str(error), messages=len(entries))
                 continue
             failed: list[dict[str, Any]] = response.get("Failed", [])
             for failure in failed:

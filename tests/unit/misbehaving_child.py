@@ -102,6 +102,6 @@ def weigh(data: bytes, declared: str, limits: child.ImageLimits) -> Inspection:
 
 
 if __name__ == "__main__":
-    child.TIGHT, child.FULL = child.CpuBound(0.2, 2.0), child.CpuBound(1.0, 4.0)
+    child.TIGHT, child.FULL = child.CpuBound(0.3, 2.0), child.CpuBound(1.0, 4.0)
     child.render, child.inspect = misbehave, weigh
     child.main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -115,10 +115,9 @@ async def test_the_end_of_the_budget_cancels_what_runs() -> None:
     assert (cancelled, result.returned, result.statistics.cut_off) == (["m1"], ("m1",), 1)
 
 
-async def test_only_what_lacked_time_is_given_back() -> None:
-    """What was cut off or not started is handed to `give_back`; what failed waits for its visibility timeout."""
+async def test_only_what_lacked_time_is_late() -> None:
+    """What was cut off or not started may be given back; what failed waits for its visibility timeout."""
     clock = Clock()
-    given: list[str] = []
 
     async def work(message: Message) -> None:
         if message.id == "m0":
@@ -127,31 +126,11 @@ async def test_only_what_lacked_time_is_given_back() -> None:
             clock.now += 100
             await asyncio.Event().wait()
 
-    async def give_back(late: Sequence[Message]) -> None:
-        given.extend(message.id for message in late)
-
     budget = TimeBudget(start_until=clock.now + 50, end_at=clock.now + 1, clock=clock)
-    result = await asyncio.wait_for(
-        run_batch(messages(4), work, at_once=2, budget=budget, function="test", give_back=give_back), timeout=30
-    )
+    result = await asyncio.wait_for(run_batch(messages(4), work, at_once=2, budget=budget, function="test"), timeout=30)
 
-    assert given == ["m1", "m2", "m3"]
+    assert [message.id for message in result.late] == ["m1", "m2", "m3"]
     assert result.returned == ("m0", "m1", "m2", "m3")
-
-
-async def test_nothing_is_given_back_without_need() -> None:
-    """A batch that is done in time asks nothing of the queue."""
-
-    async def work(message: Message) -> None:
-        return None
-
-    async def give_back(late: Sequence[Message]) -> None:
-        raise AssertionError(late)
-
-    result = await run_batch(
-        messages(3), work, at_once=2, budget=TimeBudget.of_remaining(60), function="test", give_back=give_back
-    )
-    assert result.statistics.done == 3
 
 
 def test_a_record_brings_its_receipt_and_queue() -> None:

@@ -5,9 +5,10 @@ from contextlib import asynccontextmanager
 
 import orjson
 import pytest
+from botocore.exceptions import NoCredentialsError
 
 from shoebox.aws import Credentials
-from shoebox.config import AwsSettings
+from shoebox.config import AwsSettings, ConfigError
 from shoebox.connections import Connections
 from shoebox.ports.visibility_http import VisibilityHttp, queue_url
 from tests.scripted_server import Script, ScriptedServer, answer, scripted_server
@@ -63,3 +64,16 @@ async def test_what_sqs_refuses_is_not_counted() -> None:
     async with visibility_of(lambda *_: answer(b"{}", 503)) as (visibility, server):
         assert await visibility.release(ARN, ["a", "b"]) == 0
         assert len(server.requests) == 1  # no second attempt: the invocation is about to end
+
+
+@pytest.mark.parametrize("error", [ConfigError("no keys"), NoCredentialsError()])
+async def test_without_keys_nothing_is_released(error: Exception) -> None:
+    """What the credentials raise is logged: the batch's response is worth more than the seconds."""
+
+    async def no_keys() -> Credentials:
+        raise error
+
+    connections = Connections("http://127.0.0.1:1")
+    visibility = VisibilityHttp(connections, no_keys, AwsSettings(region="eu-west-1"))
+    assert await visibility.release(ARN, ["a", "b"]) == 0
+    connections.close()

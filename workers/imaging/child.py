@@ -1,8 +1,8 @@
 """A process that inspects and renders pictures for its parent: `python -m workers.imaging.child PARENT_PID LIMITS`.
 
 It takes requests on standard input and gives answers on what was standard output (`workers.imaging.frames`). Codecs may
-print: descriptor 1 leads to standard error from the start. Each picture has a bound on CPU time (RLIMIT_CPU, which
-ends the process by SIGXCPU) and on memory (RLIMIT_AS, which makes allocations fail), both from its header. The process
+print: descriptor 1 leads to standard error from the start. Each picture has a bound on CPU time (ITIMER_PROF, which
+ends the process by SIGPROF) and on memory (RLIMIT_AS, which makes allocations fail), both from its header. The process
 ends with its input, and with its parent (Linux); SIGTERM and SIGINT, which may be sent to the whole process group, are
 for the parent.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import math
 import mmap
 import os
 import resource
@@ -32,7 +31,6 @@ from workers.imaging.results import Prepared
 MAX_CPU_SECONDS = 20.0
 MEMORY_FACTOR = 1.25
 MEMORY_SLACK = 256 * MIB
-SHORT_OF_TIME = 75  # EX_TEMPFAIL of sysexits.h: an inherited limit leaves too little CPU time for the next picture
 SHORT_OF_MEMORY = 71  # EX_OSERR: the machine has less memory than the picture may take
 FILE_COPIES = 3
 PROBE_SPARE = 1 * MIB
@@ -53,7 +51,7 @@ class CpuBound:
 
 
 # Who is not alone may take little more than the estimate, so that pictures whose headers lie cannot hold all processes.
-TIGHT = CpuBound(1.0, 2.0)
+TIGHT = CpuBound(0.5, 2.0)
 # For slow machines, and JPEGs that are decoded twice because of a harmless warning.
 FULL = CpuBound(3.0, 4.0)
 
@@ -139,17 +137,12 @@ def _facts(prepared: Prepared) -> dict[str, object]:
 
 @contextmanager
 def _bounds(cpu_seconds: float, memory: int) -> Iterator[None]:
-    """Inside this, so much more CPU time than was used so far, and so much more address space than there is now.
+    """Inside this, so much CPU time from now on, and so much more address space than there is now.
 
-    A failed allocation is `too_costly` only if it was this bound that failed it. Where the process has inherited
-    limits that leave less, it ends: its parent takes that for a passing fault.
+    The end of the CPU time is SIGPROF, which nobody else sends: SIGXCPU is of a limit that others have set. A failed
+    allocation is `too_costly` only if it was this bound that failed it; else the process ends: a passing fault.
     """
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    end = math.ceil(usage.ru_utime + usage.ru_stime + cpu_seconds)  # RLIMIT_CPU counts whole seconds
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    if hard != resource.RLIM_INFINITY and hard <= end:
-        sys.exit(SHORT_OF_TIME)
-    _limit(resource.RLIMIT_CPU, end)
+    signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
     if (mapped := _mapped_bytes()) is not None:
         _limit(resource.RLIMIT_AS, mapped + memory)
     try:
@@ -160,7 +153,7 @@ def _bounds(cpu_seconds: float, memory: int) -> Iterator[None]:
         raise PictureRejected("too_costly", "it takes more memory than its size allows") from error
     finally:
         _limit(resource.RLIMIT_AS, resource.RLIM_INFINITY)
-        _limit(resource.RLIMIT_CPU, resource.RLIM_INFINITY)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _limit(which: int, soft: int) -> None:
