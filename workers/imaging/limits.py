@@ -8,22 +8,21 @@ from dataclasses import dataclass, field, replace
 from workers.imaging.errors import PictureRejected
 
 MIB = 1024 * 1024
-# What keeps rendering below `max_peak_bytes` where 100 million pixels would not (`costs.DECODER_BYTES`).
-MAX_PIXELS_BY_TYPE = {"image/webp": 60_000_000, "image/heic": 85_000_000, "image/heif": 85_000_000}
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
     """Bytes of the file, pixels summed over all frames, and pixels along one side.
 
-    `max_pixels_by_type` holds for the media types that it names, beside `max_pixels`. `max_peak_bytes` is the memory
-    that rendering may be estimated to take, `max_scan_pixels` the pixels of a JPEG times its scans.
+    `max_pixels_by_type` holds for the media types that it names, beside `max_pixels`; `shoebox.config.Limits` has the
+    table. `max_peak_bytes` is the memory that rendering may be estimated to take, `max_scan_pixels` the pixels of a
+    JPEG times its scans.
     """
 
     max_bytes: int = 100 * MIB
     max_pixels: int = 100_000_000
     max_side: int = 30_000
-    max_pixels_by_type: Mapping[str, int] = field(default_factory=lambda: dict(MAX_PIXELS_BY_TYPE))
+    max_pixels_by_type: Mapping[str, int] = field(default_factory=dict)
     max_peak_bytes: int = 1_200_000_000
     max_scan_pixels: int = 2_000_000_000
 

@@ -196,6 +196,15 @@ def test_scans_of_each_kind_of_jpeg_are_counted() -> None:
     assert [(header.scans, header.buffered) for header in headers] == [(1, False), (1, False), (3, True), (10, True)]
 
 
+@pytest.mark.parametrize(("progressive", "marker"), [(False, 0xC9), (True, 0xCA)])
+def test_arithmetic_coding_takes_longer(progressive: bool, marker: int) -> None:
+    """Each bit is decoded by itself: such a picture gets more CPU time than one in Huffman's code."""
+    data = bytearray(save(scene(640, 480), "JPEG", progressive=progressive))
+    usual = inspect(bytes(data), "image/jpeg", LIMITS).cpu_seconds
+    data[data.index(b"\xff\xc2" if progressive else b"\xff\xc0") + 1] = marker
+    assert inspect(bytes(data), "image/jpeg", LIMITS).cpu_seconds > 2 * usual
+
+
 def test_one_component_per_scan_is_decoded() -> None:
     """It is rare, and no reason to refuse a photo."""
     image = scene(640, 480)

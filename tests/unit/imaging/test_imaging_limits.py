@@ -3,7 +3,7 @@ import struct
 import time
 
 import pytest
-from picture_builders import gif_of, png_claiming, save
+from picture_builders import TYPES, gif_of, png_claiming, save
 from PIL import Image
 
 from shoebox.config import Limits
@@ -115,15 +115,36 @@ def test_each_type_has_its_own_limit(side: int) -> None:
 @pytest.mark.parametrize("media_type", ["image/png", "image/webp", "image/gif", "image/heic"])
 def test_pixel_limits_keep_the_memory_that_the_function_has(media_type: str) -> None:
     """The limit that GET /v1/limits states for a type fits into the bound on its peak, whatever the picture's form."""
-    limits = LIMITS.for_type(media_type)
+    limits = ImageLimits(max_pixels_by_type=Limits().max_pixels_by_type).for_type(media_type)
     header = Header(limits.max_pixels, 1, channels=4)
     assert peak_bytes(media_type, header) <= limits.max_peak_bytes
     check_costs(media_type, header, limits.max_bytes, limits)
 
 
-def test_settings_state_the_limits_that_are_kept() -> None:
-    """What a client is told is what the header is compared with."""
-    assert Limits().max_pixels_by_type == dict(LIMITS.max_pixels_by_type)
+@pytest.mark.parametrize("media_type", TYPES.values())
+def test_every_accepted_peak_fits(media_type: str) -> None:
+    """Pixels by pixels, also with settings that state too much: what is not refused is below the bound."""
+    limits = ImageLimits(max_pixels=10**9)
+    peaks = [
+        peak_bytes(media_type, header)
+        for pixels in range(10_000_000, 1_000_000_000, 10_000_000)
+        if not refused(media_type, header := Header(pixels // 1000, 1000, channels=4), limits)
+    ]
+    assert 0 < max(peaks) <= limits.max_peak_bytes
+
+
+def refused(media_type: str, header: Header, limits: ImageLimits) -> bool:
+    """Whether a picture of 100 MiB is refused for its costs."""
+    try:
+        check_costs(media_type, header, limits.max_bytes, limits)
+    except PictureRejected:
+        return True
+    return False
+
+
+def test_settings_leave_out_types_that_may_have_all_pixels() -> None:
+    """A type is named only if it may have less than the others."""
+    assert Limits().max_pixels_by_type.keys() == {"image/webp", "image/heic", "image/heif"}
     assert Limits(max_pixels=50_000_000).max_pixels_by_type == {}
 
 

@@ -13,8 +13,8 @@ class Header:
 
     `width` and `height` are as stored (HEIC: after the file's own rotation, which its decoder applies).
     `exif` and `icc` are raw blocks, empty if there are none. `buffered` tells that the decoder holds the whole
-    picture at full size, `scans` how often it goes over it. `spans` are the byte ranges behind the signature that
-    the pixels depend on; only JPEG and PNG say.
+    picture at full size, `scans` how often it goes over it, `arithmetic` how its bits are coded (JPEG). `spans` are
+    the byte ranges behind the signature that the pixels depend on; only JPEG and PNG say.
     """
 
     width: int
@@ -25,6 +25,7 @@ class Header:
     icc: bytes = b""
     buffered: bool = True
     scans: int = 1
+    arithmetic: bool = False
     spans: tuple[tuple[int, int], ...] = ()
 
     def check_size(self, size: tuple[int, int]) -> None:

@@ -16,6 +16,7 @@ FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 # Baseline, extended and progressive, by Huffman or arithmetic code. The others are lossless or hierarchical.
 DECODABLE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 PROGRESSIVE = frozenset({0xC2, 0xCA})
+ARITHMETIC = frozenset({0xC9, 0xCA})
 STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 EXIF_TAG = b"Exif\x00\x00"
 ICC_TAG = b"ICC_PROFILE\x00"
@@ -62,6 +63,7 @@ def read_jpeg(data: bytes) -> Header:
         icc=_join_icc(icc),
         buffered=buffered,
         scans=scans,
+        arithmetic=frame.marker in ARITHMETIC,
         spans=(*spans, (first_scan, cursor.position)),
     )
 
