@@ -13,7 +13,7 @@ from workers.imaging.costs import check_costs, peak_bytes
 from workers.imaging.headers import Header
 from workers.imaging.headers.cursor import MAX_STEPS
 
-LIMITS = ImageLimits()
+LIMITS = ImageLimits(max_pixels_by_type=Limits().max_pixels_by_type)
 
 
 def reason_of(data: bytes, declared: str, limits: ImageLimits = LIMITS) -> str:
