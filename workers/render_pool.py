@@ -50,8 +50,9 @@ _ORIGINALS_BYTES = 128 * _MIB
 # A phone's photo of 24 megapixels is not heavy in any format.
 _HEAVY = Costs(peak_bytes=400_000_000, cpu_seconds=3.0)
 _LIGHT = Costs(peak_bytes=150_000_000, cpu_seconds=_HEAVY.cpu_seconds)
-# Memory for pictures (`memory_at_once`) that a process must stand for: an idle one keeps up to 100 MB.
-_BYTES_A_PROCESS = 300_000_000
+# How much memory for pictures (`memory_at_once`) there must be for each process, of which an idle one keeps 100 MB
+# beside that: by default three, which fit into a function of 2,048 MB (docs/reference/limits.md).
+_BYTES_A_PROCESS = 450_000_000
 
 _log = get_logger()
 
@@ -73,7 +74,7 @@ class RenderPool:
     """Verifies and prepares pictures; an async context manager that starts and ends its processes.
 
     `memory_at_once` are the bytes that pictures in work may take together, by estimate; `environment` is that of the
-    processes. There is one for each core, but no more than one for each 300 MB of `memory_at_once`.
+    processes. There is one for each core, but no more than one for each 450 MB of `memory_at_once`.
     """
 
     def __init__(

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from shoebox.files import File, FileEvent
-from shoebox.keys import FileKey
+from shoebox.files import File, FileKey
+from shoebox.ports.events import FileEvent
 from workers.batch import Message, TimeBudget
 from workers.ingest import Ingest
 

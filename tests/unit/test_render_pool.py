@@ -291,7 +291,7 @@ async def test_the_loop_never_waits_for_an_end(pool: RenderPool, monkeypatch: py
     assert threading.get_ident() not in threads
 
 
-@pytest.mark.parametrize(("cores", "memory", "processes"), [(2, 1_350_000_000, 2), (64, 1_350_000_000, 4), (64, 1, 1)])
+@pytest.mark.parametrize(("cores", "memory", "processes"), [(2, 1_350_000_000, 2), (64, 1_350_000_000, 3), (64, 1, 1)])
 async def test_processes_follow_cores_and_memory(
     cores: int, memory: int, processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
