@@ -2,12 +2,18 @@
 
 import random
 import zlib
+from dataclasses import replace
 
 import pytest
 from picture_builders import TYPES, chunk, save
+from PIL.GifImagePlugin import GifImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+from pillow_heif import HeifImage
 
 from shoebox.samples import display_p3_profile, exif_block, scene
 from workers.imaging import ImageLimits, PictureRejected, inspect, prepare
+from workers.imaging.decode import decode
 
 LIMITS = ImageLimits(max_pixels=2_000_000)  # a flipped bit may claim more, and decoding that would only take time
 SMALL = scene(160, 120)
@@ -130,3 +136,18 @@ def test_scans_without_end_are_refused() -> None:
     with pytest.raises(PictureRejected, match="scans"):
         inspect(data[:last] + data[last:-2] * 100 + data[-2:], "image/jpeg", LIMITS)
     assert inspect(data, "image/jpeg", LIMITS).width == 160
+
+
+@pytest.mark.parametrize("name", ["png", "palette", "webp", "webp-lossless", "gif", "heic"])
+def test_a_codec_that_finds_another_size_does_not_decode(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Costs were weighed by the header's size, so that of the codec is compared before it begins."""
+    media_type, data = FILES[name]
+    header = inspect(data, media_type, LIMITS).header
+
+    def load(*_: object) -> None:
+        raise AssertionError("it decodes")
+
+    for opened in (PngImageFile, WebPImageFile, GifImageFile, HeifImage):
+        monkeypatch.setattr(opened, "load", load)
+    with pytest.raises(PictureRejected, match="its codec 160x120"):
+        decode(data, media_type, replace(header, width=80, height=60), 2048)
