@@ -113,6 +113,8 @@ class Ingest:
             if file.state is not State.REGISTERED:
                 SKIPPED.inc()
                 return _event_again(file) if message.receive_count > 1 else None
+            if file.supersedes:  # the API has ordered it, too, but that order may be lost; the final write forgets it
+                await self._deletions.order(file.supersedes)
             return await self._prepare(file, Stages(upload.at, received_at))
 
     async def _look_again(self, generation: Generation) -> File | None:
