@@ -167,7 +167,7 @@ class OnePhoto(RuleBasedStateMachine):
     # --- what clients do ---
     # What follows may come at once, and its worker may stand still: else the steps that make a race seldom meet.
 
-    @rule(lose=st.booleans(), behind=st.sampled_from([0, 0, 0, 2]), orders=LOST_ORDERS)
+    @rule(lose=st.booleans(), behind=st.sampled_from([0, 2]), orders=LOST_ORDERS)
     def register(self, lose: bool, behind: int, orders: str) -> None:
         """Register the photo, perhaps by a clock that is hours behind, and keep the URL, if there is one."""
         self.behind = timedelta(hours=behind)
@@ -182,21 +182,21 @@ class OnePhoto(RuleBasedStateMachine):
             self.issued.append(result.files[0].generation)
 
     @precondition(lambda self: self.issued)
-    @rule(back=PICKED, then=INGEST)
-    def put(self, back: int, then: str) -> None:
+    @rule(back=PICKED, rejects=st.booleans(), then=INGEST)
+    def put(self, back: int, rejects: bool, then: str) -> None:
         """Send the bytes by any URL that was ever given."""
         generation = picked(self.issued, back)
         self.bucket.keys.add(generation.original)
         self.messages.append(generation)
         self.undone.append(generation)
-        self.take_message(0, again=False, rejects=False, then=then)
+        self.take_message(0, again=False, rejects=rejects, then=then)
 
-    @rule(then=INGEST)
-    def upload(self, then: str) -> None:
+    @rule(rejects=st.booleans(), then=INGEST)
+    def upload(self, rejects: bool, then: str) -> None:
         """Register the photo and send its bytes."""
         self.register(lose=False, behind=0, orders="")
         if self.issued:
-            self.put(0, then)
+            self.put(0, rejects, then)
 
     @rule(lose=st.booleans(), then=CLEAN_UP, orders=LOST_ORDERS)
     def delete(self, lose: bool, then: str, orders: str) -> None:
