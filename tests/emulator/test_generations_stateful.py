@@ -191,10 +191,10 @@ class OnePhoto(RuleBasedStateMachine):
         self.undone.append(generation)
         self.take_message(0, again=False, rejects=rejects, then=then)
 
-    @rule(rejects=st.booleans(), then=INGEST)
-    def upload(self, rejects: bool, then: str) -> None:
+    @rule(rejects=st.booleans(), then=INGEST, orders=LOST_ORDERS)
+    def upload(self, rejects: bool, then: str, orders: str) -> None:
         """Register the photo and send its bytes."""
-        self.register(lose=False, behind=0, orders="")
+        self.register(lose=False, behind=0, orders=orders)
         if self.issued:
             self.put(0, rejects, then)
 
