@@ -288,6 +288,7 @@ def _commands(command: Any, prefix: str) -> Iterator[tuple[str, Any]]:
         ({"cut_off": False, "saved_at": 1e9, "uploads_again": 0}, []),
         ({"cut_off": True, "saved_at": 1e9, "uploads_again": 2}, ["last second", "2 uploads of that time"]),
         ({"cut_off": True, "saved_at": None, "uploads_again": 1}, ["last second", "1 upload of that time"]),
+        ({"cut_off": True, "saved_at": 1e9, "uploads_again": 0, "other_objects": 3}, ["3 renditions of that time"]),
     ],
 )
 def test_doctor_tells_what_a_kill_of_the_emulator_cost(tmp_path: Path, found: dict[str, Any] | None, words: list[str]):
