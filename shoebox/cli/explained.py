@@ -58,9 +58,7 @@ def _advice() -> Iterator[tuple[type[Exception], _Advice]]:
     )
     yield (
         StateUnreadable,
-        _Advice(
-            "Nothing was changed. Copy the folder before any repair, or begin elsewhere: shoebox up --data OTHER"
-        ),
+        _Advice("Nothing was changed. Copy the folder before any repair, or begin elsewhere: shoebox up --data OTHER"),
     )
     yield NoRoomToStart, _Advice("Nothing was changed. Make room on the disk (shoebox doctor), then start again.")
     yield EmulatorError, _Advice("Look what is missing: shoebox doctor. Or begin elsewhere: shoebox up --data OTHER")
