@@ -30,7 +30,7 @@ def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
         "asyncio_default_fixture_loop_scope = function\n"
     )
     for folder, text in (("unit", INNER), ("chaos", IN_CHAOS)):
-        path = pytester.path / "tests" / folder / f"test_{folder}.py"
+        path = pytester.path / "tests" / folder / f"test_inner_{folder}.py"  # the outer run has modules, too
         path.parent.mkdir(parents=True)
         path.write_text(text)
     return pytester
@@ -54,7 +54,7 @@ def run(inner: pytest.Pytester, *arguments: str) -> pytest.RunResult:
         pytest.param((), 1, 2, id="first tier"),
         pytest.param(("--all",), 3, 0, id="both tiers"),
         pytest.param(("tests/unit",), 2, 0, id="a folder"),
-        pytest.param(("tests/chaos/test_chaos.py::test_under_load",), 1, 0, id="a test of the second tier"),
+        pytest.param(("tests/chaos/test_inner_chaos.py::test_under_load",), 1, 0, id="a test of the second tier"),
     ],
 )
 def test_a_run_has_the_first_tier_or_what_was_asked_for(
