@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import APIRouter, Query, Security
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
@@ -30,11 +33,14 @@ from api.problems import problem_responses
 from api.registrations import RegistrationEntry, read_entry
 from api.services import LinksOf, Services, ServicesOf
 from shoebox.errors import Invalid, NotFound
-from shoebox.files import FILE_ID, File, FileKey, Registration, State
+from shoebox.files import FILE_ID, File, FileKey, Generation, Registration, State
+from shoebox.telemetry import get_logger
 
 router = APIRouter(tags=["files"])
 Reader = Annotated[Caller, Security(Needs("files:read"), scopes=["files:read"])]
 Writer = Annotated[Caller, Security(Needs("files:write"), scopes=["files:write"])]
+_ORDER_SECONDS = 5.0  # that deletion orders may take of a registration's time
+_log = get_logger()
 _NO_FILE = "There is no such file."
 _Entry = Annotated[Any, WithJsonSchema(RegistrationEntry.model_json_schema())]
 
@@ -91,10 +97,9 @@ async def register_files(body: RegisterRequest, caller: Writer, services: Servic
     entries = [read_entry(entry, services.limits) for entry in body.files]
     good = [entry for entry in entries if isinstance(entry, Registration)]
     result = await services.files.register(caller.owner, good)
-    for generation in result.superseded:
-        await services.deletions.order(generation)
     files = iter(result.files)
     answers = [_entry(next(files), caller, links) if isinstance(entry, Registration) else entry for entry in entries]
+    await _order_again(services, result.files)
     return Json(Registered(files=answers))
 
 
@@ -151,6 +156,33 @@ def _entry(file: File, caller: Caller, links: Links) -> RegisteredFile | Registe
     if not caller.may_read:
         return RegisteredStatus(**status_fields(file), upload=upload)
     return RegisteredFile(**file_fields(file, links), upload=upload)
+
+
+async def _order_again(services: Services, files: Sequence[File]) -> None:
+    """Order the deletion of what these files supersede, and of those that are being deleted.
+
+    An order that is lost leaves the item as it is, so that the next registration orders again. The files are
+    registered: a failure here must not make the client believe otherwise.
+    """
+
+    async def order(generation: Generation, after_ingest: bool) -> None:
+        try:
+            await services.deletions.order(generation, after_ingest=after_ingest)
+        except (BotoCoreError, ClientError) as error:
+            failed[generation] = type(error).__name__
+
+    orders = {file.supersedes: False for file in files if file.supersedes}
+    orders |= {file.generation: True for file in files if file.state is State.DELETING}
+    failed: dict[Generation, str] = {}
+    try:
+        async with asyncio.timeout(_ORDER_SECONDS), asyncio.TaskGroup() as group:
+            for generation, after_ingest in orders.items():  # at once: as many as the client has connections
+                group.create_task(order(generation, after_ingest))
+    except TimeoutError:
+        _log.warning("deletion_orders_timed_out", orders=len(orders), failed=len(failed))
+    for generation, error in failed.items():
+        key = generation.key
+        _log.warning("deletion_order_failed", tenant=key.owner.tenant, file_id=key.file_id, error=error)
 
 
 async def _chosen(query: ListQuery, caller: Caller, services: Services) -> list[File]:

@@ -2,6 +2,8 @@
 
 EmulatorError
 ├── EmulatorFailed       it did not start
+│   ├── StateUnreadable  because what it kept cannot be read
+│   └── NoRoomToStart    because the disk is full
 ├── EmulatorDied         it ended while it was needed
 └── StateNotSaved        it stopped, and could not save its state
 """
@@ -22,6 +24,7 @@ from typing import BinaryIO, NoReturn, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from fleet.emulator_space import no_room
 from fleet.http.ports import listen
 from fleet.limiter.app import keeps_nothing, to_json
 from fleet.limiter.uses import read_data_use
@@ -51,6 +54,14 @@ class EmulatorFailed(EmulatorError):
     """It did not start."""
 
 
+class StateUnreadable(EmulatorFailed):
+    """What it kept cannot be read; it is left as it is."""
+
+
+class NoRoomToStart(EmulatorFailed):
+    """Its disk is full; what it kept is left as it is."""
+
+
 class EmulatorDied(EmulatorError):
     """It ended while it was needed."""
 
@@ -62,12 +73,13 @@ class StateNotSaved(EmulatorError):
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """What a start found: whether the run before was cut off, when that last saved (epoch seconds), and how many
-    uploads were newer, whose events were fired again.
+    uploads were newer, whose events were fired again, and how many other objects.
     """
 
     cut_off: bool = False
     saved_at: float | None = None
     uploads_again: int = 0
+    other_objects: int = 0
 
 
 class Emulator:
@@ -81,6 +93,8 @@ class Emulator:
     Raises:
         PortTaken: another program has the port.
         EmulatorFailed: it ended or stayed silent instead of starting.
+        StateUnreadable: that, since what is in `data_dir` cannot be read.
+        NoRoomToStart: that, since the disk is full.
         StateNotSaved: at the end.
     """
 
@@ -197,14 +211,22 @@ class Emulator:
         try:
             await asyncio.wait([answered, died], timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if not answered.done():
-                reason = "ended" if self.died.is_set() else f"gave no answer in {START_SECONDS} s"
-                raise EmulatorFailed(self._with_log(f"The emulator {reason} instead of starting."))
+                raise self._failed_start()
             answered.result()
         except (BotoCoreError, ClientError) as error:
             raise EmulatorFailed(self._with_log(f"The emulator does not work: {error}")) from error
         finally:
             answered.cancel()
             died.cancel()
+
+    def _failed_start(self) -> EmulatorFailed:
+        status = self._process.returncode if self._process else None
+        if self._data_dir and status == os.EX_DATAERR:
+            return StateUnreadable(self._with_log(f"What is stored in {self._data_dir} cannot be read."))
+        if self._data_dir and status == os.EX_IOERR:
+            return NoRoomToStart(self._with_log(no_room(self._data_dir)))
+        reason = "ended" if self.died.is_set() else f"gave no answer in {START_SECONDS} s"
+        return EmulatorFailed(self._with_log(f"The emulator {reason} instead of starting."))
 
     async def _call(self) -> None:
         async with Clients(self.aws, ROOT) as clients:
@@ -273,6 +295,7 @@ def read_recovery(data_dir: Path) -> Recovery | None:
     """What the last start with this folder found; None where none was."""
     try:
         found = json.loads((data_dir / "state" / "recovery.json").read_bytes())
-        return Recovery(bool(found["cut_off"]), found["saved_at"], int(found["uploads_again"]))
+        counts = int(found["uploads_again"]), int(found.get("other_objects", 0))
+        return Recovery(bool(found["cut_off"]), found["saved_at"], *counts)
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -87,12 +87,11 @@ def _limited(application: Application, quotas: str) -> Application:
 
 def _kept(application: Application, folder: Path) -> Application:
     """The emulator with its state on disk, while there is room for it."""
-    from fleet.emulator_s3 import starts_work
+    from fleet.emulator_s3 import feeds_work, starts_work
     from fleet.emulator_space import SpaceGuard
     from fleet.emulator_state import StateKeeper
 
-    folder.mkdir(parents=True, exist_ok=True)
-    guard = SpaceGuard(application, folder, starts_work)
+    guard = SpaceGuard(application, folder, starts_work, feeds_work)
     StateKeeper(folder, guard.note_save).install()
     return guard
 

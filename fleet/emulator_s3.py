@@ -5,6 +5,7 @@ Sources: "GetObject", "Permissions" (Amazon S3 API Reference): without s3:ListBu
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,6 +25,7 @@ def install() -> None:
 
     unwritten = Unwritten()
     s3._persist_object = unwritten.watching(s3._persist_object)
+    s3._fire_s3_event_async = unwritten.holding(s3._fire_s3_event_async)
     s3._dispatch = hiding(unwritten.failing(s3._dispatch))
 
 
@@ -33,6 +35,19 @@ def starts_work(bucket: str, key: str) -> bool:
 
     configured = (raw for (_, name), raw in s3._bucket_notifications._data.items() if name == bucket)
     return any(targets(raw, key, _CREATED) for raw in configured)
+
+
+def feeds_work(queue: str) -> bool:
+    """Whether new objects are told of in the queue with this name."""
+    from ministack.services import s3
+
+    arns = (
+        config["arn"]
+        for raw in s3._bucket_notifications._data.values()
+        for config in s3._parse_notification_config_raw(raw)
+        if config["type"] == "sqs"
+    )
+    return any(arn.rpartition(":")[2] == queue for arn in arns)
 
 
 def hiding(dispatch: Callable[..., Answer]) -> Callable[..., Answer]:
@@ -79,6 +94,7 @@ class Unwritten:
 
     def __init__(self) -> None:
         self._failed = False
+        self._events: list[Callable[[], None]] | None = None  # of the request under way
 
     def watching(self, persist: Callable[[str, str, Any], None]) -> Callable[[str, str, Any], None]:
         """`_persist_object`, which keeps a record's body in memory where it could not be written."""
@@ -89,16 +105,36 @@ class Unwritten:
 
         return persisted
 
+    def holding(self, fire: Callable[..., None]) -> Callable[..., None]:
+        """`_fire_s3_event_async`, which ministack calls before the object is written."""
+
+        def held(*arguments: Any, **details: Any) -> None:
+            if self._events is None:
+                fire(*arguments, **details)
+            else:
+                self._events.append(functools.partial(fire, *arguments, **details))
+
+        return held
+
     def failing(self, dispatch: Callable[..., Answer]) -> Callable[..., Answer]:
         """`_dispatch`, which answers 507 then, and leaves what was there before; it runs to its end without a pause."""
 
-        def dispatched(method: str, bucket: str, key: str, *rest: Any) -> Answer:
+        def dispatched(
+            method: str, bucket: str, key: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
+        ) -> Answer:
             from ministack.services import s3
 
             objects = (s3._buckets.get(bucket) or {}).get("objects", {})
-            former, self._failed = objects.get(key), False
-            answer = dispatch(method, bucket, key, *rest)
+            upload_id = query.get("uploadId", [""])[0]
+            former, upload = objects.get(key), s3._multipart_uploads.get(upload_id)
+            self._failed, self._events = False, []
+            try:
+                answer = dispatch(method, bucket, key, headers, body, query)
+            finally:
+                events, self._events = self._events, None
             if not self._failed:
+                for fire in events:
+                    fire()
                 return answer
             objects.pop(key, None)
             path = Path(s3._object_disk_path(bucket, key))
@@ -106,6 +142,9 @@ class Unwritten:
                 objects[key] = former
             else:
                 s3._remove_key_files(str(path))
+            if upload is not None:  # it was completed, and the next try would be answered 200
+                s3._multipart_uploads[upload_id] = upload
+                s3._completed_multipart_uploads.pop(upload_id, None)
             text = "The disk that keeps this stack's data is full: the object was not stored. Free some space."
             failed: Answer = s3._error(CODE, text, 507, f"/{bucket}/{key}")
             return failed

@@ -12,6 +12,7 @@ Runs in the emulator's own process, in place of ministack's `_load_persisted_sta
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -43,6 +44,8 @@ _LOG_BYTES = 8 * 1024 * 1024  # what SQLite's write-ahead log may keep on disk a
 _CREATED = "s3:ObjectCreated:Put"
 _CLOCK_SECONDS = 0.1  # that an object's own time may be before its PUT
 
+_MALFORMED = (ValueError, LookupError, TypeError, AttributeError)  # what ministack raises for a state of another form
+
 Row: TypeAlias = tuple[str, str, str]
 """kind, part and key."""
 
@@ -50,7 +53,15 @@ log = logging.getLogger("state")
 
 
 class StateError(RuntimeError):
-    """The state cannot be loaded; nothing is changed on disk."""
+    """The state cannot be loaded; what is on disk is left as it is. The process ends with `status`."""
+
+    status = os.EX_DATAERR
+
+
+class DiskFullError(StateError):
+    """There is no room to open it."""
+
+    status = os.EX_IOERR
 
 
 @dataclass(slots=True)
@@ -74,6 +85,7 @@ class StateFile:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
+        self._ended = False
         try:
             self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             # Exclusive: no shared memory file, whose pages a full disk would turn into SIGBUS.
@@ -88,34 +100,48 @@ class StateFile:
             self.is_new = not found
             self._database.execute(_SCHEMA)
         except sqlite3.Error as error:
-            raise StateError(f"{path} cannot be read: {error}.") from error
+            raise _unusable(path, error) from error
 
     def rows(self, kind: str) -> Iterator[tuple[str, str, bytes]]:
         """Part, key and value of each row of a kind."""
         yield from self._database.execute("SELECT part, key, value FROM state WHERE kind = ?", (kind,))
 
     def write(self, changes: Changes) -> None:
-        """Write all of it; sqlite3.Error when it cannot be, and then none of it is written."""
-        with self._lock:
-            self._database.execute("BEGIN")
-            try:
-                self._database.executemany("DELETE FROM state WHERE kind = ? AND part = ?", changes.cleared)
-                self._database.executemany("DELETE FROM state WHERE kind = ? AND part = ? AND key = ?", changes.removed)
-                rows = ((*row, value) for row, value in changes.written.items())
-                self._database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)", rows)
-                if self.is_new:
-                    self._database.execute(f"PRAGMA user_version = {_FORMAT}")
-                self._database.execute("COMMIT")
-                self.is_new = False
-            except BaseException:
-                if self._database.in_transaction:  # SQLite itself has rolled back after some errors
-                    self._database.execute("ROLLBACK")
-                raise
+        """Write all of it; sqlite3.Error when it cannot be, and then none of it is written.
 
-    def close(self) -> None:
-        """Close it."""
+        After `end` nothing is written: a thread that comes late brings what is older than the last changes.
+        """
         with self._lock:
+            if not self._ended:
+                self._write(changes)
+
+    def end(self, changes: Changes) -> None:
+        """Write the last changes and close, with no write of another thread between; sqlite3.Error as above."""
+        with self._lock:
+            self._write(changes)
+            self._ended = True
             self._database.close()
+
+    def sync(self) -> None:
+        """Have all that was written on the disk itself; `write` leaves that to the kernel for a while."""
+        with self._lock:
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _write(self, changes: Changes) -> None:
+        self._database.execute("BEGIN")
+        try:
+            self._database.executemany("DELETE FROM state WHERE kind = ? AND part = ?", changes.cleared)
+            self._database.executemany("DELETE FROM state WHERE kind = ? AND part = ? AND key = ?", changes.removed)
+            rows = ((*row, value) for row, value in changes.written.items())
+            self._database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)", rows)
+            if self.is_new:
+                self._database.execute(f"PRAGMA user_version = {_FORMAT}")
+            self._database.execute("COMMIT")
+            self.is_new = False
+        except BaseException:
+            if self._database.in_transaction:  # SQLite itself has rolled back after some errors
+                self._database.execute("ROLLBACK")
+            raise
 
 
 class StateKeeper:
@@ -140,8 +166,7 @@ class StateKeeper:
         from ministack import app
         from ministack.services import dynamodb
 
-        self._load_former = app._load_persisted_state
-        app._load_persisted_state = self.load
+        app._load_persisted_state = self._load_or_end
         app.save_all = lambda _: self.close()
         self._items.watch(dynamodb)
 
@@ -151,26 +176,34 @@ class StateKeeper:
         Raises:
             StateError: the state is there and cannot be read: better no start than an empty one, which would be saved.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._file = StateFile(self._folder / "state.db")
+        path = self._folder / "state.db"
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._file = StateFile(path)
             self._load()
-        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
-            raise StateError(f"{self._folder / 'state.db'} cannot be used: {error!r}.") from error
+        except (sqlite3.Error, OSError, *_MALFORMED) as error:
+            raise _unusable(path, error) from error
         self._saving = asyncio.get_running_loop().create_task(self._save_regularly())
         self._saving.add_done_callback(self._note_end)
+
+    def _load_or_end(self) -> None:
+        """End with a status that `fleet.emulator` knows, and one line in the log: uvicorn would print a traceback."""
+        try:
+            self.load()
+        except StateError as error:
+            log.error("%s", error)
+            os._exit(error.status)
 
     def close(self) -> None:
         """Save what is left; the process ends with status EX_IOERR when that fails, and the former state is kept."""
         if self._saving:
             self._saving.cancel()
-        changes = self._collect()
-        changes.written["run", "", "ended"] = b"1"
         try:
-            self._file.write(changes)
-            self._file.close()
-        except sqlite3.Error as error:
-            log.error("The state could not be saved: %s. That of the last save is kept.", error)
+            changes = self._collect()
+            changes.written["run", "", "ended"] = b"1"
+            self._file.end(changes)
+        except Exception as error:  # noqa: BLE001 - of any kind: uvicorn drops it, and ends as if all had been saved
+            log.error("The state could not be saved: %r. That of the last save is kept.", error)
             os._exit(os.EX_IOERR)
 
     # Loading
@@ -179,16 +212,39 @@ class StateKeeper:
         cut_off = not self._file.is_new and not any(key == "ended" for _, key, _ in self._file.rows("run"))
         saved_at = self._alive.stat().st_mtime if self._alive.exists() else None
         if self._file.is_new:
-            self._load_former()  # the files of a version before this one, or nothing
+            former = self._load_former()
             self._file.write(self._collect())
-            _remove_former(self._folder)
+            self._file.sync()
+            for path in former:  # not removed: the only copy of what ministack may have left out when it loaded them
+                path.replace(path.with_name(f"{path.name}.former"))
         else:
             self._load_services()
-        fired = self._fire_again(self._last_save()) if cut_off else 0
-        found = {"cut_off": cut_off, "saved_at": saved_at, "uploads_again": fired, "started_at": time.time()}
-        (self._folder / RECOVERY).write_bytes(orjson.dumps(found))
+        fired, others = self._fire_again(self._last_save()) if cut_off else (0, 0)
+        found = {"cut_off": cut_off, "saved_at": saved_at, "uploads_again": fired, "other_objects": others}
+        (self._folder / RECOVERY).write_bytes(orjson.dumps({**found, "started_at": time.time()}))
         self._file.write(Changes(removed={("run", "", "ended")}))
         self._alive.touch()
+
+    def _load_former(self) -> list[Path]:
+        """Load the files of a version before this one, if there are any, and return their paths.
+
+        ministack's own loading takes a file that it cannot read, or not use, for one that is not there.
+        """
+        from ministack import app
+        from ministack.core import persistence
+
+        files = {key: self._folder / f"{key}.json" for key in app._state_map}
+        files = {key: path for key, path in files.items() if path.exists()}
+        for key, path in files.items():
+            try:
+                if (state := persistence.load_state(key)) is None:
+                    raise ValueError("no state in it")
+                if state:
+                    app._get_module(app._state_map[key]).load_persisted_state(state)
+            except _MALFORMED as error:
+                text = f"{path}, which an earlier version of Shoebox wrote, cannot be read: {error!r}."
+                raise StateError(text) from error
+        return list(files.values())
 
     def _load_services(self) -> None:
         from ministack import app
@@ -313,9 +369,11 @@ class StateKeeper:
                 place = known[2] if known else self._places
                 changes.written[row] = _json([place, message])
                 self._note(message, row, place)
+        kept = {row for _, row, *_ in self._messages.values()} if former else set()
         for _, row, *_ in former.values():
-            changes.written.pop(row, None)
-            changes.removed.add(row)
+            if row not in kept:  # else the message is there as another object, written above
+                changes.written.pop(row, None)
+                changes.removed.add(row)
 
     def _note(self, message: dict[str, Any], row: Row, place: int) -> None:
         self._messages[id(message)] = (message, row, place, *_changing(message))
@@ -325,24 +383,30 @@ class StateKeeper:
     def _last_save(self) -> float:
         return max((float(value) for _, key, value in self._file.rows("run") if key == "saved"), default=0.0)
 
-    def _fire_again(self, since: float) -> int:
-        """Fire the events of objects newer than the last save, and count them; S3, too, may deliver an event twice."""
+    def _fire_again(self, since: float) -> tuple[int, int]:
+        """Fire the events of objects newer than the last save; S3, too, may deliver an event twice.
+
+        Return how many objects have one, and how many have none: renditions, whose item may be lost.
+        """
         from ministack.core.responses import _request_account_id
         from ministack.services import s3
 
         from fleet.emulator_tuning import targets
 
-        fired = 0
+        fired = others = 0
         oldest = datetime.fromtimestamp(since - _CLOCK_SECONDS, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
         for (account, bucket), record in _scoped(s3._buckets):
             raw = s3._bucket_notifications._data.get((account, bucket))
             newer = [(key, each) for key, each in record["objects"].items() if each["last_modified"] >= oldest]
             token = _request_account_id.set(account)
-            for key, each in newer if raw else ():
-                s3._fire_s3_event_async(bucket, key, _CREATED, size=each["size"], etag=each["etag"])
-                fired += bool(targets(raw, key, _CREATED))
+            for key, each in newer:
+                if raw and targets(raw, key, _CREATED):
+                    s3._fire_s3_event_async(bucket, key, _CREATED, size=each["size"], etag=each["etag"])
+                    fired += 1
+                else:
+                    others += 1
             _request_account_id.reset(token)
-        return fired
+        return fired, others
 
 
 class ItemChanges:
@@ -429,10 +493,13 @@ def _queues_state() -> dict[str, Any]:
     return {"queues": queues}
 
 
-def _remove_former(folder: Path) -> None:
-    """The files of a version before this one, whose state is ours now."""
-    for path in folder.glob("*.json"):
-        path.unlink()
+def _unusable(path: Path, error: Exception) -> StateError:
+    """What to raise for an error while the state is loaded."""
+    file = getattr(error, "filename", None) or path
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT) or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return DiskFullError(f"{file} cannot be written: the disk is full.")
+    return StateError(f"{file} cannot be read: {error if isinstance(error, sqlite3.Error | OSError) else repr(error)}.")
 
 
 def _json(value: Any) -> bytes:

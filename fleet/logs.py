@@ -47,7 +47,8 @@ class FunctionLog:
         self.lost += len(lines) - written
 
     def _rotate(self) -> None:
-        self.path.replace(self.path.with_suffix(".log.1"))
+        with suppress(FileNotFoundError):  # the last try set it aside, and could not open a new one
+            self.path.replace(self.path.with_suffix(".log.1"))
         former, self._file = self._file, self.path.open("ab", buffering=0)
         former.close()
         self._size = 0

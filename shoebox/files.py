@@ -161,7 +161,8 @@ class Picture:
 class File:
     """A file as it stands. Times are UTC; `upload_id` is set while a multipart upload is open.
 
-    `register_until` is in epoch seconds; `revision` names the set of renditions that a READY file shows.
+    `register_until` is in epoch seconds; `revision` names the set of renditions that a READY file shows; `supersedes`
+    is the generation that this one has replaced, until ingest has ordered its deletion.
     """
 
     generation: Generation
@@ -174,6 +175,7 @@ class File:
     register_until: int | None = None
     revision: str = FIRST_REVISION
     upload_id: str | None = None
+    supersedes: Generation | None = None
     reason: str | None = None
     detail: str | None = None
     picture: Picture | None = None

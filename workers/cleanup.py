@@ -1,8 +1,9 @@
 """Cleanup: takes the files that nobody holds out of S3 and then out of the table.
 
 An order names a generation, and only objects of that generation go: a slow or repeated order cannot touch what was
-uploaded anew. The item, a file's own or a tombstone, goes last: as long as it says DELETING, an order that comes again
-finishes what an earlier one began.
+uploaded anew. What that generation has superseded goes with it, for its own order may have been lost. The item, a
+file's own or a tombstone, goes last: as long as it says DELETING, an order that comes again finishes what an earlier
+one began.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from shoebox.aws import Clients
 from shoebox.config import AwsSettings, FunctionSettings
+from shoebox.files import Generation
 from shoebox.ports.deletions import read_order
 from shoebox.ports.files_table import FilesTable
 from shoebox.ports.pictures import Pictures
@@ -38,9 +40,13 @@ class Cleanup:
         Raises:
             ValueError: the message is no deletion order.
         """
-        generation = read_order(message.body)
+        await self._delete(read_order(message.body))
+
+    async def _delete(self, generation: Generation) -> None:
         key = generation.key
         for doomed in await self._files.doomed(generation):
+            if doomed.supersedes:
+                await self._delete(doomed.supersedes)
             if doomed.upload_id:
                 await self._pictures.abort_multipart(generation, doomed.upload_id)
             await self._pictures.delete_all(generation, doomed.revisions)

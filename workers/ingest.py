@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeGuard
 
 from shoebox.aws import Clients
@@ -40,11 +40,13 @@ from workers.runtime.context import Context
 from workers.runtime.lifespan import with_lifespan
 from workers.uploads import MalformedEventError, Upload, read_uploads
 
+_PASSING_RECEIVES = 2
+_PASSING_TIME = timedelta(minutes=10)
 _log = get_logger()
 
 
 class UnknownGenerationError(Exception):
-    """The table knows only older registrations of a file than its upload: a passing fault, for it cannot be judged."""
+    """The table knows only older registrations of a file than its upload: at first this counts as a passing fault."""
 
 
 class Ingest:
@@ -106,24 +108,33 @@ class Ingest:
         key = upload.generation.key
         with log_context(tenant=key.owner.tenant, file_id=key.file_id, generation=upload.generation.ulid):
             if not _is_of(file, upload.generation):
-                file = await self._look_again(upload.generation)
+                uploaded_ago = datetime.now(UTC) - upload.at
+                passing = message.receive_count <= _PASSING_RECEIVES or uploaded_ago < _PASSING_TIME
+                file = await self._look_again(upload.generation, newer_may_come=passing)
             if file is None:
                 return None
             if file.state is not State.REGISTERED:
                 SKIPPED.inc()
                 return _event_again(file) if message.receive_count > 1 else None
+            if file.supersedes:  # the API has ordered it, too, but that order may be lost; the final write forgets it
+                await self._deletions.order(file.supersedes)
             return await self._prepare(file, Stages(upload.at, received_at))
 
-    async def _look_again(self, generation: Generation) -> File | None:
+    async def _look_again(self, generation: Generation, *, newer_may_come: bool) -> File | None:
         """The file as it stands now, if the generation is its own; else what lies under its keys is to be deleted.
 
+        A registration is written before its URL is given out, and this read is consistent. So an upload whose
+        generation is newer than the item's has lost its item: it was deleted, and an API host whose clock is behind
+        registered the file anew; or the table was restored. No registration comes back to it, for generations are never
+        used twice. With `newer_may_come` it is not judged yet: a table that was restored may still get its items.
+
         Raises:
-            UnknownGenerationError: the file's generation is older.
+            UnknownGenerationError: the file's generation is older, and a newer one may come.
         """
         file = (await self._files.states([generation.key])).get(generation.key)
         if _is_of(file, generation):
             return file
-        if file is not None and file.generation != generation and file.generation.ulid <= generation.ulid:
+        if newer_may_come and file is not None and file.generation.ulid < generation.ulid:
             raise UnknownGenerationError(f"an upload of generation {generation.ulid} after {file.generation.ulid}")
         STALE.inc()
         _log.warning("stale_upload_buried", state=file.state if file else None)
@@ -160,7 +171,8 @@ class Ingest:
         """Another delivery finished the photo meanwhile, and its event is the other's; or it was deleted."""
         REPEATED.inc()
         _log.info("other_was_first")
-        await self._look_again(file.generation)  # if the file has gone, the renditions just stored must go, too
+        # If the file has gone, the renditions just stored must go, too. Its item was seen, so it cannot come later.
+        await self._look_again(file.generation, newer_may_come=False)
 
 
 def _readable(message: Message) -> Sequence[Upload] | None:

@@ -36,7 +36,7 @@ def explained() -> Iterator[None]:
 def _advice() -> Iterator[tuple[type[Exception], _Advice]]:
     """Advice by kind of error, the more special ones first."""
     from fleet.data_folder import DataFolderError
-    from fleet.emulator import EmulatorDied, EmulatorError, StateNotSaved
+    from fleet.emulator import EmulatorDied, EmulatorError, NoRoomToStart, StateNotSaved, StateUnreadable
     from fleet.endpoint import EndpointAway
     from fleet.http.ports import PortTaken
     from fleet.limits.quotas import QuotasError
@@ -56,9 +56,20 @@ def _advice() -> Iterator[tuple[type[Exception], _Advice]]:
         StateNotSaved,
         _Advice("Make room on the disk (shoebox doctor). What was saved before is kept; what came since then is lost."),
     )
-    yield EmulatorError, _Advice("Look what is missing: shoebox doctor. Or begin empty: shoebox up --fresh")
+    yield (
+        StateUnreadable,
+        _Advice("Nothing was changed. Copy the folder before any repair, or begin elsewhere: shoebox up --data OTHER"),
+    )
+    yield NoRoomToStart, _Advice("Nothing was changed. Make room on the disk (shoebox doctor), then start again.")
+    yield EmulatorError, _Advice("Look what is missing: shoebox doctor. Or begin elsewhere: shoebox up --data OTHER")
     yield EndpointAway, _Advice("Start it, or name its address with --endpoint-url or AWS_ENDPOINT_URL.")
-    yield Problem, _Advice("Begin empty: shoebox up --fresh", "The stack could not be created: {error}")
+    yield (
+        Problem,
+        _Advice(
+            "Begin elsewhere: shoebox up --data OTHER; or, without the stored photos: shoebox up --fresh",
+            "The stack could not be created: {error}",
+        ),
+    )
     yield StackError, _Advice("Correct it, then look with: shoebox doctor")
     yield ConfigError, _Advice("Correct it, then look with: shoebox doctor")
     yield KeyFileError, _Advice("Or move it away; a new one is made.")

@@ -60,7 +60,10 @@ def recovered(recovery: Recovery) -> str:
     since = f" (after {datetime.fromtimestamp(recovery.saved_at):%H:%M:%S})" if recovery.saved_at else ""
     again = recovery.uploads_again
     uploads = f" {again} upload{'s' * (again != 1)} of that time will be processed again." if again else ""
-    return f"The last run was killed before it could stop. Changes of its last second{since} may be lost.{uploads}"
+    others = recovery.other_objects
+    left = f" {others} rendition{'s' * (others != 1)} of that time may belong to no photo, and only take room."
+    lost = f"The last run was killed before it could stop. Changes of its last second{since} may be lost."
+    return lost + uploads + (left if others else "")
 
 
 def _waiting(steps: Steps) -> Callable[[], None]:

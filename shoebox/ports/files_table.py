@@ -22,7 +22,18 @@ from botocore.exceptions import ClientError
 
 from shoebox.errors import Unavailable
 from shoebox.files import FIRST_REVISION, File, FileKey, Generation, Owner, Picture, Registration, State
-from shoebox.ports.items import Item, iso, picture_text, registered, to_file, to_generation, tombstone, update_of
+from shoebox.ports.items import (
+    Item,
+    iso,
+    picture_text,
+    registered,
+    superseding,
+    to_file,
+    to_generation,
+    to_superseded,
+    tombstone,
+    update_of,
+)
 from shoebox.ports.listing import Page, list_files
 from shoebox.ulid import new_ulid
 
@@ -60,20 +71,32 @@ class Stages:
 
 @dataclass(frozen=True, slots=True)
 class RegisterResult:
-    """The files in the order asked for; `superseded` generations have tombstones now: order their deletion."""
+    """The files in the order asked for."""
 
     files: list[File]
-    superseded: list[Generation]
+
+    @property
+    def superseded(self) -> list[Generation]:
+        """Generations that have a tombstone: order their deletion.
+
+        They come from the items, not from this call's writes: a registration that is asked for again, since its answer
+        or an order was lost, names them again.
+        """
+        return list(dict.fromkeys(file.supersedes for file in self.files if file.supersedes))
 
 
 @dataclass(frozen=True, slots=True)
 class Doomed:
-    """An item, a file's own or a tombstone, that says that all objects of a generation are to be deleted."""
+    """An item, a file's own or a tombstone, that says that all objects of a generation are to be deleted.
+
+    So are those of the generation that it supersedes, and first: nothing else may know of them.
+    """
 
     pk: str
     generation: Generation
     revisions: frozenset[str]
     upload_id: str | None
+    supersedes: Generation | None
     mark: str | None
 
 
@@ -103,7 +126,6 @@ class FilesTable:
             Unavailable: others kept writing the same files, or DynamoDB kept throttling; try again.
         """
         wanted = {owner.file_id(r.sha256): r for r in registrations}
-        superseded: dict[Generation, None] = {}  # by any attempt: an order without a tombstone does nothing
         for attempt in range(_REGISTER_ATTEMPTS):
             known = {f.key.file_id: f for f in await self._files(FileKey(owner, file_id) for file_id in wanted)}
             writes = [
@@ -111,10 +133,9 @@ class FilesTable:
                 for file_id, r in wanted.items()
                 if self._needs_registering(known.get(file_id), r)
             ]
-            superseded |= {write.superseded: None for write in writes if write.superseded}
             if await self._transact(writes):
                 known |= {write.file.key.file_id: write.file for write in writes}
-                return RegisterResult([known[owner.file_id(r.sha256)] for r in registrations], list(superseded))
+                return RegisterResult([known[owner.file_id(r.sha256)] for r in registrations])
             await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - spreads rivals, hides nothing
         raise Unavailable("The table of files is busy, or someone else registers the same files; try again.")
 
@@ -142,7 +163,10 @@ class FilesTable:
         )
 
     async def mark_ready(self, generation: Generation, picture: Picture, stages: Stages) -> bool:
-        """REGISTERED → READY; False if another delivery was first, or the file is gone or of another generation."""
+        """REGISTERED → READY; False if another delivery was first, or the file is gone or of another generation.
+
+        The item forgets what it supersedes: order that generation's deletion before.
+        """
         found = {"picture": {"S": picture_text(picture)}, "revision": {"S": FIRST_REVISION}}
         return await self._finish(generation, State.READY, found, stages)
 
@@ -181,6 +205,7 @@ class FilesTable:
                 generation=generation,
                 revisions=frozenset({FIRST_REVISION, item.get("revision", {}).get("S", FIRST_REVISION)}),
                 upload_id=item.get("upload_id", {}).get("S"),
+                supersedes=to_superseded(item),
                 mark=item.get("mark", {}).get("S"),
             )
             for item in items
@@ -226,7 +251,7 @@ class FilesTable:
             "finish": {"S": token},
             **found,
         }
-        changes = update_of(attributes, (*_UNTIL, "due", "upload_id"))
+        changes = update_of(attributes, (*_UNTIL, "due", "upload_id", "supersedes"))
         if await self._update(generation.key.pk, changes, _Condition.of(generation, State.REGISTERED)):
             return True
         item = await self._item(generation.key)  # perhaps this very write was done, and its answer lost
@@ -245,14 +270,16 @@ class FilesTable:
             renewed = before.state is State.REGISTERED and not before.expired(now)
             ulid = new_ulid(now, after=before.generation.ulid)
             generation = before.generation if renewed else Generation(key, ulid)
-        attributes = {**registered(generation, registration, now), **self._times()}
+        superseded = before.generation if before and before.generation != generation else None
+        supersedes = superseded or (before.supersedes if before else None)
+        attributes = {**registered(generation, registration, now), **self._times(), **superseding(supersedes)}
         removed = [name for name in (*_RESULTS, "expires_at") if name not in attributes]
         actions = [self._action(key.pk, condition.added_to(update_of(attributes, removed)))]
-        superseded = before.generation if before and before.generation != generation else None
         if before and superseded:
-            changes = tombstone(superseded, new_ulid(now), self._due(DELETION_SECONDS), before.upload_id)
+            due = self._due(DELETION_SECONDS)
+            changes = tombstone(superseded, new_ulid(now), due, before.upload_id, before.supersedes)
             actions.append(self._action(superseded.tombstone_pk, update_of(changes)))
-        return _Registering(to_file({"pk": {"S": key.pk}, **attributes}), actions, superseded)
+        return _Registering(to_file({"pk": {"S": key.pk}, **attributes}), actions)
 
     def _action(self, pk: str, update: dict[str, Any]) -> dict[str, Any]:
         return {"Update": {"TableName": self._table, "Key": {"pk": {"S": pk}}, **update}}
@@ -340,11 +367,10 @@ class FilesTable:
 
 @dataclass(frozen=True, slots=True)
 class _Registering:
-    """The file as it will be, the actions of a transaction that make it so, and the generation that it replaces."""
+    """The file as it will be, and the actions of a transaction that make it so."""
 
     file: File
     actions: list[dict[str, Any]]
-    superseded: Generation | None
 
 
 @dataclass(frozen=True, slots=True)

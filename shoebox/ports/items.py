@@ -46,7 +46,9 @@ def registered(generation: Generation, registration: Registration, now: datetime
     }
 
 
-def tombstone(generation: Generation, mark: str, due: int, upload_id: str | None = None) -> Item:
+def tombstone(
+    generation: Generation, mark: str, due: int, upload_id: str | None = None, supersedes: Generation | None = None
+) -> Item:
     """The attributes of an item that has nothing but objects to delete; `mark` is new in each write of it."""
     return {
         **_identity(generation),
@@ -54,7 +56,13 @@ def tombstone(generation: Generation, mark: str, due: int, upload_id: str | None
         "mark": {"S": mark},
         "due": {"N": str(due)},
         **({"upload_id": {"S": upload_id}} if upload_id else {}),
+        **superseding(supersedes),
     }
+
+
+def superseding(generation: Generation | None) -> Item:
+    """The attribute that says which generation an item's own has replaced, if any."""
+    return {"supersedes": {"S": f"{generation.lane}/{generation.ulid}"}} if generation else {}
 
 
 def update_of(attributes: Item, removed: Iterable[str] = ()) -> dict[str, Any]:
@@ -77,6 +85,15 @@ def to_generation(item: Item) -> Generation:
     return Generation(key, _text(item, "generation") or "", _text(item, "lane") or LANE)
 
 
+def to_superseded(item: Item) -> Generation | None:
+    """The generation that the item's own has replaced, if it says so."""
+    found = _text(item, "supersedes")
+    if found is None:
+        return None
+    lane, _, ulid = found.partition("/")
+    return Generation(to_generation(item).key, ulid, lane)
+
+
 def to_file(item: Item) -> File:
     """The file that an item describes."""
     return File(
@@ -95,6 +112,7 @@ def to_file(item: Item) -> File:
         register_until=_register_until(item),
         revision=_text(item, "revision") or FIRST_REVISION,
         upload_id=_text(item, "upload_id"),
+        supersedes=to_superseded(item),
         reason=_text(item, "reason"),
         detail=_text(item, "detail"),
         picture=_picture(item["picture"]["S"]) if "picture" in item else None,

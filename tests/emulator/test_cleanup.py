@@ -4,7 +4,7 @@ import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -160,6 +160,22 @@ async def test_a_tombstone_takes_its_own_generation_only(bench: Bench):
     assert (await bench.objects(old), await bench.objects(new)) == (0, 4)
     assert await bench.table.doomed(old.generation) == []
     assert await bench.table.get(new.key) == new
+
+
+async def test_what_a_deleted_file_superseded_goes_with_it(bench: Bench):
+    """No order of the generations before has arrived, and after the last item nothing would know them."""
+    first = await bench.stored_file()
+    await bench.table.mark_rejected(first.generation, "corrupt", "", STAGES)
+    second = await bench.stored_file()
+    tomorrow = FilesTable(bench.table._client, "shoebox-files", now=lambda: datetime.now(UTC) + timedelta(days=2))
+    [third] = (await tomorrow.register(bench.owner, [second.registration])).files
+    assert (second.supersedes, third.supersedes) == (first.generation, second.generation)
+    await bench.table.start_deletion(third.key)
+
+    assert (await bench.deliver(order_text(third.generation))).returned == ()
+
+    assert [await bench.objects(file) for file in (first, second, third)] == [0, 0, 0]
+    assert [await bench.table.doomed(file.generation) for file in (first, second, third)] == [[], [], []]
 
 
 async def test_a_file_of_the_first_key_layout_goes_by_an_order_of_that_time(bench: Bench):

@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from fleet.data_folder import FolderInUse, StillSaving, data_folder
-from fleet.emulator import ROOT, Emulator, EmulatorFailed, StateNotSaved
+from fleet.emulator import ROOT, Emulator, NoRoomToStart, StateNotSaved, StateUnreadable
 from fleet.provision import Change, provision
 from shoebox.aws import Clients
 from shoebox.config import AwsSettings
@@ -26,6 +26,7 @@ from shoebox.stack import Stack
 from tests.emulator.conftest import bind_to
 
 pytestmark = pytest.mark.only_on("embedded", reason="it is about the embedded emulator's own process")
+ROOT_FOLDER = Path(__file__).parents[2]
 TABLE = "shoebox-files"
 BUCKET = "shoebox-personal"
 
@@ -133,10 +134,11 @@ async def test_an_upload_newer_than_the_last_save_is_told_of_again(tmp_path: Pat
         assert at.emulator.pid is not None
         os.kill(at.emulator.pid, signal.SIGSTOP)  # no save from here on
         write_as_the_emulator_does(tmp_path, "originals/late")
+        write_as_the_emulator_does(tmp_path, "renditions/late")
         await at.kill()
     async with stored(tmp_path, stack) as at:
         assert received[-1:] == ["originals/saved"]
-        assert at.emulator.recovery.uploads_again == 1
+        assert (at.emulator.recovery.uploads_again, at.emulator.recovery.other_objects) == (1, 1)
         assert [key_of(body) for body in await at.bodies("uploads")] == ["originals/late"]
 
 
@@ -149,7 +151,8 @@ def key_of(body: str) -> str:
 def write_as_the_emulator_does(folder: Path, key: str) -> None:
     """An object and its record on disk, as a PUT leaves them before it is answered."""
     (former,) = (folder / "s3").rglob("originals/saved")
-    path = former.with_name(key.rpartition("/")[2])
+    path = former.parents[1] / key
+    path.parent.mkdir(exist_ok=True)
     record = json.loads(Path(f"{former}.meta.json").read_bytes())
     now = time.strftime("%Y-%m-%dT%H:%M:%S.999Z", time.gmtime())
     path.write_bytes(b"x")
@@ -217,7 +220,7 @@ async def test_the_files_of_an_earlier_version_are_taken_over(tmp_path: Path, st
         await at.put("old", state="READY")
         await (await at.client("sqs")).send_message(QueueUrl=at.bound.queue_url("deletions"), MessageBody="old")
     write_former_files = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", FORMER_STOP, str(state)), cwd=Path(__file__).parents[2]
+        *(sys.executable, "-c", FORMER_STOP, str(state)), cwd=ROOT_FOLDER
     )
     assert await write_former_files.wait() == 0
     assert {path.name for path in state.iterdir()} >= {"dynamodb.json", "sqs.json", "s3.json", "iam.json"}
@@ -226,6 +229,7 @@ async def test_the_files_of_an_earlier_version_are_taken_over(tmp_path: Path, st
         assert (await at.items())["old"]["state"] == {"S": "READY"}
         assert await at.bodies("deletions") == ["old"]
         assert not (state / "dynamodb.json").exists()
+        assert json.loads((state / "dynamodb.json.former").read_bytes())
         await at.until_saved()
         await at.kill()
     async with stored(tmp_path, stack) as at:
@@ -259,10 +263,68 @@ async def test_a_damaged_state_stops_the_start_and_is_not_overwritten(tmp_path: 
         await at.put("there")
     database = tmp_path / "state" / "state.db"
     database.write_bytes(damaged := b"SQLite format 3\x00" + b"no database" * 1000)
-    with pytest.raises(EmulatorFailed, match=r"state\.db cannot be read"):
+    with pytest.raises(StateUnreadable, match=r"state\.db cannot be read"):
         async with Emulator(tmp_path):
             pass
     assert database.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("damaged", [b'{"__ministack_format__": 2, "payload": {"tables": {"tr', b"\xff", b"[1]"])
+async def test_a_damaged_file_of_an_earlier_version_stops_the_start(tmp_path: Path, damaged: bytes):
+    """It is the only copy of its state; neither it nor the others are taken over or removed."""
+    state = tmp_path / "state"
+    state.mkdir()
+    files = {"dynamodb.json": damaged, "sqs.json": b"{}"}
+    for name, content in files.items():
+        (state / name).write_bytes(content)
+    for _ in range(2):
+        with pytest.raises(
+            StateUnreadable, match=r"dynamodb\.json, which an earlier version of Shoebox wrote"
+        ) as caught:
+            async with Emulator(tmp_path):
+                pass
+        assert "Traceback" not in str(caught.value)
+    assert {path.name: path.read_bytes() for path in state.glob("*.json*")} == files
+
+
+@pytest.mark.parametrize("name", ["recovery.json", "alive"])
+async def test_a_file_that_cannot_be_written_stops_the_start_with_its_reason(tmp_path: Path, name: str):
+    """One line that names the file, and no traceback."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / name).symlink_to(tmp_path / "nowhere" / name)
+    with pytest.raises(StateUnreadable, match=name) as caught:
+        async with Emulator(tmp_path):
+            pass
+    assert "Traceback" not in str(caught.value)
+
+
+async def test_a_message_that_a_queue_has_replaced_by_a_copy_is_kept(tmp_path: Path):
+    """It has the id, and so the row, of the one before."""
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", COPIED_MESSAGE, str(tmp_path)), stdout=asyncio.subprocess.PIPE, cwd=ROOT_FOLDER
+    )
+    assert (await child.communicate())[0].split() == [b"1"]
+
+
+# Saves a message, replaces it by its copy, saves that, and counts the messages that are on disk.
+COPIED_MESSAGE = """
+import asyncio, os, pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+os.environ.update(PERSIST_STATE="1", STATE_DIR=str(folder))
+from ministack.services import sqs
+from fleet.emulator_state import StateFile, StateKeeper
+async def main():
+    keeper = StateKeeper(folder)
+    keeper.load()
+    url = sqs._act_create_queue({"QueueName": "q"}, "")["QueueUrl"]
+    sqs._act_send_message({"QueueUrl": url, "MessageBody": "photo"}, url)
+    await keeper.save()
+    (queue,) = sqs._queues._data.values()
+    queue["messages"] = [dict(queue["messages"][0])]
+    keeper.close()
+    print(len(list(StateFile(folder / "state.db").rows("message"))))
+asyncio.run(main())
+"""
 
 
 # A parent as `shoebox up` is one: the data folder's lock, and an emulator that inherits it.
@@ -282,7 +344,7 @@ asyncio.run(main())
 async def test_a_killed_parents_folder_is_locked_until_its_emulator_has_saved(tmp_path: Path):
     """A second stack that started at once would load the older state, and write it back over the newer."""
     parent = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", PARENT, str(tmp_path)), stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2]
+        *(sys.executable, "-c", PARENT, str(tmp_path)), stdout=asyncio.subprocess.PIPE, cwd=ROOT_FOLDER
     )
     assert parent.stdout is not None
     line = (await parent.stdout.readline()).split()
@@ -411,3 +473,59 @@ def fill(path: Path) -> None:
             with suppress(OSError):
                 while file.write(bytes(size)):
                     pass
+
+
+async def test_a_start_on_a_full_disk_says_that_it_is_full(small_disk: Path, stack: Stack):
+    """Nothing is changed, and everything is there when there is room again."""
+    async with stored(small_disk / "aws", stack) as at:
+        await at.put("kept")
+    fill(small_disk / "filler")
+    with pytest.raises(NoRoomToStart, match="is full"):
+        async with Emulator(small_disk / "aws"):
+            pass
+    (small_disk / "filler").unlink()
+    async with stored(small_disk / "aws", stack) as at:
+        assert "kept" in await at.items()
+
+
+async def test_a_multipart_upload_can_be_completed_after_the_disk_was_full(small_disk: Path, stack: Stack):
+    """Its parts are in memory: the completion that failed is tried again, and only then there is an event."""
+    async with stored(small_disk / "aws", stack) as at:
+        await at.bodies("uploads")
+        s3 = await at.client("s3")
+        upload = {"Bucket": BUCKET, "Key": "originals/parts"}
+        upload["UploadId"] = (await s3.create_multipart_upload(**upload))["UploadId"]
+        sent = [await s3.upload_part(**upload, PartNumber=n, Body=bytes(5_000_000)) for n in (1, 2, 3, 4)]
+        parts = {"Parts": [{"PartNumber": n, "ETag": each["ETag"]} for n, each in enumerate(sent, 1)]}
+        leave(small_disk, 12_000_000)
+        refusal = await refused(s3.complete_multipart_upload(**upload, MultipartUpload=parts))
+        assert refusal["Error"]["Code"] == "InsufficientStorage"
+        assert await at.bodies("uploads") == []
+        (small_disk / "filler").unlink()
+        await s3.complete_multipart_upload(**upload, MultipartUpload=parts)
+        head = await s3.head_object(Bucket=BUCKET, Key="originals/parts")
+        assert head["ContentLength"] == 20_000_000
+        assert [key_of(body) for body in await at.bodies("uploads")] == ["originals/parts"]
+
+
+async def test_on_a_full_disk_uploads_wait_and_cost_no_receive(small_disk: Path, stack: Stack):
+    """What cannot be finished is not given out; deletion orders, which make room, are."""
+    async with stored(small_disk / "aws", stack) as at:
+        await at.bodies("uploads")
+        await put(await at.client("s3"), "originals/1", 3)
+        sqs, uploads = await at.client("sqs"), at.bound.queue_url("uploads")
+        await sqs.send_message(QueueUrl=at.bound.queue_url("deletions"), MessageBody="order")
+        leave(small_disk, 3_000_000)
+        for _ in range(6):
+            refusal = await refused(sqs.receive_message(QueueUrl=uploads))
+            assert refusal["ResponseMetadata"]["HTTPStatusCode"] == 503
+        assert await at.bodies("deletions") == ["order"]
+        (small_disk / "filler").unlink()
+        (message,) = (await sqs.receive_message(QueueUrl=uploads, AttributeNames=["All"]))["Messages"]
+        assert message["Attributes"]["ApproximateReceiveCount"] == "1"
+
+
+def leave(disk: Path, size: int) -> None:
+    """Fill a disk until so many bytes are left."""
+    found = os.statvfs(disk)
+    (disk / "filler").write_bytes(bytes(found.f_bavail * found.f_frsize - size))

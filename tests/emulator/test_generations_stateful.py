@@ -45,6 +45,7 @@ PICKED = st.sampled_from([0, 0, 0, 1, 2, 5])  # what is newest meets most
 LATER = "later"
 INGEST = st.sampled_from(["", "lose", "before", LATER])
 CLEAN_UP = st.sampled_from(["", "lose", "before", "after", LATER])
+LOST_ORDERS = st.sampled_from(["", "", "lose"])
 EXAMPLES, STEPS = 400, 10  # many short stories: a long one has time to heal what it broke
 
 
@@ -149,10 +150,10 @@ class OnePhoto(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.run = self.world.runner.run
-        self.later = timedelta()
+        self.later, self.behind, self.lost_orders = timedelta(), timedelta(), False
         owner = Owner("demo", uuid.uuid4().hex)
         self.owner, self.key = owner, FileKey(owner, owner.file_id(PROMISE.sha256))
-        self.table = FilesTable(self.world.dynamodb, "shoebox-files", now=lambda: datetime.now(UTC) + self.later)
+        self.table = FilesTable(self.world.dynamodb, "shoebox-files", now=self.now)
         self.told, self.orders, self.bucket, self.pool = Told(), Orders(), Bucket(), Pool()
         parts: tuple[Any, ...] = (self.table, self.bucket, self.told, self.orders, self.pool, None)
         self.ingest = Ingest(*parts, max_bytes=100)
@@ -166,40 +167,43 @@ class OnePhoto(RuleBasedStateMachine):
     # --- what clients do ---
     # What follows may come at once, and its worker may stand still: else the steps that make a race seldom meet.
 
-    @rule(lose=st.booleans())
-    def register(self, lose: bool) -> None:
-        """Register the photo, and keep the URL, if there is one."""
+    @rule(lose=st.booleans(), behind=st.sampled_from([0, 2]), orders=LOST_ORDERS)
+    def register(self, lose: bool, behind: int, orders: str) -> None:
+        """Register the photo, perhaps by a clock that is hours behind, and keep the URL, if there is one."""
+        self.behind = timedelta(hours=behind)
         with self.losing("TransactWriteItems", lose):
             result = self.run(self.table.register(self.owner, [PROMISE]))
+        self.behind = timedelta()
         for generation in result.superseded:
-            self.run(self.orders.order(generation))
+            self.order(generation, orders)
+        if result.files[0].state is State.DELETING:
+            self.order(result.files[0].generation, orders)
         if result.files[0].state is State.REGISTERED:
             self.issued.append(result.files[0].generation)
 
     @precondition(lambda self: self.issued)
-    @rule(back=PICKED, then=INGEST)
-    def put(self, back: int, then: str) -> None:
+    @rule(back=PICKED, rejects=st.booleans(), then=INGEST)
+    def put(self, back: int, rejects: bool, then: str) -> None:
         """Send the bytes by any URL that was ever given."""
         generation = picked(self.issued, back)
         self.bucket.keys.add(generation.original)
         self.messages.append(generation)
         self.undone.append(generation)
-        self.take_message(0, again=False, rejects=False, then=then)
+        self.take_message(0, again=False, rejects=rejects, then=then)
 
-    @rule(then=INGEST)
-    def upload(self, then: str) -> None:
+    @rule(rejects=st.booleans(), then=INGEST, orders=LOST_ORDERS)
+    def upload(self, rejects: bool, then: str, orders: str) -> None:
         """Register the photo and send its bytes."""
-        self.register(lose=False)
+        self.register(lose=False, behind=0, orders=orders)
         if self.issued:
-            self.put(0, then)
+            self.put(0, rejects, then)
 
-    @rule(lose=st.booleans(), then=CLEAN_UP)
-    def delete(self, lose: bool, then: str) -> None:
+    @rule(lose=st.booleans(), then=CLEAN_UP, orders=LOST_ORDERS)
+    def delete(self, lose: bool, then: str, orders: str) -> None:
         """Delete the photo, as the API does."""
         with self.losing("UpdateItem", lose):
             before = self.run(self.table.start_deletion(self.key))
-        if before:
-            self.run(self.orders.order(before.generation))
+        if before and self.order(before.generation, orders):
             self.take_order(0, then)
 
     @rule()
@@ -252,9 +256,11 @@ class OnePhoto(RuleBasedStateMachine):
             gate.open.set()
             self.run(finished(task))
         self.pool.rejects = False
+        if self.lost_orders:  # the next registration orders again
+            self.register(lose=False, behind=0, orders="")
         for _ in range(10):
             for generation in list(dict.fromkeys(self.undone)):
-                self.run(self.ingested(generation, receive_count=2))
+                self.run(self.ingested(generation, receive_count=3))
             for body in sorted(self.orders.waiting):
                 self.run(self.cleaned(body))
             if not self.undone and not self.orders.waiting:
@@ -273,6 +279,18 @@ class OnePhoto(RuleBasedStateMachine):
             assert self.run(self.table.doomed(generation)) == []
 
     # --- helpers ---
+
+    def now(self) -> datetime:
+        """The time of an API host."""
+        return datetime.now(UTC) + self.later - self.behind
+
+    def order(self, generation: Generation, orders: str) -> bool:
+        """Order a deletion as the API does; whether the order arrived."""
+        if orders == "lose":
+            self.lost_orders = True
+            return False
+        self.run(self.orders.order(generation))
+        return True
 
     @contextlib.contextmanager
     def losing(self, operation: str, lose: bool) -> Iterator[None]:
@@ -303,7 +321,7 @@ class OnePhoto(RuleBasedStateMachine):
 
     async def ingested(self, generation: Generation, *, receive_count: int) -> None:
         """A delivery of an upload's message; it is done, or comes again."""
-        record = {"eventTime": "2026-11-23T10:00:00.000Z", "s3": {"object": {"key": generation.original}}}
+        record = {"eventTime": "2020-01-01T10:00:00.000Z", "s3": {"object": {"key": generation.original}}}
         messages = self.undone.count(generation)
         message = Message("m", json.dumps({"Records": [record]}), receive_count, datetime.now(UTC))
         result = await self.ingest.run([message], TimeBudget.of_remaining(600), at_once=1)

@@ -138,11 +138,13 @@ def done_twice() -> tuple[float, float]:
     return repeated, skipped
 
 
-def message(*generations: Generation, receive_count: int = 1, body: str | None = None) -> Message:
-    """S3's message about originals."""
+def message(
+    *generations: Generation, receive_count: int = 1, body: str | None = None, ago: timedelta = timedelta()
+) -> Message:
+    """S3's message about originals, which were uploaded some time ago."""
     records = [
         {
-            "eventTime": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "eventTime": (datetime.now(UTC) - ago).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "eventName": "ObjectCreated:Put",
             "s3": {"bucket": {"name": "shoebox-personal"}, "object": {"key": generation.original}},
         }
@@ -426,6 +428,59 @@ async def test_bytes_of_a_newer_registration_come_again(bench: Bench):
     found = await bench.table.get(file.key)
     assert found is not None
     assert found.state is State.READY
+
+
+async def test_bytes_of_a_registration_that_is_gone_are_buried_although_it_was_newer(bench: Bench):
+    """Deleted, and registered anew by an API host whose clock is behind: the old URL's bytes must not stay for ever."""
+    first = await bench.upload(JPEG)
+    await bench.table.start_deletion(first.key)
+    for doomed in await bench.table.doomed(first.generation):
+        await bench.table.remove(doomed)
+    slow = FilesTable(bench.stale, "shoebox-files", now=lambda: datetime.now(UTC) - timedelta(hours=1))
+    [anew] = (await slow.register(bench.owner, [first.registration])).files
+    assert anew.generation.ulid < first.generation.ulid
+    minutes = timedelta(minutes=11)
+    passing = [
+        message(first.generation, receive_count=1, ago=minutes),
+        message(first.generation, receive_count=2, ago=minutes),
+        message(first.generation, receive_count=3),
+    ]
+
+    assert await bench.deliver(*passing) == [found.id for found in passing]
+    assert await bench.buried() == []
+    assert await bench.deliver(message(first.generation, receive_count=3, ago=minutes)) == []
+
+    assert await bench.buried() == [first.generation]
+    assert await bench.table.get(first.key) == anew
+
+
+async def test_what_a_photo_supersedes_is_ordered_to_be_deleted(bench: Bench):
+    """The API's own order may be lost: ingest orders again before the item forgets, whatever becomes of the photo."""
+    for data in (JPEG, b"no picture"):
+        rejected = await bench.process(data, size=3)
+        file = await bench.upload(data)
+        assert (await bench.table.states([file.key]))[file.key].supersedes == rejected.generation
+
+        assert await bench.deliver(message(file.generation)) == []
+
+        found = (await bench.table.states([file.key]))[file.key]
+        assert (found.generation, found.supersedes) == (file.generation, None)
+        assert (await bench.buried())[-1:] == [rejected.generation]
+    assert len(await bench.buried()) == 2
+
+
+async def test_an_order_that_fails_lets_no_photo_forget_what_it_supersedes(bench: Bench):
+    """The message comes again, and then the deletion is ordered."""
+    rejected = await bench.process(JPEG, size=5)
+    file = await bench.upload(JPEG)
+    right, bench.deletions._queue_url = bench.deletions._queue_url, f"{bench.deletions._queue_url}-missing"
+    failing = message(file.generation)
+    assert await bench.deliver(failing) == [failing.id]
+    assert await bench.table.get(file.key) == file
+
+    bench.deletions._queue_url = right
+    assert await bench.deliver(message(file.generation, receive_count=2)) == []
+    assert await bench.buried() == [rejected.generation]
 
 
 async def test_a_stale_read_loses_no_photo(bench: Bench):

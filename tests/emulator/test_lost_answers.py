@@ -86,6 +86,21 @@ async def test_register_anew(bench: Bench):
     assert [doomed.pk for doomed in await bench.table.doomed(rejected.generation)] == [rejected.generation.tombstone_pk]
 
 
+async def test_register_anew_when_every_answer_is_lost(bench: Bench):
+    """The request failed after its write: the client's next one is told of the superseded generation all the same."""
+    rejected = await bench.registered()
+    await bench.table.mark_rejected(rejected.generation, "corrupt", "", STAGES)
+    bench.lose["TransactWriteItems"] = 4
+    with pytest.raises((ConnectionClosedError, EndpointConnectionError)):
+        await bench.lossy.register(bench.owner, [PHOTO])
+
+    results = [await bench.table.register(bench.owner, [PHOTO]) for _ in range(2)]
+
+    assert bench.lost["TransactWriteItems"] == 4
+    assert [result.superseded for result in results] == [[rejected.generation]] * 2
+    assert await bench.found(rejected) == results[1].files[0]
+
+
 async def test_mark_ready(bench: Bench):
     """It was this delivery that finished the photo, so it is this one that tells."""
     file = await bench.registered()

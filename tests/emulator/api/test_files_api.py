@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from api import files
 from api.app import build_app
 from api.openapi import describe
 from shoebox.aws import Clients
-from shoebox.files import FileKey, Owner
+from shoebox.files import FileKey, Generation, Owner
 from shoebox.place import BoundStack
 from shoebox.ports.dynamodb_http import DynamoDBHttp
 from tests.emulator.api.conftest import PART, PICTURE, Bench, entry
@@ -354,6 +355,66 @@ async def test_what_a_new_registration_replaces_is_ordered_to_be_deleted(
     assert (await bench.generation(file["file_id"])).original in again["upload"]["url"]
     assert rejected.original not in again["upload"]["url"]
     assert await orders(bench, root, provisioned, at_least=1) == 1
+
+
+async def test_a_deletion_whose_order_was_lost_is_ordered_by_the_next_registration(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API died behind its write: the file would stay DELETING, and its bytes a `conflict`, for ever."""
+    file_id = (await bench.register(b"old"))["file_id"]
+    generation = await bench.generation(file_id)
+    await bench.services.files.start_deletion(generation.key)
+    ordered: list[tuple[Generation, bool]] = []
+    send = bench.services.deletions.order
+
+    async def order(generation: Generation, *, after_ingest: bool = False) -> None:
+        await send(generation, after_ingest=after_ingest)
+        ordered.append((generation, after_ingest))
+
+    monkeypatch.setattr(bench.services.deletions, "order", order)
+    answer = await bench.register(b"old")
+
+    assert answer["problem"]["code"] == "conflict"
+    assert ordered == [(generation, True)]
+
+
+async def test_an_order_that_fails_fails_no_registration(
+    bench: Bench, root: Clients, provisioned: BoundStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files are registered, whatever SQS says; asking again orders again what they have superseded."""
+    broken = [entry(b"broken %d" % n) for n in range(12)]
+    going = (await bench.register(b"going"))["file_id"]
+    await bench.services.files.start_deletion(FileKey(bench.owner, going))
+    asked = {"files": [*broken, entry(b"going")]}
+    for file in (await bench.client().post("/v1/files", json={"files": broken})).json()["files"]:
+        await bench.finish(file["file_id"])
+
+    with monkeypatch.context() as without:
+        url = bench.services.deletions._queue_url
+        without.setattr(bench.services.deletions, "_queue_url", f"{url}-missing")
+        first = await bench.client().post("/v1/files", json=asked)
+    again = await bench.client().post("/v1/files", json=asked)
+
+    for answer in (first, again):
+        assert answer.status_code == 200
+        assert [file.get("state") for file in answer.json()["files"]] == ["REGISTERED"] * 12 + [None]
+    assert await orders(bench, root, provisioned, at_least=12) == 12
+
+
+async def test_a_queue_that_does_not_answer_holds_up_no_registration(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The orders have a few seconds of the request's time; here none."""
+    file = await bench.register(b"broken")
+    await bench.finish(file["file_id"])
+
+    async def order(generation: Generation, *, after_ingest: bool = False) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(bench.services.deletions, "order", order)
+    monkeypatch.setattr(files, "_ORDER_SECONDS", 0)
+
+    assert (await bench.register(b"broken"))["state"] == "REGISTERED"
 
 
 @asynccontextmanager

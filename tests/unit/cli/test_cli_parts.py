@@ -15,9 +15,12 @@ from typing import Any
 import pytest
 import typer
 
+from fleet.emulator import EmulatorError, EmulatorFailed, NoRoomToStart, StateNotSaved, StateUnreadable
 from shoebox.cli import checks
 from shoebox.cli.checks import Level
 from shoebox.cli.errorline import ErrorLine
+from shoebox.cli.exits import CliError, Exit
+from shoebox.cli.explained import explained
 from shoebox.cli.folder import DataFolder
 from shoebox.cli.local import stack_file
 from shoebox.cli.options import count, seconds
@@ -288,6 +291,7 @@ def _commands(command: Any, prefix: str) -> Iterator[tuple[str, Any]]:
         ({"cut_off": False, "saved_at": 1e9, "uploads_again": 0}, []),
         ({"cut_off": True, "saved_at": 1e9, "uploads_again": 2}, ["last second", "2 uploads of that time"]),
         ({"cut_off": True, "saved_at": None, "uploads_again": 1}, ["last second", "1 upload of that time"]),
+        ({"cut_off": True, "saved_at": 1e9, "uploads_again": 0, "other_objects": 3}, ["3 renditions of that time"]),
     ],
 )
 def test_doctor_tells_what_a_kill_of_the_emulator_cost(tmp_path: Path, found: dict[str, Any] | None, words: list[str]):
@@ -299,3 +303,22 @@ def test_doctor_tells_what_a_kill_of_the_emulator_cost(tmp_path: Path, found: di
     findings = list(checks.recovery(tmp_path))
     assert len(findings) == bool(words)
     assert all(word in finding.found for finding in findings for word in words)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (StateUnreadable, ["Copy the folder", "--data OTHER"]),
+        (NoRoomToStart, ["Make room"]),
+        (StateNotSaved, ["Make room"]),
+        (EmulatorFailed, ["shoebox doctor", "--data OTHER"]),
+        (EmulatorError, ["shoebox doctor"]),
+    ],
+)
+def test_no_trouble_of_the_emulator_is_advised_to_wipe_the_photos(kind: type[EmulatorError], words: list[str]):
+    """What is stored can be had again, unless somebody follows an advice to begin empty."""
+    with pytest.raises(CliError, match="reason") as ended, explained():
+        raise kind("reason")
+    assert all(word in ended.value.hint for word in words)
+    assert "--fresh" not in ended.value.hint
+    assert ended.value.exit_code == Exit.LOCAL

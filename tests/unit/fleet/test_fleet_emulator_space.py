@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from fleet.emulator_space import SpaceGuard
-from fleet.http.asgi import Response
+from fleet.http.asgi import Message, Receive, Response, Scope, Send, respond
 
 MB = 1_000_000
 RESERVE = 100 * MB
@@ -29,12 +29,25 @@ def scope(method: str, path: str, size: int = 0, *, target: str = "", service: b
 def refusal(free: int, request: dict[str, Any], *, unsaved: str | None = None) -> Response | None:
     """What a guard answers with so many bytes free, of which 100 MB are kept."""
 
-    async def application(*_: object) -> None:
-        """Nobody asks it."""
+    return guard(free, unsaved).refusal(request)
 
-    guard = SpaceGuard(application, Path("/"), lambda _, key: key.startswith("originals/"), lambda _: (free, RESERVE))
-    guard.note_save(unsaved)
-    return guard.refusal(request)
+
+def guard(free: int, unsaved: str | None) -> SpaceGuard:
+    """A guard with so many bytes free; what it passes on is answered 204."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        assert (await receive())["body"] == scope["state"]
+        await respond(send, Response(204))
+
+    found = SpaceGuard(
+        application,
+        Path("/"),
+        starts_work=lambda _, key: key.startswith("originals/"),
+        feeds_work=lambda queue: queue == "uploads",
+        space=lambda _: (free, RESERVE),
+    )
+    found.note_save(unsaved)
+    return found
 
 
 UPLOAD = ("PUT", "/personal/originals/1")
@@ -90,6 +103,43 @@ def test_while_the_state_cannot_be_saved_nothing_new_is_accepted(call: str, pass
     if found:
         assert found.status == 503
         assert orjson.loads(found.body)["__type"] == "ServiceUnavailable"
+
+
+@pytest.mark.parametrize(
+    ("queue", "free", "unsaved", "status"),
+    [
+        ("uploads", 51 * MB, None, 204),
+        ("uploads", 49 * MB, None, 503),
+        ("uploads", RESERVE, "disk full", 503),
+        ("deletions", 0, None, 204),
+        ("deletions", 0, "disk full", 204),
+    ],
+)
+async def test_work_that_could_not_be_finished_is_not_given_out(
+    queue: str, free: int, unsaved: str | None, status: int
+):
+    """Each receive of an upload would bring it nearer to the dead letters; deletions make room."""
+    body = orjson.dumps({"QueueUrl": f"http://127.0.0.1:4566/000000000000/{queue}"})
+    assert await status_of_receive(body, guard(free, unsaved)) == status
+
+
+async def test_a_receive_that_cannot_be_read_is_refused():
+    """It names no queue."""
+    assert await status_of_receive(b"[]", guard(0, None)) == 400
+
+
+async def status_of_receive(body: bytes, guard: SpaceGuard) -> int:
+    """What a ReceiveMessage with this body is answered; passed on, it still has its body."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await guard({**scope("POST", "/", target="AmazonSQS.ReceiveMessage", service=b"sqs"), "state": body}, receive, send)
+    return int(sent[0]["status"])
 
 
 def test_while_the_state_cannot_be_saved_no_object_is_accepted():

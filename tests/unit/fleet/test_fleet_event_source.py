@@ -294,6 +294,20 @@ async def test_a_refused_receive_names_function_queue_and_missing_action(bench: 
         assert b.mapping.last_error is None
 
 
+async def test_a_queue_that_gives_nothing_while_a_disk_is_full_is_a_passing_trouble(bench: MakeBench):
+    """It is told of, nothing is worked on meanwhile, and the mapping goes on when there is room again."""
+    queue = FakeQueue()
+    queue.receive_error = QueueError("receive", "ServiceUnavailable", "The disk is full (0 MB free).")
+    await queue.send("m1")
+    async with bench(queue=queue) as b:
+        await until(lambda: len(b.slept) >= 6)
+        assert b.mapping.last_error == "receive on queue uploads: ServiceUnavailable: The disk is full (0 MB free)."
+        assert b.worker.batches == []
+        queue.receive_error = None
+        await queue.until_deleted("m1")
+        assert b.mapping.last_error is None
+
+
 async def test_a_refused_delete_is_shown_too(bench: MakeBench):
     """A receive that works does not hide it."""
     async with bench() as b:

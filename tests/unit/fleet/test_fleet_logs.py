@@ -82,6 +82,21 @@ def test_a_log_that_cannot_be_set_aside_goes_on(tmp_path: Path):
     assert (log.lost, log.path.read_bytes()) == (7, b"third\n")
 
 
+def test_a_log_whose_new_file_could_not_be_opened_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The former one was set aside already: the next rotation finds nothing to set aside, and opens a new one."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with FunctionLog(tmp_path, "api", most=10) as log:
+        log.write(b"0123456789\n")
+        with monkeypatch.context() as busy:
+            busy.setattr(Path, "open", fail)
+            log.write(b"lost\n")
+        log.write(b"kept\n")
+    assert (log.lost, log.path.read_bytes()) == (5, b"kept\n")
+
+
 async def test_a_pipe_is_read_on_when_nothing_can_be_written():
     """Whoever prints would wait for ever otherwise."""
     stream = asyncio.StreamReader()
