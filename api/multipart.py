@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from botocore.exceptions import ClientError
 from fastapi import APIRouter
 from fastapi.responses import Response
 
@@ -38,7 +37,6 @@ from shoebox.ports.pictures import Part
 router = APIRouter(tags=["multipart"])
 _UPLOAD = "/v1/files/{file_id}/multipart/{upload_id}"
 _NO_UPLOAD = "There is no such upload."
-_GONE = {"NoSuchUpload", "404"}
 _MOST_NAMED = 20
 
 
@@ -138,13 +136,16 @@ async def complete_upload(
 ) -> Response:
     """Join the parts; the file is then checked and prepared like any other.
 
-    Asking again, because an answer was lost, does no harm as long as the file is not finished. A token without
-    `files:read` is told `file_id` and `state` only.
+    Asking again, because an answer was lost, does no harm as long as the file is not finished. 404: S3 has neither the
+    upload nor the file; register it again. A token without `files:read` is told `file_id` and `state` only.
     """
     file = await _uploading(caller, file_id, upload_id, services)
     parts = await services.pictures.parts(file.generation, upload_id)
-    if parts is not None:
-        await _join(file, upload_id, parts, services)
+    joined = parts is not None and await _join(file, upload_id, parts, services)
+    # An upload that is gone was joined by an earlier request, or S3 has dropped it with its parts.
+    if not joined and not await services.pictures.has_original(file.generation):
+        await services.files.close_multipart(file.key, upload_id)
+        raise NotFound(_NO_UPLOAD)
     if not caller.may_read:
         return Json(FileStatus(**status_fields(file)), 202)
     return Json(FileDocument(**file_fields(file, links)), 202)
@@ -159,18 +160,18 @@ async def abort_upload(file_id: str, upload_id: str, caller: Writer, services: S
     return Response(status_code=204)
 
 
-async def _join(file: File, upload_id: str, parts: list[Part], services: Services) -> None:
+async def _join(file: File, upload_id: str, parts: list[Part], services: Services) -> bool:
+    """Join the parts; False if S3 does not know the upload any more.
+
+    Raises:
+        Conflict: parts are missing.
+    """
     plan = _plan(file, services)
     missing = plan.missing(parts)
     if missing:
         named = ", ".join(map(str, missing[:_MOST_NAMED])) + (" and more" if len(missing) > _MOST_NAMED else "")
         raise Conflict(f"These parts are missing or short: {named}.")
-    try:
-        await services.pictures.complete_multipart(file.generation, upload_id, parts[: plan.count])
-    except ClientError as error:
-        if error.response["Error"]["Code"] in _GONE:
-            return  # another request was faster; it was the same wish
-        raise
+    return await services.pictures.complete_multipart(file.generation, upload_id, parts[: plan.count])
 
 
 async def _uploading(caller: Caller, file_id: str, upload_id: str, services: Services) -> File:

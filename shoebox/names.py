@@ -5,8 +5,13 @@ refused, since they hide or reorder what stands there: U+202E shows photogpj.exe
 
 - the joiners U+200C and U+200D directly after a letter, mark or symbol that is not ASCII: Persian, Indic scripts, and
   emoji that consist of several (UTS 51, emoji ZWJ sequences);
-- the flags of regions (UTS 51, emoji tag sequences);
+- U+200C between any letter or digit and a letter of a script that joins its letters: a Persian plural is put after a
+  Latin word, too, and an ordinal's ending after digits (The Unicode Standard, "Cursive Connection and Ligatures");
+- the flags of England, Scotland and Wales (UTS 51, emoji tag sequences);
 - the visible signs of Arabic, Syriac and Kaithi (The Unicode Standard, "Prepended Concatenation Marks").
+
+Letters and marks that show nothing are refused as well: U+034F, the fillers of Hangul, two vowels of Khmer. The page
+has the same rule (api/pages/picture-type.js).
 """
 
 from __future__ import annotations
@@ -14,11 +19,19 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import zip_longest
 
 MAX_NAME_BYTES = 255
 _UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, format characters, half surrogate pairs, line separators
 _JOINERS = {"\u200c", "\u200d"}
-_UNITS = re.compile("\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f|.", re.DOTALL)  # a flag, or a single character
+_INVISIBLE = set("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+# Blocks of scripts with joining letters (Unicode Character Database, ArabicShaping.txt), without presentation forms.
+_CURSIVE = re.compile(
+    "[\u0620-\u077f\u07c0-\u07ff\u0840-\u08ff\u1820-\u18aa\ua840-\ua87f\U00010ac0-\U00010aff\U00010b80-\U00010baf"
+    "\U00010d00-\U00010d3f\U00010f30-\U00010fdf\U0001e900-\U0001e95f]"
+)
+_REGIONS = "|".join("".join(chr(0xE0000 + ord(c)) for c in region) for region in ("gbeng", "gbsct", "gbwls"))
+_UNITS = re.compile(f"\U0001f3f4(?:{_REGIONS})\U000e007f|.", re.DOTALL)  # a flag, or a character
 _CONCATENATION_MARKS = set("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
 _ENDING = re.compile(r"\.[A-Za-z0-9]{1,8}$")
 
@@ -45,6 +58,8 @@ def _cleaned(name: str) -> str:
 
 
 def _substitute(character: str) -> str:
+    if character in _INVISIBLE:
+        return ""
     return {"Cf": "", "Cs": "\N{REPLACEMENT CHARACTER}"}.get(unicodedata.category(character), "_")
 
 
@@ -56,14 +71,22 @@ def _cut(name: str) -> str:
 
 def _units(name: str) -> Iterator[tuple[str, bool]]:
     """The name's characters, flags as one, each with whether it may stand where it does."""
+    units = _UNITS.findall(name)
     before = ""
-    for unit in _UNITS.findall(name):
-        safe = len(unit) > 1 or unit in _CONCATENATION_MARKS or _is_safe(before, unit)
+    for unit, after in zip_longest(units, units[1:], fillvalue=""):
+        safe = len(unit) > 1 or unit in _CONCATENATION_MARKS or _is_safe(before, unit, after)
         yield unit, safe
-        before = unit[0]
+        before = unit[0] if safe else ""
 
 
-def _is_safe(before: str, character: str) -> bool:
+def _is_safe(before: str, character: str, after: str) -> bool:
     if character in _JOINERS:
-        return before > "\x7f" and unicodedata.category(before)[0] in "LMS"
-    return character not in "/\\" and unicodedata.category(character) not in _UNSAFE
+        kind = unicodedata.category(before)[0] if before else ""
+        if before > "\x7f" and kind in "LMS":
+            return True
+        return character == "\u200c" and kind in {"L", "N"} and _is_cursive_letter(after)
+    return character not in "/\\" and character not in _INVISIBLE and unicodedata.category(character) not in _UNSAFE
+
+
+def _is_cursive_letter(character: str) -> bool:
+    return _CURSIVE.fullmatch(character) is not None and unicodedata.category(character)[0] == "L"

@@ -5,6 +5,13 @@ import { kinds, size } from "./words.js";
 const BY_ENDING = { jpg: "image/jpeg", jpeg: "image/jpeg", png: "image/png", webp: "image/webp", gif: "image/gif", heic: "image/heic", heif: "image/heif" };
 const NAME_BYTES = 255;
 const VISIBLE_FORMAT = /[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u{110bd}\u{110cd}]/u;
+const INVISIBLE = /[\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0]/u;
+const CURSIVE =
+  /^[\u0620-\u077f\u07c0-\u07ff\u0840-\u08ff\u1820-\u18aa\ua840-\ua87f\u{10ac0}-\u{10aff}\u{10b80}-\u{10baf}\u{10d00}-\u{10d3f}\u{10f30}-\u{10fdf}\u{1e900}-\u{1e95f}]$/u;
+// England, Scotland, Wales: a black flag and gbeng, gbsct or gbwls in tags.
+const FLAG =
+  /^\u{1f3f4}\u{e0067}\u{e0062}(?:\u{e0065}\u{e006e}\u{e0067}|\u{e0073}\u{e0063}\u{e0074}|\u{e0077}\u{e006c}\u{e0073})\u{e007f}$/u;
+const UNIT = new RegExp(`${FLAG.source.slice(1, -1)}|.`, "gsu");
 
 /** The media type of a file: by its first bytes, else as the browser says, else by its name. */
 export async function typeOf(file) {
@@ -39,14 +46,25 @@ export function nameOf(file) {
 
 // No lookbehind, which Safari has only since 16.4.
 function clean(name) {
+  const units = name.match(UNIT) ?? [];
   let before = "";
-  return name.replace(/\u{1F3F4}[\u{E0020}-\u{E007E}]+\u{E007F}|./gsu, (unit) => {
-    const joins = /[\u200c\u200d]/u.test(unit) && /[^\0-\x7f]/u.test(before) && /[\p{L}\p{M}\p{S}]/u.test(before);
-    before = String.fromCodePoint(unit.codePointAt(0));
-    if (joins || unit !== before || VISIBLE_FORMAT.test(unit)) return unit;
-    if (/\p{Cf}/u.test(unit)) return "";
-    return /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\\/]/u.test(unit) ? "_" : unit;
-  });
+  return units
+    .map((unit, i) => {
+      const safe = mayStand(before, unit, units[i + 1] ?? "");
+      before = safe ? String.fromCodePoint(unit.codePointAt(0)) : "";
+      if (safe) return unit;
+      return INVISIBLE.test(unit) || /\p{Cf}/u.test(unit) ? "" : "_";
+    })
+    .join("");
+}
+
+function mayStand(before, unit, after) {
+  if (/^[\u200c\u200d]$/u.test(unit)) {
+    if (/[^\0-\x7f]/u.test(before) && /[\p{L}\p{M}\p{S}]/u.test(before)) return true;
+    return unit === "\u200c" && /[\p{L}\p{N}]/u.test(before) && CURSIVE.test(after) && /\p{L}/u.test(after);
+  }
+  if (FLAG.test(unit) || VISIBLE_FORMAT.test(unit)) return true;
+  return !INVISIBLE.test(unit) && !/[\p{Cf}\p{Cc}\p{Cs}\p{Zl}\p{Zp}\\/]/u.test(unit);
 }
 
 // But for its ending.

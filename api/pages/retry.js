@@ -4,6 +4,7 @@ import { duration } from "./words.js";
 
 const ATTEMPTS = 16; // their pauses add up to two minutes at least: a service that restarts is waited for
 const LONGEST_PAUSE = 60;
+const MAX_PAUSES = 360; // seconds that all pauses of a task may last together, whatever Retry-After says
 const UNTOLD = 2; // tries that fail without a word
 const TELLING = 5000; // ms between two events, however many tasks fail
 
@@ -14,15 +15,18 @@ let toldAt = -Infinity;
 /** Run `task` until it succeeds; an error whose `retry` is true gets another try, after a pause that grows. */
 export async function persist(task, { signal, attempts = ATTEMPTS } = {}) {
   let failedAt;
+  let paused = 0;
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted();
     try {
       return await task();
     } catch (error) {
       if (!error.retry || attempt >= attempts) throw error;
-      failedAt ??= performance.now();
       // Retry-After is a minimum: "1" does not ask everybody to come every second.
       const seconds = Math.max(backOff(attempt), error.retryAfter ?? 0);
+      paused += seconds;
+      if (paused > MAX_PAUSES) throw error;
+      failedAt ??= performance.now();
       if (attempt > UNTOLD) tell(`${error.message} Trying again for ${duration((performance.now() - failedAt) / 1000)}.`, seconds);
       await pause(seconds, signal);
       await online(signal);

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 PagesMay: TypeAlias = "Callable[[Scope, Mapping[bytes, bytes]], bool]"
 _PAGE = b'{"message":"Not for web pages."}'
 _BY_NAME = (
-    b'{"message":"Reach this port as 127.0.0.1 or localhost; in a network, by an address or a name without a dot."}'
+    b'{"message":"Reach this port as 127.0.0.1, localhost or a name ending in .localhost; in a network, also by '
+    b'another address, a name without a dot, or one ending in .internal or .local."}'
 )
-_LOOPBACK = frozenset({b"127.0.0.1", b"localhost", b"[::1]"})
+_LOOPBACK = re.compile(rb"127(?:\.[0-9]+){3}|\[::1\]|(?:[^.]+\.)*localhost")  # RFC 6761, 6.3
+_PRIVATE = (b".internal", b".local")  # never in public DNS: ICANN's reserved .internal; RFC 6762
 _PORT = re.compile(rb":[0-9]*\Z")
 _ADDRESS = re.compile(rb"[0-9]+(?:\.[0-9]+){3}|\[.*\]")
 
@@ -30,11 +32,13 @@ _ADDRESS = re.compile(rb"[0-9]+(?:\.[0-9]+){3}|\[.*\]")
 def is_ours(host: bytes, *, loopback: bool = True) -> bool:
     """Whether a Host header cannot be the name of somebody's web site.
 
-    A port on the loopback interface has the names of that. In a network of containers there are addresses and names
-    without a dot as well, which public DNS does not have.
+    A port on the loopback interface has the names of that, those of buckets (photos.localhost) among them. In a network
+    there are addresses and names as well that public DNS does not have: without a dot, or under a private domain.
     """
     name = _PORT.sub(b"", host.lower())
-    return name in _LOOPBACK or (not loopback and (b"." not in name or bool(_ADDRESS.fullmatch(name))))
+    if _LOOPBACK.fullmatch(name):
+        return True
+    return not loopback and (b"." not in name or name.endswith(_PRIVATE) or bool(_ADDRESS.fullmatch(name)))
 
 
 def _typed(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:

@@ -3,7 +3,7 @@
 ClientError
 ├── Passing           may go away by itself: try again, after `retry_after` seconds where the other side said so
 │   └── Unreachable   no connection, or no answer in time
-├── Expired           an upload URL no longer holds: register again
+├── Expired           an upload URL no longer holds: register again; the third in a row becomes `upload_refused`
 ├── Refused           the service said no, with a stable `code` and a `detail` for people (RFC 9457)
 │   ├── NotAllowed    401, 403: the token
 │   └── Gone          404: not there, or not yours

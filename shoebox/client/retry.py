@@ -16,6 +16,7 @@ from shoebox.client.errors import ClientError, Expired, Passing
 
 PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST = 120.0
+_EXPIRED_IN_A_ROW = 3
 Result = TypeVar("Result")
 
 
@@ -40,12 +41,14 @@ class RetryPolicy:
     """Up to `attempts` tries; pauses in seconds double from `first` to `longest`, with up to `jitter` on top.
 
     The pauses of the default add up to more than four minutes: a service that restarts, or is deployed, is waited for.
+    They add up to `max_pauses` seconds at most, however long the other side asks to wait.
     """
 
     attempts: int = 20
     first: float = 0.25
     longest: float = 20.0
     jitter: float = 1.0
+    max_pauses: float = 360.0
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
 
@@ -53,22 +56,29 @@ class RetryPolicy:
         """`await work(None)`; after a passing fault, and a pause, `await work(fault)`.
 
         Raises:
-            ClientError: the last one, marked as `exhausted`.
+            ClientError: the last one, marked as `exhausted`; `upload_refused` after the third `Expired` in a row, since
+                a URL that was just signed has not expired: the storage will not take the next one either.
         """
         fault: ClientError | None = None
-        failed_at = 0.0
+        failed_at = paused = 0.0
+        expired = 0
         for attempt in range(1, self.attempts + 1):
             try:
                 return await work(fault)
             except ClientError as error:
+                expired = expired + 1 if isinstance(error, Expired) else 0
+                if expired == _EXPIRED_IN_A_ROW:
+                    detail = f"{error.detail} New upload URLs did not help."
+                    raise ClientError(detail, code="upload_refused") from error
                 pause = self.pause_after(error, attempt)
-                if pause is None or attempt == self.attempts:
+                if pause is None or attempt == self.attempts or paused + pause > self.max_pauses:
                     error.exhausted = True
                     raise
                 failed_at = failed_at if fault else self.clock()
                 fault = error
             listener(Retry(fault, pause, self.clock() - failed_at))
             await self.sleep(pause)
+            paused += pause
         raise AssertionError("unreachable: the last try returns or raises")
 
     def pause_after(self, error: ClientError, attempt: int) -> float | None:

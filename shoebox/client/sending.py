@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from shoebox.client.retry import PASSING_STATUSES, retry_after
 
 _CHUNK = 256 * 1024
 _MARGIN = timedelta(seconds=30)
+_MAX_MESSAGE = 300  # characters that are shown of what the storage says
+_MESSAGE = re.compile(r"<Message>([^<]+)</Message>")
 _CODE = re.compile(r"<Code>([A-Za-z]+)</Code>")
 _CHECKSUM_CODES = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
 
@@ -140,7 +143,7 @@ class _Attempt:
         text = (await response.content.read(4096)).decode(errors="replace")
         found = _CODE.search(text)
         code = found[1] if found else f"http_{response.status}"
-        said = f"The storage answered {response.status} ({code})."
+        said = f"The storage answered {response.status} ({code}){_message(text)}."
         if response.status in PASSING_STATUSES or code == "RequestTimeout":
             return Passing(said, retry_after=retry_after(response.headers.get("retry-after")))
         if code in _CHECKSUM_CODES:
@@ -153,3 +156,10 @@ class _Attempt:
     def _same_file(self) -> bool:
         with open_file(self._span.path) as file:
             return self._span.fingerprint.still_holds(file)
+
+
+def _message(text: str) -> str:
+    """ ": what it says" for people, of an error document of S3; empty if there is none."""
+    found = _MESSAGE.search(text)
+    message = " ".join(unescape(found[1]).split())[:_MAX_MESSAGE].rstrip(".") if found else ""
+    return f": {message}" if message else ""

@@ -102,12 +102,34 @@ class Pictures:
                 return parts
             marker = int(answer["NextPartNumberMarker"])
 
-    async def complete_multipart(self, generation: Generation, upload_id: str, parts: list[Part]) -> None:
-        """Join the parts into the original; S3 then sends the same event as for a single PUT."""
+    async def complete_multipart(self, generation: Generation, upload_id: str, parts: list[Part]) -> bool:
+        """Join the parts into the original; False if there is no such upload (any more).
+
+        S3 then sends the same event as for a single PUT.
+        """
         entries = [_completed(part) for part in parts]
-        await self._client.complete_multipart_upload(
-            Bucket=self.bucket, Key=generation.original, UploadId=upload_id, MultipartUpload={"Parts": entries}
-        )
+        try:
+            await self._client.complete_multipart_upload(
+                Bucket=self.bucket, Key=generation.original, UploadId=upload_id, MultipartUpload={"Parts": entries}
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _NO_UPLOAD:
+                return False
+            raise
+        return True
+
+    async def has_original(self, generation: Generation) -> bool:
+        """Whether the original is there.
+
+        Without s3:ListBucket, AWS answers 403 instead of 404 for a missing object ("HeadObject", permissions).
+        """
+        try:
+            await self._client.head_object(Bucket=self.bucket, Key=generation.original)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (403, 404):
+                return False
+            raise
+        return True
 
     async def abort_multipart(self, generation: Generation, upload_id: str) -> None:
         """Give up an upload and free its parts; one that is gone is no error."""

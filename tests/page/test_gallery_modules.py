@@ -62,6 +62,20 @@ async ([seconds, retryAfter]) => {
   return { tries, seconds: (performance.now() - start) / 1000, told };
 }
 """
+GIVEN_UP = """
+async () => {
+  const { persist } = await import("/pages/retry.js");
+  let tries = 0;
+  try {
+    await persist(() => {
+      tries++;
+      throw Object.assign(new Error("Shoebox is busy."), { retry: true, retryAfter: 60 });
+    });
+  } catch (error) {
+    return { tries, message: error.message };
+  }
+}
+"""
 
 
 async def test_names_are_cleaned_as_the_service_wants_them(open_gallery: OpenGallery) -> None:
@@ -85,6 +99,16 @@ async def test_an_outage_of_a_minute_is_survived(open_gallery: OpenGallery, retr
     assert outage["tries"] <= 14
     assert outage["told"][0].startswith("Shoebox is busy. Trying again for ")
     assert len(outage["told"]) <= outage["tries"]
+
+
+async def test_long_pauses_come_to_an_end(open_gallery: OpenGallery) -> None:
+    """A service that asks for a minute each time is asked for six minutes, not for a quarter of an hour."""
+    gallery = await open_gallery(token=None)
+    await gallery.page.clock.install()
+    run = asyncio.create_task(gallery.page.evaluate(GIVEN_UP))
+    while not run.done():
+        await gallery.page.clock.run_for(5000)
+    assert run.result() == {"tries": 7, "message": "Shoebox is busy."}
 
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (300, 300), (1200, 200)])

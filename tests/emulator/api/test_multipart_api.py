@@ -169,6 +169,36 @@ async def test_an_upload_that_s3_has_forgotten_is_replaced(bench: Bench, upload:
     assert anew.json()["upload_id"] != upload.opened["upload_id"]
 
 
+@pytest.mark.parametrize("dropped_when", ["before the parts are listed", "before they are joined"])
+async def test_an_upload_that_s3_has_dropped_cannot_be_completed(
+    bench: Bench, upload: Upload, dropped_when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """404, never "stored": a lifecycle rule, or a restart of the emulator, took the parts. A new upload can follow."""
+    await upload.send(1, 2, 3)
+    pictures, generation = bench.services.pictures, await bench.generation(upload.key.file_id)
+    held = await pictures.parts(generation, upload.opened["upload_id"])
+    await pictures.abort_multipart(generation, upload.opened["upload_id"])
+    if dropped_when == "before they are joined":
+
+        async def parts(*_: Any) -> Any:
+            return held
+
+        monkeypatch.setattr(type(pictures), "parts", parts)
+    refused = await upload.complete()
+    monkeypatch.undo()
+
+    assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
+    file = await bench.services.files.get(upload.key)
+    assert file is not None
+    assert file.upload_id is None
+    anew = await bench.client().post(f"/v1/files/{upload.key.file_id}/multipart")
+    assert anew.status_code == 201
+    again = Upload(bench, upload.key.file_id, anew.json())
+    await again.send(1, 2, 3)
+    assert (await again.complete()).status_code == 202
+    assert await bench.stored(upload.key.file_id) == DATA
+
+
 async def test_another_files_upload_is_not_found(bench: Bench, upload: Upload) -> None:
     """An upload belongs to its file, even among files of one user."""
     other = await bench.register(b"other")

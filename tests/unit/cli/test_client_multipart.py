@@ -126,3 +126,15 @@ async def test_an_upload_that_was_given_up_is_begun_anew(service: Service, pictu
     assert service.count("open_multipart") == 2
     assert service.by_name("large.jpg").body == path.read_bytes()
     assert sum(event.count for event in shown if isinstance(event, events.Sent)) == SIZE
+
+
+async def test_an_upload_that_is_gone_at_its_end_is_begun_anew(service: Service, picture: MakePicture) -> None:
+    """404 on completing: the parts were dropped, and the file is not there. It is registered again."""
+    path = picture("large.jpg", SIZE)
+    service.faults = [Fault("complete", status=404, body='{"code": "not_found", "detail": "No such upload."}')]
+
+    report = await upload(service, path, concurrency=1)
+
+    assert report.succeeded
+    assert (service.count("register"), service.count("open_multipart"), service.count("complete")) == (2, 2, 2)
+    assert service.by_name("large.jpg").body == path.read_bytes()

@@ -93,6 +93,56 @@ async def test_an_outage_of_minutes_is_survived_without_many_questions() -> None
     assert told[-1].since + told[-1].pause == back
 
 
+async def test_a_service_that_asks_for_long_pauses_is_not_waited_for_without_end() -> None:
+    """Retry-After: 120 each time: three such pauses, not nineteen."""
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def work(_: ClientError | None) -> None:
+        raise Passing("busy", retry_after=120.0)
+
+    with pytest.raises(Passing) as caught:
+        await RetryPolicy(sleep=sleep).run(work)
+
+    assert pauses == [120.0, 120.0, 120.0]
+    assert caught.value.exhausted
+
+
+@pytest.mark.parametrize(
+    ("faults", "tries", "end"),
+    [
+        (
+            [Expired("The storage answered 403.")] * 9,
+            3,
+            "upload_refused: The storage answered 403. New upload URLs did not help.",
+        ),
+        ([Expired("x"), Expired("x"), Unreachable("y"), Expired("x"), Expired("x")], 6, "done"),
+    ],
+)
+async def test_the_third_expired_url_in_a_row_is_a_refusal(faults: list[ClientError], tries: int, end: str) -> None:
+    """A URL that was signed a moment ago has not expired: the storage refuses it for another reason."""
+    seen: list[ClientError | None] = []
+
+    async def sleep(_: float) -> None:
+        pass
+
+    async def work(fault: ClientError | None) -> str:
+        seen.append(fault)
+        if len(seen) <= len(faults):
+            raise faults[len(seen) - 1]
+        return "done"
+
+    async def outcome() -> str:
+        try:
+            return await RetryPolicy(sleep=sleep).run(work)
+        except ClientError as error:
+            return f"{error.code}: {error.detail}"
+
+    assert (await outcome(), len(seen)) == (end, tries)
+
+
 async def test_an_exhausted_fault_is_not_retried_further_out() -> None:
     """Retries do not multiply where one retried call contains another."""
     calls = 0

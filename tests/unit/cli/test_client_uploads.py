@@ -161,6 +161,35 @@ async def test_a_url_refused_as_expired_is_asked_for_again(service: Service, pic
     assert (service.count("register"), service.count("put")) == (2, 2)
 
 
+@pytest.mark.parametrize(("kind", "size"), [("put", 5000), ("part", 1_000_000)])
+async def test_a_storage_that_refuses_every_url_is_not_asked_for_ever(
+    service: Service, picture: MakePicture, kind: str, size: int
+) -> None:
+    """A missing permission, for instance: three tries, and S3's own words."""
+    body = "<Error><Code>AccessDenied</Code><Message>Not &lt;this&gt; role</Message></Error>"
+    service.faults = [Fault(kind, 10**6, status=403, body=body)]
+
+    report = await upload(service, picture("a.jpg", size), concurrency=1, retry=RetryPolicy(first=0.01, jitter=0.0))
+
+    [record] = report.records
+    assert (record.outcome, record.code) == (Outcome.FAILED, "upload_refused")
+    assert record.detail == ("The storage answered 403 (AccessDenied): Not <this> role. New upload URLs did not help.")
+    assert service.count(kind) == 3
+
+
+async def test_a_full_storage_says_so_itself(service: Service, picture: MakePicture) -> None:
+    """507 is not tried again; the message of S3's error document tells what to do."""
+    message = "There is no room on the disk.\nFree some."
+    body = f"<Error><Code>InsufficientStorage</Code><Message>{message}</Message></Error>"
+    service.faults = [Fault("put", status=507, body=body)]
+
+    report = await upload(service, picture("a.jpg"))
+
+    [record] = report.records
+    assert (record.code, service.count("put")) == ("InsufficientStorage", 1)
+    assert record.detail == ("The storage answered 507 (InsufficientStorage): There is no room on the disk. Free some.")
+
+
 async def test_a_url_that_is_about_to_expire_is_not_tried(service: Service, picture: MakePicture) -> None:
     """A URL with a few seconds left is exchanged before any byte is sent."""
     service.url_seconds = 5
