@@ -9,10 +9,31 @@ from dataclasses import dataclass, field
 _CONNECTIONS = 4096
 
 
+_MAX_OPEN_FILES = 65_536
+
+
+def raise_open_files() -> int:
+    """Raise this process's soft limit of open files to the hard one, 65,536 at most; return what holds then.
+
+    Shells give 1,024, which is too few for a gateway. Children inherit it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return _MAX_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):  # macOS allows less than its hard limit says
+        return soft
+    return wanted
+
+
 def _connections() -> int:
-    """As many as may be open at once: half of the files that this process may have open, if that is less."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _CONNECTIONS if soft == resource.RLIM_INFINITY else min(_CONNECTIONS, soft // 2)
+    """As many as may be open at once: half of the files that this process may have open, if that is less.
+
+    The limit is raised here, before it is read: whatever listens has `RequestLimits`, the fleet as the emulator.
+    """
+    return min(_CONNECTIONS, raise_open_files() // 2)
 
 
 @dataclass(frozen=True, slots=True)

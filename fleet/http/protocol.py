@@ -52,6 +52,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._waited = 0.0  # seconds for the client, in the present state
         self._unsent = 0  # bytes of responses that wait for the client
         self._unsent_for = 0.0
+        self._upgrade_ignored = False  # the head of the present request is to be read again
         self._deaf = False  # what comes is thrown away
         self._once: dict[bytes, bytes] = {}
         self._host: bytes | None = None  # the last one that was looked at
@@ -71,7 +72,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unframed += len(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._upgrade_ignored:
+                self._read_as_plain(data[upgrade.args[0] :])
+                return
             self.cycle.keep_alive = False  # answered like any other request, but httptools reads no more after it
             self._deaf = True
         except httptools.HttpParserError:
@@ -105,8 +109,14 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unframed = 0
         self._waited = 0.0
         self._check_head(self._once, self.parser.get_http_version())
-        super().on_headers_complete()
-        self._in_head = False
+        framed = b"transfer-encoding" in self._once or b"content-length" in self._once
+        if framed and self.parser.should_upgrade():  # httptools drops the body
+            if not any(name == b"upgrade" for name, _ in self.headers):
+                raise Ambiguous("CONNECT")
+            self._upgrade_ignored = True
+        if not self._upgrade_ignored:
+            super().on_headers_complete()
+            self._in_head = False
 
     def on_body(self, body: bytes) -> None:
         """Hand a part of the body on."""
@@ -116,6 +126,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request."""
+        if self._upgrade_ignored:  # httptools ends it here, but its body is still to come
+            return
         self._unframed = 0
         self._waited = 0.0
         self._in_request = False
@@ -188,13 +200,26 @@ class LimitedProtocol(HttpToolsProtocol):
         coding = once.get(b"transfer-encoding")
         if coding is not None and (version == "1.0" or coding.lower() != b"chunked"):
             raise Ambiguous("transfer-encoding")
-        if (coding is not None or b"content-length" in once) and self.parser.should_upgrade():
-            raise Ambiguous("upgrade")  # httptools drops the body
         if not self.url.startswith(b"/") and self.url != b"*":
             authority = b"http://" + (host or b"").lower()
             if not self.url.lower().startswith((authority + b"/", authority + b"?")):
                 raise Ambiguous("target")
         self.expect_100_continue = once.get(b"expect", b"").lower() == b"100-continue"
+
+    def _read_as_plain(self, rest: bytes) -> None:
+        """Read the request once more, without its Upgrade; `rest` is what came after its head.
+
+        A server may ignore Upgrade (RFC 9110, 7.8), but httptools reads no body after it. Java's HttpClient asks for
+        h2c with every first request.
+        """
+        parts = [self.parser.get_method(), b" ", self.url, b" HTTP/", self.parser.get_http_version().encode(), b"\r\n"]
+        for name, value in self.headers:
+            if name != b"upgrade":
+                parts += [name, b": ", value, b"\r\n"]
+        self._upgrade_ignored = False
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self.data_received(b"".join([*parts, b"\r\n", rest]))
 
     def _refuse(self, kind: str) -> None:
         """Answer the request that is being read, if it can still be answered."""

@@ -6,6 +6,7 @@ from raw_http import GET, POST, ask, connected, echo, serving
 from fleet.http.asgi import Receive, Response, Scope, Send, respond
 
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"
 NO_MORE = b"0\r\n\r\n"
 
 REFUSED = [
@@ -60,7 +61,10 @@ REFUSED = [
     ("a chunk's size with a blank before it", POST + CHUNKED + b"\r\n 1\r\nx\r\n" + NO_MORE),
     ("a chunk's size with a bare LF", POST + CHUNKED + b"\r\n1\nx\r\n" + NO_MORE),
     ("a chunk that is longer than it says", POST + CHUNKED + b"\r\n1\r\nxx\r\n" + NO_MORE),
-    ("another protocol, with a body", POST + b"Connection: upgrade\r\nUpgrade: x\r\nContent-Length: 1\r\n\r\nx"),
+    ("another protocol, two lengths", POST + H2C + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx"),
+    ("another protocol, length and coding", POST + H2C + b"Content-Length: 5\r\n" + CHUNKED + b"\r\n" + NO_MORE),
+    ("another protocol, gzip, chunked", POST + H2C + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + NO_MORE),
+    ("CONNECT with a body", b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"),
     ("two expectations", POST + b"Expect: 100-continue\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n"),
 ]
 UNDERSTOOD = [
@@ -80,6 +84,8 @@ UNDERSTOOD = [
     ),
     ("a GET with a body", b"GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", "abc"),
     ("another protocol", b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", ""),
+    ("another protocol, with a length", POST + H2C + b"Content-Length: 3\r\n\r\nabc", "abc"),
+    ("another protocol, with chunks", POST + H2C + CHUNKED + b"\r\n3\r\nabc\r\n" + NO_MORE, "abc"),
 ]
 
 
@@ -142,6 +148,19 @@ async def test_another_protocol_ends_the_connection():
         raw.send(b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", GET)
         assert (await raw.reply()).headers["connection"] == "close"
         assert await raw.closed() == b""
+
+
+async def test_a_request_that_asks_for_another_protocol_is_read_to_its_end():
+    """Upgrade is ignored (RFC 9110, 7.8): the body belongs to it, what follows is the next request."""
+    request = POST + H2C + b"Content-Length: 19\r\n\r\nGET /b HTTP/1.1\r\n\r\n"
+    async with serving(echo) as server, connected(server.port) as raw:
+        raw.send(GET, request, request, GET)
+        bodies = [(await raw.reply()).body["body"] for _ in range(4)]
+        raw.send(POST + H2C + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+        assert await raw._reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        raw.send(b"abc")
+        bodies.append((await raw.reply()).body["body"])
+    assert bodies == ["", "GET /b HTTP/1.1\r\n\r\n", "GET /b HTTP/1.1\r\n\r\n", "", "abc"]
 
 
 @pytest.mark.parametrize("status", [204, 205, 304])
