@@ -37,6 +37,18 @@ def to_srgb(image: Image.Image, icc: bytes) -> Image.Image:
 
 
 @lru_cache(maxsize=PROFILES_KEPT)
+def is_profile(icc: bytes) -> bool:
+    """Whether a profile of a size that is used can be read."""
+    if not 0 < len(icc) <= MAX_PROFILE_BYTES:
+        return False
+    try:
+        ImageCms.ImageCmsProfile(io.BytesIO(icc))
+    except PROFILE_ERRORS:
+        return False
+    return True
+
+
+@lru_cache(maxsize=PROFILES_KEPT)
 def profile_name(icc: bytes) -> str | None:
     """How the profile describes itself, at most 80 characters; None if there is none to read."""
     if not 0 < len(icc) <= MAX_PROFILE_BYTES:
