@@ -56,9 +56,9 @@ class _Walk:
         kind, chunk = _chunk(self.cursor)
         self.width, self.height, self.animated = _dimensions(kind, bytes(chunk[CHUNK_HEADER : CHUNK_HEADER + 10]))
         limits.check_pixels(self.width, self.height)
-        if kind == b"VP8X":
-            chunk = _with_features(chunk, chunk[CHUNK_HEADER] & PIXEL_FEATURES)
         self.chunks: list[bytes | memoryview] = [chunk]
+        if kind == b"VP8X":
+            self.chunks[0] = _with_features(chunk, chunk[CHUNK_HEADER] & PIXEL_FEATURES)
         self.warnings: set[WarningCode] = set()
         self.frames, self.whole = 0, kind in STILL
         self.found = {b"EXIF": b"", b"ICCP": b""}
