@@ -14,7 +14,8 @@ class Header:
     `width` and `height` are as stored (HEIC: after the file's own rotation, which its decoder applies).
     `exif` and `icc` are raw blocks, empty if there are none. `buffered` tells that the decoder holds the whole
     picture at full size, `scans` how often it goes over it, `arithmetic` how its bits are coded (JPEG). `spans` are
-    the byte ranges behind the signature that the pixels depend on; only JPEG and PNG say.
+    the byte ranges behind the signature that the pixels depend on; only JPEG and PNG say. `orientation` (1-8) is the
+    container's own, if it has one that its decoder does not apply (AVIF): then that in EXIF does not count.
     """
 
     width: int
@@ -26,6 +27,7 @@ class Header:
     buffered: bool = True
     scans: int = 1
     arithmetic: bool = False
+    orientation: int | None = None
     spans: tuple[tuple[int, int], ...] = ()
 
     def check_size(self, size: tuple[int, int]) -> None:
