@@ -1,4 +1,4 @@
-"""What a file is: one table of cases for client and worker here, and for the page in tests/page/test_gallery_modules.py."""
+"""What a file is: one table of cases for client and worker here, and for the page in tests/page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The boxes of HEIF and AVIF files (ISO/IEC 14496-12, 23008-12): whether one is cut, and what the picture is made of."""
+"""The boxes of HEIF and AVIF files (ISO/IEC 14496-12, 23008-12): is one cut, and what is the picture made of."""
 
 from __future__ import annotations
 
