@@ -1,14 +1,15 @@
 """What bytes are, told by their first ones, whatever their sender calls them: one table for client, page and worker.
 
 It knows the types that Shoebox takes, and those that people send instead, so that a refusal can name them.
-`api/pages/picture-types.js` is the same table for the page, written by `python -m shoebox.picture_types`. Nothing of ours
-is imported here: a render process and the client use it as well.
+`api/pages/picture-types.js` is the same table for the page, written by `python -m shoebox.picture_types`. Nothing of
+ours is imported here: a render process and the client use it as well.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 
 HEAD_BYTES = 256
 """So many of a file's first bytes are enough."""
@@ -26,7 +27,7 @@ SIGNATURES = (
     ("image/vnd.adobe.photoshop", r"8BPS"),
     ("image/jxl", r"\xff\x0a|\x00\x00\x00\x0cJXL \r\n\x87\n"),
     ("image/jp2", r"\x00\x00\x00\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
-    ("image/svg+xml", r"(?:\xef\xbb\xbf)?[ \t\r\n]*(?:<svg[ >\r\n]|<(?:\?xml|!--|!DOCTYPE svg).*<svg[ >\r\n])"),
+    ("image/svg+xml", r"(?:\xef\xbb\xbf)?[ \t\r\n]*(?:<svg[ >\n]|<(?:\?xml|!--|!DOCTYPE svg).*<svg[ >\n])"),
     ("application/pdf", r"%PDF-"),
     ("application/postscript", r"%!PS|\xc5\xd0\xd3\xc6"),
     ("application/zip", r"PK\x03\x04"),
@@ -35,7 +36,7 @@ SIGNATURES = (
     ("video/x-msvideo", r"RIFF....AVI "),
     ("video/webm", r"\x1a\x45\xdf\xa3"),
 )
-# What the brands of an ISO base media file mean (ISO/IEC 14496-12, 4.3; ISO/IEC 23008-12, 10; AV1 Image File Format, 8).
+# What the brands of an ISO base media file mean (ISO/IEC 14496-12, 4.3; 23008-12, 10; AV1 Image File Format, 8).
 BRANDS = {
     "image/heic": ("heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs"),
     "image/avif": ("avif", "avis"),
@@ -185,4 +186,4 @@ def page_module() -> str:
 
 
 if __name__ == "__main__":
-    print(page_module(), end="")
+    sys.stdout.write(page_module())

@@ -48,7 +48,7 @@ export default {
   ],
   [
    "image/svg+xml",
-   "(?:\\xef\\xbb\\xbf)?[ \\t\\r\\n]*(?:<svg[ >\\r\\n]|<(?:\\?xml|!--|!DOCTYPE svg).*<svg[ >\\r\\n])"
+   "(?:\\xef\\xbb\\xbf)?[ \\t\\r\\n]*(?:<svg[ >\\n]|<(?:\\?xml|!--|!DOCTYPE svg).*<svg[ >\\n])"
   ],
   [
    "application/pdf",

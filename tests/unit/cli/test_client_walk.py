@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-
 from shoebox.client.walk import Found, Skipped, Unreadable, walk
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(20)

@@ -16,8 +16,8 @@ class Header:
     `exif` and `icc` are raw blocks, empty if there are none. `buffered` tells that the decoder holds the whole
     picture at full size, `scans` how often it goes over it, `arithmetic` how its bits are coded (JPEG). `spans` are
     the byte ranges behind the signature that the pixels depend on; only JPEG and PNG say. `orientation` (1-8) is the
-    container's own, if it has one that its decoder does not apply (AVIF): then that in EXIF does not count. `warnings` is
-    where readers and decoders note what they tolerate.
+    container's own, if it has one that its decoder does not apply (AVIF): then that in EXIF does not count.
+    `warnings` is where readers and decoders note what they tolerate.
     """
 
     width: int
