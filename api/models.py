@@ -91,6 +91,9 @@ class FileDocument(BaseModel):
     height: int | None
     placeholder: str | None
     metadata: dict[str, Any] | None
+    warnings: list[str] = Field(
+        description="Stable codes of what was tolerated in a READY picture, such as `icc_profile_broken`; mostly none."
+    )
     renditions: list[Rendition]
     original_url: str | None
 
@@ -214,6 +217,7 @@ def file_fields(file: File, links: Links | None) -> dict[str, Any]:
         "height": picture.height if picture else None,
         "placeholder": picture.placeholder if picture else None,
         "metadata": picture.metadata if picture else None,
+        "warnings": list(picture.warnings) if picture else [],
         "renditions": _renditions(file, picture, links) if picture else [],
         "original_url": links.original(file) if picture and links else None,
     }

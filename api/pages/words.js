@@ -21,7 +21,7 @@ const PROBLEMS = {
   scope_missing: "This token may not do that",
   unreachable: "No connection",
 };
-const KINDS = { "image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WebP", "image/heic": "HEIC", "image/gif": "GIF" };
+const KINDS = { "image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WebP", "image/heic": "HEIC", "image/avif": "AVIF", "image/gif": "GIF" };
 
 /** Why a file was rejected, in a few words. */
 export const reason = (code) => REASONS[code] ?? "The picture was not accepted";

@@ -28,6 +28,7 @@ class FileEvent:
     state: State
     at: datetime
     reason: str | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def event(self) -> str:
@@ -44,6 +45,7 @@ class FileEvent:
             "user": key.owner.user,
             "file_id": key.file_id,
             "reason": self.reason,
+            "warnings": self.warnings,
             "at": iso(self.at),
         }
 

@@ -352,6 +352,16 @@ async def test_a_crash_before_the_event_is_made_good(bench: Bench):
     assert [event["event_id"] for event in await bench.events(at_least=1)] == [first[0]["event_id"]]
 
 
+async def test_what_was_tolerated_is_told(bench: Bench):
+    """A warning is on the item and in the event, also in that of a repeated delivery."""
+    file = await bench.process(JPEG[:2] + b"\xff\xe2\x00\x14ICC_PROFILE\x00\x02\x03half" + JPEG[2:])
+    assert await bench.deliver(message(file.generation, receive_count=2)) == []
+
+    assert file.picture is not None
+    assert (file.state, file.picture.warnings) == (State.READY, ("icc_profile_broken",))
+    assert [event["warnings"] for event in await bench.events(at_least=2)] == [["icc_profile_broken"]] * 2
+
+
 async def test_a_passing_fault_goes_back_and_is_done_later(bench: Bench):
     """A bucket that cannot be reached fails that message alone; the next delivery finishes the photo."""
     file = await bench.upload(JPEG)

@@ -17,7 +17,7 @@ def read_metadata(header: Header) -> Metadata:
         captured_at=_captured_at(exif.taken, exif.taken_offset),
         camera_make=exif.make[:64] or None,
         camera_model=exif.model[:64] or None,
-        orientation=exif.orientation,
+        orientation=header.orientation or exif.orientation,
         has_gps=exif.has_gps,
         icc_profile=profile_name(header.icc),
     )
