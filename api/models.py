@@ -80,8 +80,8 @@ class PhotoMetadata(BaseModel):
     )
     captured_at_source: str | None = Field(
         default=None,
-        description="The tag that `captured_at` is from: `EXIF:` DateTimeOriginal, CreateDate or ModifyDate, or `XMP:` one "
-        "of these, DateCreated, DateTimeDigitized or DateTime.",
+        description="The tag that `captured_at` is from: `EXIF:` DateTimeOriginal, CreateDate or ModifyDate, or `XMP:` "
+        "one of these, DateCreated, DateTimeDigitized or DateTime.",
     )
     camera_make: str | None = None
     camera_model: str | None = None
@@ -109,6 +109,9 @@ class FileDocument(BaseModel):
     height: int | None
     placeholder: str | None
     metadata: PhotoMetadata | None
+    warnings: list[str] = Field(
+        description="Stable codes of what was tolerated in a READY picture, such as `icc_profile_broken`; mostly none."
+    )
     renditions: list[Rendition]
     original_url: str | None
 
@@ -232,6 +235,7 @@ def file_fields(file: File, links: Links | None) -> dict[str, Any]:
         "height": picture.height if picture else None,
         "placeholder": picture.placeholder if picture else None,
         "metadata": picture.metadata if picture else None,
+        "warnings": list(picture.warnings) if picture else [],
         "renditions": _renditions(file, picture, links) if picture else [],
         "original_url": links.original(file) if picture and links else None,
     }

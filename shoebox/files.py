@@ -148,13 +148,17 @@ class RenditionInfo:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What ingest found out about a READY file; width and height in pixels, upright."""
+    """What ingest found out about a READY file; width and height in pixels, upright.
+
+    `warnings` are the codes of what was tolerated: docs/reference/warnings.md.
+    """
 
     width: int
     height: int
     placeholder: str
     renditions: tuple[RenditionInfo, ...]
     metadata: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,7 @@ def render(inspection: Inspection) -> Prepared:
         placeholder=hashed,
         metadata=metadata,
         timings=watch.milliseconds,
+        warnings=tuple(sorted(inspection.header.warnings)),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from workers.imaging.warning_codes import WarningCode
+
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
@@ -37,7 +39,10 @@ class Rendition:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """All that Shoebox keeps of a picture beside its original. `timings` are milliseconds by step."""
+    """All that Shoebox keeps of a picture beside its original.
+
+    `warnings` are codes of `workers.imaging.warning_codes`, sorted; `timings` are milliseconds by step.
+    """
 
     width: int
     height: int
@@ -47,3 +52,4 @@ class Prepared:
     placeholder: str
     metadata: Metadata
     timings: Mapping[str, float] = field(repr=False, compare=False)
+    warnings: tuple[WarningCode, ...] = ()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from workers.imaging.errors import PictureRejected
+from workers.imaging.warning_codes import WarningCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,8 @@ class Header:
     `width` and `height` are as stored (HEIC: after the file's own rotation, which its decoder applies).
     `exif`, `xmp` and `icc` are raw blocks, empty if there are none. `buffered` tells that the decoder holds the whole
     picture at full size, `scans` how often it goes over it, `arithmetic` how its bits are coded (JPEG). `spans` are
-    the byte ranges behind the signature that the pixels depend on; only JPEG and PNG say.
+    the byte ranges behind the signature that the pixels depend on; only JPEG and PNG say. `warnings` is where readers
+    and decoders note what they tolerate.
     """
 
     width: int
@@ -28,6 +30,7 @@ class Header:
     scans: int = 1
     arithmetic: bool = False
     spans: tuple[tuple[int, int], ...] = ()
+    warnings: set[WarningCode] = field(default_factory=set)
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Raise `PictureRejected` (`corrupt`) unless a codec that opened the file found this width and height, too.

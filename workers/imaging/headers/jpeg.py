@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from workers.imaging.errors import PictureRejected
 from workers.imaging.headers.cursor import Cursor
 from workers.imaging.headers.header import Header
+from workers.imaging.warning_codes import WarningCode
 
 SOI, SOS, EOI = 0xD8, 0xDA, 0xD9
 APP1, APP2 = 0xE1, 0xE2
@@ -38,6 +39,7 @@ def read_jpeg(data: bytes) -> Header:
     """
     exif, xmp, icc, frame = b"", b"", {}, None
     spans: list[tuple[int, int]] = []
+    warnings: set[WarningCode] = set()
     cursor = Cursor(data, 2)
     for marker, start, payload in _segments(cursor):
         if marker not in NOTES:
@@ -54,6 +56,9 @@ def read_jpeg(data: bytes) -> Header:
             icc[payload[12]] = payload
     if frame is None:
         raise PictureRejected("corrupt", "the first scan comes before the frame's header")
+    profile = _join_icc(icc)
+    if icc and not profile:
+        warnings.add("icc_profile_broken")
     first_scan = cursor.position
     scans, components = _walk_scans(cursor)
     # libjpeg holds all coefficients of a picture that it gets in several scans (jdinput.c, has_multiple_scans).
@@ -64,11 +69,12 @@ def read_jpeg(data: bytes) -> Header:
         channels=frame.channels,
         exif=exif,
         xmp=xmp,
-        icc=_join_icc(icc),
+        icc=profile,
         buffered=buffered,
         scans=scans,
         arithmetic=frame.marker in ARITHMETIC,
         spans=(*spans, (first_scan, cursor.position)),
+        warnings=warnings,
     )
 
 

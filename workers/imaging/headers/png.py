@@ -7,6 +7,7 @@ import zlib
 from workers.imaging.errors import PictureRejected
 from workers.imaging.headers.cursor import Cursor
 from workers.imaging.headers.header import Header
+from workers.imaging.warning_codes import WarningCode
 from workers.imaging.xmp import MAX_XMP_BYTES
 
 SIGNATURE_BYTES = 8
@@ -21,6 +22,7 @@ def read_png(data: bytes) -> Header:
     """Walk the chunks to the last. Checksums are left to the decoding."""
     cursor = Cursor(data, SIGNATURE_BYTES)
     spans: list[tuple[int, int]] = []
+    warnings: set[WarningCode] = set()
     found = {b"IHDR": b"", b"eXIf": b"", b"iCCP": b""}
     kind, xmp = b"", b""
     while kind != b"IEND":
@@ -37,14 +39,18 @@ def read_png(data: bytes) -> Header:
     ihdr = found[b"IHDR"]
     if len(ihdr) != 13 or spans[0][0] != SIGNATURE_BYTES or ihdr[9] not in CHANNELS:
         raise PictureRejected("corrupt", "the first chunk is no valid IHDR")
+    profile = _unpack_icc(found[b"iCCP"])
+    if found[b"iCCP"] and not profile:
+        warnings.add("icc_profile_broken")
     return Header(
         int.from_bytes(ihdr[:4], "big"),
         int.from_bytes(ihdr[4:8], "big"),
         channels=CHANNELS[ihdr[9]],
         exif=found[b"eXIf"],
         xmp=xmp,
-        icc=_unpack_icc(found[b"iCCP"]),
+        icc=profile,
         spans=tuple(spans),
+        warnings=warnings,
     )
 
 
