@@ -235,6 +235,7 @@ async def test_a_photo_becomes_ready(bench: Bench):
     assert (file.picture.width, file.picture.height) == (1200, 1600)
     assert file.picture.metadata["has_gps"] is True
     assert file.picture.metadata["camera_make"] == "Shoebox"
+    assert file.picture.metadata["captured_at_source"] == "EXIF:DateTimeOriginal"
     for info in file.picture.renditions:
         jpeg = await bench.rendition(file, info.name)
         image = Image.open(io.BytesIO(jpeg))
@@ -244,6 +245,8 @@ async def test_a_photo_becomes_ready(bench: Bench):
     assert file.registered_at <= file.uploaded_at <= file.finished_at  # type: ignore[operator]
     [event] = await bench.events(at_least=1)
     assert (event["event"], event["file_id"], event["tenant"]) == ("file.ready", file.key.file_id, "demo")
+    dated = (event["captured_at"], event["captured_at_source"])
+    assert dated == ("2024-06-21T18:30:05+02:00", "EXIF:DateTimeOriginal")
 
 
 JPEG = saved(scene(320, 240), "JPEG")

@@ -198,7 +198,15 @@ async def test_a_ready_file_shows_what_was_found_out(bench: Bench, root: Clients
 
     assert set(shown) == FILE_KEYS
     assert (shown["state"], shown["width"], shown["height"]) == ("READY", 4032, 3024)
-    assert shown["metadata"] == {"camera_make": "Shoebox"}
+    assert shown["metadata"] == {
+        "captured_at": "2024-07-05T10:11:12",
+        "captured_at_source": "EXIF:CreateDate",
+        "camera_make": "Shoebox",
+        "camera_model": None,
+        "orientation": 1,
+        "has_gps": False,
+        "icc_profile": None,
+    }
     assert shown["warnings"] == ["icc_profile_broken"]
     assert [(r["name"], r["width"], r["height"], r["size"]) for r in shown["renditions"]] == [
         ("2048", 2048, 1536, 401),

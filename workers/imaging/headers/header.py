@@ -13,7 +13,7 @@ class Header:
     """Facts read without decoding.
 
     `width` and `height` are as stored (HEIC: after the file's own rotation, which its decoder applies).
-    `exif` and `icc` are raw blocks, empty if there are none. `buffered` tells that the decoder holds the whole
+    `exif`, `xmp` and `icc` are raw blocks, empty if there are none. `buffered` tells that the decoder holds the whole
     picture at full size, `scans` how often it goes over it, `arithmetic` how its bits are coded (JPEG). `spans` are
     the byte ranges behind the signature that the pixels depend on; only JPEG and PNG say. `orientation` (1-8) is the
     container's own, if it has one that its decoder does not apply (AVIF): then that in EXIF does not count.
@@ -25,6 +25,7 @@ class Header:
     frames: int = 1
     channels: int = 3
     exif: bytes = b""
+    xmp: bytes = b""
     icc: bytes = b""
     buffered: bool = True
     scans: int = 1

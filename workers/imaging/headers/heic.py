@@ -34,6 +34,7 @@ def read_heic(data: bytes) -> Header:
         height,
         channels=4 if image.has_alpha else 3,
         exif=info.get("exif") or b"",
+        xmp=info.get("xmp") or b"",
         icc=info.get("icc_profile") or b"",
     )
 
