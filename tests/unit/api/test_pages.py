@@ -206,6 +206,7 @@ async def test_limits_are_told_to_anyone(site: httpx.AsyncClient) -> None:
         "part_bytes": 8_388_608,
         "content_types": ["image/jpeg", "image/png", "image/webp", "image/gif", "image/heic", "image/heif"],
         "renditions": ["2048", "1024", "320"],
+        "wait_seconds": 720,
     }
 
 
