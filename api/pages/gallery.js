@@ -13,7 +13,6 @@ import { Watcher } from "./watch.js";
 import { kinds, size } from "./words.js";
 
 const STALE = 45 * 60_000; // ms after which a file's URLs are fetched anew before they are used
-const HOPELESS = 10 * 60_000; // ms after which nobody waits for a registered file that another page left behind
 const PAUSE = 30_000; // ms between two attempts to get a photo's URLs anew
 
 const element = (id) => document.getElementById(id);
@@ -22,6 +21,7 @@ export class Gallery {
   #api;
   #tiles;
   #queue = null;
+  #patience = 0; // ms after which nobody waits for a registered file that another page left behind
   #watcher;
   #activity;
   #status;
@@ -97,6 +97,7 @@ export class Gallery {
   async #begin() {
     try {
       const limits = await this.#api.limits();
+      this.#patience = limits.wait_seconds * 1000;
       this.#queue = new Queue({ api: this.#api, limits, watcher: this.#watcher, onChange: (upload) => this.#showUpload(upload) });
       element("adder-limits").textContent = `${kinds(limits.content_types)}, up to ${size(limits.max_bytes)} each.`;
     } catch (error) {
@@ -157,7 +158,7 @@ export class Gallery {
     const photo = this.#tiles.get(key) ?? { key, order: `${file.registered_at}#${file.file_id}`, upload: null };
     photo.file = file;
     this.#tiles.put(photo);
-    const waiting = file.state === "REGISTERED" && Date.now() - Date.parse(file.registered_at) < HOPELESS;
+    const waiting = file.state === "REGISTERED" && Date.now() - Date.parse(file.registered_at) < this.#patience;
     if (waiting && !photo.upload) this.#watcher.add(file.file_id);
     this.#status.changed();
   }

@@ -214,6 +214,7 @@ async def test_limits_are_told_to_anyone(site: httpx.AsyncClient) -> None:
             "image/avif",
         ],
         "renditions": ["2048", "1024", "320"],
+        "wait_seconds": 720,
     }
 
 
