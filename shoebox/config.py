@@ -81,6 +81,7 @@ class FunctionSettings(Settings):
     download_seconds: int = Field(default=3600, alias="SHOEBOX_DOWNLOAD_SECONDS", ge=60, le=43_200)
     registration_seconds: int = Field(default=86_400, alias="SHOEBOX_REGISTRATION_SECONDS", ge=60)
     pictures_at_once: int = Field(default=10, alias="SHOEBOX_PICTURES_AT_ONCE", ge=1)
+    visibility_seconds: int = Field(default=20, alias="SHOEBOX_VISIBILITY_SECONDS", ge=0, le=43_200)
     render_memory: int = Field(default=1_350_000_000, alias="SHOEBOX_RENDER_MEMORY", gt=0)
 
 

@@ -12,10 +12,10 @@ from workers.imaging.limits import ImageLimits
 
 PREVIEW = 2048
 # What a decoder and the first resize hold a pixel, with alpha where the format has it; what all later steps hold.
-DECODER_BYTES = {"image/png": 10, "image/webp": 18, "image/gif": 11, "image/heic": 13}
+DECODER_BYTES = {"image/png": 10, "image/webp": 18, "image/gif": 11, "image/heic": 13, "image/avif": 13}
 LATER_BYTES = PREVIEW * PREVIEW * 12
 # Nanoseconds of CPU a pixel; for a JPEG, and for each of its scans. HEIC without alpha takes 24 to 53.
-DECODER_NS = {"image/jpeg": 6, "image/png": 20, "image/webp": 30, "image/gif": 20, "image/heic": 85}
+DECODER_NS = {"image/jpeg": 6, "image/png": 20, "image/webp": 30, "image/gif": 20, "image/heic": 85, "image/avif": 60}
 SCAN_NS = 2
 # Not measured, for nothing here writes such files: each bit is decoded by itself, some ten to twenty a pixel and 4 ns.
 ARITHMETIC_NS = 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workers.imaging.headers import Header
+from workers.imaging.headers.avif import read_avif
 from workers.imaging.headers.gif import read_gif
 from workers.imaging.headers.heic import read_heic
 from workers.imaging.headers.jpeg import read_jpeg
@@ -34,5 +35,7 @@ def _read(data: bytes, media_type: str, limits: ImageLimits) -> Header:
             return read_gif(data, limits)
         case "image/heic":
             return read_heic(data)
+        case "image/avif":
+            return read_avif(data)
     message = f"no reader for {media_type}"
     raise ValueError(message)

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 FILE_KEYS = {
     *("file_id", "name", "size", "content_type", "sha256", "state", "reason", "detail", "registered_at", "uploaded_at"),
     *("received_at", "finished_at", "width", "height", "placeholder", "metadata", "renditions", "original_url"),
+    "warnings",
 }
 
 
@@ -197,7 +198,16 @@ async def test_a_ready_file_shows_what_was_found_out(bench: Bench, root: Clients
 
     assert set(shown) == FILE_KEYS
     assert (shown["state"], shown["width"], shown["height"]) == ("READY", 4032, 3024)
-    assert shown["metadata"] == {"camera_make": "Shoebox"}
+    assert shown["metadata"] == {
+        "captured_at": "2024-07-05T10:11:12",
+        "captured_at_source": "EXIF:CreateDate",
+        "camera_make": "Shoebox",
+        "camera_model": None,
+        "orientation": 1,
+        "has_gps": False,
+        "icc_profile": None,
+    }
+    assert shown["warnings"] == ["icc_profile_broken"]
     assert [(r["name"], r["width"], r["height"], r["size"]) for r in shown["renditions"]] == [
         ("2048", 2048, 1536, 401),
         ("320", 320, 240, 21),

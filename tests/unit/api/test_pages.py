@@ -204,7 +204,15 @@ async def test_limits_are_told_to_anyone(site: httpx.AsyncClient) -> None:
         "max_batch": 100,
         "multipart_from": 16_777_216,
         "part_bytes": 8_388_608,
-        "content_types": ["image/jpeg", "image/png", "image/webp", "image/gif", "image/heic", "image/heif"],
+        "content_types": [
+            "image/jpeg",
+            "image/png",
+            "image/webp",
+            "image/gif",
+            "image/heic",
+            "image/heif",
+            "image/avif",
+        ],
         "renditions": ["2048", "1024", "320"],
     }
 
