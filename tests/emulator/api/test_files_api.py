@@ -677,7 +677,7 @@ async def test_each_route_needs_a_token_of_this_moment(bench: Bench, method: str
 
 @pytest.mark.parametrize(("accepts", "compressed"), [("gzip, br", True), ("identity", False)])
 async def test_a_list_is_compressed_for_who_can_read_that(bench: Bench, accepts: str, compressed: bool) -> None:
-    """As Base64 through API Gateway, less than a fifth of the bytes with the same content; caches keep the two apart."""
+    """As Base64 through API Gateway, with less than a fifth of the bytes; caches keep the two apart."""
     for n in range(20):
         await bench.register(f"picture {n}".encode())
     async with bench.client() as api:
