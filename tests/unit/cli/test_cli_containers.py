@@ -22,7 +22,7 @@ MINT = "exec -T fleet python -m shoebox token mint"
 CONFIG = "--profile * config --format json"
 LISTED, LISTED_ALL = "ps --format json", "ps --format json --all"
 SERVICES: dict[str, Any] = {
-    **dict.fromkeys(("localstack", "provision", "fleet", "authorizer", "api", "ingest", "cleanup"), {}),
+    **{name: {} for name in ("localstack", "provision", "fleet", "authorizer", "api", "ingest", "cleanup")},
     "prometheus": {"profiles": ["metrics", "grafana"]},
     "grafana": {"profiles": ["grafana"]},
     "locust": {"profiles": ["load"]},
