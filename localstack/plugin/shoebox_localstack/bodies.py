@@ -7,7 +7,6 @@ a third of a megabyte a photo some thousands of photos fill the container's memo
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkstemp
@@ -29,19 +28,20 @@ def store_on_disk(folder: Path = FOLDER) -> EphemeralS3ObjectStore:
 class FileOnDisk(LockedFileMixin):
     """The bytes of an object or a part, with the methods that the store uses of a file.
 
-    It is opened for each read and write (64 KB), so that descriptors do not bound the number of objects. The store holds
-    `position_lock` from a seek to what follows it.
+    It is opened for each read and write (64 KB), so that descriptors do not bound the number of objects. The store
+    holds `position_lock` from a seek to what follows it.
     """
 
-    def __init__(self, dir: str, max_size: int) -> None:  # noqa: A002, ARG002  # as LockedSpooledTemporaryFile is called
+    def __init__(self, dir: str, max_size: int) -> None:  # noqa: A002  # as LockedSpooledTemporaryFile is called
         super().__init__()
-        descriptor, self._path = mkstemp(dir=dir)
+        descriptor, path = mkstemp(dir=dir)
         os.close(descriptor)
+        self._path = Path(path)
         self._position = 0
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Set the position, as a file's `seek`."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: os.path.getsize(self._path)}[whence]
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._path.stat().st_size}[whence]
         self._position = max(0, base + offset)
         return self._position
 
@@ -55,7 +55,7 @@ class FileOnDisk(LockedFileMixin):
 
     def read(self, size: int | None = -1) -> bytes:
         """Read up to `size` bytes from the position; all that is left if it is negative or None."""
-        with open(self._path, "rb") as file:
+        with self._path.open("rb") as file:
             file.seek(self._position)
             data = file.read(size)
         self._position += len(data)
@@ -63,7 +63,7 @@ class FileOnDisk(LockedFileMixin):
 
     def write(self, data: bytes) -> int:
         """Write at the position."""
-        with open(self._path, "r+b") as file:
+        with self._path.open("r+b") as file:
             file.seek(self._position)
             file.write(data)
         self._position += len(data)
@@ -77,5 +77,4 @@ class FileOnDisk(LockedFileMixin):
 
     def close(self) -> None:
         """Remove it, as closing a temporary file does."""
-        with suppress(FileNotFoundError):
-            os.unlink(self._path)
+        self._path.unlink(missing_ok=True)

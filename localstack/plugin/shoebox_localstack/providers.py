@@ -1,4 +1,4 @@
-"""Services that LocalStack gets from here: DynamoDB and its streams on moto's models, and an S3 with its bodies on disk.
+"""Services that LocalStack gets from here: DynamoDB and its streams on moto's models, and S3 with bodies on disk.
 
 LocalStack's own DynamoDB downloads Amazon's DynamoDB Local, whose licence lets nobody pass it on. moto's models need
 none, but are not thread-safe: of two conditional writes at once both could find their condition true. Hence the lock.
@@ -40,7 +40,7 @@ class DynamoDBStreams(DynamodbstreamsApi):
 
 
 class S3(S3Provider):
-    """LocalStack's S3, with bodies on disk, no uploads when memory is almost full, and a multipart upload completed once.
+    """LocalStack's S3: bodies on disk, no uploads when memory is almost full, a multipart upload completed once.
 
     LocalStack 4.14 lets two completions at once through; the second empties the object, then finds the parts gone.
     """

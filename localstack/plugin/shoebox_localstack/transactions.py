@@ -1,11 +1,11 @@
 """moto's transactions without copies of whole tables, and its models without a list of all that ever were.
 
-For its rollback moto 5.1 deep-copies each table that a transaction names, once for each of the transaction's items. Here
-the items that it names are noted before it runs, and put back if it fails. Whoever calls this holds the lock
+For its rollback moto 5.1 deep-copies each table that a transaction names, once for each of the transaction's items.
+Here the items that it names are noted before it runs, and put back if it fails. Whoever calls this holds the lock
 (providers.py), so one transaction runs at a time.
 
-moto also lists every instance of each of its models for as long as the process lives, for a dashboard that LocalStack does
-not have: each item that was ever stored, and a copy of it for each time that it was updated or found by a query.
+moto also lists every instance of each of its models for as long as the process lives, for a dashboard that LocalStack
+does not have: each item that was ever stored, and a copy of it for each time that it was updated or found by a query.
 """
 
 from __future__ import annotations
