@@ -34,8 +34,8 @@ def _read(data: bytes, media_type: str, limits: ImageLimits) -> Header:
         case "image/gif":
             return read_gif(data, limits)
         case "image/heic":
-            return read_heic(data)
+            return read_heic(data, limits)
         case "image/avif":
-            return read_avif(data)
+            return read_avif(data, limits)
     message = f"no reader for {media_type}"
     raise ValueError(message)

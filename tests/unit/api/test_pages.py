@@ -199,7 +199,12 @@ async def test_limits_are_told_to_anyone(site: httpx.AsyncClient) -> None:
     assert answer.json() == {
         "max_bytes": 104_857_600,
         "max_pixels": 100_000_000,
-        "max_pixels_by_type": {"image/webp": 60_000_000, "image/heic": 85_000_000, "image/heif": 85_000_000},
+        "max_pixels_by_type": {
+            "image/webp": 60_000_000,
+            "image/heic": 85_000_000,
+            "image/heif": 85_000_000,
+            "image/avif": 70_000_000,
+        },
         "max_side": 30_000,
         "max_batch": 100,
         "multipart_from": 16_777_216,

@@ -14,6 +14,8 @@ from workers.imaging.colour import ASSUMED_CMYK, profile_name, to_srgb
 LIMITS = ImageLimits()
 # Display P3 (SMPTE EG 432-1, D65) to XYZ.
 P3 = np.array([[0.4865709, 0.2656677, 0.1982173], [0.2289746, 0.6917385, 0.0792869], [0.0, 0.0451134, 1.0439444]])
+
+
 def delta_e(seen: Colour, wanted_xyz: np.ndarray) -> float:
     """CIE76 difference between an sRGB colour and a wanted one; 2.3 is just noticeable."""
     return float(np.linalg.norm(lab(SRGB @ linear(seen)) - lab(wanted_xyz)))

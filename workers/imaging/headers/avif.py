@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from workers.imaging.errors import PictureRejected
 from workers.imaging.headers.boxes import check_boxes, read_items
 from workers.imaging.headers.header import Header
+from workers.imaging.limits import ImageLimits
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,12 +19,12 @@ THREADS = 1  # one photo is one thread: whoever runs several photos at once deci
 AVIF_ERRORS = (ValueError, SyntaxError, RuntimeError, OSError, OverflowError)
 
 
-def read_avif(data: bytes) -> Header:
+def read_avif(data: bytes, limits: ImageLimits) -> Header:
     """Check that no box is cut and what is inside, then ask libavif. Width and height are those as stored."""
     check_boxes(data)
     items = read_items(data)
-    if items.primary is not None:
-        items.check("AVIF", "av01")
+    if items.primary is not None:  # else it is a film, of which libavif shows the first picture
+        items.check("AVIF", "av01", limits)
     width, height, frames, mode, icc, exif, orientation, _ = _opened(data).get_info()
     return Header(
         width,

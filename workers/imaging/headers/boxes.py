@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from workers.imaging.errors import PictureRejected
 from workers.imaging.headers.cursor import Cursor
+from workers.imaging.limits import ImageLimits
 
 NEEDED_BOXES = frozenset({b"ftyp", b"meta", b"mdat", b"moov", b"idat"})
 EXTENDED_SIZE, TO_THE_END = 1, 0
@@ -64,9 +65,10 @@ class Items:
         total = visit(self.primary, 0) if self.primary is not None else 0
         return codings, total
 
-    def check(self, form: str, coding: str) -> None:
+    def check(self, form: str, coding: str, limits: ImageLimits) -> None:
         """Raise `PictureRejected` unless the primary picture is coded in `coding`, as a file of `form` should be.
 
+        `too_many_pixels` by the size that the container states, before a library judges it by limits of its own;
         `unsupported_type` for another coding and for a film; `too_costly` if its parts have far more pixels than it
         has; `corrupt` as `coded`. What cannot be read at all is left to the library.
         """
@@ -78,7 +80,8 @@ class Items:
             names = " and ".join(CODINGS.get(other, repr(other)) for other in others)
             detail = f"HEIF with {names} inside is not accepted as {form}, only with {CODINGS[coding]}; save it as JPEG"
             raise PictureRejected("unsupported_type", detail)
-        width, height = self.sizes.get(self.primary or 0, (0, 0))
+        width, height = self.sizes.get(self.primary or 0, (1, 1))
+        limits.check_pixels(width, height)
         if pixels > MAX_OVERDRAW * max(width * height, SMALL):
             detail = f"the picture is {width}x{height}, and {pixels / 1e6:.0f} megapixels are decoded for it"
             raise PictureRejected("too_costly", detail)

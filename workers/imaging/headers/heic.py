@@ -9,6 +9,7 @@ import pillow_heif
 from workers.imaging.errors import PictureRejected
 from workers.imaging.headers.boxes import check_boxes, read_items
 from workers.imaging.headers.header import Header
+from workers.imaging.limits import ImageLimits
 
 # One photo is one thread: whoever runs several photos at once decides how many cores they take.
 pillow_heif.options.DECODE_THREADS = 1
@@ -22,10 +23,10 @@ pillow_heif.options.AUX_IMAGES = False
 HEIF_ERRORS = (ValueError, SyntaxError, EOFError, RuntimeError, OSError, IndexError)
 
 
-def read_heic(data: bytes) -> Header:
+def read_heic(data: bytes, limits: ImageLimits) -> Header:
     """Check that no box is cut and what is inside, then ask libheif. Width and height are those after its rotation."""
     check_boxes(data)
-    read_items(data).check("HEIC", "hvc1")
+    read_items(data).check("HEIC", "hvc1", limits)
     image = primary_image(data)
     width, height = image.size
     info: dict[str, Any] = image.info
