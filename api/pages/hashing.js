@@ -38,7 +38,7 @@ function start() {
   };
   started.onerror = (event) => {
     event.preventDefault(); // what it could not do is done here
-    workers = answered; // one that has worked once is started again
+    workers = answered || navigator.onLine === false; // such a one, or one that could not be fetched, is started again
     worker = null;
     for (const { blob, resolve, reject } of waiting.values()) here(blob).then(resolve, reject);
     waiting.clear();

@@ -7,6 +7,8 @@ import { matches, viewOf } from "./tile-view.js";
 
 // Pixels of the screen for one of CSS beyond which nobody sees a difference on a tile; a phone has three.
 const MAX_DENSITY = 2;
+// By how much a tile's picture may be stretched before the next rendition, with ten times the pixels, is worth its bytes.
+const MAX_STRETCH = 1.75;
 const RESIZED = 0.1; // the share of a tile's side by which it must change for its picture to be chosen anew
 const WORDS = { cancel: "Cancel", retry: "Retry", dismiss: "Dismiss", remove: "Delete" };
 
@@ -102,7 +104,7 @@ export class Tiles {
   /** A tile is square and its picture covers it, so a wide one is needed wider than the tile. */
   #sizes({ width, height }) {
     const density = Math.min(1, MAX_DENSITY / devicePixelRatio);
-    return `${Math.ceil(this.#side * Math.max(1, width / height) * density)}px`;
+    return `${Math.ceil((this.#side * Math.max(1, width / height) * density) / MAX_STRETCH)}px`;
   }
 
   #make(photo) {
@@ -133,6 +135,7 @@ export class Tiles {
   #draw(tile, view) {
     const { element, parts } = tile;
     const focused = element.contains(document.activeElement) && document.activeElement;
+    const ready = view.state === "ready" && tile.state !== "ready";
     tile.state = element.dataset.state = view.state;
     setText(parts.name, view.name);
     setText(parts.note, view.note);
@@ -154,7 +157,7 @@ export class Tiles {
       if (!this.#side) this.#measure();
       showPicture(tile.photo.file, parts, this.#sizes(tile.photo.file));
     }
-    if (focused?.hidden) this.#keys.focus(element); // the button that was pressed is gone: stay with its photo
+    if (focused && (focused.hidden || ready)) this.#keys.focus(element); // the button that was pressed is gone: stay with its photo
   }
 }
 
