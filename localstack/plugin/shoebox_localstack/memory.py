@@ -65,7 +65,8 @@ def refuse_uploads_when_almost_full(context: RequestContext) -> None:
     Raises:
         CommonServiceException: memory is almost used up; 507, which no AWS client tries again.
     """
-    if context.request.args.get("X-Amz-Signature") and (now := memory()).share >= REFUSE:
+    presigned = {"X-Amz-Signature", "Signature"} & context.request.args.keys()  # versions 4 and 2
+    if presigned and (now := memory()).share >= REFUSE:
         raise CommonServiceException("InsufficientStorage", _almost_full(now), status_code=507)
 
 
