@@ -19,6 +19,7 @@ from workers.imaging.decode_jpeg import decode_jpeg
 from workers.imaging.decode_png import decode_png
 from workers.imaging.errors import PictureRejected, Reason
 from workers.imaging.headers import Header
+from workers.imaging.headers.avif import decode_avif
 from workers.imaging.headers.heic import HEIF_ERRORS, heif_fault, primary_image
 
 # What Pillow's decoders raise on bad bytes; MemoryError is missing on purpose, as it may pass.
@@ -38,6 +39,8 @@ def decode(data: bytes, media_type: str, header: Header, long_side: int) -> Imag
         return decode_jpeg(header, long_side)
     if media_type == "image/heic":
         image = _decode_heic(data, header)
+    elif media_type == "image/avif":
+        image = decode_avif(data, header)
     else:
         decoder = DECODERS.get(media_type)
         if decoder is None:

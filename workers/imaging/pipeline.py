@@ -14,7 +14,7 @@ from time import perf_counter
 
 from PIL import Image
 
-from workers.imaging.colour import is_profile, to_srgb
+from workers.imaging.colour import to_srgb
 from workers.imaging.costs import PREVIEW, check_costs, cpu_seconds, peak_bytes
 from workers.imaging.decode import decode
 from workers.imaging.encode import to_jpeg
@@ -118,9 +118,7 @@ def _preview(inspection: Inspection, watch: _Stopwatch) -> Image.Image:
     with watch.step("flatten"):
         image = flatten(image)
     with watch.step("colour"):
-        if header.icc and not is_profile(header.icc):
-            header.warnings.add("icc_profile_broken")
-        image = to_srgb(image, header.icc)
+        image = to_srgb(image, header.icc, header.warnings)
     with watch.step("orient"):
         return upright(image, inspection.orientation)
 

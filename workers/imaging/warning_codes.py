@@ -11,6 +11,7 @@ from typing import Literal
 
 WarningCode = Literal[
     "adobe_transform_unknown",
+    "cmyk_without_profile",
     "end_marker_missing",
     "extraneous_bytes",
     "icc_profile_broken",
@@ -33,4 +34,5 @@ MEANINGS: Mapping[WarningCode, str] = {
     "metadata_damaged": "A block that no pixel depends on is damaged or has a wrong checksum; it is ignored.",
     "scan_header_wrong": "JPEG: a scan names coefficients that a sequential picture cannot leave out.",
     "trailing_bytes": "PNG, GIF, WebP: bytes follow the file's end. Behind a JPEG they are usual, and not told.",
+    "cmyk_without_profile": "It is CMYK without a usable profile and is taken for ink of web offset printing (SWOP).",
 }

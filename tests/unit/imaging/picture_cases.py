@@ -158,6 +158,7 @@ def cases_of_jpeg() -> dict[str, Case]:
             before(JPEG, 0xDB, b"\xff\xfe\0\0"), "a length below 2 is taken for 2, as by libjpeg"
         ),
         "cut-scan-with-eoi.jpg": Case(cut_scan(LARGE_JPEG), "pixels are missing", reason="truncated"),
+        "cmyk.jpg": Case(CMYK_JPEG, "which inks are meant is not said", warnings=["cmyk_without_profile"]),
         "cut-cmyk-with-eoi.jpg": Case(cut_scan(CMYK_JPEG), "pixels are missing", reason="truncated"),
         "zeros-for-the-rest.jpg": Case(
             LARGE_JPEG[: len(LARGE_JPEG) // 2] + bytes(len(LARGE_JPEG) // 2), "half a download", reason="truncated"

@@ -41,6 +41,7 @@ def read_webp(data: bytes, limits: ImageLimits) -> Header:
         max(walk.frames, 1),
         channels=4,
         exif=walk.found[b"EXIF"],
+        xmp=walk.found[b"XMP "],
         icc=walk.found[b"ICCP"],
         pieces=_file_of(walk.chunks),
         warnings=walk.warnings,
@@ -61,7 +62,7 @@ class _Walk:
             self.chunks[0] = _with_features(chunk, chunk[CHUNK_HEADER] & PIXEL_FEATURES)
         self.warnings: set[WarningCode] = set()
         self.frames, self.whole = 0, kind in STILL
-        self.found = {b"EXIF": b"", b"ICCP": b""}
+        self.found = {b"EXIF": b"", b"XMP ": b"", b"ICCP": b""}
 
     def run(self, end: int) -> None:
         """Go to the container's end, or to that of the file if the first frame is not whole before."""
