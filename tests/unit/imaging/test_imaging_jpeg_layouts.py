@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from picture_builders import Sampling, jpeg_in_scans, jpeg_of_layout, save
+from picture_builders import Sampling, jpeg_in_scans, jpeg_of_layout, save, scans_of
 
 from shoebox.samples import scene
 from workers.imaging import ImageLimits, PictureRejected, Prepared, prepare
@@ -91,3 +91,32 @@ def test_a_cut_scan_of_a_usual_layout_is_truncated(mode: str, options: dict[str,
         part: tried(data[: start + (len(data) - start) * part // 100] + b"\xff\xd9") for part in range(5, 100, 5)
     }
     assert outcomes == dict.fromkeys(outcomes, "truncated")
+
+
+SEQUENTIAL = save(scene(160, 120), "JPEG")
+RESTARTS = save(scene(160, 120), "JPEG", restart_marker_blocks=1)
+PROGRESSIVE = save(scene(160, 120), "JPEG", progressive=True)
+START = SEQUENTIAL.index(b"\xff\xda") + 14
+FIRST, LAST = RESTARTS.index(b"\xff\xd0"), RESTARTS.rindex(b"\xff\xd4")
+SCANS = scans_of(PROGRESSIVE)
+WARNED = {
+    "premature end of data segment": SEQUENTIAL[: START + 99] + b"\xff\xd9",
+    "found marker 0xd9 instead of RST": RESTARTS[:LAST] + b"\xff\xd9",
+    "instead of RST": RESTARTS[:FIRST] + RESTARTS[RESTARTS.index(b"\xff\xd3") :],
+    "extraneous bytes before marker": SEQUENTIAL[:-2] + bytes(range(200)) + b"\xff\xd9",
+    "bad Huffman code": SEQUENTIAL[:START] + b"\xff\0" * 99 + SEQUENTIAL[START:],
+    "Inconsistent progression sequence": SCANS[0] + b"".join([*SCANS[1], SCANS[1][-1]]) + b"\xff\xd9",
+}
+
+
+@pytest.mark.parametrize("words", WARNED)
+def test_each_warning_of_libjpeg_has_its_verdict(words: str) -> None:
+    """Those that are left when the codec gets only what pixels depend on are about pixels."""
+    with pytest.raises(PictureRejected, match=words) as caught:
+        prepare(WARNED[words], "image/jpeg", ImageLimits())
+    assert caught.value.reason == decoding.VERDICTS[words]
+
+
+def test_every_verdict_is_tested() -> None:
+    """But for one about arithmetic coding, which nothing here writes."""
+    assert set(decoding.VERDICTS) - set(WARNED) == {"bad arithmetic code"}
