@@ -213,6 +213,9 @@ class LimitsDocument(BaseModel):
     part_bytes: int
     content_types: list[str]
     renditions: list[str]
+    wait_seconds: int = Field(
+        description="Give up on stored files only when none of them became READY or REJECTED for so long."
+    )
 
 
 def file_fields(file: File, links: Links | None) -> dict[str, Any]:

@@ -25,6 +25,7 @@ MEDIA_TYPES = {
     "image/gif": "image/gif",
     "image/heic": "image/heic",
     "image/heif": "image/heic",
+    "image/avif": "image/avif",
 }
 FILE_ID = re.compile(r"^f[a-z2-7]{32}$")
 TENANT = re.compile(r"^[a-z][a-z0-9-]{1,31}$")

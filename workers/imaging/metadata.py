@@ -31,7 +31,7 @@ def read_metadata(header: Header) -> Metadata:
         captured_at_source=source,
         camera_make=exif.make[:64] or None,
         camera_model=exif.model[:64] or None,
-        orientation=exif.orientation,
+        orientation=header.orientation or exif.orientation,
         has_gps=exif.has_gps or "exif:GPSLatitude" in xmp or "exif:GPSLongitude" in xmp,
         icc_profile=profile_name(header.icc),
     )

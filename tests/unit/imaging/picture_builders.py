@@ -6,12 +6,20 @@ import zlib
 from typing import Any
 
 import numpy as np
+import pillow_avif  # noqa: F401 - it registers AVIF with Pillow
 import pillow_heif
 from PIL import Image
 
 from shoebox.samples import corners, exif_block, scene, stored_sideways
 
-TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif", "HEIC": "image/heic"}
+TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "HEIC": "image/heic",
+    "AVIF": "image/avif",
+}
 
 
 def save(image: Image.Image, form: str, **options: Any) -> bytes:
@@ -22,6 +30,8 @@ def save(image: Image.Image, form: str, **options: Any) -> bytes:
         heif.info.update(options)
         heif.save(buffer, quality=80)
     else:
+        if form == "AVIF":
+            options = {"quality": 80, "speed": 8, "max_threads": 1} | options
         image.save(buffer, form, **options)
     return buffer.getvalue()
 

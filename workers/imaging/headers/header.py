@@ -15,8 +15,9 @@ class Header:
     `width` and `height` are as stored (HEIC: after the file's own rotation, which its decoder applies).
     `exif`, `xmp` and `icc` are raw blocks, empty if there are none. `buffered` tells that the decoder holds the whole
     picture at full size, `scans` how often it goes over it, `arithmetic` how its bits are coded (JPEG). `spans` are
-    the byte ranges behind the signature that the pixels depend on; only JPEG and PNG say. `warnings` is where readers
-    and decoders note what they tolerate.
+    the byte ranges behind the signature that the pixels depend on; only JPEG and PNG say. `orientation` (1-8) is the
+    container's own, if it has one that its decoder does not apply (AVIF): then that in EXIF does not count.
+    `warnings` is where readers and decoders note what they tolerate.
     """
 
     width: int
@@ -29,6 +30,7 @@ class Header:
     buffered: bool = True
     scans: int = 1
     arithmetic: bool = False
+    orientation: int | None = None
     spans: tuple[tuple[int, int], ...] = ()
     warnings: set[WarningCode] = field(default_factory=set)
 
