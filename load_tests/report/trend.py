@@ -116,6 +116,11 @@ def cpu_of_photo(results: Results) -> float | None:
     return sum(stack) / results.photos.ready if stack and results.photos.ready else None
 
 
+def _rate(results: Results) -> float | None:
+    """None of documents of before: their rates are over another time."""
+    return results.ready_per_second if results.ready_seconds is not None else None
+
+
 def _p50(results: Results) -> float | None:
     whole = results.stages.get(WHOLE)
     return whole.percentile("50") if whole else None
@@ -132,7 +137,7 @@ def _steal(results: Results) -> str:
 
 COLUMNS: tuple[tuple[str, Callable[[Results], str]], ...] = (
     ("version", lambda run: run.versions.get("commit") or run.versions.get("shoebox", DASH)),
-    ("photos/s", lambda run: number(run.ready_per_second)),
+    ("photos/s", lambda run: number(_rate(run))),
     ("READY", lambda run: number(run.photos.ready)),
     ("p50", lambda run: duration(_p50(run))),
     ("p99", lambda run: duration(p99_of(run))),
@@ -144,7 +149,7 @@ COLUMNS: tuple[tuple[str, Callable[[Results], str]], ...] = (
     ("steal", _steal),
 )
 _DRAWN: tuple[tuple[str, Callable[[Results], float | None], Callable[[float], str]], ...] = (
-    ("READY", lambda run: run.ready_per_second, lambda value: quantity(value, "photos/s")),
+    ("READY", _rate, lambda value: quantity(value, "photos/s")),
     ("p50, registered → READY", _p50, duration),
     ("p99, registered → READY", p99_of, duration),
     ("CPU of the stack a photo", cpu_of_photo, duration),
