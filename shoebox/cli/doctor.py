@@ -52,10 +52,13 @@ def _look(ports: tuple[int, ...], stack: Path, url: str | None, data: Path) -> l
     from shoebox.cli.folder import DataFolder
     from shoebox.cli.run import run
 
+    running = DataFolder(data).running() or {}
+    own = running and not running.get("gallery")  # a stack of one's own: its gateway need not have /healthz
+    looking = checks.gateway(running["control"], "fleet") if own and not url else checks.gateway(url or running.get("url"))
     return [
         [*checks.python(), *checks.pictures(), *checks.decoders()],
         [*checks.ports(ports, data), *checks.disk(data), *checks.recovery(data)],
-        [*checks.stack(stack), run(checks.gateway(url or DataFolder(data).gateway_url()))],
+        [*checks.stack(stack), run(looking)],
     ]
 
 
@@ -67,7 +70,8 @@ def _show(groups: list[list[Finding]], output: Output) -> None:
             output.markup(f"{_MARKS['ok']} {safe('; '.join(finding.found for finding in well))}")
         for finding in group:
             if finding.level != "ok":
-                output.markup(f"{_MARKS[finding.level]} {safe(finding.found)}\n  [cyan]→[/cyan] {safe(finding.advice)}")
+                found = "\n  ".join(safe(line) for line in finding.found.splitlines())
+                output.markup(f"{_MARKS[finding.level]} {found}\n  [cyan]→[/cyan] {safe(finding.advice)}")
 
 
 def _stack_file(named: Path | None) -> Path:
