@@ -26,11 +26,15 @@ _PORTS = {"url": ("fleet", 8080), "control": ("fleet", 9001), "emulator": ("loca
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Addresses of a running stack. `engine` is Docker where the stack is in containers; else it is `shoebox up`."""
+    """Addresses of a running stack. `engine` is Docker where the stack is in containers; else it is `shoebox up`.
+
+    `has_gallery`: whether it is Shoebox's own stack, not one of the user's own functions.
+    """
 
     url: str
     control: str
     emulator: str
+    has_gallery: bool = True
     engine: Engine | None = None
 
     @property
@@ -63,7 +67,8 @@ def running_deployment(data: Path) -> Deployment | None:
     """The stack of this data folder; else that of compose.yaml, as Compose itself names it; None if none runs."""
     found = DataFolder(data).running()
     if found:
-        return Deployment(str(found["url"]), str(found["control"]), str(found["emulator"]))
+        control, emulator = str(found["control"]), str(found["emulator"])
+        return Deployment(str(found["url"]), control, emulator, has_gallery=bool(found.get("gallery")))
     return _containers()
 
 
