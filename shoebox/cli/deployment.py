@@ -125,7 +125,7 @@ def _containers() -> Deployment | None:
     if ("fleet", 8080) not in published:
         return None
     urls = {name: f"http://127.0.0.1:{published.get(port, port[1])}" for name, port in _PORTS.items()}
-    return Deployment(**urls, engine=engine)
+    return Deployment(urls["url"], urls["control"], urls["emulator"], engine=engine)
 
 
 def _documents(text: str) -> Iterator[dict[str, Any]]:
