@@ -51,11 +51,12 @@ def python() -> Iterator[Finding]:
 
 
 def pictures(cpuinfo: Path = Path("/proc/cpuinfo")) -> Iterator[Finding]:
-    """Pillow or pillow-simd, libjpeg-turbo and libheif."""
+    """Pillow or pillow-simd, libjpeg-turbo, libheif and libavif."""
     yield _pillow(_version("pillow-simd"), _version("pillow"), _has_avx2(cpuinfo))
     for name, package, what in (
         ("simplejpeg", "simplejpeg", "simplejpeg (libjpeg-turbo)"),
         ("pillow-heif", "pillow-heif", "pillow-heif"),
+        ("pillow-avif", "pillow-avif-plugin", "pillow-avif-plugin"),
     ):
         found = _version(package)
         if found:
@@ -197,15 +198,21 @@ def _decoders() -> dict[str, bool]:
     try:
         from PIL import features
     except ImportError:
-        return dict.fromkeys(("JPEG", "PNG", "WebP", "GIF", "HEIC"), False)
+        return dict.fromkeys(("JPEG", "PNG", "WebP", "GIF", "HEIC", "AVIF"), False)
     try:
         import pillow_heif
 
         heic = bool(pillow_heif.libheif_info()["decoders"])
     except ImportError:
         heic = False
+    try:
+        from pillow_avif import _avif
+
+        avif = bool(_avif.decoder_codec_available("dav1d"))
+    except ImportError:
+        avif = False
     jpeg, png, webp = (bool(features.check(name)) for name in ("jpg", "zlib", "webp"))
-    return {"JPEG": jpeg, "PNG": png, "WebP": webp, "GIF": True, "HEIC": heic}
+    return {"JPEG": jpeg, "PNG": png, "WebP": webp, "GIF": True, "HEIC": heic, "AVIF": avif}
 
 
 def _version(package: str) -> str | None:

@@ -92,7 +92,7 @@ def redrive(
 async def _states(sqs: Any, described: Stack, prefix: str) -> list[QueueState]:
     from fleet.queues.overview import queue_state
 
-    return [await queue_state(sqs, f"{prefix}-{name}") for name in described.queues]
+    return [await queue_state(sqs, described.queue_name(prefix, name)) for name in described.queues]
 
 
 async def _dead_letters(sqs: Any, described: Stack, prefix: str, name: str) -> DeadLetters:
@@ -101,7 +101,7 @@ async def _dead_letters(sqs: Any, described: Stack, prefix: str, name: str) -> D
     if name not in described.queues:
         known = ", ".join(described.queues)
         raise CliError(f"stack.yaml has no queue {name!r}.", hint=f"It has: {known}", exit_code=Exit.USAGE)
-    found = dead_letters_of(await _states(sqs, described, prefix), f"{prefix}-{name}")
+    found = dead_letters_of(await _states(sqs, described, prefix), described.queue_name(prefix, name))
     if found is None:
         served = ", ".join(queue.dead_letter for queue in described.queues.values() if queue.dead_letter)
         hint = f"Dead-letter queues are: {served}"

@@ -17,6 +17,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from workers.imaging.decode_jpeg import decode_jpeg
 from workers.imaging.errors import PictureRejected, Reason
 from workers.imaging.headers import Header
+from workers.imaging.headers.avif import decode_avif
 from workers.imaging.headers.heic import HEIF_ERRORS, heif_fault, primary_image
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -38,6 +39,8 @@ def decode(data: bytes, media_type: str, header: Header, long_side: int) -> Imag
             return decode_jpeg(data, header, long_side)
         case "image/heic":
             image = _decode_heic(data, header)
+        case "image/avif":
+            image = decode_avif(data, header)
         case "image/png":
             image = _decode_pillow(PngImageFile, _only_pixels(data, header), header)
         case "image/webp":

@@ -46,7 +46,7 @@ def decode_jpeg(data: bytes, header: Header, long_side: int) -> Image.Image:
         pixels = _turbo(picture, colorspace, size)
     except ValueError as error:
         if UNUSUAL_LAYOUT in str(error):
-            return _decode_unusual(data, header, size)
+            return _decode_unusual(picture, header, size)
         raise _fault(error) from error
     except KeyError as error:  # how simplejpeg says that a damaged header has no layout that it knows
         raise PictureRejected("corrupt", "the codec finds no chroma layout") from error
@@ -71,13 +71,13 @@ def _scaled(side: int, eighths: int) -> int:
     return -(-side * eighths // 8)
 
 
-def _picture_only(data: bytes, header: Header) -> bytes | memoryview:
-    """The file up to the picture's own end, so that the codec sees what the header's reader saw."""
-    end = header.spans[-1][1]
-    return data if end == len(data) else memoryview(data)[:end]
+def _picture_only(data: bytes, header: Header) -> bytes:
+    """The segments that the pixels depend on: a codec that reads EXIF or a profile warns where they are malformed."""
+    view = memoryview(data)
+    return b"".join([START, *(view[start:end] for start, end in header.spans)])
 
 
-def _turbo(data: bytes | memoryview, colorspace: str, size: tuple[int, int]) -> Any:
+def _turbo(data: bytes, colorspace: str, size: tuple[int, int]) -> Any:
     try:
         return simplejpeg.decode_jpeg(data, colorspace, min_width=size[0], min_height=size[1])
     except ValueError as error:
@@ -86,12 +86,10 @@ def _turbo(data: bytes | memoryview, colorspace: str, size: tuple[int, int]) -> 
     return simplejpeg.decode_jpeg(data, colorspace, min_width=size[0], min_height=size[1], strict=False)
 
 
-def _decode_unusual(data: bytes, header: Header, size: tuple[int, int]) -> Image.Image:
-    """By Pillow, which is slower. It gets no EXIF: a malformed one would make it warn."""
-    view = memoryview(data)
-    bare = b"".join([START, *(view[start:end] for start, end in header.spans)])
+def _decode_unusual(picture: bytes, header: Header, size: tuple[int, int]) -> Image.Image:
+    """By Pillow, which is slower."""
     try:
-        image = JpegImagePlugin.JpegImageFile(io.BytesIO(bare))
+        image = JpegImagePlugin.JpegImageFile(io.BytesIO(picture))
         header.check_size(image.size)
         image.draft(image.mode, size)
         image.load()

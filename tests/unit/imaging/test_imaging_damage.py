@@ -29,6 +29,7 @@ FILES = {
     "webp-lossless": (TYPES["WEBP"], save(SMALL, "WEBP", lossless=True)),
     "gif": (TYPES["GIF"], save(SMALL, "GIF", save_all=True, append_images=[SMALL.rotate(90)])),
     "heic": (TYPES["HEIC"], save(SMALL, "HEIC", exif=exif_block(gps=True))),
+    "avif": (TYPES["AVIF"], save(SMALL, "AVIF", exif=exif_block(gps=True))),
 }
 EACH_FILE = pytest.mark.parametrize("name", FILES)
 
@@ -92,6 +93,7 @@ def test_flipped_bits_only_ever_reject(name: str) -> None:
         ("image/gif", b"GIF89a"),
         ("image/webp", b"RIFF\x00\x02\x00\x00WEBPVP8X"),
         ("image/heic", b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"),
+        ("image/avif", b"\x00\x00\x00\x18ftypavif\x00\x00\x00\x00mif1avif"),
     ],
 )
 def test_random_bytes_behind_a_signature_are_rejected(media_type: str, start: bytes) -> None:
@@ -138,7 +140,7 @@ def test_scans_without_end_are_refused() -> None:
     assert inspect(data, "image/jpeg", LIMITS).width == 160
 
 
-@pytest.mark.parametrize("name", ["png", "palette", "webp", "webp-lossless", "gif", "heic"])
+@pytest.mark.parametrize("name", ["png", "palette", "webp", "webp-lossless", "gif", "heic", "avif"])
 def test_a_codec_that_finds_another_size_does_not_decode(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Costs were weighed by the header's size, so that of the codec is compared before it begins."""
     media_type, data = FILES[name]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from workers.imaging.errors import PictureRejected
 from workers.imaging.headers.cursor import Cursor
 from workers.imaging.headers.header import Header
+from workers.imaging.warning_codes import WarningCode
 
 SOI, SOS, EOI = 0xD8, 0xDA, 0xD9
 APP1, APP2 = 0xE1, 0xE2
@@ -19,6 +20,7 @@ PROGRESSIVE = frozenset({0xC2, 0xCA})
 ARITHMETIC = frozenset({0xC9, 0xCA})
 STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 EXIF_TAG = b"Exif\x00\x00"
+XMP_TAG = b"http://ns.adobe.com/xap/1.0/\x00"  # what stands in extended XMP, behind another tag, is not read
 ICC_TAG = b"ICC_PROFILE\x00"
 # Each scan is a pass over the whole picture; encoders write about ten. How many a large picture may have is up to
 # `ImageLimits.max_scan_pixels`.
@@ -35,8 +37,9 @@ def read_jpeg(data: bytes) -> Header:
     Bytes after the end are fine: phones keep depth maps and films there. Raises `PictureRejected`: `corrupt`,
     `truncated`, `unsupported_type`, or `too_costly` for more than `MAX_SCANS` scans.
     """
-    exif, icc, frame = b"", {}, None
+    exif, xmp, icc, frame = b"", b"", {}, None
     spans: list[tuple[int, int]] = []
+    warnings: set[WarningCode] = set()
     cursor = Cursor(data, 2)
     for marker, start, payload in _segments(cursor):
         if marker not in NOTES:
@@ -47,10 +50,15 @@ def read_jpeg(data: bytes) -> Header:
             frame = _Frame(marker, payload)
         elif marker == APP1 and payload.startswith(EXIF_TAG):
             exif = exif or payload
+        elif marker == APP1 and payload.startswith(XMP_TAG):
+            xmp = xmp or payload.removeprefix(XMP_TAG)
         elif marker == APP2 and payload.startswith(ICC_TAG) and len(payload) > 14:
             icc[payload[12]] = payload
     if frame is None:
         raise PictureRejected("corrupt", "the first scan comes before the frame's header")
+    profile = _join_icc(icc)
+    if icc and not profile:
+        warnings.add("icc_profile_broken")
     first_scan = cursor.position
     scans, components = _walk_scans(cursor)
     # libjpeg holds all coefficients of a picture that it gets in several scans (jdinput.c, has_multiple_scans).
@@ -60,11 +68,13 @@ def read_jpeg(data: bytes) -> Header:
         frame.height,
         channels=frame.channels,
         exif=exif,
-        icc=_join_icc(icc),
+        xmp=xmp,
+        icc=profile,
         buffered=buffered,
         scans=scans,
         arithmetic=frame.marker in ARITHMETIC,
         spans=(*spans, (first_scan, cursor.position)),
+        warnings=warnings,
     )
 
 

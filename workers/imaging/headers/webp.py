@@ -21,7 +21,7 @@ def read_webp(data: bytes, limits: ImageLimits) -> Header:
     width, height, animated = _dimensions(kind, head)
     limits.check_pixels(width, height)
     frames = 0
-    found = {b"EXIF": b"", b"ICCP": b""}
+    found = {b"EXIF": b"", b"XMP ": b"", b"ICCP": b""}
     while cursor.position < end:
         kind, size, head = _chunk(cursor)
         if kind in found:
@@ -29,7 +29,8 @@ def read_webp(data: bytes, limits: ImageLimits) -> Header:
         if kind == b"ANMF" and animated:
             frames += 1
             limits.check_pixels(width, height, frames)
-    return Header(width, height, max(frames, 1), channels=4, exif=found[b"EXIF"], icc=found[b"ICCP"])
+    frames = max(frames, 1)
+    return Header(width, height, frames, channels=4, exif=found[b"EXIF"], xmp=found[b"XMP "], icc=found[b"ICCP"])
 
 
 def _chunk(cursor: Cursor) -> tuple[bytes, int, bytes]:
