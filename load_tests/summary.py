@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import shutil
@@ -71,13 +70,10 @@ def photos(records: Records, still_queued: int | None, repeated: int | None) -> 
     )
 
 
-def ready_per_second(records: Iterable[PhotoRecord]) -> float:
-    """Photos READY a second, from the first registration to the last READY."""
-    ready = [r for r in records if r.fate == Fate.READY and r.registered is not None and r.finished is not None]
-    if not ready:
-        return 0.0
-    span = max(r.finished or 0 for r in ready) - min(r.registered or math.inf for r in ready)
-    return len(ready) / span if span > 0 else 0.0
+def ready_seconds(records: Iterable[PhotoRecord], *, start: float, load_seconds: float) -> float:
+    """What all rates are over: from `start` (Unix seconds) until the load had ended and the last photo was READY."""
+    finished = (r.finished - start for r in records if r.fate == Fate.READY and r.finished is not None)
+    return max(load_seconds, max(finished, default=0.0))
 
 
 def stages(records: Iterable[PhotoRecord]) -> dict[str, Distribution]:

@@ -53,8 +53,8 @@ class BoundStack(Part):
         """
         if name not in self._kinds.get(kind, {}):
             raise StackError(f"stack.yaml has no {kind} named {name!r}")
-        suffix = ".fifo" if kind == "queue" and self.stack.queues[name].fifo else ""
-        return f"{self.place.prefix}-{name}{suffix}"
+        prefix = self.place.prefix
+        return self.stack.queue_name(prefix, name) if kind == "queue" else f"{prefix}-{name}"
 
     def arn_of(self, kind: str, name: str) -> str:
         """ARN of a bucket, queue, topic, table or function ("Amazon Resource Names")."""
@@ -116,6 +116,8 @@ class BoundStack(Part):
                 return self.arn_of(kind, name)
             case ["queue", name, "url"]:
                 return self.queue_url(name)
+            case ["queue", name, "visibility_timeout"] if name in self.stack.queues:
+                return str(self.stack.queues[name].visibility_timeout)
         raise StackError(f"unknown reference ${{{reference}}}")
 
 

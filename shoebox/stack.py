@@ -350,6 +350,10 @@ class Stack(Part):
     functions: dict[Name, Function] = {}
     gateway: Gateway
 
+    def queue_name(self, prefix: str, name: str) -> str:
+        """Physical name of a queue, for example `shoebox-uploads`; a FIFO queue's ends as SQS demands."""
+        return f"{prefix}-{name}{'.fifo' if self.queues[name].fifo else ''}"
+
     @property
     def invoked_by_s3(self) -> list[str]:
         """The functions that buckets notify without a queue, each once."""

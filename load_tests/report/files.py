@@ -60,7 +60,7 @@ def _request(request: Request) -> tuple[Any, ...]:
 def _times(seconds: Distribution | None) -> tuple[float | None, ...]:
     if seconds is None:
         return (None,) * (len(PERCENTILES) + 2)
-    return seconds.mean, *(seconds.percentiles.get(f"{p:g}") for p in PERCENTILES), seconds.max
+    return seconds.mean, *(seconds.percentile(f"{p:g}") for p in PERCENTILES), seconds.max
 
 
 def _limit(limit: Limit) -> tuple[Any, ...]:

@@ -49,13 +49,15 @@ def doctor(
 
 def _look(ports: tuple[int, ...], stack: Path, url: str | None, data: Path) -> list[list[Finding]]:
     from shoebox.cli import checks
-    from shoebox.cli.folder import DataFolder
+    from shoebox.cli.deployment import running_deployment
     from shoebox.cli.run import run
 
+    running = running_deployment(data)
     return [
         [*checks.python(), *checks.pictures(), *checks.decoders()],
-        [*checks.ports(ports, data), *checks.disk(data), *checks.recovery(data)],
-        [*checks.stack(stack), run(checks.gateway(url or DataFolder(data).gateway_url()))],
+        [*checks.ports(ports, running), *checks.disk(data), *checks.recovery(data)],
+        [*checks.stack(stack), run(checks.gateway(url or (running.url if running else None)))],
+        [*checks.containers(running)],
     ]
 
 

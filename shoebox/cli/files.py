@@ -189,7 +189,7 @@ def _show(file: dict[str, Any], output: Output) -> None:
         ("sha256", file["sha256"]),
         *((name, file.get(f"{name}_at") or "") for name in ("registered", "uploaded", "received", "finished")),
         ("warnings", safe(", ".join(file.get("warnings") or []))),
-        *((str(key), safe(str(value))) for key, value in (file.get("metadata") or {}).items()),
+        *((str(key), safe(str(value))) for key, value in (file.get("metadata") or {}).items() if value is not None),
         *((f"rendition {r['name']}", safe(r["url"])) for r in file.get("renditions") or []),
         ("original", safe(file.get("original_url") or "")),
     ]

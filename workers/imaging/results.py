@@ -13,11 +13,13 @@ class Metadata:
     """A photo's own facts.
 
     `captured_at` is ISO 8601, with an offset only if the camera noted one: without, it is the camera's local time.
+    `captured_at_source` is the tag that it is from, as ExifTool names it: `EXIF:DateTimeOriginal`, say.
     `orientation` (1-8) is the one the file had. Where it was taken is never read: `has_gps` says that the original
     knows.
     """
 
     captured_at: str | None = None
+    captured_at_source: str | None = None
     camera_make: str | None = None
     camera_model: str | None = None
     orientation: int = 1

@@ -27,6 +27,7 @@ LIMITS = {
     "part_bytes": 250_000,
     "content_types": ["image/jpeg", "image/png", "image/webp", "image/heic", "image/gif"],
     "renditions": ["2048", "1024", "320"],
+    "wait_seconds": 720,
 }
 TOKEN = "a.good.token"
 

@@ -26,13 +26,14 @@ def read_avif(data: bytes, limits: ImageLimits) -> Header:
     items = read_items(data)
     if items.primary is not None:  # else it is a film, of which libavif shows the first picture
         items.check("AVIF", "av01", limits)
-    width, height, frames, mode, icc, exif, orientation, _ = _opened(data).get_info()
+    width, height, frames, mode, icc, exif, orientation, xmp = _opened(data).get_info()
     return Header(
         width,
         height,
         frames,
         channels={"L": 1, "RGB": 3}.get(mode, 4),
         exif=exif or b"",
+        xmp=xmp or b"",
         icc=icc or profile_of(*items.colour),
         warnings=set() if icc else warnings_of(*items.colour),
         orientation=orientation,

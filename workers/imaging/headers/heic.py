@@ -38,6 +38,7 @@ def read_heic(data: bytes, limits: ImageLimits) -> Header:
         height,
         channels=4 if image.has_alpha else 3,
         exif=info.get("exif") or b"",
+        xmp=info.get("xmp") or b"",
         icc=icc or profile_of(*items.colour),
         warnings=set() if icc else warnings_of(*items.colour),
     )

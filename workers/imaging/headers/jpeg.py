@@ -25,6 +25,7 @@ PROGRESSIVE = frozenset({0xC2, 0xCA})
 ARITHMETIC = frozenset({0xC9, 0xCA})
 STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 EXIF_TAG = b"Exif\x00\x00"
+XMP_TAG = b"http://ns.adobe.com/xap/1.0/\x00"  # what stands in extended XMP, behind another tag, is not read
 ICC_TAG = b"ICC_PROFILE\x00"
 # Each scan is a pass over the whole picture; encoders write about ten. How many a large picture may have is up to
 # `ImageLimits.max_scan_pixels`.
@@ -64,6 +65,7 @@ def read_jpeg(data: bytes) -> Header:
         frame.height,
         channels=frame.channels,
         exif=walk.exif,
+        xmp=walk.xmp,
         icc=icc,
         # libjpeg holds all coefficients of a picture that it gets in several scans (jdinput.c, has_multiple_scans).
         buffered=frame.marker in PROGRESSIVE or walk.components_first < frame.channels,
@@ -124,7 +126,7 @@ class _Walk:
         self.frame: _Frame | None = None
         self.scans = 0
         self.components_first = 0
-        self.exif = b""
+        self.exif, self.xmp = b"", b""
         self.icc: dict[int, bytes] = {}
         self.colours = b""
         self._jfif = False
@@ -171,6 +173,8 @@ class _Walk:
     def _note(self, marker: int, payload: bytes) -> None:
         if marker == APP1 and payload.startswith(EXIF_TAG):
             self.exif = self.exif or payload
+        elif marker == APP1 and payload.startswith(XMP_TAG):
+            self.xmp = self.xmp or payload.removeprefix(XMP_TAG)
         elif marker == APP2 and payload.startswith(ICC_TAG):
             number = payload[12] if len(payload) > 14 else 0
             self.icc[number] = payload

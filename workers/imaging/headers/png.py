@@ -9,6 +9,7 @@ from workers.imaging.errors import PictureRejected
 from workers.imaging.headers.cursor import Cursor
 from workers.imaging.headers.header import Header
 from workers.imaging.warning_codes import WarningCode
+from workers.imaging.xmp import MAX_XMP_BYTES
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 END = b"\x00\x00\x00\x00IEND\xae\x42\x60\x82"
@@ -17,6 +18,7 @@ PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
 LATER_FRAMES = frozenset({b"fcTL", b"fdAT"})
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 MAX_ICC_BYTES = 4 * 1024 * 1024
+XMP_KEYWORD = b"XML:com.adobe.xmp\x00"
 
 
 def read_png(data: bytes) -> Header:
@@ -28,6 +30,7 @@ def read_png(data: bytes) -> Header:
     pieces: list[bytes | memoryview] = [SIGNATURE]
     warnings: set[WarningCode] = set()
     found = {b"eXIf": b"", b"iCCP": b""}
+    xmp = b""
     for kind, chunk in _chunks(cursor, pieces, warnings):
         if kind in PIXEL_CHUNKS:
             pieces.append(chunk)
@@ -35,6 +38,8 @@ def read_png(data: bytes) -> Header:
             warnings.add("later_frame_damaged" if kind in LATER_FRAMES else "metadata_damaged")
         elif kind in found:
             found[kind] = bytes(chunk[8:-4])
+        elif kind == b"iTXt" and not xmp and chunk[8 : 8 + len(XMP_KEYWORD)] == XMP_KEYWORD:
+            xmp = _xmp(bytes(chunk[8 + len(XMP_KEYWORD) : -4])) if len(chunk) <= MAX_XMP_BYTES else b""
     ihdr = bytes(pieces[1]) if len(pieces) > 1 else b""
     if len(ihdr) != 25 or ihdr[4:8] != b"IHDR" or ihdr[17] not in CHANNELS:
         raise PictureRejected("corrupt", "the first chunk is no valid IHDR")
@@ -46,6 +51,7 @@ def read_png(data: bytes) -> Header:
         int.from_bytes(ihdr[12:16], "big"),
         channels=CHANNELS[ihdr[17]],
         exif=found[b"eXIf"],
+        xmp=xmp,
         icc=profile,
         pieces=(*pieces, END),
         warnings=warnings,
@@ -85,9 +91,20 @@ def _chunks(
 def _unpack_icc(payload: bytes) -> bytes:
     """The profile, or nothing if it is broken or unpacks to more than any profile has."""
     _, _, rest = payload.partition(b"\x00")
+    return _inflate(rest[1:], MAX_ICC_BYTES)
+
+
+def _xmp(payload: bytes) -> bytes:
+    """The packet in an iTXt chunk behind its keyword, or nothing: compressed or not, language, translated keyword."""
+    *_, text = payload[2:].split(b"\x00", 2)
+    return _inflate(text, MAX_XMP_BYTES) if payload[:1] == b"\x01" else text
+
+
+def _inflate(packed: bytes, max_bytes: int) -> bytes:
+    """What `packed` unpacks to, or nothing if it is broken or more than `max_bytes`."""
     inflate = zlib.decompressobj()
     try:
-        profile = inflate.decompress(rest[1:], MAX_ICC_BYTES)
+        unpacked = inflate.decompress(packed, max_bytes)
     except zlib.error:
         return b""
-    return profile if inflate.eof else b""
+    return unpacked if inflate.eof else b""
