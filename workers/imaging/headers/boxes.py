@@ -90,9 +90,11 @@ class Items:
 def check_boxes(data: bytes) -> None:
     """Raise `PictureRejected` (`truncated`) if a box that the picture needs is cut (ISO/IEC 14496-12, 4.2)."""
     cursor = Cursor(data)
-    while len(data) - cursor.position >= 8:
+    pixels = False
+    while len(data) - cursor.position >= (8 if pixels else 1):
         start = cursor.position
         size, kind = int.from_bytes(cursor.take(4), "big"), cursor.take(4)
+        pixels = pixels or kind == b"mdat"
         if size == TO_THE_END:
             return
         if size == EXTENDED_SIZE:
