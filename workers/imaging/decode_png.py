@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Iterable, Sequence
 from functools import reduce
 
@@ -15,6 +16,10 @@ from workers.imaging.headers import Header
 from workers.imaging.headers.png import checksum_is_right
 
 GREY, RGB = 0, 2  # colour types that may have a colour in tRNS (PNG specification, third edition, 11.3.1.1)
+DEPTH, COLOUR_TYPE, INTERLACED = 16, 17, 20  # where IHDR, the whole chunk, has them
+# Adam7's passes (PNG specification, third edition, 8.1): first column and row, steps.
+PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+STEP = 1024 * 1024
 LOW_BYTES = "RGB;16L"  # Pillow keeps the first byte of a sample, or in this order the second
 
 
@@ -30,8 +35,12 @@ def decode_png(header: Header) -> Image.Image:
     data = b"".join(header.pieces)
     image = _open(data, header)
     image.load()
-    ihdr = header.pieces[1]
-    depth, colour_type = ihdr[16], ihdr[17]
+    ihdr = bytes(header.pieces[1])
+    # Pillow leaves rows black when their data are missing, without a word.
+    last_row = image.crop((0, image.height - 1, *image.size))
+    if ihdr[INTERLACED] or not any(last_row.tobytes()):
+        _check_length(header, ihdr)
+    depth, colour_type = ihdr[DEPTH], ihdr[COLOUR_TYPE]
     if colour_type not in (GREY, RGB) or "transparency" not in image.info:
         return image
     # Pillow gives the samples as they stand in tRNS; of smaller ones the low bits count.
@@ -57,6 +66,23 @@ def _open(data: bytes, header: Header) -> PngImageFile:
     image = PngImageFile(io.BytesIO(data))
     header.check_size(image.size)
     return image
+
+
+def _check_length(header: Header, ihdr: bytes) -> None:
+    """Raise `PictureRejected` (`truncated`) unless IDAT has a byte for each one that the pixels take."""
+    bits = ihdr[DEPTH] * header.channels
+    missing = 0
+    for left, top, across, down in PASSES if ihdr[INTERLACED] else ((0, 0, 1, 1),):
+        width, height = -(-(header.width - left) // across), -(-(header.height - top) // down)
+        missing += (1 + -(-width * bits // 8)) * height if width > 0 else 0
+    inflate = zlib.decompressobj()
+    for chunk in header.pieces:
+        rest = bytes(chunk[8:-4]) if chunk[4:8] == b"IDAT" else b""
+        while rest and missing > 0 and not inflate.eof:
+            missing -= len(inflate.decompress(rest, STEP))
+            rest = inflate.unconsumed_tail
+    if missing > 0:
+        raise PictureRejected("truncated", f"the picture's last {missing} bytes are missing")
 
 
 def _channels(image: Image.Image) -> Iterable[Image.Image]:

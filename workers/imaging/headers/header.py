@@ -18,8 +18,7 @@ class Header:
     what a decoder gets instead of the file: only what the pixels of the first frame depend on (not for HEIC and AVIF).
     `first_frame` is where that frame stands (left, top, width, height) in a GIF, which may draw less than the picture.
     `orientation` (1-8) is the container's own, if it has one that its decoder does not apply (AVIF): then that in EXIF
-    does not count.
-    `warnings` is where readers and decoders note what they tolerate.
+    does not count. `warnings` is where readers and decoders note what they tolerate.
     """
 
     width: int

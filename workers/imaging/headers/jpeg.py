@@ -126,7 +126,7 @@ class _Walk:
         self.frame: _Frame | None = None
         self.scans = 0
         self.components_first = 0
-        self.exif = self.xmp = b""
+        self.exif, self.xmp = b"", b""
         self.icc: dict[int, bytes] = {}
         self.colours = b""
         self._jfif = False

@@ -29,7 +29,8 @@ def read_png(data: bytes) -> Header:
     cursor = Cursor(data, len(SIGNATURE))
     pieces: list[bytes | memoryview] = [SIGNATURE]
     warnings: set[WarningCode] = set()
-    found, xmp = {b"eXIf": b"", b"iCCP": b""}, b""
+    found = {b"eXIf": b"", b"iCCP": b""}
+    xmp = b""
     for kind, chunk in _chunks(cursor, pieces, warnings):
         if kind in PIXEL_CHUNKS:
             pieces.append(chunk)
@@ -37,8 +38,8 @@ def read_png(data: bytes) -> Header:
             warnings.add("later_frame_damaged" if kind in LATER_FRAMES else "metadata_damaged")
         elif kind in found:
             found[kind] = bytes(chunk[8:-4])
-        elif kind == b"iTXt" and not xmp and len(chunk) <= MAX_XMP_BYTES:
-            xmp = _xmp(bytes(chunk[8:-4]))
+        elif kind == b"iTXt" and not xmp and chunk[8 : 8 + len(XMP_KEYWORD)] == XMP_KEYWORD:
+            xmp = _xmp(bytes(chunk[8 + len(XMP_KEYWORD) : -4])) if len(chunk) <= MAX_XMP_BYTES else b""
     ihdr = bytes(pieces[1]) if len(pieces) > 1 else b""
     if len(ihdr) != 25 or ihdr[4:8] != b"IHDR" or ihdr[17] not in CHANNELS:
         raise PictureRejected("corrupt", "the first chunk is no valid IHDR")
@@ -94,12 +95,9 @@ def _unpack_icc(payload: bytes) -> bytes:
 
 
 def _xmp(payload: bytes) -> bytes:
-    """The packet in an iTXt chunk, or nothing: keyword, compressed or not, language, translated keyword, text."""
-    if not payload.startswith(XMP_KEYWORD):
-        return b""
-    compressed, rest = payload[len(XMP_KEYWORD) :][:1] == b"\x01", payload[len(XMP_KEYWORD) + 2 :]
-    *_, text = rest.split(b"\x00", 2)
-    return _inflate(text, MAX_XMP_BYTES) if compressed else text
+    """The packet in an iTXt chunk behind its keyword, or nothing: compressed or not, language, translated keyword."""
+    *_, text = payload[2:].split(b"\x00", 2)
+    return _inflate(text, MAX_XMP_BYTES) if payload[:1] == b"\x01" else text
 
 
 def _inflate(packed: bytes, max_bytes: int) -> bytes:

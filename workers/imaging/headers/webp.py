@@ -14,7 +14,8 @@ RIFF_HEADER = 12
 CHUNK_HEADER = 8
 ANIMATED = 0x02
 # Of the features that VP8X tells of, those without which pixels would be others: animation and alpha.
-PIXEL_FEATURES = 0x02 | 0x10
+ALPHA = 0x10
+PIXEL_FEATURES = ANIMATED | ALPHA
 STILL = frozenset({b"VP8 ", b"VP8L"})
 PIXEL_CHUNKS = frozenset({b"VP8X", b"ALPH", b"ANIM", b"ANMF"}) | STILL
 
@@ -25,49 +26,72 @@ def read_webp(data: bytes, limits: ImageLimits) -> Header:
     The decoder gets a file with the first frame alone. What stands behind that frame may be damaged or cut, and the
     container's own length may be wrong.
     """
-    cursor = Cursor(data, RIFF_HEADER)
-    kind, chunk = _chunk(cursor)
-    width, height, animated = _dimensions(kind, bytes(chunk[CHUNK_HEADER : CHUNK_HEADER + 10]))
-    limits.check_pixels(width, height)
-    chunks = [_only_features_of_pixels(chunk) if kind == b"VP8X" else chunk]
-    warnings: set[WarningCode] = set()
-    frames, whole = 0, kind in STILL
-    found = {b"EXIF": b"", b"XMP ": b"", b"ICCP": b""}
     end = CHUNK_HEADER + int.from_bytes(data[4:8], "little")
-    while cursor.position < (end if whole and end < len(data) else len(data)):
-        start = cursor.position
-        try:
-            kind, chunk = _chunk(cursor)
-        except PictureRejected as cut:
-            if not whole or cut.reason != "truncated":
-                raise
-            warnings.add("later_frame_damaged" if data[start : start + 4] == b"ANMF" else "metadata_damaged")
-            break
-        if kind in found:
-            found[kind] = found[kind] or bytes(chunk[CHUNK_HEADER:])
-        if kind == b"ANMF" and animated:
-            frames += 1
-            limits.check_pixels(width, height, frames)
-        if kind in PIXEL_CHUNKS and not whole:
-            chunks.append(chunk)
-            whole = kind in STILL or (kind == b"ANMF" and animated)
-    if not whole:
+    walk = _Walk(data, limits)
+    walk.run(end)
+    if not walk.whole:
         raise PictureRejected("truncated", f"the file has {len(data)} bytes, announces {end}, and no whole picture")
-    if not warnings and cursor.position != end:
-        warnings.add("length_wrong")
-    elif cursor.position < len(data) and not warnings:
-        warnings.add("trailing_bytes")
+    if not walk.warnings and walk.cursor.position != end:
+        walk.warnings.add("length_wrong")
+    elif not walk.warnings and walk.cursor.position < len(data):
+        walk.warnings.add("trailing_bytes")
     return Header(
-        width,
-        height,
-        max(frames, 1),
+        walk.width,
+        walk.height,
+        max(walk.frames, 1),
         channels=4,
-        exif=found[b"EXIF"],
-        xmp=found[b"XMP "],
-        icc=found[b"ICCP"],
-        pieces=_file_of(chunks),
-        warnings=warnings,
+        exif=walk.found[b"EXIF"],
+        xmp=walk.found[b"XMP "],
+        icc=walk.found[b"ICCP"],
+        pieces=_file_of(walk.chunks),
+        warnings=walk.warnings,
     )
+
+
+class _Walk:
+    """A way through the chunks, and what was found; `whole` as soon as the first frame is."""
+
+    def __init__(self, data: bytes, limits: ImageLimits) -> None:
+        self.limits = limits
+        self.cursor = Cursor(data, RIFF_HEADER)
+        kind, chunk = _chunk(self.cursor)
+        self.width, self.height, self.animated = _dimensions(kind, bytes(chunk[CHUNK_HEADER : CHUNK_HEADER + 10]))
+        limits.check_pixels(self.width, self.height)
+        self.chunks: list[bytes | memoryview] = [chunk]
+        if kind == b"VP8X":
+            self.chunks[0] = _with_features(chunk, chunk[CHUNK_HEADER] & PIXEL_FEATURES)
+        self.warnings: set[WarningCode] = set()
+        self.frames, self.whole = 0, kind in STILL
+        self.found = {b"EXIF": b"", b"XMP ": b"", b"ICCP": b""}
+
+    def run(self, end: int) -> None:
+        """Go to the container's end, or to that of the file if the first frame is not whole before."""
+        cursor = self.cursor
+        while cursor.position < (end if self.whole and end < cursor.end else cursor.end):
+            start = cursor.position
+            try:
+                kind, chunk = _chunk(cursor)
+            except PictureRejected as cut:
+                if not self.whole or cut.reason != "truncated":
+                    raise
+                later_frame = cursor.data[start : start + 4] == b"ANMF"
+                self.warnings.add("later_frame_damaged" if later_frame else "metadata_damaged")
+                return
+            if kind in self.found:
+                self.found[kind] = self.found[kind] or bytes(chunk[CHUNK_HEADER:])
+            if kind == b"ANMF" and self.animated:
+                self.frames += 1
+                self.limits.check_pixels(self.width, self.height, self.frames)
+            if kind in PIXEL_CHUNKS and not self.whole:
+                self._take(kind, chunk)
+
+    def _take(self, kind: bytes, chunk: memoryview) -> None:
+        """Take a chunk of the first frame."""
+        self.chunks.append(chunk)
+        self.whole = kind in STILL or (kind == b"ANMF" and self.animated)
+        if kind == b"ANMF" and _frame_size(chunk) != (self.width, self.height):
+            # What a small frame leaves free of the canvas is transparent, whatever the file says.
+            self.chunks[0] = _with_features(self.chunks[0], self.chunks[0][CHUNK_HEADER] | ALPHA)
 
 
 def _chunk(cursor: Cursor) -> tuple[bytes, memoryview]:
@@ -81,9 +105,15 @@ def _chunk(cursor: Cursor) -> tuple[bytes, memoryview]:
     return kind, chunk
 
 
-def _only_features_of_pixels(chunk: memoryview) -> bytes:
-    """VP8X without the features that are not passed on."""
-    return b"".join([chunk[:CHUNK_HEADER], bytes([chunk[CHUNK_HEADER] & PIXEL_FEATURES]), chunk[CHUNK_HEADER + 1 :]])
+def _with_features(chunk: bytes | memoryview, features: int) -> bytes:
+    """VP8X that tells of these features."""
+    return b"".join([chunk[:CHUNK_HEADER], bytes([features]), chunk[CHUNK_HEADER + 1 :]])
+
+
+def _frame_size(chunk: memoryview) -> tuple[int, int]:
+    """Width and height of ANMF's frame."""
+    body = bytes(chunk[CHUNK_HEADER : CHUNK_HEADER + 12])
+    return int.from_bytes(body[6:9], "little") + 1, int.from_bytes(body[9:12], "little") + 1
 
 
 def _file_of(chunks: Sequence[bytes | memoryview]) -> tuple[bytes | memoryview, ...]:
