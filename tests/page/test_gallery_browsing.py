@@ -212,7 +212,7 @@ async def test_the_lightbox_of_a_phone_shows_date_and_camera(open_gallery: OpenG
 async def test_a_tile_gets_the_size_that_it_needs(
     open_gallery: OpenGallery, tmp_path: Path, viewport: tuple[int, int], density: int, rendition: str
 ) -> None:
-    """A phone's tile of 168 pixels is no reason to load 1024, however fine its screen; a fine desktop's larger one is."""
+    """A phone's tile of 168 pixels is no reason to load 1024, however fine its screen; a fine desktop's is."""
     path = tmp_path / "wide.jpg"
     landscape(seed=1, width=1600, height=1200).save(path)
     size = {"width": viewport[0], "height": viewport[1]}

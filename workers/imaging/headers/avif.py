@@ -11,6 +11,7 @@ from workers.imaging.errors import PictureRejected
 from workers.imaging.headers.boxes import check_boxes, read_items
 from workers.imaging.headers.header import Header
 from workers.imaging.limits import ImageLimits
+from workers.imaging.nclx import profile_of, warnings_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -33,7 +34,8 @@ def read_avif(data: bytes, limits: ImageLimits) -> Header:
         channels={"L": 1, "RGB": 3}.get(mode, 4),
         exif=exif or b"",
         xmp=xmp or b"",
-        icc=icc or b"",
+        icc=icc or profile_of(*items.colour),
+        warnings=set() if icc else warnings_of(*items.colour),
         orientation=orientation,
     )
 
