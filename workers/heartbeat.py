@@ -8,8 +8,8 @@ timeout": heartbeat). A message that is not done then comes back by itself:
 receive   1      2      3       4 and later
 hidden    20 s   60 s   180 s   6 × the function's timeout
 
-The later ones are longer so that an outage of some minutes makes no dead letters. What only lacked time is given back at
-once. None of these calls can fail a batch: without them the queue's own timeout counts.
+The later ones are longer so that an outage of some minutes makes no dead letters. What only lacked time is given back
+at once. None of these calls can fail a batch: without them the queue's own timeout counts.
 """
 
 from __future__ import annotations

@@ -53,8 +53,10 @@ def _look(ports: tuple[int, ...], stack: Path, url: str | None, data: Path) -> l
     from shoebox.cli.run import run
 
     running = DataFolder(data).running() or {}
-    own = running and not running.get("gallery")  # a stack of one's own: its gateway need not have /healthz
-    looking = checks.gateway(running["control"], "fleet") if own and not url else checks.gateway(url or running.get("url"))
+    if running and not (url or running.get("gallery")):  # a stack of one's own: its gateway need not have /healthz
+        looking = checks.gateway(running["control"], "fleet")
+    else:
+        looking = checks.gateway(url or running.get("url"))
     return [
         [*checks.python(), *checks.pictures(), *checks.decoders()],
         [*checks.ports(ports, data), *checks.disk(data), *checks.recovery(data)],
