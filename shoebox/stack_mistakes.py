@@ -1,4 +1,4 @@
-"""What is wrong with a stack.yaml: references from part to part, and all mistakes of a file at once, as they are told."""
+"""What is wrong with a stack.yaml: references from part to part, and all mistakes of a file, told at once."""
 
 from __future__ import annotations
 

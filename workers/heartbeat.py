@@ -37,7 +37,8 @@ class Visibility(Protocol):
 
 def hidden_seconds(first: int, receive_count: int, most: float) -> int:
     """How long a message is hidden at this receive: `first` at the first, three times as long at each later one."""
-    return max(1, min(first * _GROWTH ** (receive_count - 1), int(most)))
+    later: int = _GROWTH ** (receive_count - 1)
+    return max(1, min(first * later, int(most)))
 
 
 class Heartbeat:
