@@ -4,7 +4,8 @@ In AWS a notification may name a function, and S3 then invokes it asynchronously
 "Process Amazon S3 event notifications with Lambda"). An emulator's S3 does not know the fleet's functions, but it
 notifies queues. So the emulator's stack has the queue `{prefix}-s3-to-{function}`, the notification names that, and a
 role of the same name may consume it, as S3's own part has rights that no function of the stack has. The fleet plays
-that part (fleet.queues.s3_delivery); functions and their environments never see the queue. Terraform needs none of it.
+that part (fleet.queues.s3_delivery); functions and their environments never see the queue.
+On AWS nothing has to be made for it.
 """
 
 from __future__ import annotations

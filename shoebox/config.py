@@ -52,7 +52,12 @@ def environment_without_aws() -> dict[str, str]:
 
 
 # Decoders of these hold so much a pixel that more would not fit into the function's memory (docs/reference/limits.md).
-_MAX_PIXELS_BY_TYPE = {"image/webp": 60_000_000, "image/heic": 85_000_000, "image/heif": 85_000_000}
+_MAX_PIXELS_BY_TYPE = {
+    "image/webp": 60_000_000,
+    "image/heic": 85_000_000,
+    "image/heif": 85_000_000,
+    "image/avif": 70_000_000,
+}
 
 
 class Limits(Settings):

@@ -146,10 +146,11 @@ class Ingest:
         async with asyncio.TaskGroup() as puts:
             for rendition in prepared.renditions:
                 puts.create_task(self._photos.put_rendition(file.generation, rendition.name, rendition.jpeg))
-        if not await self._files.mark_ready(file.generation, _picture(prepared), stages):
+        picture = _picture(prepared)
+        if not await self._files.mark_ready(file.generation, picture, stages):
             await self._other_was_first(file)
             return None
-        return _finished(file, State.READY, None, stages)
+        return _finished(file, State.READY, None, stages, picture)
 
     async def _reject(self, file: File, rejected: PictureRejected, stages: Stages) -> FileEvent | None:
         if not await self._files.mark_rejected(file.generation, rejected.reason, rejected.detail, stages):
@@ -182,16 +183,18 @@ def _event_again(file: File) -> FileEvent | None:
     """The event of a file that an earlier delivery finished, perhaps without living to publish it."""
     if file.finished_at is None:
         return None
-    return FileEvent(file.generation, file.state, file.finished_at, file.reason)
+    return FileEvent(file.generation, file.state, file.finished_at, file.reason, file.picture)
 
 
-def _finished(file: File, state: State, reason: str | None, stages: Stages) -> FileEvent:
+def _finished(
+    file: File, state: State, reason: str | None, stages: Stages, picture: Picture | None = None
+) -> FileEvent:
     now = datetime.now(UTC)
     PHOTOS.labels(state, reason or "").inc()
     for stage, at in (("uploaded", stages.uploaded_at), ("received", stages.received_at), ("finished", now)):
         STAGE_SECONDS.labels(stage).observe(max(0.0, (at - file.registered_at).total_seconds()))
-    _log.info("photo_finished", state=state, reason=reason)
-    return FileEvent(file.generation, state, now, reason)
+    _log.info("photo_finished", state=state, reason=reason, warnings=picture.warnings if picture else ())
+    return FileEvent(file.generation, state, now, reason, picture)
 
 
 def _picture(prepared: Prepared) -> Picture:
@@ -201,6 +204,7 @@ def _picture(prepared: Prepared) -> Picture:
         placeholder=prepared.placeholder,
         renditions=tuple(RenditionInfo(r.name, r.width, r.height, len(r.jpeg)) for r in prepared.renditions),
         metadata=asdict(prepared.metadata),
+        warnings=prepared.warnings,
     )
 
 

@@ -5,6 +5,8 @@ import { Api } from "./api.js";
 import { confirmed } from "./confirm.js";
 import { takeFiles } from "./intake.js";
 import { Lightbox } from "./lightbox.js";
+import { More } from "./more.js";
+import { currentPause, pauses } from "./pauses.js";
 import { Queue, isUnsent } from "./queue.js";
 import { outages } from "./retry.js";
 import { Status, notice } from "./status.js";
@@ -26,6 +28,7 @@ export class Gallery {
   #activity;
   #status;
   #lightbox;
+  #more = new More(element("more"), () => this.#list());
   #writable;
   #filter = "";
   #cursor = null;
@@ -83,7 +86,14 @@ export class Gallery {
   }
 
   #listen() {
-    element("more").addEventListener("click", () => this.#list());
+    element("more").addEventListener("click", () => this.#goOn());
+    element("skip").addEventListener("click", (event) => {
+      event.preventDefault(); // the address keeps its fragment to itself
+      this.#tiles.focus();
+    });
+    element("pause-end").addEventListener("click", () => currentPause()?.end?.());
+    pauses.addEventListener("change", () => this.#showPause());
+    this.#showPause();
     element("notice-retry").addEventListener("click", () => (this.#queue ? this.#list() : this.#begin()));
     element("cancel-all").addEventListener("click", () => this.stop());
     element("retry-failed").addEventListener("click", () => this.#activity.failed.forEach((upload) => this.#queue.retry(upload)));
@@ -92,6 +102,14 @@ export class Gallery {
     }
     window.addEventListener("beforeunload", (event) => this.#unsent().length && event.preventDefault());
     outages.addEventListener("retrying", ({ detail }) => this.#status.say(detail.text, detail.seconds * 1000));
+  }
+
+  #showPause() {
+    const reason = currentPause();
+    element("pause").hidden = !reason;
+    element("pause-text").textContent = reason?.text ?? "";
+    element("pause-end").hidden = !reason?.end;
+    this.#activity.noteAll();
   }
 
   async #begin() {
@@ -123,12 +141,19 @@ export class Gallery {
     return this.#list();
   }
 
+  /** Load the next page because somebody asked for it by the button, which may be gone then: its first photo gets the focus. */
+  async #goOn() {
+    const before = this.#tiles.shown;
+    await this.#list();
+    if (this.#tiles.shown > before) this.#tiles.focus(null, before);
+  }
+
   /** Load the next page of the list; a filtered page may be empty, then also the one after it. */
   async #list() {
     if (this.#listing) return;
     const { signal } = (this.#listing = new AbortController());
-    element("more").disabled = true;
-    element("tiles").ariaBusy = "true";
+    let failed = false;
+    element("tiles").setAttribute("aria-busy", "true");
     try {
       let page;
       do {
@@ -141,11 +166,12 @@ export class Gallery {
     } catch (error) {
       if (signal.aborted) return;
       notice(error);
+      failed = true;
     }
     this.#listing = null;
-    element("more").disabled = false;
-    element("tiles").ariaBusy = "false";
-    element("more").hidden = !this.#cursor;
+    element("tiles").setAttribute("aria-busy", "false");
+    if (failed) this.#more.failed();
+    else this.#more.loaded(Boolean(this.#cursor));
     this.#status.listed(this.#filter, Boolean(this.#cursor));
     this.#lightbox.refresh();
   }

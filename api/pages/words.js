@@ -13,6 +13,11 @@ const REASONS = {
   too_large: "The file is too large",
   too_costly: "The picture takes too long to prepare",
 };
+// What was tolerated in a picture (docs/reference/warnings.md).
+const WARNINGS = {
+  icc_profile_broken: "Its colour profile is damaged, so its colours may differ.",
+  cmyk_without_profile: "It is made for print and has no colour profile, so its colours may differ.",
+};
 const PROBLEMS = {
   size_zero: "The file is empty",
   size_too_large: "The file is too large",
@@ -21,10 +26,13 @@ const PROBLEMS = {
   scope_missing: "This token may not do that",
   unreachable: "No connection",
 };
-const KINDS = { "image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WebP", "image/heic": "HEIC", "image/gif": "GIF" };
+const KINDS = { "image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WebP", "image/heic": "HEIC", "image/avif": "AVIF", "image/gif": "GIF" };
 
 /** Why a file was rejected, in a few words. */
 export const reason = (code) => REASONS[code] ?? "The picture was not accepted";
+
+/** What was tolerated in a picture, as a sentence. */
+export const warning = (code) => WARNINGS[code] ?? `Something in it is unusual (${code}).`;
 
 /** What went wrong, in a few words. */
 export const trouble = (code) => PROBLEMS[code] ?? "The upload failed";

@@ -90,7 +90,7 @@ class Gateway:
         """Answer one request."""
         began = time.perf_counter()
         request = request_of(scope, self._api.kind)
-        match = self._routes.match(request.path, request.method)
+        match = self._routes.match(request.raw_path, request.method)
         try:
             answer = await self._answer(request, match, scope, receive)
         except Refusal as refusal:

@@ -9,9 +9,10 @@ from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from shoebox.cli.deployment import Deployment
 from shoebox.cli.folder import DataFolder
+from shoebox.cli.output import size_text
 
 _LEAST_PYTHON = (3, 11)
 _LEAST_FREE = 500 * 1000**2
@@ -50,11 +51,12 @@ def python() -> Iterator[Finding]:
 
 
 def pictures(cpuinfo: Path = Path("/proc/cpuinfo")) -> Iterator[Finding]:
-    """Pillow or pillow-simd, libjpeg-turbo and libheif."""
+    """Pillow or pillow-simd, libjpeg-turbo, libheif and libavif."""
     yield _pillow(_version("pillow-simd"), _version("pillow"), _has_avx2(cpuinfo))
     for name, package, what in (
         ("simplejpeg", "simplejpeg", "simplejpeg (libjpeg-turbo)"),
         ("pillow-heif", "pillow-heif", "pillow-heif"),
+        ("pillow-avif", "pillow-avif-plugin", "pillow-avif-plugin"),
     ):
         found = _version(package)
         if found:
@@ -73,12 +75,11 @@ def decoders() -> Iterator[Finding]:
         yield Finding("decoders", Level.OK, f"decoders: {', '.join(_decoders())}")
 
 
-def ports(wanted: Iterable[int], data: Path) -> Iterator[Finding]:
+def ports(wanted: Iterable[int], deployment: Deployment | None) -> Iterator[Finding]:
     """Whether the ports are free, or held by our own stack, or by whom."""
     from fleet.http.ports import PortTaken, holder_of, listen
 
-    running = DataFolder(data).running() or {}
-    own = {urlsplit(str(running.get(name))).port for name in ("url", "control", "emulator")}
+    own = deployment.ports if deployment else set()
     for port in wanted:
         try:
             listen(port, "doctor").close()
@@ -91,7 +92,7 @@ def ports(wanted: Iterable[int], data: Path) -> Iterator[Finding]:
             if port in own:
                 yield Finding(f"port {port}", Level.OK, f"port {port} is held by {holder}, the stack running here")
             else:
-                ours = "If it is Shoebox in containers: shoebox containers down. " if "docker-proxy" in holder else ""
+                ours = "It is a container's; docker ps tells whose. " if "docker-proxy" in holder else ""
                 advice = f"{ours}Stop that program, or: shoebox up --free-ports"
                 yield Finding(f"port {port}", Level.PROBLEM, f"port {port} is held by {holder}", advice)
 
@@ -119,6 +120,30 @@ def recovery(data: Path) -> Iterator[Finding]:
     if found and found.cut_off:
         advice = "Look for photos that are missing, and upload them again. A clean stop (Ctrl-C) loses nothing."
         yield Finding("data", Level.WARNING, recovered(found), advice)
+
+
+def containers(deployment: Deployment | None) -> Iterator[Finding]:
+    """Whether each container of the stack is well, and what LocalStack's memory comes to."""
+    from shoebox.cli.deployment import listed
+
+    if deployment is None or deployment.engine is None:
+        return
+    found = listed(deployment.engine, "--all")
+    ill = [c for c in found if c["ExitCode"] or c["State"] == "restarting" or c["Health"] not in ("", "healthy")]
+    for container in ill:
+        advice = f"docker logs --tail 50 {container['Name']}. To start what has ended: docker compose up -d --wait"
+        yield Finding("container", Level.PROBLEM, f"{container['Name']}: {container['Status']}", advice)
+    if not ill:
+        yield Finding("containers", Level.OK, f"{len(found)} containers are well")
+    localstack = deployment.localstack()
+    if localstack is None:
+        return
+    for text in filter(None, (localstack.warning(), localstack.loss())):
+        what, _, advice = text.partition(". ")
+        yield Finding("localstack", Level.WARNING, f"{what}.", advice)
+    if localstack.limit and not localstack.warning():
+        used, limit = size_text(localstack.used), size_text(localstack.limit)
+        yield Finding("localstack", Level.OK, f"LocalStack uses {used} of {limit} of memory")
 
 
 def stack(path: Path) -> Iterator[Finding]:
@@ -174,15 +199,21 @@ def _decoders() -> dict[str, bool]:
     try:
         from PIL import features
     except ImportError:
-        return dict.fromkeys(("JPEG", "PNG", "WebP", "GIF", "HEIC"), False)
+        return dict.fromkeys(("JPEG", "PNG", "WebP", "GIF", "HEIC", "AVIF"), False)
     try:
         import pillow_heif
 
         heic = bool(pillow_heif.libheif_info()["decoders"])
     except ImportError:
         heic = False
+    try:
+        from pillow_avif import _avif
+
+        avif = bool(_avif.decoder_codec_available("dav1d"))
+    except ImportError:
+        avif = False
     jpeg, png, webp = (bool(features.check(name)) for name in ("jpg", "zlib", "webp"))
-    return {"JPEG": jpeg, "PNG": png, "WebP": webp, "GIF": True, "HEIC": heic}
+    return {"JPEG": jpeg, "PNG": png, "WebP": webp, "GIF": True, "HEIC": heic, "AVIF": avif}
 
 
 def _version(package: str) -> str | None:

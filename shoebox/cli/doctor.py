@@ -49,18 +49,19 @@ def doctor(
 
 def _look(ports: tuple[int, ...], stack: Path, url: str | None, data: Path) -> list[list[Finding]]:
     from shoebox.cli import checks
-    from shoebox.cli.folder import DataFolder
+    from shoebox.cli.deployment import running_deployment
     from shoebox.cli.run import run
 
-    running = DataFolder(data).running() or {}
-    if running and not (url or running.get("gallery")):  # a stack of one's own: its gateway need not have /healthz
-        looking = checks.gateway(running["control"], "fleet")
+    running = running_deployment(data)
+    if url is None and running and not running.has_gallery:  # a stack of one's own: its gateway need not have /healthz
+        looking = checks.gateway(running.control, "fleet")
     else:
-        looking = checks.gateway(url or running.get("url"))
+        looking = checks.gateway(url or (running.url if running else None))
     return [
         [*checks.python(), *checks.pictures(), *checks.decoders()],
-        [*checks.ports(ports, data), *checks.disk(data), *checks.recovery(data)],
+        [*checks.ports(ports, running), *checks.disk(data), *checks.recovery(data)],
         [*checks.stack(stack), run(looking)],
+        [*checks.containers(running)],
     ]
 
 

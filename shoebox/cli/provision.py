@@ -34,7 +34,7 @@ def provision(
     [bold]Examples[/bold]
       shoebox provision --endpoint-url http://127.0.0.1:4566
 
-    Twice is no fault: what is there is brought up to date, and nothing is removed. In AWS, Terraform does this.
+    Twice is no fault: what is there is brought up to date, and nothing is removed.
     Exit code 0: everything is as described. 5: it is not; the message names what.
     """
     from shoebox.cli.exits import CliError, Exit

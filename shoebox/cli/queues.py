@@ -139,14 +139,10 @@ def _run(work: Any, endpoint_url: str | None, data: Path, stack: Path | None, pr
 
 def _endpoint(given: str | None, data: Path) -> str:
     """The emulator that is named, or the one of the stack that runs here."""
-    from shoebox.cli.folder import DataFolder
+    from shoebox.cli.deployment import required_deployment
 
-    running = DataFolder(data).running()
-    found = given or (str(running["emulator"]) if running else None)
-    if found is None:
-        hint = "Name an emulator with --endpoint-url, or say --aws. `shoebox up` starts a stack."
-        raise CliError("No stack runs here.", hint=hint, exit_code=Exit.UNREACHABLE)
-    return found
+    hint = "Name an emulator with --endpoint-url, or say --aws. `shoebox up` starts a stack."
+    return given or required_deployment(data, hint).emulator
 
 
 @asynccontextmanager

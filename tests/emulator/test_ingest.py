@@ -198,8 +198,20 @@ async def bench(
             pool,
             max_bytes=limits.max_bytes,
         )
-        s3 = await root_clients.open("s3")
-        yield Bench(ingest, visibility, store, table, deletions, s3, sqs, sns, topic, url, faults, stale)
+        yield Bench(
+            ingest,
+            visibility,
+            store,
+            table,
+            deletions,
+            await root_clients.open("s3"),
+            sqs,
+            sns,
+            topic,
+            url,
+            faults,
+            stale,
+        )
     await sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
     await sqs.delete_queue(QueueUrl=url)
 
@@ -238,6 +250,7 @@ async def test_a_photo_becomes_ready(bench: Bench):
     assert (file.picture.width, file.picture.height) == (1200, 1600)
     assert file.picture.metadata["has_gps"] is True
     assert file.picture.metadata["camera_make"] == "Shoebox"
+    assert file.picture.metadata["captured_at_source"] == "EXIF:DateTimeOriginal"
     for info in file.picture.renditions:
         jpeg = await bench.rendition(file, info.name)
         image = Image.open(io.BytesIO(jpeg))
@@ -247,6 +260,8 @@ async def test_a_photo_becomes_ready(bench: Bench):
     assert file.registered_at <= file.uploaded_at <= file.finished_at  # type: ignore[operator]
     [event] = await bench.events(at_least=1)
     assert (event["event"], event["file_id"], event["tenant"]) == ("file.ready", file.key.file_id, "demo")
+    dated = (event["captured_at"], event["captured_at_source"])
+    assert dated == ("2024-06-21T18:30:05+02:00", "EXIF:DateTimeOriginal")
 
 
 JPEG = saved(scene(320, 240), "JPEG")
@@ -353,6 +368,16 @@ async def test_a_crash_before_the_event_is_made_good(bench: Bench):
     assert await bench.deliver(message(file.generation, receive_count=2)) == []
 
     assert [event["event_id"] for event in await bench.events(at_least=1)] == [first[0]["event_id"]]
+
+
+async def test_what_was_tolerated_is_told(bench: Bench):
+    """A warning is on the item and in the event, also in that of a repeated delivery."""
+    file = await bench.process(JPEG[:2] + b"\xff\xe2\x00\x14ICC_PROFILE\x00\x02\x03half" + JPEG[2:])
+    assert await bench.deliver(message(file.generation, receive_count=2)) == []
+
+    assert file.picture is not None
+    assert (file.state, file.picture.warnings) == (State.READY, ("icc_profile_broken",))
+    assert [event["warnings"] for event in await bench.events(at_least=2)] == [["icc_profile_broken"]] * 2
 
 
 async def test_a_passing_fault_goes_back_and_is_done_later(bench: Bench):

@@ -18,6 +18,7 @@ import typer
 from fleet.emulator import EmulatorError, EmulatorFailed, NoRoomToStart, StateNotSaved, StateUnreadable
 from shoebox.cli import checks
 from shoebox.cli.checks import Level
+from shoebox.cli.deployment import running_deployment
 from shoebox.cli.errorline import ErrorLine
 from shoebox.cli.exits import CliError, Exit
 from shoebox.cli.explained import explained
@@ -104,13 +105,13 @@ def test_a_folder_knows_whether_a_stack_runs_in_it(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
     folder.data.mkdir()
     folder.announce({"url": "http://127.0.0.1:1"})
-    left_behind = folder.gateway_url()
+    left_behind = folder.running()
     with (folder.data / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        running = folder.gateway_url()
+        running = folder.running()
     folder.withdraw()
 
-    assert (left_behind, running) == (None, "http://127.0.0.1:1")
+    assert (left_behind, running) == (None, {"url": "http://127.0.0.1:1"})
     assert list(tmp_path.glob("running*")) == []
 
 
@@ -139,14 +140,15 @@ def test_the_doctor_names_who_holds_a_port(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        (held,) = checks.ports([port], tmp_path)
+        (held,) = checks.ports([port], None)
         folder = DataFolder(tmp_path)
         folder.data.mkdir()
-        folder.announce({"url": f"http://127.0.0.1:{port}"})
+        addresses = {name: f"http://127.0.0.1:{port + n}" for n, name in enumerate(("url", "control", "emulator"))}
+        folder.announce(addresses)
         with (folder.data / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            (own,) = checks.ports([port], tmp_path)
-    (free,) = checks.ports([port], tmp_path)
+            (own,) = checks.ports([port], running_deployment(tmp_path))
+    (free,) = checks.ports([port], None)
 
     assert (held.level, "pid" in held.found, "--free-ports" in held.advice) == (Level.PROBLEM, True, True)
     assert own.level is Level.OK

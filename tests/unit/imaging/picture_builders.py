@@ -6,12 +6,20 @@ import zlib
 from typing import Any
 
 import numpy as np
+import pillow_avif  # noqa: F401 - it registers AVIF with Pillow
 import pillow_heif
 from PIL import Image
 
 from shoebox.samples import corners, exif_block, scene, stored_sideways
 
-TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif", "HEIC": "image/heic"}
+TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "HEIC": "image/heic",
+    "AVIF": "image/avif",
+}
 
 
 def save(image: Image.Image, form: str, **options: Any) -> bytes:
@@ -22,6 +30,8 @@ def save(image: Image.Image, form: str, **options: Any) -> bytes:
         heif.info.update(options)
         heif.save(buffer, quality=80)
     else:
+        if form == "AVIF":
+            options = {"quality": 80, "speed": 8, "max_threads": 1} | options
         image.save(buffer, form, **options)
     return buffer.getvalue()
 
@@ -114,3 +124,57 @@ def baseline_in_scans(image: Image.Image, repeats: int = 1) -> bytes:
         b"\xff\xda" + struct.pack(">HBBB", 8, 1, n, 0) + b"\x00\x3f\x00" + piece for n, piece in enumerate(pieces, 1)
     ]
     return head + b"".join(scans[:2]) + scans[2] * repeats + b"\xff\xd9"
+
+
+def webp_of(frame: Image.Image, canvas: tuple[int, int]) -> bytes:
+    """An animated WebP with one frame in the upper left of a canvas whose background is blue (RFC 9649, 2.7.1.1)."""
+    still = save(frame, "WEBP", lossless=True)[12:]
+    sides = [(side - 1).to_bytes(3, "little") for side in (*canvas, *frame.size)]
+    anmf = bytes(6) + sides[2] + sides[3] + bytes(3) + b"\0" + still
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + b"\x02\0\0\0" + sides[0] + sides[1]
+    body += b"ANIM" + struct.pack("<I", 6) + b"\xff\0\0\xff\0\0" + b"ANMF" + struct.pack("<I", len(anmf)) + anmf
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+Fields = dict[int, tuple[int, bytes]]
+POSITION: Fields = {2: (5, struct.pack(">6I", 50, 1, 43, 1, 0, 1)), 4: (5, struct.pack(">6I", 7, 1, 6, 1, 0, 1))}
+
+
+def tiff_block(main: Fields, photo: Fields | None = None, gps: Fields | None = None, pointer_type: int = 4) -> bytes:
+    """An EXIF block as no library writes it: tag → type and raw value (big endian) of its three directories."""
+    pointers = {tag: 0 for tag, fields in ((0x8769, photo), (0x8825, gps)) if fields is not None}
+    value = ">H" if pointer_type in (3, 8) else ">I"
+
+    def directory(at: int, fields: Fields) -> bytes:
+        heap_at = at + 2 + 12 * len(fields) + 4
+        table, heap = struct.pack(">H", len(fields)), b""
+        for tag, (kind, raw) in sorted(fields.items()):
+            count = len(raw) // {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 13: 4}.get(kind, 1)
+            stored = raw.ljust(4, b"\0") if len(raw) <= 4 else struct.pack(">I", heap_at + len(heap))
+            table += struct.pack(">HHI", tag, kind, count) + stored
+            heap += raw + b"\0" * (len(raw) % 2) if len(raw) > 4 else b""
+        return table + bytes(4) + heap
+
+    def first() -> bytes:
+        return directory(8, main | {tag: (pointer_type, struct.pack(value, at)) for tag, at in pointers.items()})
+
+    rest = b""
+    for tag, fields in ((0x8769, photo), (0x8825, gps)):
+        if fields is not None:
+            pointers[tag] = 8 + len(first()) + len(rest)
+            rest += directory(pointers[tag], fields)
+    return b"MM\0*\0\0\0\x08" + first() + rest
+
+
+def xmp_packet(attributes: str = "", elements: str = "") -> bytes:
+    """An XMP packet with these attributes and children of its description."""
+    spaces = " ".join(
+        f'xmlns:{prefix}="http://ns.adobe.com/{path}/1.0/"'
+        for prefix, path in (("xmp", "xap"), ("exif", "exif"), ("photoshop", "photoshop"), ("tiff", "tiff"))
+    )
+    rdf = 'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        f'<rdf:RDF {rdf}><rdf:Description rdf:about="" {spaces} {attributes}>{elements}</rdf:Description></rdf:RDF>'
+        '</x:xmpmeta>\n    <?xpacket end="w"?>'
+    ).encode()
