@@ -41,6 +41,7 @@ class Environment:
         self.retire_at = float("inf")
         self.settled = asyncio.Event()  # it is ready, or will never be
         self.drained = asyncio.Event()  # it is draining and nothing runs
+        self.overran = False  # its only invocation ran past its time: it is not asked to end
         self.init_error: bytes | None = None
         self._pollers: deque[asyncio.Future[Invocation | None]] = deque()
         self._running: dict[str, Invocation] = {}
@@ -121,9 +122,16 @@ class Environment:
         return invocation
 
     def expire(self, request_id: str) -> None:
-        """The invocation's time is over; its slot stays taken until the process asks for the next one."""
+        """The invocation's time is over.
+
+        An environment with one slot ends with it: nothing is to run beside what it leaves behind. Of several slots the
+        one stays taken until the process asks for the next invocation.
+        """
         self._running.pop(request_id, None)
         self._late.append(request_id)
+        if self.slots == 1:
+            self.overran = True
+            self.drain()
         self._drain()
 
     def fail_init(self, error: bytes) -> None:

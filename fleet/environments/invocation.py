@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Protocol
 
 import orjson
@@ -90,10 +89,10 @@ def failed_with(request_id: str, payload: bytes, error_type: str | None = None) 
     return InvokeResult(payload, function_error="Unhandled", request_id=request_id, error_type=error_type)
 
 
-def timed_out(request_id: str, seconds: float, now: datetime | None = None) -> InvokeResult:
-    """What Lambda answers when the function's time is over ("Troubleshoot invocation issues", task timed out)."""
-    stamp = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-    return failure(request_id, "Sandbox.Timedout", f"{stamp} {request_id} Task timed out after {seconds:.2f} seconds")
+def timed_out(request_id: str, seconds: float) -> InvokeResult:
+    """What Lambda answers when the function's time is over."""
+    message = f"RequestId: {request_id} Error: Task timed out after {seconds:.2f} seconds"
+    return failure(request_id, "Sandbox.Timedout", message)
 
 
 def exited(request_id: str, status: int | None) -> InvokeResult:

@@ -231,8 +231,6 @@ class Pool:
         environment.expire(invocation.request_id)
         self._settle(invocation, results.timed_out(invocation.request_id, self.function.timeout), "timeout")
         _log.warning("timed out", function=self.function.key, request_id=invocation.request_id)
-        if environment.slots == 1:
-            environment.drain()
 
     def _start(self, launch: Launch) -> Environment:
         environment = Environment(uuid.uuid4().hex, self.function.slots, self._clock())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from shoebox.cli.deployment import Deployment, Watch, is_here, mint_in_container, running_deployment
 from shoebox.cli.exits import CliError, Exit
 from shoebox.cli.folder import DataFolder
-from shoebox.cli.output import Output, safe
+from shoebox.cli.output import Output
 
 if TYPE_CHECKING:
     from shoebox.client.api import Api
@@ -28,7 +28,7 @@ async def open_service(
     """The API that the options name. The first answers are waited for briefly; ask `Api.with_retry` for patience.
 
     Raises:
-        CliError: there is no token.
+        CliError: there is no token; at the end of the block: a LocalStack of ours lost meanwhile what was stored.
     """
     from shoebox.client.api import open_api
     from shoebox.client.retry import RetryPolicy
@@ -38,14 +38,16 @@ async def open_service(
     url = url or (deployment.url if deployment else DEFAULT_URL)
     token = token or local_token(url, deployment, data, output)
     watch = Watch(deployment)
-    if warning := watch.before():
-        output.say(f"[yellow]![/yellow] {safe(warning)}")
+    watch.before(output)
     async with open_api(url, token, retry=RetryPolicy(attempts=3), connections=connections) as api:
         try:
             yield api
-        finally:
-            if loss := watch.after():
+        except BaseException:
+            if loss := watch.after(output):
                 output.error(loss)
+            raise
+    if loss := watch.after(output):
+        raise CliError(loss)
 
 
 def local_token(url: str, deployment: Deployment | None, data: Path, output: Output) -> str:

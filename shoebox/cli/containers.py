@@ -30,7 +30,9 @@ File = Annotated[
         help="Another compose file, over compose.yaml and compose.override.yaml. May be repeated.",
     ),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", envvar="SHOEBOX_YES", help="Do not ask before photos are deleted.")]
 _LOG_LINES = 12
+_HASH = "com.docker.compose.config-hash"
 
 
 @app.command()
@@ -50,6 +52,7 @@ def up(
         bool,
         typer.Option("--reload", envvar="SHOEBOX_RELOAD", help="Source changes reach the functions as you save them."),
     ] = False,
+    yes: Yes = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -73,6 +76,8 @@ def up(
     files = _files(engine.folder, [*(file or ()), *(["compose/reload.yaml"] if reload else [])])
     ports = compose_checks.ports(os.environ)
     _check(engine, files, profiles, scale or [], ports)
+    if not yes and _replaces_localstack(engine, files):
+        _confirm("Settings of LocalStack have changed, so `up` makes it anew, empty: every photo in it is gone.")
     ended = _ends(engine)
     arguments = [*files, *(word for name in profiles for word in ("--profile", name))]
     scales = [word for text in scale or () for word in ("--scale", text)]
@@ -92,7 +97,7 @@ def down(
     keep: Annotated[
         bool, typer.Option("--keep", envvar="SHOEBOX_KEEP", help="Keep the volumes, the demo tenant's key among them.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", envvar="SHOEBOX_YES", help="Do not ask.")] = False,
+    yes: Yes = False,
     file: File = None,
 ) -> None:
     """Stop and remove every container, network and volume of the stack, and with LocalStack every photo in it.
@@ -106,15 +111,23 @@ def down(
     engine = Engine(compose_folder())
     engine.check()
     if not yes and listed(engine, "localstack"):
-        _confirm()
+        _confirm("This removes LocalStack with every photo and every message in it; nothing else has them.")
     everything = [*_files(engine.folder, file or []), "--profile", "*", "down", "--remove-orphans"]
     if status := engine.show("compose", *everything, *([] if keep else ["--volumes"])):
         message = f"docker compose ended with {status}; its reason stands above."
         raise CliError(message, hint="What is left: docker compose ps --all", exit_code=Exit.LOCAL)
 
 
-def _confirm() -> None:
-    what = "This removes LocalStack with every photo and every message in it; nothing else has them."
+def _replaces_localstack(engine: Engine, files: list[str]) -> bool:
+    """Whether Compose takes the running LocalStack for another than its files and the variables now describe."""
+    for container in listed(engine, "localstack"):
+        labels = dict(label.partition("=")[::2] for label in container.get("Labels", "").split(","))
+        wanted = engine.run("compose", *files, "config", "--hash", "localstack").stdout.split()[-1:]
+        return _HASH in labels and wanted != [labels[_HASH]]
+    return False
+
+
+def _confirm(what: str) -> None:
     if not sys.stdin.isatty():
         raise CliError(f"{what} Nobody is here to ask.", hint="Add --yes.", exit_code=Exit.USAGE)
     if not typer.confirm(f"{what} Go on?", err=True):

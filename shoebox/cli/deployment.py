@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from shoebox.cli.exits import CliError, Exit
 from shoebox.cli.folder import DataFolder
 from shoebox.cli.localstack import LocalStack, localstack_at
+from shoebox.cli.output import Output, safe
 
 if TYPE_CHECKING:
     from shoebox.cli.engine import Engine
@@ -26,11 +27,15 @@ _PORTS = {"url": ("fleet", 8080), "control": ("fleet", 9001), "emulator": ("loca
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Addresses of a running stack. `engine` is Docker where the stack is in containers; else it is `shoebox up`."""
+    """Addresses of a running stack. `engine` is Docker where the stack is in containers; else it is `shoebox up`.
+
+    `has_gallery`: whether it is Shoebox's own stack, not one of the user's own functions.
+    """
 
     url: str
     control: str
     emulator: str
+    has_gallery: bool = True
     engine: Engine | None = None
 
     @property
@@ -63,7 +68,8 @@ def running_deployment(data: Path) -> Deployment | None:
     """The stack of this data folder; else that of compose.yaml, as Compose itself names it; None if none runs."""
     found = DataFolder(data).running()
     if found:
-        return Deployment(str(found["url"]), str(found["control"]), str(found["emulator"]))
+        control, emulator = str(found["control"]), str(found["emulator"])
+        return Deployment(str(found["url"]), control, emulator, has_gallery=bool(found.get("gallery")))
     return _containers()
 
 
@@ -120,7 +126,7 @@ def _containers() -> Deployment | None:
     if ("fleet", 8080) not in published:
         return None
     urls = {name: f"http://127.0.0.1:{published.get(port, port[1])}" for name, port in _PORTS.items()}
-    return Deployment(**urls, engine=engine)
+    return Deployment(urls["url"], urls["control"], urls["emulator"], engine=engine)
 
 
 def _documents(text: str) -> Iterator[dict[str, Any]]:
@@ -139,16 +145,24 @@ class Watch:
     deployment: Deployment | None
     _seen: LocalStack | None = None
 
-    def before(self) -> str | None:
-        """A warning that memory is almost used up."""
+    def before(self, output: Output) -> None:
+        """Warn when memory is almost used up."""
         self._seen = self.deployment.localstack() if self.deployment else None
-        return self._seen.warning() if self._seen else None
+        self._warn(self._seen, output)
 
-    def after(self) -> str | None:
-        """That it began anew meanwhile, empty, and why; or that it is away; or the warning."""
+    def after(self, output: Output) -> str | None:
+        """Return what was lost: it began anew meanwhile, or is away. Else warn as before."""
         if self.deployment is None or self._seen is None:
             return None
         now = self.deployment.localstack()
         if now is None:
             return "LocalStack does not answer any more; if it was killed, what it stored is gone. See: shoebox doctor"
-        return now.loss() if now.started_at != self._seen.started_at else now.warning()
+        if now.started_at != self._seen.started_at:
+            return now.loss()
+        if not self._seen.warning():
+            self._warn(now, output)
+        return None
+
+    def _warn(self, state: LocalStack | None, output: Output) -> None:
+        if state and (warning := state.warning()):
+            output.say(f"[yellow]![/yellow] {safe(warning)}")

@@ -112,5 +112,5 @@ async def _upload(
             except BaseException:
                 interrupted(uploader.report, output)
                 raise
-    results(report, output)
+        results(report, output)
     return report

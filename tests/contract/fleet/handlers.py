@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,21 @@ def sleep(event: Any, context: Any) -> str:
     """Busy for as long as the event says, in seconds."""
     time.sleep(event["seconds"])
     return "slept"
+
+
+def nap(event: Any, context: Any) -> int:
+    """The same; the process."""
+    time.sleep(event["seconds"])
+    return os.getpid()
+
+
+async def sleep_on(event: Any, context: Any) -> int:
+    """The same as a coroutine that ignores its cancellation."""
+    until = time.monotonic() + event["seconds"]
+    while time.monotonic() < until:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(until - time.monotonic())
+    return os.getpid()
 
 
 def meet(event: Any, context: Any) -> str:

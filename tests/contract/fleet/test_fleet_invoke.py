@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from fleet_bench import FleetOf, Running, function, stack_of, until
 
 from fleet.credentials import RoleCredentials
+from fleet.settings import AWSLAMBDARIC, RuntimeCommand
 from shoebox.aws import Credentials
 
 
@@ -132,14 +133,23 @@ async def test_an_init_error_reaches_the_caller(fleet_of: FleetOf):
             assert running.fleet.statistics().pools[0].started == started
 
 
-async def test_time_is_up(fleet_of: FleetOf):
-    """The caller hears of it, and the function answers again afterwards."""
-    async with fleet_of(stack_of({"sleep-fn": function("sleep", timeout=3)})) as running:
+@pytest.mark.parametrize("handler", ["nap", "sleep_on"])
+async def test_time_is_up(fleet_of: FleetOf, runtime: RuntimeCommand, handler: str):
+    """The caller hears of it in Lambda's words, the process is gone, and the next invocation gets a new one."""
+    if handler == "sleep_on" and runtime is AWSLAMBDARIC:
+        handler = "nap"  # AWS's client runs no coroutines
+    async with fleet_of(stack_of({"sleep-fn": function(handler, timeout=2)})) as running:
+        first = json.loads((await running.fleet.invoke("sleep-fn", b'{"seconds": 0}')).payload)
         result = await asyncio.wait_for(running.fleet.invoke("sleep-fn", b'{"seconds": 600}'), 60)
         assert result.function_error == "Unhandled"
-        assert "Task timed out after" in json.loads(result.payload)["errorMessage"]
-        again = await running.fleet.invoke("sleep-fn", b'{"seconds": 0}')
-        assert again.payload == b'"slept"'
+        assert json.loads(result.payload) == {
+            "errorType": "Sandbox.Timedout",
+            "errorMessage": f"RequestId: {result.request_id} Error: Task timed out after 2.00 seconds",
+        }
+        again = json.loads((await running.fleet.invoke("sleep-fn", b'{"seconds": 0}')).payload)
+        assert again != first
+        await until(lambda: not psutil.pid_exists(first))
+        assert running.fleet.statistics().pools[0].started == 2
 
 
 async def test_a_crash_is_told_and_healed(fleet_of: FleetOf):

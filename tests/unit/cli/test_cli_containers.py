@@ -92,7 +92,7 @@ async def test_up_tells_the_addresses(containers: Containers) -> None:
     assert "building" in ended.stderr
     assert "shoebox-fleet-1 Healthy" in ended.stderr
     assert "shoebox containers down" in ended.stderr
-    assert containers.docker.compose_calls == [CONFIG, LISTED, LISTED_ALL, UP, MINT]
+    assert containers.docker.compose_calls == [CONFIG, LISTED, f"{LISTED} localstack", LISTED_ALL, UP, MINT]
 
 
 async def test_up_as_json(containers: Containers) -> None:
@@ -123,7 +123,7 @@ async def test_options_become_those_of_compose(containers: Containers) -> None:
     files = "--file compose.yaml --file compose/reload.yaml"
     profiles = "--profile metrics --profile load"
     assert (ended.code, ended.stderr) == (0, "")
-    assert containers.docker.compose_calls[3] == f"{files} {profiles} {UP} --scale ingest=3 --scale api=2"
+    assert containers.docker.compose_calls[4] == f"{files} {profiles} {UP} --scale ingest=3 --scale api=2"
 
 
 async def test_a_taken_port_is_one_clear_message(containers: Containers, taken: int) -> None:
@@ -303,6 +303,19 @@ async def test_down_removes_everything(containers: Containers) -> None:
     down = "--profile * down --remove-orphans"
     downs = [call for call in containers.docker.compose_calls if call.startswith("--profile")]
     assert downs == [f"{down} --volumes", down]
+
+
+async def test_up_does_not_make_localstack_anew_unasked(containers: Containers) -> None:
+    """Where its settings have changed, such as its memory, Compose would replace it; else nothing is asked."""
+    running = {"Service": "localstack", "Labels": "a=b,com.docker.compose.config-hash=old,c=d"}
+    containers.docker.answer(f"compose {LISTED} localstack", json.dumps(running))
+    containers.docker.answer("compose config --hash localstack", "localstack new")
+    asked, sure = await containers.run("up"), await containers.run("up", "--yes")
+    containers.docker.answer("compose config --hash localstack", "localstack old")
+    same = await containers.run("up")
+
+    assert [ended.code for ended in (asked, sure, same)] == [2, 0, 0]
+    assert "makes it anew, empty: every photo in it is gone. Nobody is here to ask." in asked.stderr
 
 
 async def test_down_does_not_delete_photos_unasked(containers: Containers) -> None:

@@ -151,12 +151,14 @@ async def test_queues_ask_the_containers_localstack(containers: Any, ports: Port
 async def test_upload_tells_what_became_of_localstack(
     containers: Any, ports: Ports, picture: MakePicture, after: dict[str, Any] | None, message: str
 ) -> None:
-    """What happened while it ran, with what to do; that is also told when people want quiet."""
+    """What happened while it ran, with what to do, beside the results; a loss is a failure, whatever was READY."""
     ports.answers["/_localstack/shoebox"] = [STATE, STATE | after if after else {}]
 
-    ended = await containers("upload", picture("a.jpg"), "--quiet")
+    ended = await containers("upload", picture("a.jpg"))
 
     assert message in ended.stderr
+    assert "READY" in ended.stdout
+    assert ended.code == (0 if "uses" in message else 1)
 
 
 async def test_upload_without_trouble_says_nothing_of_localstack(containers: Any, picture: MakePicture) -> None:

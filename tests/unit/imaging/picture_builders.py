@@ -126,6 +126,16 @@ def baseline_in_scans(image: Image.Image, repeats: int = 1) -> bytes:
     return head + b"".join(scans[:2]) + scans[2] * repeats + b"\xff\xd9"
 
 
+def webp_of(frame: Image.Image, canvas: tuple[int, int]) -> bytes:
+    """An animated WebP with one frame in the upper left of a canvas whose background is blue (RFC 9649, 2.7.1.1)."""
+    still = save(frame, "WEBP", lossless=True)[12:]
+    sides = [(side - 1).to_bytes(3, "little") for side in (*canvas, *frame.size)]
+    anmf = bytes(6) + sides[2] + sides[3] + bytes(3) + b"\0" + still
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + b"\x02\0\0\0" + sides[0] + sides[1]
+    body += b"ANIM" + struct.pack("<I", 6) + b"\xff\0\0\xff\0\0" + b"ANMF" + struct.pack("<I", len(anmf)) + anmf
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
 Fields = dict[int, tuple[int, bytes]]
 POSITION: Fields = {2: (5, struct.pack(">6I", 50, 1, 43, 1, 0, 1)), 4: (5, struct.pack(">6I", 7, 1, 6, 1, 0, 1))}
 
