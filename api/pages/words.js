@@ -16,6 +16,15 @@ const REASONS = {
 // What was tolerated in a picture (docs/reference/warnings.md).
 const WARNINGS = {
   icc_profile_broken: "Its colour profile is damaged, so its colours may differ.",
+  adobe_transform_unknown: "It does not say for sure how its colours are stored, so they may differ.",
+  end_marker_missing: "The mark of its end is missing; the picture is whole.",
+  extraneous_bytes: "Bytes that belong to nothing were skipped; the picture is whole.",
+  jfif_revision_unknown: "It names an unknown revision of its format; the picture is whole.",
+  later_frame_damaged: "A later frame of it is damaged; the first one is shown.",
+  length_wrong: "It does not have the length that it names; the picture is whole.",
+  metadata_damaged: "Notes in it are damaged and were ignored; the picture is whole.",
+  scan_header_wrong: "It describes itself wrongly; the picture is whole.",
+  trailing_bytes: "Bytes follow its end; the picture is whole.",
   cmyk_without_profile: "It is made for print and has no colour profile, so its colours may differ.",
 };
 const PROBLEMS = {

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from picture_builders import chunk, save, scan_bomb, webp_of
+from picture_builders import POSITION, chunk, save, scan_bomb, tiff_block, webp_of, xmp_packet
 from PIL import Image
 
 from shoebox.samples import scene
@@ -298,4 +298,37 @@ def cases_of_heif() -> dict[str, Case]:
     }
 
 
-CASES: dict[str, Case] = {**cases_of_jpeg(), **cases_of_png(), **cases_of_frames(), **cases_of_heif()}
+def cases_of_notes() -> dict[str, Case]:
+    """What cameras note: dates by the best tag there is, a position, a maker."""
+    date, digitized, zero = b"2024:07:05 10:11:12\0", b"2023:02:03 04:05:06\0", b"0000:00:00 00:00:00\0"
+    day, other_day = "2024-07-05T10:11:12", "2023-02-03T04:05:06"
+    blocks: tuple[tuple[str, bytes, dict[str, object]], ...] = (
+        ("date-digitized-only", tiff_block({}, {0x9004: (2, digitized)}), {"captured_at": other_day}),
+        ("date-modified-only", tiff_block({0x0132: (2, date)}), {"captured_at": day}),
+        ("date-zero", tiff_block({}, {0x9003: (2, zero), 0x9004: (2, digitized)}), {"captured_at": other_day}),
+        ("date-original-in-ifd0", tiff_block({0x9003: (2, date)}), {"captured_at": day}),
+        ("date-dashes", tiff_block({}, {0x9003: (2, b"2024-07-05 10:11:12\0")}), {"captured_at": day}),
+        ("date-subseconds", tiff_block({}, {0x9003: (2, b"2024:07:05 10:11:12.345\0")}), {"captured_at": day}),
+        ("gps-pointer-slong", tiff_block({}, {}, POSITION, pointer_type=9), {"has_gps": True}),
+        ("gps-pointer-ifd", tiff_block({}, {}, POSITION, pointer_type=13), {"has_gps": True}),
+        ("make-undefined", tiff_block({0x010F: (7, b"Acme\0")}), {"camera_make": "Acme"}),
+    )
+    xmp = segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp_packet('xmp:CreateDate="2024-07-05T10:11:12"'))
+    return {
+        **{
+            f"{name}.jpg": Case(
+                before(JPEG, 0xDB, segment(0xE1, b"Exif\0\0" + block)), "as it was noted", metadata=found
+            )
+            for name, block, found in blocks
+        },
+        "date-xmp-only.jpg": Case(before(JPEG, 0xDB, xmp), "the best date there is", metadata={"captured_at": day}),
+    }
+
+
+CASES: dict[str, Case] = {
+    **cases_of_jpeg(),
+    **cases_of_png(),
+    **cases_of_frames(),
+    **cases_of_notes(),
+    **cases_of_heif(),
+}

@@ -174,3 +174,51 @@ def test_a_codec_that_finds_another_size_does_not_decode(name: str, monkeypatch:
         monkeypatch.setattr(opened, "load", load)
     with pytest.raises(PictureRejected, match="its codec 160x120"):
         decode(data, media_type, replace(header, width=80, height=60), 2048)
+
+
+def pixels(data: bytes, media_type: str) -> bytes | str:
+    """The decoded pixels, before orientation and colours; or the reason."""
+    try:
+        image = decode(data, media_type, inspect(data, media_type, LIMITS).header, 2048)
+    except PictureRejected as rejection:
+        return rejection.reason
+    return image.convert("RGBA").tobytes()
+
+
+def outside_of_pixels(name: str) -> list[int]:
+    """Where the bytes of a file are that its decoder does not get."""
+    media_type, data = FILES[name]
+    outside = set(range(16, len(data)))
+    for piece in inspect(data, media_type, LIMITS).header.pieces:
+        if len(piece) >= 8 and (start := data.find(bytes(piece))) >= 0:
+            outside -= set(range(start, start + len(piece)))
+    return sorted(outside)
+
+
+@pytest.mark.parametrize("name", ["baseline", "progressive", "png", "webp", "gif"])
+def test_damage_outside_of_the_pixels_changes_none(name: str) -> None:
+    """A bit of metadata, a marker or a later frame is flipped, lost or doubled: the same pixels, or a rejection."""
+    media_type, data = FILES[name]
+    whole, source = pixels(data, media_type), random.Random(f"outside {name}")
+    seen = []
+    for number, at in enumerate(source.choices(outside_of_pixels(name), k=120)):
+        flipped = bytes([data[at] ^ 1 << source.randrange(8)])
+        damaged = data[:at] + (flipped, b"", data[at : at + 1] * 2)[number % 3] + data[at + 1 :]
+        seen.append(pixels(damaged, media_type))
+    assert {ended for ended in seen if ended != whole} <= {"truncated", "corrupt", "unsupported_type"}
+    assert seen.count(whole) > 20
+
+
+@pytest.mark.parametrize("name", ["baseline", "restarts", "cmyk", "png", "palette", "webp", "gif"])
+def test_a_hole_in_the_pixels_is_never_ready(name: str) -> None:
+    """A tenth of the pixels' data is taken out somewhere, and the file goes on behind it.
+
+    In a progressive JPEG the codec may decode other detail from what is left, and notice nothing.
+    """
+    media_type, data = FILES[name]
+    longest = max(inspect(data, media_type, LIMITS).header.pieces, key=len)
+    start, hole = data.index(bytes(longest)) + 16, len(longest) // 10
+    source = random.Random(f"hole {name}")
+    chosen = [start + source.randrange(len(longest) - hole - 32) for _ in range(20)]
+    seen = {at: outcome(data[:at] + data[at + hole :], media_type) for at in chosen}
+    assert {at for at, ended in seen.items() if ended == "READY"} == set()
