@@ -11,7 +11,6 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-
 VISIBILITY_SECONDS = 20
 """How long a function hides its messages at their first receive, unless its settings say otherwise."""
 

@@ -1,4 +1,4 @@
-"""What is wrong with a stack.yaml: references from part to part, all mistakes of a file at once, and how they are told."""
+"""What is wrong with a stack.yaml: references from part to part, and all mistakes of a file, told at once."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ def shared_triggers(stack: Stack) -> Iterator[str]:
         functions = [n for n, f in stack.functions.items() if f.queue and f.queue.name == name]
         if len(functions) > 1:
             yield (
-                f"queues.{name} triggers {' and '.join(functions)}, and each message would go to one of them by chance; "
-                "give each function a queue of its own, and let a topic send to all of them"
+                f"queues.{name} triggers {' and '.join(functions)}, and each message would go to one of them by "
+                "chance; give each function a queue of its own, and let a topic send to all of them"
             )
 
 
@@ -167,7 +167,7 @@ def pruned(model: type[P], content: dict[str, Any], stand_ins: Mapping[str, Base
                         _take_out(content, loc, done)
             for section, names in named.items():
                 kept = content.get(section)
-                content[section] = {name: dict(dumped[section]) for name in names} | (kept if kept else {})
+                content[section] = {name: dict(dumped[section]) for name in names} | (kept or {})
 
 
 def _take_out(content: dict[str, Any], loc: tuple[Any, ...], done: set[tuple[int, Any]]) -> None:

@@ -66,14 +66,15 @@ def gateway_of(
         api,
         routes=Routes(described.routes, described.kind),
         throttle=throttle,
-        authorizer=authorizer
-        and Authorizer(
+        authorizer=Authorizer(
             api,
             identity=authorizer.sources,
             ask=_asking(invoke, authorizer.function),
             cache=cache,
             rules=rules_of(described, authorizer),
-        ),
+        )
+        if authorizer
+        else None,
         responses=GatewayResponses(described.responses, REST_FAULTS if rest else HTTP_FAULTS),
         invoke=invoke,
         metrics=metrics,

@@ -81,7 +81,7 @@ class Routes:
             return _full(self._root, segments, method, []) or _longest(self._root, segments, method, [])
         path = path.removesuffix("/") or "/"
         found = _by_level(self._root, _segments(path), method, [])
-        if found and not found.route.authorize and "%2f" in path.lower():
+        if not (found and found.route.authorize) and "%2f" in path.lower():
             # A function that decodes the whole path would see another route: with an authorizer, that one counts.
             decoded = _by_level(self._root, _segments(unquote(path)), method, [])
             return decoded if decoded and decoded.route.authorize else found

@@ -91,7 +91,11 @@ def test_a_stack_cannot_be_changed():
 
 
 MISTAKES = [
-    pytest.param(put("colour", to="red"), "colour: there is no such key; there are name, buckets, queues, topics, tables, functions, gateway", id="unknown key"),
+    pytest.param(
+        put("colour", to="red"),
+        "colour: there is no such key; there are name, buckets, queues, topics, tables, functions, gateway",
+        id="unknown key",
+    ),
     pytest.param(
         put("queues", "uploads", "visibility", to=3),
         "queues.uploads.visibility: there is no such key; did you mean visibility_timeout?",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -80,6 +81,12 @@ def large(event: Any, context: Any) -> str:
 def say(event: Any, context: Any) -> None:
     """Print a line."""
     print(f"said {event}")  # noqa: T201
+
+
+def warn(event: Any, context: Any) -> None:
+    """Log a line, in JSON also under AWS's client, and print another."""
+    logging.getLogger().warning("warned %s", event)
+    print("whose line is this?")  # noqa: T201
 
 
 def terminal(event: Any, context: Any) -> bool:

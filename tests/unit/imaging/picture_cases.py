@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from picture_builders import POSITION, chunk, save, scan_bomb, tiff_block, webp_of, xmp_packet
+from picture_builders import POSITION, Fields, chunk, save, scan_bomb, tiff_block, webp_of, xmp_packet
 from PIL import Image
 
 from shoebox.samples import scene
@@ -298,37 +298,65 @@ def cases_of_heif() -> dict[str, Case]:
     }
 
 
-def cases_of_notes() -> dict[str, Case]:
-    """What cameras note: dates by the best tag there is, a position, a maker."""
-    date, digitized, zero = b"2024:07:05 10:11:12\0", b"2023:02:03 04:05:06\0", b"0000:00:00 00:00:00\0"
-    day, other_day = "2024-07-05T10:11:12", "2023-02-03T04:05:06"
-    blocks: tuple[tuple[str, bytes, dict[str, object]], ...] = (
-        ("date-digitized-only", tiff_block({}, {0x9004: (2, digitized)}), {"captured_at": other_day}),
-        ("date-modified-only", tiff_block({0x0132: (2, date)}), {"captured_at": day}),
-        ("date-zero", tiff_block({}, {0x9003: (2, zero), 0x9004: (2, digitized)}), {"captured_at": other_day}),
-        ("date-original-in-ifd0", tiff_block({0x9003: (2, date)}), {"captured_at": day}),
-        ("date-dashes", tiff_block({}, {0x9003: (2, b"2024-07-05 10:11:12\0")}), {"captured_at": day}),
-        ("date-subseconds", tiff_block({}, {0x9003: (2, b"2024:07:05 10:11:12.345\0")}), {"captured_at": day}),
-        ("gps-pointer-slong", tiff_block({}, {}, POSITION, pointer_type=9), {"has_gps": True}),
-        ("gps-pointer-ifd", tiff_block({}, {}, POSITION, pointer_type=13), {"has_gps": True}),
-        ("make-undefined", tiff_block({0x010F: (7, b"Acme\0")}), {"camera_make": "Acme"}),
-    )
-    xmp = segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp_packet('xmp:CreateDate="2024-07-05T10:11:12"'))
+def with_notes(main: Fields, photo: Fields | None = None, gps: Fields | None = None, pointer_type: int = 4) -> bytes:
+    """A JPEG with these EXIF directories."""
+    block = b"Exif\0\0" + tiff_block(main, photo, gps, pointer_type)
+    return JPEG[:2] + segment(0xE1, block) + JPEG[2:]
+
+
+def cases_of_metadata() -> dict[str, Case]:
+    """What cameras and programs note, in the places and types that they use (more: test_imaging_dates.py)."""
+    day, other, zero = b"2024:07:05 10:11:12\0", b"2023:02:03 04:05:06\0", b"0000:00:00 00:00:00\0"
+
+    def dated(data: bytes, source: str, date: str = "2024-07-05T10:11:12") -> Case:
+        return Case(data, "the best date there is", metadata={"captured_at": date, "captured_at_source": source})
+
+    original, created, modified = 0x9003, 0x9004, 0x0132
+    packet = xmp_packet('xmp:CreateDate="2024-07-05T10:11:12"')
+    in_jpeg = JPEG[:2] + segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + packet) + JPEG[2:]
+    text = chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(packet))
+    position = {name: with_notes({}, None, POSITION, kind) for name, kind in (("slong", 9), ("ifd", 13), ("short", 3))}
     return {
+        "date-digitized-only.jpg": dated(with_notes({}, {created: (2, day)}), "EXIF:CreateDate"),
+        "date-modified-only.jpg": dated(with_notes({modified: (2, day)}), "EXIF:ModifyDate"),
+        "date-zero-then-digitized.jpg": dated(
+            with_notes({modified: (2, other)}, {original: (2, zero), created: (2, day)}), "EXIF:CreateDate"
+        ),
+        "date-original-in-ifd0.jpg": dated(with_notes({original: (2, day)}, {}), "EXIF:DateTimeOriginal"),
+        "date-modified-in-sub-ifd.jpg": dated(with_notes({}, {modified: (2, day)}), "EXIF:ModifyDate"),
+        "date-with-dashes.jpg": dated(
+            with_notes({}, {original: (2, b"2024-07-05 10:11:12\0")}), "EXIF:DateTimeOriginal"
+        ),
+        "date-with-subseconds.jpg": dated(
+            with_notes({}, {original: (2, b"2024:07:05 10:11:12.345\0")}), "EXIF:DateTimeOriginal"
+        ),
+        "date-with-offset.jpg": dated(
+            with_notes({}, {original: (2, day), 0x9011: (2, b"+02:00\0")}),
+            "EXIF:DateTimeOriginal",
+            "2024-07-05T10:11:12+02:00",
+        ),
+        "date-undefined.jpg": dated(with_notes({}, {original: (7, day)}), "EXIF:DateTimeOriginal"),
+        "date-xmp-only.jpg": dated(in_jpeg, "XMP:CreateDate"),
+        "date-xmp-only.png": dated(PNG[:33] + text + PNG[33:], "XMP:CreateDate"),
+        "date-xmp-only.webp": dated(save(PICTURE, "WEBP", lossless=True, xmp=packet), "XMP:CreateDate"),
+        "date-of-no-day.jpg": Case(
+            with_notes({modified: (2, b"2023:02:29 04:05:06\0")}, {original: (2, zero)}),
+            "there is no such day",
+            metadata={"captured_at": None, "captured_at_source": None},
+        ),
         **{
-            f"{name}.jpg": Case(
-                before(JPEG, 0xDB, segment(0xE1, b"Exif\0\0" + block)), "as it was noted", metadata=found
-            )
-            for name, block, found in blocks
+            f"gps-pointer-{name}.jpg": Case(data, "some writers use this type", metadata={"has_gps": True})
+            for name, data in position.items()
         },
-        "date-xmp-only.jpg": Case(before(JPEG, 0xDB, xmp), "the best date there is", metadata={"captured_at": day}),
+        **{
+            f"make-{name}.jpg": Case(
+                with_notes({0x010F: (kind, b"Acme\0")}), "text of this type is text", metadata={"camera_make": "Acme"}
+            )
+            for name, kind in (("undefined", 7), ("byte", 1), ("utf8", 129))
+        },
     }
 
 
 CASES: dict[str, Case] = {
-    **cases_of_jpeg(),
-    **cases_of_png(),
-    **cases_of_frames(),
-    **cases_of_notes(),
-    **cases_of_heif(),
-}
+    **cases_of_jpeg(), **cases_of_png(), **cases_of_frames(), **cases_of_metadata(), **cases_of_heif()
+}  # fmt: skip

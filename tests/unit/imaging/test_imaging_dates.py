@@ -270,7 +270,7 @@ JPEG_TAG, EXTENDED_TAG = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.co
     ],
 )
 def test_each_format_has_its_places(data: bytes, media_type: str, source: str | None) -> None:
-    """JPEG's APP1, PNG's iTXt and eXIf, WebP's chunks, HEIC's and AVIF's items; what PNG's text unpacks to is bounded."""
+    """JPEG's APP1, PNG's iTXt and eXIf, WebP's chunks, HEIC's and AVIF's items; PNG's text unpacks to so much only."""
     found = read_metadata(probe(data, media_type, ImageLimits()))
     assert (found.captured_at, found.captured_at_source) == (DAY if source else None, source)
 
