@@ -11,7 +11,8 @@ On AWS nothing has to be made for it.
 from __future__ import annotations
 
 from shoebox.place import BoundStack
-from shoebox.stack import Bucket, Function, Notification, Queue, s3_queue
+from shoebox.stack import Bucket, Function, Notification, Queue
+from shoebox.stack_mistakes import s3_queue
 
 _VISIBILITY = 30  # seconds: what is received is accepted in an instant
 _MEMORY, _TIMEOUT = 128, 5  # the model wants them; nothing runs with this role but the fleet's own calls

@@ -45,10 +45,12 @@ def write_outcome(facts: Facts) -> tuple[Results, Path]:
     results = results_of(facts)
     folder = facts.settings.folder or run_folder(facts.settings.results, results.scenario, facts.started_at)
     folder.mkdir(parents=True, exist_ok=True)
-    report.write(results, folder)
     settings = facts.settings.model_dump_json(indent=2, by_alias=True, exclude_none=True)
     (folder / "config.json").write_text(settings + "\n", encoding="utf-8")
     _write_photos(facts.records.photos, folder / "photos.csv", facts.started_at)
+    report.write(results, folder)  # last: it links to the other files
+    if facts.settings.folder is None:  # else whoever named it knows where the other runs are
+        report.write_trend(facts.settings.results)
     return results, folder
 
 

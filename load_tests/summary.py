@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections import Counter, defaultdict
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from load_tests.arrivals import Visit
 from load_tests.readiness import METHOD as READY_METHOD
@@ -135,7 +138,18 @@ def invalid(offered_: Offered, records: Records, generator: Generator) -> list[s
 
 def machine() -> dict[str, str | int | float]:
     """What the generator ran on."""
-    return {"system": platform.platform(), "processor": platform.machine(), "cpus": os.cpu_count() or 0}
+    found: dict[str, str | int | float] = {
+        "system": platform.platform(),
+        "processor": platform.machine(),
+        "cpus": os.cpu_count() or 0,
+        "memory GB": round(psutil.virtual_memory().total / 2**30, 1),
+    }
+    model = re.search(r"^model name\s*: (.+)$", _text(Path("/proc/cpuinfo")), re.MULTILINE)
+    return found | {"model": model[1]} if model else found
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
 
 
 def versions() -> dict[str, str]:

@@ -11,6 +11,9 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+VISIBILITY_SECONDS = 20
+"""How long a function hides its messages at their first receive, unless its settings say otherwise."""
+
 
 class ConfigError(ValueError):
     """Settings are missing or wrong; the message lists every variable with what it needs."""
@@ -91,7 +94,7 @@ class FunctionSettings(Settings):
     registration_seconds: int = Field(default=86_400, alias="SHOEBOX_REGISTRATION_SECONDS", ge=60)
     pictures_at_once: int = Field(default=10, alias="SHOEBOX_PICTURES_AT_ONCE", ge=1)
     uploads_visibility: int = Field(default=360, alias="SHOEBOX_UPLOADS_VISIBILITY", ge=1, le=43_200)
-    visibility_seconds: int = Field(default=20, alias="SHOEBOX_VISIBILITY_SECONDS", ge=0, le=43_200)
+    visibility_seconds: int = Field(default=VISIBILITY_SECONDS, alias="SHOEBOX_VISIBILITY_SECONDS", ge=0, le=43_200)
     render_memory: int = Field(default=1_350_000_000, alias="SHOEBOX_RENDER_MEMORY", gt=0)
 
     @property

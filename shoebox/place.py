@@ -134,6 +134,12 @@ def bind(stack: Stack, place: Place) -> BoundStack:
     return bound
 
 
+def reference_problems(stack: Stack) -> list[str]:
+    """References and permissions of a stack that name nothing, wherever it may be bound to."""
+    urls = dict.fromkeys(("s3_url", "s3_public_url", "sqs_url", "gateway_url"), "http://anywhere")
+    return [*_unresolved(BoundStack.model_construct(stack=stack, place=Place(**urls)))]
+
+
 def _unresolved(bound: BoundStack) -> Iterator[str]:
     """What is wrong with references and permissions, each with its place in the file."""
     stack = bound.stack
@@ -144,7 +150,7 @@ def _unresolved(bound: BoundStack) -> Iterator[str]:
         for variable, value in function.environment.items():
             yield from _problem(f"functions.{name}.environment.{variable}", bound.fill, value)
         for target, words in function.permissions.items():
-            yield from _problem(f"functions.{name}", bound.grant, target, words)
+            yield from _problem(f"functions.{name}.permissions", bound.grant, target, words)
 
 
 def _problem(where: str, resolve: Callable[..., object], *arguments: object) -> Iterator[str]:

@@ -4,11 +4,11 @@ The rules of the answer: AWS Lambda, "Implementing partial batch responses". A m
 returned; whatever failed, was cut off or never started is reported. SQS shows it again after its visibility timeout;
 what only lacked time (`BatchResult.late`) can be given back at once (`workers.heartbeat`).
 
-FIFO queues: the messages of a group are worked on one after the other, in their order, and other groups meanwhile. After
-the first of a group that is not done the later ones are blocked: they go back untouched, as that page asks for.
+FIFO queues: the messages of a group are worked on one after the other, in their order, and other groups meanwhile.
+After the first of a group that is not done the later ones are blocked: they go back untouched, as that page asks for.
 
-asyncio-pool bounds the run. Its `async with` waits for its tasks even when cancelled, so `run_batch` never uses that and
-cancels the pool itself.
+asyncio-pool bounds the run. Its `async with` waits for its tasks even when cancelled, so `run_batch` never uses that
+and cancels the pool itself.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _log = get_logger()
 class Message:
     """A record of an SQS event; `receive_count` is 1 at the first delivery.
 
-    `receipt` and `queue_arn` are empty for what did not come from a queue. `group` is the MessageGroupId, which messages
-    of standard queues may have, too ("Amazon SQS fair queues").
+    `receipt` and `queue_arn` are empty for what did not come from a queue. `group` is the MessageGroupId, which
+    messages of standard queues may have, too ("Amazon SQS fair queues").
     """
 
     id: str

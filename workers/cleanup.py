@@ -71,9 +71,7 @@ async def open_cleanup() -> AsyncIterator[tuple[Cleanup, Heartbeat]]:
 
 
 @with_lifespan(open_cleanup)
-async def handler(
-    event: Mapping[str, Any], context: Context, resources: tuple[Cleanup, Heartbeat]
-) -> dict[str, Any]:
+async def handler(event: Mapping[str, Any], context: Context, resources: tuple[Cleanup, Heartbeat]) -> dict[str, Any]:
     """Lambda handler: an SQS event of deletion orders; the answer is a partial batch response."""
     cleanup, heartbeat = resources
     with log_context(request_id=context.aws_request_id):

@@ -8,8 +8,8 @@ timeout": heartbeat). A message that is not done then comes back by itself:
 receive   1      2      3       4 and later
 hidden    20 s   60 s   180 s   6 × the function's timeout
 
-The later ones are longer so that an outage of some minutes makes no dead letters. What only lacked time is given back at
-once. None of these calls can fail a batch: without them the queue's own timeout counts.
+The later ones are longer so that an outage of some minutes makes no dead letters. What only lacked time is given back
+at once. None of these calls can fail a batch: without them the queue's own timeout counts.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Visibility(Protocol):
 
 def hidden_seconds(first: int, receive_count: int, most: float) -> int:
     """How long a message is hidden at this receive: `first` at the first, three times as long at each later one."""
-    return max(1, min(first * _GROWTH ** (receive_count - 1), int(most)))
+    later: int = _GROWTH ** (receive_count - 1)
+    return max(1, min(first * later, int(most)))
 
 
 class Heartbeat:

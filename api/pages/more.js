@@ -9,7 +9,8 @@ export class More {
 
   constructor(button, load) {
     this.#button = button;
-    this.#observer = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && load(), { rootMargin: `0px 0px ${AHEAD}` });
+    // On a busy page several observations come at once; the last one holds.
+    this.#observer = new IntersectionObserver((seen) => seen.at(-1).isIntersecting && load(), { rootMargin: `0px 0px ${AHEAD}` });
   }
 
   /** A page was loaded; `more`: the list goes on. An end that is still near the screen is told again. */

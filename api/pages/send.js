@@ -11,7 +11,7 @@ const FORBIDDEN = new Set(["content-length", "host"]);
 /** S3 did not take the bytes. `expired`: the URL is too old, ask for another; `full`: there is no room for them. */
 export class SendError extends Error {
   constructor({ status, body, wait }) {
-    super(status ? sentenceOf(status, body) : "The connection to the storage broke; try again.");
+    super(status ? sentenceOf(status, body) : "The connection to the storage broke.");
     this.status = status;
     this.full = status === 507;
     this.expired = status === 403;
@@ -79,7 +79,7 @@ function sendOnce(upload, body, { signal, onProgress }) {
 function sentenceOf(status, body) {
   const message = new DOMParser().parseFromString(body, "text/html").querySelector("error > message")?.textContent;
   if (status === 507) return sentence(message ?? "The storage is full; make room, then try again");
-  return message ? `The storage refused the upload (${status}): ${sentence(message)}` : `The storage answered with status ${status}; try again.`;
+  return message ? `The storage refused the upload (${status}): ${sentence(message)}` : `The storage answered with status ${status}.`;
 }
 
 // Asking for a header that CORS does not expose logs an error; reading them all does not.

@@ -15,8 +15,18 @@ const REASONS = {
 };
 // What was tolerated in a picture (docs/reference/warnings.md).
 const WARNINGS = {
-  icc_profile_broken: "Its colour profile is damaged, so its colours may differ.",
+  adobe_transform_unknown: "It names an unknown colour transform, so its colours may differ.",
   cmyk_without_profile: "It is made for print and has no colour profile, so its colours may differ.",
+  end_marker_missing: "The mark of the file's end is missing; the picture is whole.",
+  extraneous_bytes: "The file holds bytes that belong to nothing; the picture is whole.",
+  hdr_clipped: "It is an HDR picture; what is brighter than white paper is white here.",
+  icc_profile_broken: "Its colour profile is damaged, so its colours may differ.",
+  jfif_revision_unknown: "The file names an unknown revision of its format; the picture is whole.",
+  later_frame_damaged: "A later frame of it is damaged; only the first one is used.",
+  length_wrong: "The file names a wrong length; the picture is whole.",
+  metadata_damaged: "Something noted in the file, such as date or camera, is damaged and left out; the picture is whole.",
+  scan_header_wrong: "A part of the file is described wrongly; the picture is whole.",
+  trailing_bytes: "Bytes follow the file's end; the picture is whole.",
 };
 const PROBLEMS = {
   size_zero: "The file is empty",
@@ -32,7 +42,7 @@ const KINDS = { "image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WebP", 
 export const reason = (code) => REASONS[code] ?? "The picture was not accepted";
 
 /** What was tolerated in a picture, as a sentence. */
-export const warning = (code) => WARNINGS[code] ?? `Something in it is unusual (${code}).`;
+export const warning = (code) => WARNINGS[code] ?? `Something in the file is unusual (${code}); the picture is whole.`;
 
 /** What went wrong, in a few words. */
 export const trouble = (code) => PROBLEMS[code] ?? "The upload failed";

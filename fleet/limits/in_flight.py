@@ -16,8 +16,8 @@ from fleet.limits.use import LimitUse
 class InFlight:
     """Of one queue, as this fleet knows it: what others have received does not count. O(1) a message.
 
-    Messages are hidden for `visibility` seconds, so those received first are visible again first. One whose function has
-    shortened that counts until it is received again or its time is over, whichever is first: so they go by message id.
+    Messages are hidden for `visibility` seconds, so those received first are visible again first. One whose function
+    has shortened that counts until it is received again or its time is over: so they go by message id.
     """
 
     def __init__(self, queue: str, most: float, visibility: float) -> None:

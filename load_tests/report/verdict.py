@@ -167,7 +167,7 @@ def _missed(threshold: Threshold) -> str:
     bound = threshold_value(threshold, threshold.bound)
     found = (
         "nothing was seen of it" if threshold.value is None else f"it was {threshold_value(threshold, threshold.value)}"
-    )
+    ) + (f" ({threshold.note})" if threshold.note else "")
     return f"{threshold.metric} {sign(threshold.operator)} {bound} was not met: {found}"
 
 

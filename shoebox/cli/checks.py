@@ -155,11 +155,12 @@ def stack(path: Path) -> Iterator[Finding]:
     except StackError as error:
         yield Finding("stack.yaml", Level.PROBLEM, str(error), f"Correct {path}.")
         return
-    yield Finding("stack.yaml", Level.OK, f"stack.yaml is valid ({len(loaded.functions)} functions)")
+    functions = len(loaded.functions)
+    yield Finding("stack.yaml", Level.OK, f"stack.yaml is valid ({functions} function{'s' * (functions != 1)})")
 
 
-async def gateway(url: str | None) -> Finding:
-    """Whether the stack that runs is well; None: none runs, which is well, too."""
+async def gateway(url: str | None, what: str = "gateway") -> Finding:
+    """Whether the stack that runs is well, by its gateway or its fleet; None: none runs, which is well, too."""
     from shoebox.client.api import open_api
     from shoebox.client.errors import ClientError
 
@@ -171,10 +172,10 @@ async def gateway(url: str | None) -> Finding:
     except ClientError as error:
         return Finding("gateway", Level.PROBLEM, error.detail, "Restart it: Ctrl-C, then shoebox up")
     if status == 200:
-        return Finding("gateway", Level.OK, f"the gateway at {url} is well")
+        return Finding("gateway", Level.OK, f"the {what} at {url} is well")
     ill = [name for name, state in (document.get("dependencies") or {}).items() if state != "ok"]
-    what = f"the gateway at {url} answers {status}" + (f"; not well: {', '.join(ill)}" if ill else "")
-    return Finding("gateway", Level.PROBLEM, what, "Look into the logs of `shoebox up`, or restart it.")
+    found = f"the {what} at {url} answers {status}" + (f"; not well: {', '.join(ill)}" if ill else "")
+    return Finding("gateway", Level.PROBLEM, found, "Look into the logs of `shoebox up`, or restart it.")
 
 
 def _pillow(simd: str | None, plain: str | None, avx2: bool | None) -> Finding:

@@ -27,11 +27,15 @@ _PORTS = {"url": ("fleet", 8080), "control": ("fleet", 9001), "emulator": ("loca
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Addresses of a running stack. `engine` is Docker where the stack is in containers; else it is `shoebox up`."""
+    """Addresses of a running stack. `engine` is Docker where the stack is in containers; else it is `shoebox up`.
+
+    `has_gallery`: whether it is Shoebox's own stack, not one of the user's own functions.
+    """
 
     url: str
     control: str
     emulator: str
+    has_gallery: bool = True
     engine: Engine | None = None
 
     @property
@@ -64,7 +68,8 @@ def running_deployment(data: Path) -> Deployment | None:
     """The stack of this data folder; else that of compose.yaml, as Compose itself names it; None if none runs."""
     found = DataFolder(data).running()
     if found:
-        return Deployment(str(found["url"]), str(found["control"]), str(found["emulator"]))
+        control, emulator = str(found["control"]), str(found["emulator"])
+        return Deployment(str(found["url"]), control, emulator, has_gallery=bool(found.get("gallery")))
     return _containers()
 
 
@@ -121,7 +126,7 @@ def _containers() -> Deployment | None:
     if ("fleet", 8080) not in published:
         return None
     urls = {name: f"http://127.0.0.1:{published.get(port, port[1])}" for name, port in _PORTS.items()}
-    return Deployment(**urls, engine=engine)
+    return Deployment(urls["url"], urls["control"], urls["emulator"], engine=engine)
 
 
 def _documents(text: str) -> Iterator[dict[str, Any]]:

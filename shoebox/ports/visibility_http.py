@@ -1,4 +1,4 @@
-"""SQS over plain signed HTTP: ChangeMessageVisibilityBatch, by which functions hide their messages and give them back."""
+"""SQS over plain signed HTTP: ChangeMessageVisibilityBatch, for functions to hide their messages and give them back."""
 
 from __future__ import annotations
 

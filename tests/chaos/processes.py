@@ -53,7 +53,7 @@ async def hold(lab: Lab, role: str) -> Verdict:
 
 async def lost_worker(lab: Lab, number: signal.Signals) -> Verdict:
     """A worker dies, or stands still, in the middle of its work; `shoebox upload` succeeds all the same, and soon."""
-    load, stack = lab.load(), lab.stack
+    load = lab.load()
     photos = await load.make(lab.photos)
     process = await load.command(photos)
     communicating = asyncio.create_task(process.communicate())

@@ -198,7 +198,20 @@ async def bench(
             pool,
             max_bytes=limits.max_bytes,
         )
-        yield Bench(ingest, visibility, store, table, deletions, await root_clients.open("s3"), sqs, sns, topic, url, faults, stale)
+        yield Bench(
+            ingest,
+            visibility,
+            store,
+            table,
+            deletions,
+            await root_clients.open("s3"),
+            sqs,
+            sns,
+            topic,
+            url,
+            faults,
+            stale,
+        )
     await sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
     await sqs.delete_queue(QueueUrl=url)
 

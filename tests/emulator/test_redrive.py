@@ -8,8 +8,8 @@ from fleet.provision.queues import ensure_queues
 from fleet.queues.overview import dead_letters_of, queue_state
 from fleet.queues.redrive import DeadLetters, redrive
 from shoebox.aws import Clients
-from shoebox.place import BoundStack
-from shoebox.stack import Queue
+from shoebox.place import BoundStack, bind
+from shoebox.stack import Queue, Stack
 
 ATTRIBUTES = {
     "kind": {"DataType": "String", "StringValue": "tést"},
@@ -96,8 +96,7 @@ async def test_large_messages_of_a_fifo_queue_go_back_in_their_order(own_stack: 
         "steps": Queue(fifo=True, dead_letter="steps-dead", max_receive_count=1),
         "steps-dead": Queue(fifo=True),
     }
-    parts = {"queues": queues, "buckets": {}, "topics": {}}
-    bound = BoundStack(stack=own_stack.stack.model_copy(update=parts), place=own_stack.place)
+    bound = bind(Stack(name="steps", queues=queues), own_stack.place)
     sqs = await root_clients.open("sqs")
     await ensure_queues(bound, sqs)
     queue = dead_letters_of(

@@ -199,6 +199,22 @@ async def test_the_lightbox_of_a_phone_shows_date_and_camera(open_gallery: OpenG
     assert await facts.evaluate("facts => facts.getBoundingClientRect().right") <= 390
 
 
+async def test_the_lightbox_tells_what_was_tolerated(open_gallery: OpenGallery, tmp_path: Path) -> None:
+    """A picture with something wrong in its file is shown, and a sentence says what; nothing is said of a sound one."""
+    landscape(seed=1, width=400, height=300).save(tmp_path / "sound.jpg")
+    (tmp_path / "endless.jpg").write_bytes((tmp_path / "sound.jpg").read_bytes()[:-2])
+    gallery = await open_gallery()
+    await gallery.choose(tmp_path / "sound.jpg", tmp_path / "endless.jpg")
+    for name, said in [
+        ("sound.jpg", ""),
+        ("endless.jpg", "The mark of the file's end is missing; the picture is whole."),
+    ]:
+        await gallery.wait_for_picture(name)
+        await gallery.tile(name).locator(".open").click()
+        await expect(gallery.page.locator("#lightbox-warnings")).to_have_text(said)
+        await gallery.page.keyboard.press("Escape")
+
+
 @pytest.mark.parametrize(
     ("viewport", "density", "rendition"),
     [
@@ -212,7 +228,7 @@ async def test_the_lightbox_of_a_phone_shows_date_and_camera(open_gallery: OpenG
 async def test_a_tile_gets_the_size_that_it_needs(
     open_gallery: OpenGallery, tmp_path: Path, viewport: tuple[int, int], density: int, rendition: str
 ) -> None:
-    """A phone's tile of 168 pixels is no reason to load 1024, however fine its screen; a fine desktop's larger one is."""
+    """A phone's tile of 168 pixels is no reason to load 1024, however fine its screen; a fine desktop's is."""
     path = tmp_path / "wide.jpg"
     landscape(seed=1, width=1600, height=1200).save(path)
     size = {"width": viewport[0], "height": viewport[1]}

@@ -10,6 +10,13 @@ from running_stack import RunningStack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 NO_OBSERVER = "window.IntersectionObserver = class { observe() {} unobserve() {} };"
+LATE_OBSERVER = """
+window.IntersectionObserver = class {
+  constructor(callback) { this.callback = callback; }
+  observe() { setTimeout(() => this.callback([{ isIntersecting: false }, { isIntersecting: true }])); }
+  unobserve() {}
+};
+"""
 COLUMNS = "getComputedStyle(document.getElementById('tiles')).gridTemplateColumns.split(' ').length"
 FOCUSED = "[...document.querySelectorAll('.tile')].indexOf(document.activeElement.closest('.tile'))"
 COUNT = 23
@@ -27,6 +34,16 @@ async def test_a_long_list_goes_on_by_itself(open_gallery: OpenGallery, stack: R
     names = await gallery.tiles().locator(".name").all_text_contents()
     assert len(set(names)) == 120
     assert len([r for r in gallery.requests if "/v1/files?limit=50" in r.url]) == 3
+
+
+async def test_a_busy_page_goes_on_too(open_gallery: OpenGallery, stack: RunningStack, user: str) -> None:
+    """Where the end left the screen and came back before the page heard of either, the next page comes."""
+    register(stack, user, count=60)
+    gallery = await open_gallery(token=None)
+    await gallery.page.add_init_script(LATE_OBSERVER)
+    await gallery.open(stack.token(user))
+    await gallery.page.reload()
+    await expect(gallery.tiles()).to_have_count(60)
 
 
 async def test_a_long_list_goes_on_by_a_button(open_gallery: OpenGallery, stack: RunningStack, user: str) -> None:

@@ -84,17 +84,19 @@ async def test_new_errors_are_shown_once_and_counted() -> None:
         errors.line("ingest", b'{"level": "ERROR", "message": "it [red]broke"}')
     errors.line("api", b'{"level": "error", "event": "slow"}')
     errors.line("api", b'{"level": "info", "event": "request"}')
+    errors.line("own", b'{"level": "CRITICAL", "message": "cannot start", "errorMessage": "No module named x"}')
     errors.line("api", b"level, but no JSON")
 
     task = asyncio.create_task(errors.show("logs"))
     async with asyncio.timeout(30):
-        said = [await talk.said.get(), await talk.said.get()]
+        said = [await talk.said.get() for _ in range(3)]
     task.cancel()
 
-    assert errors.total == 4
+    assert errors.total == 5
     assert said == [
         "[red]✗[/red] ingest: it \\[red]broke (3 times) [dim]logs[/dim]",
         "[red]✗[/red] api: slow [dim]logs[/dim]",
+        "[red]✗[/red] own: cannot start: No module named x [dim]logs[/dim]",
     ]
 
 

@@ -77,6 +77,18 @@ def test_a_damaged_exif_block_costs_no_picture() -> None:
     assert prepared.width == 128
 
 
+def test_exif_and_xmp_are_read() -> None:
+    """What a camera notes in an AVIF is known as from any other format; XMP alone is enough for the date."""
+    noted = prepare(save(SCENE, "AVIF", exif=exif_block(gps=True)), "image/avif", LIMITS).metadata
+    assert (noted.captured_at, noted.has_gps) == ("2024-06-21T18:30:05+02:00", True)
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:CreateDate="2024-07-05T10:11:12"/>'
+        b"</rdf:RDF></x:xmpmeta>"
+    )
+    assert prepare(save(SCENE, "AVIF", xmp=xmp), "image/avif", LIMITS).metadata.captured_at == "2024-07-05T10:11:12"
+
+
 def test_frames_of_a_film_count_as_in_other_formats() -> None:
     """The pixels of all frames together may be as many as the limit, although only the first is decoded."""
     data = (FOLDER / "sequence.avif").read_bytes()

@@ -81,7 +81,9 @@ PROGRESSIVE = save(scene(640, 480), "JPEG", progressive=True)
         pytest.param(png(chunk(b"IDAT", FLOOD)), "image/png", "READY", id="png-more-data-than-pixels"),
         pytest.param(png(PIXEL, width=10_000, height=10_000), "image/png", "truncated", id="png-without-data"),
         pytest.param(png(chunk(b"IDAT", b"") * 1_000_000), "image/png", "corrupt", id="png-a-million-chunks"),
-        pytest.param(sized(PROGRESSIVE, b"\xff\xc2", 10_000, 10_000), "image/jpeg", "corrupt", id="jpeg-without-data"),
+        pytest.param(
+            sized(PROGRESSIVE, b"\xff\xc2", 10_000, 10_000), "image/jpeg", "truncated", id="jpeg-without-data"
+        ),
         pytest.param(scan_bomb(160, 120, 600, hidden=True), "image/jpeg", "too_costly", id="jpeg-scans"),
         pytest.param(
             arithmetic(scan_bomb(160, 120, 600, hidden=True)), "image/jpeg", "too_costly", id="jpeg-arithmetic-scans"

@@ -1,4 +1,5 @@
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image, ImageCms
 from shoebox.samples import display_p3_profile, scene
 from workers.imaging import ImageLimits, prepare
 from workers.imaging.colour import ASSUMED_CMYK, profile_name, to_srgb
+from workers.imaging.nclx import profile_of, warnings_of
 
 LIMITS = ImageLimits()
 # Display P3 (SMPTE EG 432-1, D65) to XYZ.
@@ -32,6 +34,47 @@ def test_wide_colours_become_the_same_colours_in_srgb(form: str, colour: Colour)
     prepared = prepare(data, media_type, LIMITS)
     assert prepared.metadata.icc_profile == "Shoebox P3"
     assert delta_e(middle(prepared.renditions[0].jpeg), P3 @ linear(colour)) < 2.3
+
+
+def with_numbers(form: str, colour: Colour, primaries: int, transfer: int) -> bytes:
+    """One colour in a file that says by numbers (nclx) what it means."""
+    data = save(flat(colour), form, **({"quality": 100, "subsampling": "4:4:4"} if form == "AVIF" else {}))
+    at = data.index(b"nclx") + 4
+    return data[:at] + struct.pack(">HH", primaries, transfer) + data[at + 4 :]
+
+
+@pytest.mark.parametrize("form", ["HEIC", "AVIF"])
+@pytest.mark.parametrize("colour", [(180, 110, 70), (90, 160, 110), (128, 128, 128)])
+def test_colours_given_by_numbers_are_obeyed(form: str, colour: Colour) -> None:
+    """Display P3 without a profile, as cameras and browsers write it, becomes the same colours in sRGB."""
+    prepared = prepare(with_numbers(form, colour, 12, 13), f"image/{form.lower()}", LIMITS)
+    assert delta_e(middle(prepared.renditions[0].jpeg), P3 @ linear(colour)) < 3
+    assert (prepared.metadata.icc_profile, prepared.warnings) == ("Display P3", ())
+
+
+@pytest.mark.parametrize("form", ["HEIC", "AVIF"])
+@pytest.mark.parametrize(
+    ("transfer", "code", "seen"),
+    [
+        pytest.param(16, 150, 255, id="PQ: 203 nits are paper white"),
+        pytest.param(16, 200, 255, id="PQ: what is brighter is clipped"),
+        pytest.param(16, 113, 138, id="PQ: 51.5 nits are a quarter of that light"),
+        pytest.param(18, 191, 255, id="HLG: 75 % are paper white"),
+        pytest.param(18, 0, 0, id="HLG: black"),
+    ],
+)
+def test_hdr_is_scaled_to_its_reference_white(form: str, transfer: int, code: int, seen: int) -> None:
+    """Grey in BT.2100 has the lightness that ITU-R BT.2408 gives it, and the clipping is told."""
+    prepared = prepare(with_numbers(form, (code, code, code), 9, transfer), f"image/{form.lower()}", LIMITS)
+    assert middle(prepared.renditions[0].jpeg) == pytest.approx((seen, seen, seen), abs=4)
+    assert prepared.warnings == ("hdr_clipped",)
+
+
+@pytest.mark.parametrize("numbers", [(1, 13), (1, 1), (1, 2), (2, 2), (22, 13), (9999, 16)])
+def test_numbers_of_srgb_and_unknown_ones_change_nothing(numbers: tuple[int, int]) -> None:
+    """Only colours that are known to be others are converted."""
+    assert profile_of(*numbers) == b""
+    assert warnings_of(*numbers) == set()
 
 
 def test_the_tolerance_would_notice_a_forgotten_conversion() -> None:

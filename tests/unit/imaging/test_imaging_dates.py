@@ -9,7 +9,7 @@ import zlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from picture_builders import POSITION, Fields, chunk, flat, save, tiff_block, xmp_packet
+from picture_builders import POSITION, TYPES, Fields, chunk, flat, save, tiff_block, xmp_packet
 
 from workers.imaging import ImageLimits
 from workers.imaging.dates import read_date
@@ -257,23 +257,20 @@ JPEG_TAG, EXTENDED_TAG = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.co
         (in_png(b"Comment\0\0\0\0\0" + PACKET), "image/png", None),
         (save(flat((1, 2, 3)), "WEBP", xmp=PACKET), "image/webp", "XMP:CreateDate"),
         (save(flat((1, 2, 3)), "HEIC", xmp=PACKET), "image/heic", "XMP:CreateDate"),
+        (save(flat((1, 2, 3)), "AVIF", xmp=PACKET), "image/avif", "XMP:CreateDate"),
         *(
             (
                 save(flat((1, 2, 3)), form, exif=b"Exif\0\0" + tiff_block({}, {DIGITIZED: (2, DATE)})),
                 media_type,
                 "EXIF:CreateDate",
             )
-            for form, media_type in (
-                ("JPEG", "image/jpeg"),
-                ("PNG", "image/png"),
-                ("WEBP", "image/webp"),
-                ("HEIC", "image/heic"),
-            )
+            for form, media_type in TYPES.items()
+            if form != "GIF"  # has neither
         ),
     ],
 )
 def test_each_format_has_its_places(data: bytes, media_type: str, source: str | None) -> None:
-    """JPEG's APP1, PNG's iTXt and eXIf, WebP's chunks, HEIC's items; PNG's text unpacks to so much and no more."""
+    """JPEG's APP1, PNG's iTXt and eXIf, WebP's chunks, HEIC's and AVIF's items; PNG's text unpacks to so much only."""
     found = read_metadata(probe(data, media_type, ImageLimits()))
     assert (found.captured_at, found.captured_at_source) == (DAY if source else None, source)
 

@@ -59,6 +59,8 @@ def test_percentiles_of_few_say_so() -> None:
     assert (threshold.value, threshold.ok, threshold.note) == (7.4, True, "max of 74")
     shown = tables.thresholds(run.model_copy(update={"thresholds": [threshold]})).rows[0].cells
     assert _plain(shown[2]) == "7.40 s (max of 74)"
+    [missed] = verdict_of(run.model_copy(update={"thresholds": judged(run, ["ready_p99<5"])})).reasons
+    assert _plain(missed) == "ready_p99 < 5 s was not met: it was 7.40 s (max of 74)"
 
 
 def test_refusals_are_counted_once() -> None:

@@ -11,6 +11,7 @@ from workers.imaging.errors import PictureRejected
 from workers.imaging.headers.boxes import check_boxes, read_items
 from workers.imaging.headers.header import Header
 from workers.imaging.limits import ImageLimits
+from workers.imaging.nclx import profile_of, warnings_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,14 +26,16 @@ def read_avif(data: bytes, limits: ImageLimits) -> Header:
     items = read_items(data)
     if items.primary is not None:  # else it is a film, of which libavif shows the first picture
         items.check("AVIF", "av01", limits)
-    width, height, frames, mode, icc, exif, orientation, _ = _opened(data).get_info()
+    width, height, frames, mode, icc, exif, orientation, xmp = _opened(data).get_info()
     return Header(
         width,
         height,
         frames,
         channels={"L": 1, "RGB": 3}.get(mode, 4),
         exif=exif or b"",
-        icc=icc or b"",
+        xmp=xmp or b"",
+        icc=icc or profile_of(*items.colour),
+        warnings=set() if icc else warnings_of(*items.colour),
         orientation=orientation,
     )
 

@@ -29,17 +29,23 @@ MAX_ITEMS = 1000  # libheif's own limit; an iPhone's 48 megapixels have some 250
 # Overlays may draw over each other, and a grid's last tiles reach over its edge. Above this a file only wants to cost.
 MAX_OVERDRAW = 4
 SMALL = 1_000_000
+SRGB = (1, 13)
 
 
 @dataclass(slots=True)
 class Items:
-    """The still pictures of a file: item types, what is derived from what, widths and heights (`ispe`) as stored."""
+    """The still pictures of a file: item types, what is derived from what, and properties.
+
+    `sizes` are width and height as stored (`ispe`), `colours` the numbers of colour primaries and transfer
+    characteristics (`colr` with `nclx`; ITU-T H.273).
+    """
 
     primary: int | None = None
     film: bool = False
     types: dict[int, str] = field(default_factory=dict)
     parts: dict[int, list[int]] = field(default_factory=dict)
     sizes: dict[int, tuple[int, int]] = field(default_factory=dict)
+    colours: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def coded(self) -> tuple[set[str], int]:
         """The codings that the primary picture is made of, and the pixels that are decoded for it.
@@ -64,6 +70,11 @@ class Items:
 
         total = visit(self.primary, 0) if self.primary is not None else 0
         return codings, total
+
+    @property
+    def colour(self) -> tuple[int, int]:
+        """The primary picture's colour primaries and transfer characteristics; sRGB's if it does not say."""
+        return self.colours.get(self.primary or 0, SRGB)
 
     def check(self, form: str, coding: str, limits: ImageLimits) -> None:
         """Raise `PictureRejected` unless the primary picture is coded in `coding`, as a file of `form` should be.
@@ -90,9 +101,11 @@ class Items:
 def check_boxes(data: bytes) -> None:
     """Raise `PictureRejected` (`truncated`) if a box that the picture needs is cut (ISO/IEC 14496-12, 4.2)."""
     cursor = Cursor(data)
-    while len(data) - cursor.position >= 8:
+    pixels = False
+    while len(data) - cursor.position >= (8 if pixels else 1):
         start = cursor.position
         size, kind = int.from_bytes(cursor.take(4), "big"), cursor.take(4)
+        pixels = pixels or kind == b"mdat"
         if size == TO_THE_END:
             return
         if size == EXTENDED_SIZE:
@@ -131,7 +144,7 @@ def read_items(data: bytes) -> Items:
                 case b"iref":
                     _read_parts(cursor, items)
                 case b"iprp":
-                    _read_sizes(data, cursor, items)
+                    _read_properties(data, cursor, items)
     return items
 
 
@@ -172,24 +185,33 @@ def _read_parts(cursor: Cursor, items: Items) -> None:
             items.parts[item] = [_number(reference, width) for _ in range(count)]
 
 
-def _read_sizes(data: bytes, cursor: Cursor, items: Items) -> None:
-    """Sizes from `ispe` properties, which `ipma` gives to items by their place in `ipco`, counted from 1."""
+def _read_properties(data: bytes, cursor: Cursor, items: Items) -> None:
+    """Sizes and colours, which `ipma` gives to items by the place of their property in `ipco`, counted from 1."""
     sizes: dict[int, tuple[int, int]] = {}
+    colours: dict[int, tuple[int, int]] = {}
     for kind, start, end in _boxes(data, cursor.position, cursor.end):
         if kind == b"ipco":
             for place, (name, at, stop) in enumerate(_boxes(data, start, end), 1):
+                box = Cursor(data, at + 4, stop)
                 if name == b"ispe":
-                    box = Cursor(data, at + 4, stop)
                     sizes[place] = _number(box, 4), _number(box, 4)
+                elif name == b"colr" and data.startswith(b"nclx", at):
+                    colours[place] = _number(box, 2), _number(box, 2)
         elif kind == b"ipma":
-            box = Cursor(data, start, end)
-            version, wide = _version(box), data[box.position - 1] & 1
-            for _ in range(_number(box, 4)):
-                item = _number(box, 4 if version else 2)
-                for _ in range(box.byte()):
-                    place = _number(box, 2) & 0x7FFF if wide else box.byte() & 0x7F
-                    if place in sizes:
-                        items.sizes[item] = sizes[place]
+            for item, place in _associations(Cursor(data, start, end)):
+                if place in sizes:
+                    items.sizes[item] = sizes[place]
+                elif place in colours:
+                    items.colours[item] = colours[place]
+
+
+def _associations(cursor: Cursor) -> Iterator[tuple[int, int]]:
+    """Item and place of a property, of each pair in an `ipma` box."""
+    version, wide = _version(cursor), cursor.data[cursor.position - 1] & 1
+    for _ in range(_number(cursor, 4)):
+        item = _number(cursor, 4 if version else 2)
+        for _ in range(cursor.byte()):
+            yield item, _number(cursor, 2) & 0x7FFF if wide else cursor.byte() & 0x7F
 
 
 def _version(cursor: Cursor) -> int:

@@ -10,6 +10,7 @@ from workers.imaging.errors import PictureRejected
 from workers.imaging.headers.boxes import check_boxes, read_items
 from workers.imaging.headers.header import Header
 from workers.imaging.limits import ImageLimits
+from workers.imaging.nclx import profile_of, warnings_of
 
 # One photo is one thread: whoever runs several photos at once decides how many cores they take.
 pillow_heif.options.DECODE_THREADS = 1
@@ -26,17 +27,20 @@ HEIF_ERRORS = (ValueError, SyntaxError, EOFError, RuntimeError, OSError, IndexEr
 def read_heic(data: bytes, limits: ImageLimits) -> Header:
     """Check that no box is cut and what is inside, then ask libheif. Width and height are those after its rotation."""
     check_boxes(data)
-    read_items(data).check("HEIC", "hvc1", limits)
+    items = read_items(data)
+    items.check("HEIC", "hvc1", limits)
     image = primary_image(data)
     width, height = image.size
     info: dict[str, Any] = image.info
+    icc = info.get("icc_profile") or b""
     return Header(
         width,
         height,
         channels=4 if image.has_alpha else 3,
         exif=info.get("exif") or b"",
         xmp=info.get("xmp") or b"",
-        icc=info.get("icc_profile") or b"",
+        icc=icc or profile_of(*items.colour),
+        warnings=set() if icc else warnings_of(*items.colour),
     )
 
 
