@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 from shoebox.cli.exits import CliError, Exit
 from shoebox.cli.folder import DataFolder
-from shoebox.cli.output import Output
+from shoebox.cli.output import Output, safe
 
 if TYPE_CHECKING:
     from shoebox.client.api import Api
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_URL = "http://127.0.0.1:8080"
 TENANT, USER = "demo", "you"
 TOKEN_SECONDS = 12 * 3600
+_TOKEN = re.compile(r"[!-~]{1,8192}")
 _HERE = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -29,13 +31,19 @@ async def open_service(
     """The API that the options name. The first answers are waited for briefly; ask `Api.with_retry` for patience.
 
     Raises:
-        CliError: there is no token.
+        CliError: there is no token, or one that no header can carry.
     """
     from shoebox.client.api import open_api
     from shoebox.client.retry import RetryPolicy
 
     url = url or DataFolder(data).gateway_url() or DEFAULT_URL
     token = token or local_token(url, data, output)
+    if not _TOKEN.fullmatch(token):
+        raise CliError(
+            "What was given as a token is none: a token is one long word of ASCII characters.",
+            hint="Set a good one with --token or SHOEBOX_TOKEN; for the local stack: shoebox token mint",
+            exit_code=Exit.NOT_ALLOWED,
+        )
     async with open_api(url, token, retry=RetryPolicy(attempts=3), connections=connections) as api:
         yield api
 
@@ -53,7 +61,7 @@ def local_token(url: str, data: Path, output: Output) -> str:
             hint="Set one with --token or SHOEBOX_TOKEN. `shoebox up` makes a key that local tokens are minted with.",
             exit_code=Exit.NOT_ALLOWED,
         )
-    output.say(f"[dim]No token given: using one for {USER} of {TENANT}, minted with {key}.[/dim]")
+    output.say(f"[dim]No token given: using one for {USER} of {TENANT}, minted with {safe(str(key))}.[/dim]")
     return mint(key, TENANT, USER)
 
 

@@ -10,7 +10,7 @@ import typer
 
 from shoebox.cli.access import TENANT, USER, gallery_link, mint
 from shoebox.cli.folder import DataFolder
-from shoebox.cli.options import DATA, Data, Json, seconds
+from shoebox.cli.options import DATA, Data, Json, address, seconds
 from shoebox.cli.output import Output
 
 app = typer.Typer(help="Tokens for users of a tenant.", no_args_is_help=True)
@@ -44,6 +44,7 @@ def mint_(
     gallery: Annotated[
         str | None,
         typer.Option(
+            parser=address,
             envvar="SHOEBOX_GALLERY",
             metavar="URL",
             show_default=False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import socket
 import subprocess
@@ -100,15 +99,16 @@ async def test_new_errors_are_shown_once_and_counted() -> None:
 def test_a_folder_knows_whether_a_stack_runs_in_it(tmp_path: Path) -> None:
     """A note without a lock is one that somebody left who was killed; it is not believed."""
     folder = DataFolder(tmp_path)
-    folder.data.mkdir()
-    folder.announce({"url": "http://127.0.0.1:1"})
+    (tmp_path / "running.json").write_text('{"url": "http://127.0.0.1:1", "and": "more than the next note has"}')
     left_behind = folder.gateway_url()
-    with (folder.data / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with folder.announced({"url": "http://127.0.0.1:2"}) as first:
         running = folder.gateway_url()
-    folder.withdraw()
+        with folder.announced({"url": "http://127.0.0.1:3"}) as second:
+            beside = folder.gateway_url()
+        after = folder.gateway_url()
 
-    assert (left_behind, running) == (None, "http://127.0.0.1:1")
+    assert (left_behind, running, beside, after) == (None, *["http://127.0.0.1:2"] * 3)
+    assert (first, second) == (True, False)
     assert list(tmp_path.glob("running*")) == []
 
 
@@ -138,11 +138,7 @@ def test_the_doctor_names_who_holds_a_port(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         (held,) = checks.ports([port], tmp_path)
-        folder = DataFolder(tmp_path)
-        folder.data.mkdir()
-        folder.announce({"url": f"http://127.0.0.1:{port}"})
-        with (folder.data / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with DataFolder(tmp_path).announced({"url": f"http://127.0.0.1:{port}"}):
             (own,) = checks.ports([port], tmp_path)
     (free,) = checks.ports([port], tmp_path)
 

@@ -44,7 +44,7 @@ async def test_people_get_a_table_and_a_summary(service: Service, picture: MakeP
     assert "a.jpg" in ended.stdout
     assert "READY" in ended.stdout
     assert "123" in ended.stdout
-    assert "1 photos: 1 ready" in ended.stderr
+    assert "1 photo: 1 ready" in ended.stderr
 
 
 async def test_quiet_says_nothing(service: Service, picture: MakePicture) -> None:
