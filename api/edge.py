@@ -1,4 +1,4 @@
-"""The API's outer layer: the request's id, the body's limit, safe headers, one log line, and the last resort."""
+"""The API's outer layer: the request's id, the body's limit, HEAD, safe headers, one log line, and the last resort."""
 
 from __future__ import annotations
 
@@ -33,13 +33,18 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        method = scope["method"]
         scope[REQUEST_ID] = _request_id(scope)
-        answer = _Answer(send)
+        answer = _Answer(send, empty=method == "HEAD")
+        if method == "HEAD":
+            scope["method"] = (
+                "GET"  # every route that answers GET answers HEAD alike, without the body (RFC 9110, 9.3.2)
+            )
         begin = time.perf_counter()
         with log_context(request_id=scope[REQUEST_ID], **_tenant(scope)):
             await self._answer(scope, receive, answer)
             milliseconds = round((time.perf_counter() - begin) * 1000, 1)
-            _log.info("request", method=scope["method"], route=_route(scope), status=answer.status, ms=milliseconds)
+            _log.info("request", method=method, route=_route(scope), status=answer.status, ms=milliseconds)
 
     async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         body = await _read(receive)
@@ -58,10 +63,14 @@ class Edge:
 
 
 class _Answer:
-    """Passes an answer on with safe headers, where a route has not set its own, and keeps its status."""
+    """Passes an answer on with safe headers, where a route has not set its own, and keeps its status.
 
-    def __init__(self, send: Send) -> None:
+    An `empty` one has the headers of the whole answer, its length too, and no body.
+    """
+
+    def __init__(self, send: Send, *, empty: bool) -> None:
         self._send = send
+        self._empty = empty
         self.status = 0
 
     async def send(self, message: Message) -> None:
@@ -70,6 +79,8 @@ class _Answer:
             headers = MutableHeaders(scope=message)
             for name, value in SAFE_HEADERS.items():
                 headers.setdefault(name, value)
+        elif self._empty and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
         await self._send(message)
 
 

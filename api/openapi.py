@@ -34,7 +34,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-@router.api_route("/openapi.json", methods=["GET", "HEAD"])
+@router.get("/openapi.json")
 async def show_openapi(request: Request) -> Response:
     """The description as JSON."""
     body = orjson.dumps(describe(request.app))

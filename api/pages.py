@@ -71,13 +71,13 @@ def content_security_policy(s3_url: str) -> str:
     return "; ".join(f"{name} {sources}" for name, sources in rules.items())
 
 
-@router.api_route("/", methods=["GET", "HEAD"])
+@router.get("/")
 async def show_gallery(request: Request, services: ServicesOf) -> Response:
     """The gallery."""
     return _answer(request, "index.html", services.settings.s3_public_url)
 
 
-@router.api_route("/pages/{path:path}", methods=["GET", "HEAD"])
+@router.get("/pages/{path:path}")
 async def show_page(path: str, request: Request, services: ServicesOf) -> Response:
     """A file of the gallery."""
     return _answer(request, path, services.settings.s3_public_url)

@@ -148,7 +148,8 @@ def _http(request: Request, status: int) -> Response:
 def _other_method(request: Request, routes: Sequence[BaseRoute]) -> Response:
     here = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     allowed = sorted({method for route in here for method in getattr(route, "methods", None) or ()})
-    headers = {"Allow": ", ".join(allowed)}
+    with_head = sorted({*allowed, "HEAD"}) if "GET" in allowed else allowed  # api.edge answers HEAD
+    headers = {"Allow": ", ".join(with_head)}
     return problem(request.scope, 405, "method_not_allowed", f"Here one may {' or '.join(allowed)}.", headers=headers)
 
 

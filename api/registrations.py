@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from api.models import EntryProblem, RefusedEntry, RequestModel
 from api.problems import field_errors, printable
 from shoebox.config import Limits
-from shoebox.files import MEDIA_TYPES, Registration
+from shoebox.files import MEDIA_TYPES, Registration, usual_media_type
 from shoebox.names import is_plain_name
 from shoebox.picture_types import refusal
 
@@ -41,14 +41,15 @@ def read_entry(entry: Any, limits: Limits) -> Registration | RefusedEntry:
     broken = _broken_rule(asked, limits)
     if broken:
         return _refused(entry, *broken)
-    return Registration(asked.name, asked.size, MEDIA_TYPES[asked.content_type], asked.sha256)
+    return Registration(asked.name, asked.size, MEDIA_TYPES[usual_media_type(asked.content_type)], asked.sha256)
 
 
 def _broken_rule(asked: RegistrationEntry, limits: Limits) -> tuple[str, str] | None:
     if not is_plain_name(asked.name):
         return "name_invalid", "A name has 1 to 255 bytes of UTF-8, and no path, control or invisible characters."
-    if asked.content_type not in MEDIA_TYPES:
-        why = refusal(asked.content_type)
+    content_type = usual_media_type(asked.content_type)
+    if content_type not in MEDIA_TYPES:
+        why = refusal(content_type)
         return "type_unsupported", f"{why + '. ' if why else ''}These types can be stored: {', '.join(MEDIA_TYPES)}."
     if asked.size == 0:
         return "size_zero", "The file is empty."

@@ -23,7 +23,7 @@ from load_tests.thresholds import judged
 from shoebox.cli.exits import CliError, Exit
 from shoebox.cli.explained import explained
 from shoebox.cli.local import stack_file
-from shoebox.cli.output import Output
+from shoebox.cli.output import Output, safe
 
 NAIVE = "naive"
 
@@ -109,7 +109,7 @@ def carried_out(order: Order, output: Output) -> tuple[int, list[Path]]:
 def compared(scenario: Scenario, code: int, documents: list[Path], folder: Path, output: Output) -> int:
     """Compare the two runs; the exit code: `code`, of the first, and that the second shows what it is there for."""
     left, right = (Results.model_validate_json(path.read_bytes()) for path in documents)
-    output.say(f"Both in one: {report.write_comparison(left, right, folder / 'comparison.html')}")
+    output.say(f"Both in one: {safe(str(report.write_comparison(left, right, folder / 'comparison.html')))}")
     if right.invalid:
         return Exit.INVALID
     missing = [threshold for threshold in judged(right, scenario.naive_thresholds) if not threshold.ok]

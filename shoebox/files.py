@@ -27,6 +27,7 @@ MEDIA_TYPES = {
     "image/heif": "image/heic",
     "image/avif": "image/avif",
 }
+_UNUSUAL_NAMES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
 FILE_ID = re.compile(r"^f[a-z2-7]{32}$")
 TENANT = re.compile(r"^[a-z][a-z0-9-]{1,31}$")
 USER = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
@@ -36,6 +37,14 @@ _ORIGINAL = re.compile(
     r"^originals/(?:(?P<lane>[a-z0-9]{1,16})/)?(?P<tenant>[a-z][a-z0-9-]{1,31})/(?P<user>[A-Za-z0-9_-]{1,64})"
     rf"/(?P<file_id>f[a-z2-7]{{32}})(?(lane)/(?P<generation>{ulid.PATTERN}))$"
 )
+
+
+def usual_media_type(text: str) -> str:
+    """Return a media type's usual name: upper case and parameters say nothing more (RFC 9110, 8.3.1), and some programs
+    still use names that were never registered.
+    """
+    name = text.partition(";")[0].strip().lower()
+    return _UNUSUAL_NAMES.get(name, name)
 
 
 class State(StrEnum):

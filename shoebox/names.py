@@ -33,6 +33,7 @@ _CURSIVE = re.compile(
 _REGIONS = "|".join("".join(chr(0xE0000 + ord(c)) for c in region) for region in ("gbeng", "gbsct", "gbwls"))
 _UNITS = re.compile(f"\U0001f3f4(?:{_REGIONS})\U000e007f|.", re.DOTALL)  # a flag, or a character
 _CONCATENATION_MARKS = set("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
+_HALF_PAIRS = re.compile("[\ud800-\udfff]")
 _ENDING = re.compile(r"\.[A-Za-z0-9]{1,8}$")
 
 
@@ -47,10 +48,20 @@ def clean_name(name: str) -> str:
     """Return a plain name like `name`.
 
     Slashes and control characters become underscores, bytes that are no UTF-8 replacement characters; what is invisible
-    goes; a long name is cut, but for its ending.
+    goes; a long name is cut, but for its ending. Letters and their accents are composed (NFC), for macOS takes them
+    apart, and the same photo should have the same name from everywhere.
     """
-    cleaned = _cleaned(_cut(_cleaned(name)))  # a cut may leave half a flag
-    return cleaned if is_plain_name(cleaned) else "photo"
+    cleaned = _cleaned(_cut(_cleaned(unicodedata.normalize("NFC", name))))  # a cut may leave half a flag
+    composed = unicodedata.normalize("NFC", cleaned)  # what stood between a letter and its accent is gone
+    return composed if is_plain_name(composed) else "photo"
+
+
+def as_unicode(text: str) -> str:
+    """Return `text` with a replacement character for each half surrogate pair: a byte of a path that is no UTF-8.
+
+    Such text can be encoded: for JSON, for a terminal.
+    """
+    return _HALF_PAIRS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _cleaned(name: str) -> str:

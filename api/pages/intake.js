@@ -1,5 +1,7 @@
 // How files come in: chosen, dropped (folders too) or pasted.
 
+import { isLeftOut } from "./left-out.js";
+
 /** Call `onFiles(files)` for whatever the user chooses with `chooser`, drops on the page, or pastes. */
 export function takeFiles({ chooser, overlay, onFiles }) {
   chooser.addEventListener("change", () => {
@@ -51,7 +53,7 @@ async function filesBelow(folder) {
   for (;;) {
     const entries = await new Promise((resolve) => reader.readEntries(resolve, () => resolve([])));
     if (!entries.length) return files;
-    for (const entry of entries.filter(({ name }) => !name.startsWith("."))) {
+    for (const entry of entries.filter((entry) => !isLeftOut(entry))) {
       if (entry.isDirectory) files.push(...(await filesBelow(entry)));
       else files.push(await new Promise((resolve) => entry.file(resolve, () => resolve(null))));
     }

@@ -58,7 +58,7 @@ export function refusal(file, type, limits) {
 
 /** The file's name as Shoebox keeps it (shoebox/names.py has the rule): nothing invisible, no path, at most 255 bytes. */
 export function nameOf(file) {
-  const cleaned = clean(cut(clean((file.name || "photo").normalize("NFC")))); // a cut may leave half a flag
+  const cleaned = clean(cut(clean((file.name || "photo").normalize("NFC")))).normalize("NFC"); // a cut may leave half a flag
   return cleaned.trim() && cleaned !== "." && cleaned !== ".." ? cleaned : "photo";
 }
 
@@ -71,6 +71,7 @@ function clean(name) {
       const safe = mayStand(before, unit, units[i + 1] ?? "");
       before = safe ? String.fromCodePoint(unit.codePointAt(0)) : "";
       if (safe) return unit;
+      if (/\p{Cs}/u.test(unit)) return "\ufffd";
       return INVISIBLE.test(unit) || /\p{Cf}/u.test(unit) ? "" : "_";
     })
     .join("");

@@ -47,12 +47,12 @@ export const warning = (code) => WARNINGS[code] ?? `Something in the file is unu
 /** What went wrong, in a few words. */
 export const trouble = (code) => PROBLEMS[code] ?? "The upload failed";
 
-/** `1.5 MB`; a MB has 1024 kB, as in Shoebox's limits. */
+/** `1.5 MB`, by powers of 1000 as in SI; `size_text` of the command line says the same. */
 export function size(bytes) {
-  if (bytes < 1024) return count(bytes, "byte");
-  const power = Math.min(Math.floor(Math.log2(bytes) / 10), 3);
-  const number = bytes / 1024 ** power;
-  return `${number < 9.95 ? number.toFixed(1).replace(/\.0$/, "") : Math.round(number)} ${["", "kB", "MB", "GB"][power]}`;
+  if (Math.round(bytes) < 1000) return `${Math.round(bytes)} B`;
+  const tenths = (power) => Math.round((bytes / 1000 ** power) * 10);
+  const power = [1, 2, 3].find((power) => tenths(power) < 10_000) ?? 4; // what would be rounded to 1000 has the next unit
+  return `${(tenths(power) / 10).toFixed(1)} ${["kB", "MB", "GB", "TB"][power - 1]}`;
 }
 
 /** `text` with a capital letter and a full stop. */

@@ -12,12 +12,19 @@ def main() -> None:
     """Entry point of `shoebox`."""
     from shoebox.cli.app import app
     from shoebox.cli.exits import CliError, Exit
-    from shoebox.cli.output import Output
+    from shoebox.cli.output import Output, prepare_streams
 
+    prepare_streams()
     try:
         app()
     except CliError as error:
         Output().error(error.message, error.hint)
         sys.exit(error.exit_code)
+    except OSError as error:  # what the machine refuses: a path that is too long, a full disk, a folder that is a file
+        what = f"{error.filename}: " if error.filename else ""
+        Output().error(
+            f"{what}{error.strerror or error}", "Look at the paths that were given, and with: shoebox doctor"
+        )
+        sys.exit(Exit.LOCAL)
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from shoebox.cli.deployment import Deployment, Watch, is_here, mint_in_container, running_deployment
 from shoebox.cli.exits import CliError, Exit
 from shoebox.cli.folder import DataFolder
-from shoebox.cli.output import Output
+from shoebox.cli.output import Output, safe
 
 if TYPE_CHECKING:
     from shoebox.client.api import Api
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_URL = "http://127.0.0.1:8080"
 TENANT, USER = "demo", "you"
 TOKEN_SECONDS = 12 * 3600
+_TOKEN = re.compile(r"[!-~]{1,8192}")
 
 
 @asynccontextmanager
@@ -28,7 +30,8 @@ async def open_service(
     """The API that the options name. The first answers are waited for briefly; ask `Api.with_retry` for patience.
 
     Raises:
-        CliError: there is no token; at the end of the block: a LocalStack of ours lost meanwhile what was stored.
+        CliError: there is no token, or one that no header can carry; at the end of the block: a LocalStack of ours
+            lost meanwhile what was stored.
     """
     from shoebox.client.api import open_api
     from shoebox.client.retry import RetryPolicy
@@ -37,6 +40,12 @@ async def open_service(
     deployment = found if found and (url is None or found.is_at(url)) else None
     url = url or (deployment.url if deployment else DEFAULT_URL)
     token = token or local_token(url, deployment, data, output)
+    if not _TOKEN.fullmatch(token):
+        raise CliError(
+            "What was given as a token is none: a token is one long word of ASCII characters.",
+            hint="Set a good one with --token or SHOEBOX_TOKEN; for the local stack: shoebox token mint",
+            exit_code=Exit.NOT_ALLOWED,
+        )
     watch = Watch(deployment)
     watch.before(output)
     async with open_api(url, token, retry=RetryPolicy(attempts=3), connections=connections) as api:
@@ -66,7 +75,7 @@ def local_token(url: str, deployment: Deployment | None, data: Path, output: Out
             hint="Set one with --token or SHOEBOX_TOKEN. `shoebox up` makes a key that local tokens are minted with.",
             exit_code=Exit.NOT_ALLOWED,
         )
-    output.say(f"[dim]No token given: using one for {USER} of {TENANT}, minted with {key}.[/dim]")
+    output.say(f"[dim]No token given: using one for {USER} of {TENANT}, minted with {safe(str(key))}.[/dim]")
     return mint(key, TENANT, USER)
 
 

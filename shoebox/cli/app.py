@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from shoebox.cli import (
@@ -35,6 +37,29 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from shoebox.cli.output import Output
+        from shoebox.cli.version import version_line
+
+        Output().line(version_line())
+        raise typer.Exit
+
+
+@app.callback()
+def shoebox(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="The version of Shoebox, and of what it runs on."
+        ),
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+
+
 app.command(rich_help_panel="Photos")(upload.upload)
 app.add_typer(files.app, name="files", rich_help_panel="Photos")
 app.command(rich_help_panel="Local stack")(up.up)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shoebox.cli.options import DATA, Data, Json, NoProgress, Quiet
-from shoebox.cli.output import Output
+from shoebox.cli.output import Output, plural
 
 if TYPE_CHECKING:
     from shoebox.cli.folder import DataFolder
@@ -71,7 +71,7 @@ async def _run_through(made: list[Sample], folder: DataFolder, output: Output) -
     )
     async with started(settings, folder, output, ErrorLine(output)) as local:
         found = addresses(local, folder)
-        output.say(f"Uploading {len(made)} photos to {found['url']}")
+        output.say(f"Uploading {plural(len(made), 'photo')} to {found['url']}")
         async with open_api(found["url"], found["token"]) as api, shown(output) as listener:
             report = await Uploader(api, await api.limits(), listener=listener).run([sample.path for sample in made])
         well = show(report, made, output)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
-
-from shoebox.cli.output import Output, new_table, safe, state_text
+from shoebox.cli.output import DataTable, Output, safe, size_text, state_text
 from shoebox.cli.results import document, summary_line
 from shoebox.client.records import Record, Report
 from shoebox.samples import Sample
@@ -42,10 +40,13 @@ def _words(state: str, reason: str | None) -> str:
     return f"{state} ({reason})" if reason else state
 
 
-def _table(records: Sequence[Record]) -> Table:
-    table = new_table("name", "state", "megapixels", "bytes", "ms", right=("megapixels", "bytes", "ms"))
+def _table(records: Sequence[Record]) -> DataTable:
+    numbers = ("megapixels", "size", "ms")
+    table = DataTable(("name", "state", *numbers), right=numbers, whole=numbers, drop=numbers)
     for record in records:
         megapixels = f"{record.width * record.height / 1e6:.1f}" if record.width and record.height else ""
         ms = "" if record.milliseconds is None else f"{record.milliseconds:,}"
-        table.add_row(safe(record.name), state_text(record.outcome, record.code), megapixels, f"{record.size:,}", ms)
+        table.add_row(
+            safe(record.name), state_text(record.outcome, record.code), megapixels, size_text(record.size), ms
+        )
     return table

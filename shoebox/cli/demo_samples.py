@@ -10,7 +10,7 @@ from pathlib import Path
 
 import shoebox.samples
 from shoebox.cli.local import Steps
-from shoebox.cli.output import Output
+from shoebox.cli.output import Output, safe
 from shoebox.samples import Sample, write_samples
 
 
@@ -18,13 +18,13 @@ async def samples(folder: Path, output: Output, *, small: bool) -> list[Sample]:
     """The samples in `folder`; made when they are not there, or were made by another version."""
     place = folder / ("small" if small else "full")
     if kept := _kept(place):
-        output.say(f"[green]✓[/green] {len(kept)} sample photos from {place}")
+        output.say(f"[green]✓[/green] {len(kept)} sample photos from {safe(str(place))}")
         return kept
     with Steps(output) as steps:
         steps.begin("Making sample photos from formulas")
         made = await asyncio.to_thread(write_samples, place, small=small)
         _note(place).write_text(json.dumps({"version": _version(), "samples": [_entry(s) for s in made]}))
-        steps.done(f"{len(made)} sample photos in {place}")
+        steps.done(f"{len(made)} sample photos in {safe(str(place))}")
     return made
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shoebox.cli.output import Output, new_table, safe, size_text
+from shoebox.cli.output import DataTable, Output, plural, safe, size_text
+from shoebox.client.exclusion import Exclusion
 from shoebox.client.walk import Found, Skipped, Unreadable, walk
 
 
-def show(paths: list[Path], output: Output, *, recursive: bool) -> None:
+def show(paths: list[Path], output: Output, *, recursive: bool, exclusion: Exclusion) -> None:
     """List what would be uploaded, what would be left out, and what cannot be read."""
-    things = list(walk(paths, recursive=recursive))
+    things = list(walk(paths, recursive=recursive, exclusion=exclusion))
     found = [thing for thing in things if isinstance(thing, Found)]
     left_out = [thing for thing in things if isinstance(thing, Skipped)]
     unreadable = [thing for thing in things if isinstance(thing, Unreadable)]
@@ -23,7 +24,7 @@ def show(paths: list[Path], output: Output, *, recursive: bool) -> None:
             }
         )
         return
-    table = new_table("path", "type", "size", right=("size",))
+    table = DataTable(("path", "type", "size"), right=("size",), whole=("size",), drop=("type", "size"))
     for thing in found:
         table.add_row(safe(str(thing.path)), thing.content_type, size_text(thing.size))
     output.table(table)
@@ -32,4 +33,4 @@ def show(paths: list[Path], output: Output, *, recursive: bool) -> None:
     for bad in unreadable:
         output.say(f"[red]✗[/red] {safe(str(bad.path))} cannot be read: {safe(bad.detail)}")
     total = sum(thing.size for thing in found)
-    output.say(f"Would upload {len(found)} photos, {size_text(total)}. Nothing was sent.")
+    output.say(f"Would upload {plural(len(found), 'photo')}, {size_text(total)}. Nothing was sent.")

@@ -10,7 +10,7 @@ import typer
 
 from shoebox.cli.exits import CliError, Exit
 from shoebox.cli.options import DATA, Data, Json, Quiet, Token, Url
-from shoebox.cli.output import Output, new_table, safe, size_text, state_text
+from shoebox.cli.output import DataTable, Output, plural, safe, size_text, state_text
 
 if TYPE_CHECKING:
     from shoebox.client.api import Api
@@ -61,12 +61,8 @@ def list_(
     if output.json:
         output.document({"files": files, "more": more})
         return
-    table = new_table("id", "name", "state", "size", "registered", right=("size",))
-    for file in files:
-        state_of = state_text(file["state"], file.get("reason"))
-        table.add_row(file["file_id"], safe(file["name"]), state_of, size_text(file["size"]), file["registered_at"])
-    output.table(table)
-    output.say(f"[dim]{len(files)} files{'; there are more: --limit or --all' if more else ''}[/dim]")
+    output.table(_table(files))
+    output.say(f"[dim]{plural(len(files), 'file')}{'; there are more: --limit or --all' if more else ''}[/dim]")
 
 
 @app.command()
@@ -172,13 +168,21 @@ async def _delete(api: Api, file_ids: list[str]) -> tuple[list[str], list[str]]:
 def _confirm(count: int) -> None:
     if not sys.stdin.isatty():
         raise CliError("Deleting needs a yes, and nobody is here to ask.", hint="Add --yes.", exit_code=Exit.USAGE)
-    if not typer.confirm(f"Delete {count} file{'s' if count > 1 else ''} for good?", err=True):
+    if not typer.confirm(f"Delete {plural(count, 'file')} for good?", err=True):
         raise typer.Exit(Exit.FAILED)
 
 
+def _table(files: list[dict[str, Any]]) -> DataTable:
+    columns = ("id", "name", "state", "size", "registered")
+    table = DataTable(columns, right=("size",), whole=("id", "size", "registered"), drop=("registered", "size", "name"))
+    for file in files:
+        state = state_text(file["state"], file.get("reason"))
+        table.add_row(file["file_id"], safe(file["name"]), state, size_text(file["size"]), file["registered_at"])
+    return table
+
+
 def _show(file: dict[str, Any], output: Output) -> None:
-    table = new_table("", "")
-    table.show_header = False
+    """A line for each fact, never folded or cut: ids and addresses can be copied."""
     size = f"{file['width']} × {file['height']}, " if file.get("width") else ""
     rows = [
         ("id", file["file_id"]),
@@ -189,11 +193,10 @@ def _show(file: dict[str, Any], output: Output) -> None:
         ("sha256", file["sha256"]),
         *((name, file.get(f"{name}_at") or "") for name in ("registered", "uploaded", "received", "finished")),
         ("warnings", safe(", ".join(file.get("warnings") or []))),
-        *((str(key), safe(str(value))) for key, value in (file.get("metadata") or {}).items() if value is not None),
+        *((key, safe(str(value))) for key, value in (file.get("metadata") or {}).items() if value is not None),
         *((f"rendition {r['name']}", safe(r["url"])) for r in file.get("renditions") or []),
         ("original", safe(file.get("original_url") or "")),
     ]
     for name, value in rows:
         if value:
-            table.add_row(name, value)
-    output.table(table)
+            output.markup(f"{safe(name):<16}  {value}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,29 +44,37 @@ class DataFolder:
     def running(self) -> dict[str, Any] | None:
         """What the stack that runs in this folder said of itself; None if none does.
 
-        The stack holds its lock for as long as it lives, so that a note left by one that was killed is not believed.
-        Its emulator, which ends a moment later, has the lock, too, and is not what the note tells of.
+        The stack holds the note's lock for as long as it lives: a note of one that was killed is not believed.
         """
-        from fleet.data_folder import is_alive
-
         try:
-            with (self.data / "lock").open("rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            with self._running.open("rb") as note:
+                fcntl.flock(note, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            found = _read(self._running)
-            return found if found and is_alive(str(found.get("pid"))) else None
+            return _read(self._running)
         except OSError:
             return None
         return None
 
-    def announce(self, addresses: dict[str, Any]) -> None:
-        """Tell other commands what runs here. It holds a token, so only the user may read it."""
-        self._running.touch(mode=0o600)
-        self._running.write_text(json.dumps(addresses))
+    @contextmanager
+    def announced(self, addresses: dict[str, Any]) -> Iterator[bool]:
+        """Tell other commands what runs here, until the end of the block; False: another stack's note stands.
 
-    def withdraw(self) -> None:
-        """Nothing runs here any more."""
-        self._running.unlink(missing_ok=True)
+        It holds a token, so only the user may read it.
+        """
+        self._running.touch(mode=0o600)
+        with self._running.open("r+") as note:
+            try:
+                fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            note.truncate()
+            note.write(json.dumps(addresses))
+            note.flush()
+            try:
+                yield True
+            finally:
+                self._running.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ import shoebox
 from shoebox.cli.access import TENANT, USER, gallery_link, mint
 from shoebox.cli.explained import explained
 from shoebox.cli.folder import DataFolder
-from shoebox.cli.output import Output
+from shoebox.cli.output import Output, plural, safe
 
 if TYPE_CHECKING:
     from fleet.emulator import Recovery
@@ -60,9 +60,9 @@ def recovered(recovery: Recovery) -> str:
     """What a kill of the last run's emulator cost."""
     since = f" (after {datetime.fromtimestamp(recovery.saved_at):%H:%M:%S})" if recovery.saved_at else ""
     again = recovery.uploads_again
-    uploads = f" {again} upload{'s' * (again != 1)} of that time will be processed again." if again else ""
+    uploads = f" {plural(again, 'upload')} of that time will be processed again." if again else ""
     others = recovery.other_objects
-    left = f" {others} rendition{'s' * (others != 1)} of that time may belong to no photo, and only take room."
+    left = f" {plural(others, 'rendition')} of that time may belong to no photo, and only take room."
     lost = f"The last run was killed before it could stop. Changes of its last second{since} may be lost."
     return lost + uploads + (left if others else "")
 
@@ -129,15 +129,15 @@ class Steps:
         if not self._output.progress:
             return
         if self._output.talk.is_terminal:
-            self._open.enter_context(self._output.talk.status(f"{text} …"))
+            self._open.enter_context(self._output.talk.status(f"{safe(text)} …"))
         else:
-            self._output.say(f"… {text}")
+            self._output.say(f"… {safe(text)}")
 
     def done(self, text: str, seconds: float | None = None) -> None:
         """It is done."""
         self._open.close()
         taken = time.monotonic() - self._began if seconds is None else seconds
-        self._output.say(f"[green]✓[/green] {text} [dim]{taken:.1f} s[/dim]")
+        self._output.say(f"[green]✓[/green] {safe(text)} [dim]{taken:.1f} s[/dim]")
 
 
 def demo_key(folder: DataFolder) -> Path:

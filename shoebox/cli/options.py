@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 _OUTPUT = "Output"
 _SERVICE = "Service"
+_MAX_NUMBER = 1_000_000
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def address(text: str) -> str:
-    """An address that an AWS client takes, for an option's `parser`."""
-    if not re.match(r"https?://[^/\s]", text):
-        raise typer.BadParameter(f"{text!r} is no address; write it like http://127.0.0.1:4566.")
+    """An address that a client takes, for an option's `parser`."""
+    if "@" in text:  # it would be shown in messages, and kept in shells' histories
+        raise typer.BadParameter("An address here has no user and password; name a token with --token.")
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # brackets without an IPv6 address, a port that is none
+        good = False
+    if not good or " " in text or not text.isprintable():
+        raise typer.BadParameter(f"{text!r} is no address; write it like http://127.0.0.1:8080.")
     return text
+
+
+def finite(value: float) -> float:
+    """A number that can be counted with, for an option's `callback`: Python takes nan and inf for numbers, too."""
+    if not math.isfinite(value) or abs(value) > _MAX_NUMBER:
+        raise typer.BadParameter(f"Write a number of at most {_MAX_NUMBER:,}.")
+    return value
 
 
 Json = Annotated[
@@ -37,6 +54,7 @@ NoProgress = Annotated[
 Url = Annotated[
     str | None,
     typer.Option(
+        parser=address,
         envvar="SHOEBOX_URL",
         metavar="URL",
         help="Address of the service. Else: the running local stack, or http://127.0.0.1:8080.",
@@ -118,6 +136,7 @@ Endpoint = Annotated[
 GatewayUrl = Annotated[
     str | None,
     typer.Option(
+        parser=address,
         envvar="SHOEBOX_GATEWAY_URL",
         metavar="URL",
         help="Address of the gateway as browsers see it; S3 lets its pages upload.",
@@ -129,6 +148,7 @@ S3PublicUrl = Annotated[
     str | None,
     typer.Option(
         "--s3-public-url",
+        parser=address,
         envvar="SHOEBOX_S3_PUBLIC_URL",
         metavar="URL",
         help="Address of S3 as clients see it, where it is not the endpoint's.",
@@ -179,6 +199,7 @@ LimiterPort = Annotated[
 LimiterUrl = Annotated[
     str | None,
     typer.Option(
+        parser=address,
         envvar="SHOEBOX_LIMITER_URL",
         metavar="URL",
         help="Address of that port as functions on other machines see it; else they go to the emulator itself.",
@@ -198,9 +219,9 @@ def seconds(text: str) -> int:
 
 
 def count(text: str) -> float:
-    """The number that 500, 500k, 2.5M or 10M says, for an option's `parser`; above 0."""
+    """The number that 500, 500k, 2.5M or 10M says, for an option's `parser`; 1 or more."""
     found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)([kM]?)", text.strip())
     number = float(found[1]) * {"": 1, "k": 1_000, "M": 1_000_000}[found[2]] if found else 0
-    if not number:
+    if number < 1:
         raise typer.BadParameter(f"{text!r} is no count; write it like 500, 500k, 2.5M or 10M.")
     return number

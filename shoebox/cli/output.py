@@ -1,15 +1,55 @@
-"""Data goes to stdout, talk to stderr; with `--json` stdout holds one JSON document and nothing else."""
+"""Data goes to stdout, talk to stderr; with `--json` stdout holds one JSON document and nothing else.
+
+Nothing that is written can fail for its characters: `prepare_streams` lets both streams take what their encoding
+lacks, and a document is made of characters that every encoding has.
+"""
 
 from __future__ import annotations
 
+import codecs
+import json
+import math
+import os
+import re
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Any, Literal
+
+from shoebox.names import as_unicode
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_PIPE_WIDTH = 200  # a table in a pipe is for grep: never folded to 80 columns
+_READABLE, _SHORTEST = 10, 5  # columns are left out until the others have so much room; and the least that one has
+_GAP = 2  # columns of text between two columns of a table
+_SUBSTITUTES = str.maketrans(
+    {"✓": "+", "✗": "x", "→": "->", "↻": "~", "■": "#", "█": "#", "▏": "|", "…": "...", "·": "-", "–": "-", "×": "x"}
+    | {"’": "'", "≤": "<=", "≥": ">=", "∞": "unlimited"}
+)
+
+
+def prepare_streams() -> None:
+    """Let stdout and stderr take any text: a character that their encoding lacks is replaced by a similar one, or "?".
+
+    A stream that the caller has closed (`>&-`), which Python has as None, leads nowhere.
+    """
+    codecs.register_error("shoebox", _replaced)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - as long as the process
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="shoebox")
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_SUBSTITUTES)
+    return text.encode("ascii", "replace").decode(), error.end
 
 
 class Output:
@@ -46,9 +86,20 @@ class Output:
         """Write a JSON document to stdout."""
         import orjson
 
-        text = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        sys.stdout.write(text.decode())
-        sys.stdout.flush()
+        self._json(orjson.dumps(_cleaned(document), option=orjson.OPT_INDENT_2))
+
+    def record(self, record: Any) -> None:
+        """Write a JSON document to stdout in one line, of which there are many."""
+        import orjson
+
+        self._json(orjson.dumps(_cleaned(record)))
+
+    def _json(self, document: bytes) -> None:
+        """Where stdout's encoding is none of Unicode's, all that is not ASCII is escaped, which JSON means the same."""
+        text = document.decode()
+        if not (sys.stdout.encoding or "utf-8").lower().startswith("utf"):
+            text = re.sub(r"[^\0-\x7f]", lambda found: json.dumps(found[0])[1:-1], text)
+        self.line(text)
 
     def line(self, text: str) -> None:
         """Write a line of data to stdout, as it is."""
@@ -61,23 +112,74 @@ class Output:
 
         Console(file=sys.stdout, highlight=False, soft_wrap=True).print(text)
 
-    def table(self, table: Table) -> None:
-        """Write a table to stdout."""
+    def table(self, table: DataTable) -> None:
+        """Write a table to stdout: as wide as the terminal, or, where a program reads it, as wide as it is."""
         from rich.console import Console
 
-        width = None if sys.stdout.isatty() else _PIPE_WIDTH
-        Console(file=sys.stdout, width=width, highlight=False).print(table)
+        terminal = Console(file=sys.stdout, highlight=False)
+        fitted, width = table.fitted(terminal.width if sys.stdout.isatty() else None)
+        terminal.width = width
+        terminal.print(fitted)
 
 
-def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """A plain table; the columns named in `right` hold numbers."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+@dataclass
+class DataTable:
+    """A plain table, whose cells are rich's markup and one line each.
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    return table
+    On a terminal that is too narrow the columns of `drop` are left out, the first one first. Then columns are
+    shortened, the widest first, but for those of `whole`: an id that is folded or cut cannot be copied. Those of
+    `right` hold numbers.
+    """
+
+    columns: tuple[str, ...]
+    right: Collection[str] = ()
+    whole: Collection[str] = ()
+    drop: Sequence[str] = ()
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+
+    def add_row(self, *cells: str) -> None:
+        """Add a row: a cell for each column."""
+        self.rows.append(cells)
+
+    def fitted(self, width: int | None) -> tuple[Table, int]:
+        """The table for a terminal of `width` columns, None for any, and its own width, which may be more."""
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+
+        widths = self._widths(math.inf if width is None else width)
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+        for column, fitting in widths.items():
+            justify: Literal["left", "right"] = "right" if column in self.right else "left"
+            table.add_column(safe(column), justify=justify, width=fitting, no_wrap=True, overflow="ellipsis")
+        for row in self.rows:
+            table.add_row(*(cell for column, cell in zip(self.columns, row, strict=True) if column in widths))
+        return table, _full(widths)
+
+    def _widths(self, most: float) -> dict[str, int]:
+        """The columns that are shown, with their widths."""
+        from rich.text import Text
+
+        cells = zip(self.columns, *self.rows, strict=True)
+        natural = {
+            name: max(Text.from_markup(cell).cell_len for cell in (safe(name), *column)) for name, *column in cells
+        }
+        least = {name: n if name in self.whole else min(n, _READABLE) for name, n in natural.items()}
+        for name in self.drop:
+            if _full(least) > most:
+                del natural[name], least[name]
+        text = natural.keys() - set(self.whole)
+        while _full(natural) > most and (longer := [name for name in text if natural[name] > _SHORTEST]):
+            natural[max(longer, key=natural.__getitem__)] -= 1
+        return natural
+
+
+def _full(widths: Mapping[str, int]) -> int:
+    return sum(widths.values()) + _GAP * (len(widths) - 1)
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun: 1 photo, 1,200 photos."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def state_text(state: str, reason: str | None = None) -> str:
@@ -94,12 +196,14 @@ def safe(text: str) -> str:
 
 
 def size_text(size: int | float) -> str:
-    """Bytes for people: 1.2 MB."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
+    """Bytes for people, by powers of 1000 as in SI: 1.2 MB. The gallery says the same (api/pages/words.js)."""
+    if math.floor(size + 0.5) < 1000:
+        return f"{math.floor(size + 0.5)} B"
+    for power, unit in enumerate(("kB", "MB", "GB", "TB"), 1):
+        tenths = math.floor(size / 1000**power * 10 + 0.5)
+        if tenths < 10_000 or unit == "TB":  # what would be rounded to 1000 has the next unit
+            return f"{tenths / 10:.1f} {unit}"
+    raise AssertionError("unreachable: the last unit takes all")
 
 
 def number_text(value: float | None) -> str:
@@ -107,3 +211,12 @@ def number_text(value: float | None) -> str:
     if value is None or value == float("inf"):
         return "∞"
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.2f}"
+
+
+def _cleaned(value: Any) -> Any:
+    """A document whose strings can be encoded, paths of any bytes too."""
+    if isinstance(value, dict):
+        return {_cleaned(key): _cleaned(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cleaned(each) for each in value]
+    return as_unicode(value) if isinstance(value, str) else value

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from shoebox.cli.output import Output, safe, size_text
+from shoebox.cli.output import Output, plural, safe, size_text
 from shoebox.cli.tally import Tally
 from shoebox.client import events
 
@@ -101,7 +101,7 @@ class _Bars:
     def update(self) -> None:
         """Show what the tally says now."""
         tally, update = self._tally, self.progress.update
-        of_all = f"of {tally.found} files" if tally.all_found else f"of {tally.found}+ files"
+        of_all = f"of {plural(tally.found, 'file')}" if tally.all_found else f"of {tally.found:,}+ files"
         total = tally.found if tally.all_found else None
         sent = f"{size_text(tally.bytes_sent)} of {size_text(tally.bytes_total)}"
         update(self._reading, completed=tally.hashed, total=total, text=f"{tally.hashed} {of_all}")

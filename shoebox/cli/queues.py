@@ -12,7 +12,7 @@ import typer
 
 from shoebox.cli.exits import CliError, Exit
 from shoebox.cli.options import DATA, Data, Endpoint, Json, Quiet, StackFile
-from shoebox.cli.output import Output, new_table
+from shoebox.cli.output import DataTable, Output, plural, safe
 
 if TYPE_CHECKING:
     from fleet.queues.overview import QueueState
@@ -46,10 +46,17 @@ def list_(
     if json:
         output.document({"queues": [asdict(state) for state in states]})
         return
-    table = new_table("queue", "waiting", "in flight", "delayed", "dead letters go to", right=("waiting", "in flight"))
+    table = DataTable(
+        ("queue", "waiting", "in flight", "delayed", "dead letters go to"),
+        right=("waiting", "in flight", "delayed"),
+        whole=("queue", "waiting", "in flight", "delayed"),
+        drop=("dead letters go to", "delayed"),
+    )
     for state in states:
         target = (state.dead_letter or "").rpartition(":")[2]
-        table.add_row(state.name, f"{state.waiting:,}", f"{state.in_flight:,}", f"{state.delayed:,}", target)
+        table.add_row(
+            safe(state.name), f"{state.waiting:,}", f"{state.in_flight:,}", f"{state.delayed:,}", safe(target)
+        )
     output.table(table)
 
 
@@ -86,7 +93,7 @@ def redrive(
     if json:
         output.document({"queue": name, "moved": moved})
     else:
-        output.say(f"[green]✓[/green] {moved:,} messages of {name} are back at work.")
+        output.say(f"[green]✓[/green] {plural(moved, 'message')} of {safe(name)} back at work.")
 
 
 async def _states(sqs: Any, described: Stack, prefix: str) -> list[QueueState]:

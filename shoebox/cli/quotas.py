@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shoebox.cli.exits import CliError, Exit
-from shoebox.cli.options import DATA, Data, Json, Quotas
-from shoebox.cli.output import Output, new_table, number_text
+from shoebox.cli.options import DATA, Data, Json, Quotas, address
+from shoebox.cli.output import DataTable, Output, number_text, plural, safe
 from shoebox.cli.quotas_plan import plan
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def quotas(
     control_url: Annotated[
         str | None,
         typer.Option(
+            parser=address,
             envvar="SHOEBOX_CONTROL_URL",
             metavar="URL",
             show_default=False,
@@ -89,44 +90,56 @@ def _show_use(found: dict[str, Any], output: Output, *, every: bool) -> None:
         output.document(found)
         return
     columns = ("used", "highest", "limit", "headroom", "hit at", "refused")
-    table = new_table("quota", "of", *columns, "unit", right=columns)
+    table = DataTable(
+        ("quota", "of", *columns, "unit"),
+        right=columns,
+        whole=("quota", *columns),
+        drop=("unit", "headroom", "used", "of", "highest"),
+    )
     shown = [limit for limit in found["limits"] if every or limit["peak"] or limit["throttled"]]
     for limit in shown:
         numbers = (number_text(limit[key]) for key in ("used", "peak", "most", "headroom"))
         table.add_row(
-            limit["limit"],
-            limit["subject"],
+            safe(limit["limit"]),
+            safe(limit["subject"]),
             *numbers,
             _times(limit["factor"]),
             number_text(limit["throttled"]),
-            limit["unit"],
+            safe(limit["unit"]),
         )
     output.line(f"Quotas: {found['quotas']['name']}")
     output.table(table)
     output.say(_first(shown))
     if left := len(found["limits"]) - len(shown):
-        output.say(f"[dim]{left} limits that nothing has used yet: --all[/dim]")
+        output.say(f"[dim]{plural(left, 'limit')} that nothing has used yet: --all[/dim]")
 
 
 def _first(shown: list[dict[str, Any]]) -> str:
-    """What growing load would hit first, in a sentence; the limits come nearest first."""
+    """The limit that refused most, or else what growing load would hit first; the nearest comes first in `shown`."""
+    refused = max(shown, key=lambda limit: limit["throttled"], default=None)
+    if refused and refused["throttled"]:
+        others = sum(limit["throttled"] > 0 for limit in shown) - 1
+        beside = f", the most of {others + 1} limits that refused" if others else ""
+        most = (
+            f"{safe(refused['limit'])} of {safe(refused['subject'])} has refused {plural(refused['throttled'], 'time')}"
+        )
+        return f"[yellow]{most}{beside}.[/yellow]"
     if not shown or shown[0]["factor"] is None:
         return "Nothing is limited so far."
-    nearest = shown[0]
-    what = f"{nearest['limit']} of {nearest['subject']}"
-    if nearest["throttled"]:
-        return f"[yellow]{what} has refused {nearest['throttled']:,} times.[/yellow]"
-    return f"Growing load would hit {what} first, at {_times(nearest['factor'])} the highest so far."
+    what = safe(f"{shown[0]['limit']} of {shown[0]['subject']}")
+    return f"Growing load would hit {what} first, at {_times(shown[0]['factor'])} the highest so far."
 
 
 def _show_numbers(chosen: Limits, plain: Limits, output: Output) -> None:
     if output.json:
         output.document(chosen.model_dump())
         return
-    table = new_table("quota", chosen.name, "aws", right=(chosen.name, "aws"))
+    sources = {chosen.name: chosen, plain.name: plain}  # one column where AWS's own were chosen
+    table = DataTable(("quota", *sources), right=sources, whole=("quota", *sources))
     for family, numbers in chosen.model_dump(exclude={"name", "scale"}).items():
-        for name, value in numbers.items():
-            table.add_row(f"{family}.{name}", number_text(value), number_text(getattr(getattr(plain, family), name)))
+        for name in numbers:
+            values = (number_text(getattr(getattr(source, family), name)) for source in sources.values())
+            table.add_row(f"{family}.{name}", *values)
     output.table(table)
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shoebox.cli.options import Json, Quotas, StackFile, count
-from shoebox.cli.output import Output, new_table, number_text
+from shoebox.cli.options import Json, Quotas, StackFile, count, finite
+from shoebox.cli.output import DataTable, Output, number_text
 
 if TYPE_CHECKING:
     from fleet.limits.plan import Need
@@ -22,16 +22,23 @@ UploadsPerDay = Annotated[
     float, _load("SHOEBOX_UPLOADS_PER_DAY", "Photos in a day: 10M, 2.5M, 500k.", parser=count, metavar="COUNT")
 ]
 PeakFactor = Annotated[
-    float, _load("SHOEBOX_PEAK_FACTOR", "How many times the day's mean its busiest seconds are.", min=1.0)
+    float,
+    _load("SHOEBOX_PEAK_FACTOR", "How many times the day's mean its busiest seconds are.", min=1.0, callback=finite),
 ]
 PhotosPerUpload = Annotated[
     int, _load("SHOEBOX_PHOTOS_PER_UPLOAD", "Photos that are registered, and asked for, together.", min=1, max=100)
 ]
-Polls = Annotated[float, _load("SHOEBOX_POLLS", "How often a client asks until all are READY.", min=0.0)]
-UserRate = Annotated[float, _load("SHOEBOX_USER_RATE", "Photos a second of the busiest user.", min=0.0)]
-AuthorizerSeconds = Annotated[float, _load("SHOEBOX_AUTHORIZER_SECONDS", "A check of a token.", min=0.0)]
-ApiSeconds = Annotated[float, _load("SHOEBOX_API_SECONDS", "An answer of the API.", min=0.0)]
-IngestSeconds = Annotated[float, _load("SHOEBOX_INGEST_SECONDS", "A full batch of ingest.", min=0.0)]
+Polls = Annotated[
+    float, _load("SHOEBOX_POLLS", "How often a client asks until all are READY.", min=0.0, callback=finite)
+]
+UserRate = Annotated[
+    float, _load("SHOEBOX_USER_RATE", "Photos a second of the busiest user.", min=0.0, callback=finite)
+]
+AuthorizerSeconds = Annotated[
+    float, _load("SHOEBOX_AUTHORIZER_SECONDS", "A check of a token.", min=0.0, callback=finite)
+]
+ApiSeconds = Annotated[float, _load("SHOEBOX_API_SECONDS", "An answer of the API.", min=0.0, callback=finite)]
+IngestSeconds = Annotated[float, _load("SHOEBOX_INGEST_SECONDS", "A full batch of ingest.", min=0.0, callback=finite)]
 
 
 def plan(
@@ -83,7 +90,12 @@ def _show(rate: float, needed: list[Need], name: str, output: Output) -> None:
         output.document({"photos_per_second": rate, "quotas": name, "limits": [_planned(need) for need in needed]})
         return
     numbers = ("needed", name, "factor")
-    table = new_table("quota", "of", *numbers, "unit", "what to do", right=numbers)
+    table = DataTable(
+        ("quota", "of", *numbers, "unit", "what to do"),
+        right=numbers,
+        whole=("quota", *numbers),
+        drop=("unit", "factor", "of"),
+    )
     for need in needed:
         cells = (number_text(need.needed), number_text(need.most), _exact(need.factor))
         table.add_row(need.limit, need.subject, *cells, need.unit, need.advice)

@@ -5,11 +5,31 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from shoebox.cli.output import Output, new_table, safe, size_text, state_text
+from shoebox.cli.output import DataTable, Output, plural, safe, size_text, state_text
 from shoebox.client.records import Outcome, Record, Report
 
 _MOST_ROWS = 200
 _INTERESTING = {Outcome.REJECTED, Outcome.FAILED, Outcome.UNFINISHED}
+
+
+def finished(record: Record, output: Output) -> None:
+    """Write a line about a photo of a run that has no end."""
+    if output.json:
+        output.record(record.document())
+    else:
+        why = f": {safe(record.detail)}" if record.detail else ""
+        output.markup(f"{state_text(record.outcome, record.code)} {safe(str(record.path))}{why}")
+
+
+def watched(report: Report, output: Output) -> None:
+    """End a run that has none by itself: what it left undone, and a summary of all of it."""
+    for record in report.records:
+        if not record.settled:
+            finished(record, output)
+    if output.json:
+        output.record({"summary": report.summary()})
+    _left_out(report, output)
+    output.say(summary_line(report))
 
 
 def results(report: Report, output: Output) -> None:
@@ -22,7 +42,7 @@ def results(report: Report, output: Output) -> None:
         _table(rows, output)
     hidden = len(report.records) - len(rows)
     if hidden:
-        output.say(f"[dim]{hidden} photos are well and not listed; --json lists all.[/dim]")
+        output.say(f"[dim]Well, and not listed: {plural(hidden, 'photo')}; --json lists all.[/dim]")
     output.say(summary_line(report))
 
 
@@ -34,7 +54,7 @@ def interrupted(report: Report, output: Output) -> None:
         return
     stored = sum(record.stored for record in report.records)
     output.say(
-        f"[yellow]■[/yellow] Stopped: {stored} of {len(report.records)} photos found so far are stored. "
+        f"[yellow]■[/yellow] Stopped: of {plural(len(report.records), 'photo')} found so far, {stored:,} stored. "
         "Run the same command again to go on; what is stored is not sent again."
     )
 
@@ -55,11 +75,11 @@ def summary_line(report: Report, *, well: bool | None = None) -> str:
     counts = [f"{summary[o.value.lower()]} {o.value.lower()}" for o in Outcome if summary[o.value.lower()]]
     notes = [
         *([f"{summary['already_stored']} already stored"] if summary["already_stored"] else []),
-        *([f"{summary['duplicates']} duplicates"] if summary["duplicates"] else []),
+        *([plural(summary["duplicates"], "duplicate")] if summary["duplicates"] else []),
     ]
     mark = "[green]✓[/green]" if (report.succeeded if well is None else well) else "[red]✗[/red]"
     return (
-        f"{mark} {summary['files']} photos: {', '.join(counts) or 'none'}"
+        f"{mark} {plural(summary['files'], 'photo')}: {', '.join(counts) or 'none'}"
         + (f" ({', '.join(notes)})" if notes else "")
         + f"; {size_text(report.bytes_sent)} sent in {report.seconds:.1f} s, "
         f"{summary['files_per_second']:.1f} photos/s"
@@ -82,7 +102,7 @@ def _rows(report: Report) -> list[Record]:
 
 
 def _table(records: list[Record], output: Output) -> None:
-    table = new_table("name", "state", "size", "ms", right=("size", "ms"))
+    table = DataTable(("name", "state", "size", "ms"), right=("size", "ms"), whole=("size", "ms"), drop=("ms", "size"))
     for record in records:
         notes = " [dim]already stored[/dim]" if record.already_stored else ""
         notes += f" [dim]same as {safe(record.twin.name)}[/dim]" if record.twin else ""

@@ -11,7 +11,7 @@ import typer
 
 from shoebox.cli.exits import CliError, Exit
 from shoebox.cli.options import Json, NoProgress, Quotas, StackFile
-from shoebox.cli.output import Output
+from shoebox.cli.output import Output, safe
 from shoebox.cli.quotas_plan import (
     ApiSeconds,
     AuthorizerSeconds,
@@ -167,9 +167,9 @@ def _write_report(found: Results, folder: Path, output: Output) -> None:
     from load_tests.report import NoTemplates, write
 
     try:
-        output.say(f"Report: {write(found, folder)}")
+        output.say(f"Report: {safe(str(write(found, folder)))}")
     except NoTemplates as error:
-        output.say(f"[yellow]{error}[/yellow]; results.json is in {folder}")
+        output.say(f"[yellow]{safe(str(error))}[/yellow]; results.json is in {safe(str(folder))}")
 
 
 def _show(found: Results, settings: object, output: Output) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fleet.limits.plan import Verdict
 from load_tests.results import Cost, Results, Series
 from load_tests.simulator.report import needs_of
-from shoebox.cli.output import Output, new_table, number_text
+from shoebox.cli.output import DataTable, Output, number_text, plural
 
 if TYPE_CHECKING:
     from load_tests.simulator.model import Settings
@@ -55,7 +55,7 @@ def _backlog(found: Results) -> str:
     if queue.peak_depth_at is None:
         return "Peak backlog: none"
     oldest = f"; the oldest waited {_duration(queue.peak_age or 0.0)}"
-    return f"Peak backlog: {queue.peak_depth:,} photos at {clock(queue.peak_depth_at)}{oldest}"
+    return f"Peak backlog: {plural(queue.peak_depth, 'photo')} at {clock(queue.peak_depth_at)}{oldest}"
 
 
 def _delays(found: Results) -> str:
@@ -105,7 +105,12 @@ def _advise(settings: Settings, output: Output) -> None:
     if not short:
         output.line("Limits to raise: none")
         return
-    table = new_table("limit to raise", "of", "needed", "now", "unit", "what to do", right=("needed", "now"))
+    table = DataTable(
+        ("limit to raise", "of", "needed", "now", "unit", "what to do"),
+        right=("needed", "now"),
+        whole=("limit to raise", "needed", "now"),
+        drop=("unit", "of", "now"),
+    )
     for need in short:
         needed, most = number_text(need.needed), number_text(need.most)
         table.add_row(need.limit, need.subject, needed, most, need.unit, need.advice)

@@ -11,7 +11,7 @@ import typer
 from shoebox.cli.access import TENANT, USER, gallery_link, mint
 from shoebox.cli.deployment import mint_in_container, running_deployment
 from shoebox.cli.folder import DataFolder
-from shoebox.cli.options import DATA, Data, Json, seconds
+from shoebox.cli.options import DATA, Data, Json, address, seconds
 from shoebox.cli.output import Output
 
 app = typer.Typer(help="Tokens for users of a tenant.", no_args_is_help=True)
@@ -45,6 +45,7 @@ def mint_(
     gallery: Annotated[
         str | None,
         typer.Option(
+            parser=address,
             envvar="SHOEBOX_GALLERY",
             metavar="URL",
             show_default=False,

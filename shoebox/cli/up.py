@@ -21,7 +21,7 @@ from shoebox.cli.options import (
     RuntimePort,
     StackFile,
 )
-from shoebox.cli.output import Output
+from shoebox.cli.output import Output, safe
 
 if TYPE_CHECKING:
     from fleet.local import LocalSettings
@@ -110,7 +110,7 @@ def up(
     try:
         run(_up(settings, data, output))
     except KeyboardInterrupt:
-        output.say(f"Stopped. Your photos are kept in {folder.data}." if _keeps(settings) else "Stopped.")
+        output.say(f"Stopped. Your photos are kept in {safe(str(folder.data))}." if _keeps(settings) else "Stopped.")
 
 
 async def _up(settings: LocalSettings, data: Path, output: Output) -> None:
@@ -123,18 +123,16 @@ async def _up(settings: LocalSettings, data: Path, output: Output) -> None:
     folder, errors = DataFolder(data), ErrorLine(output)
     async with started(settings, folder, output, errors) as local:
         found = addresses(local, folder)
-        if settings.data_dir:
-            folder.announce(found)
-        try:
+        with folder.announced(found) as first:
             _show(found, output, keeps=_keeps(settings))
-            await errors.show(found["logs"])
-        except asyncio.CancelledError:
-            if local.emulator is None or not local.emulator.died.is_set():
-                output.say("Stopping …")
-            raise
-        finally:
-            if settings.data_dir:
-                folder.withdraw()
+            if not first:
+                output.say(f"Other commands find the stack that ran here before; this one needs --url {found['url']}")
+            try:
+                await errors.show(found["logs"])
+            except asyncio.CancelledError:
+                if local.emulator is None or not local.emulator.died.is_set():
+                    output.say("Stopping …")
+                raise
 
 
 def _keeps(settings: LocalSettings) -> bool:

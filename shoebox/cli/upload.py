@@ -11,8 +11,9 @@ from shoebox.cli.options import DATA, Data, Json, NoProgress, Quiet, Token, Url,
 from shoebox.cli.output import Output
 
 if TYPE_CHECKING:
+    from shoebox.client.events import Listener
     from shoebox.client.records import Report
-    from shoebox.client.uploads import UploadSettings
+    from shoebox.client.uploads import Uploader, UploadSettings
 
 _PANEL = "Upload"
 
@@ -52,6 +53,33 @@ def upload(
         bool,
         typer.Option(envvar="SHOEBOX_RECURSIVE", help="Go into folders within folders.", rich_help_panel=_PANEL),
     ] = True,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            envvar="SHOEBOX_WATCH",
+            help="Go on with what is new or changed, until Ctrl-C.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = False,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="SHOEBOX_EXCLUDE",
+            metavar="PATTERN",
+            show_default=False,
+            help="Leave out what matches, as in .gitignore; may be repeated. Folders may have a .shoeboxignore.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
+    default_excludes: Annotated[
+        bool,
+        typer.Option(
+            envvar="SHOEBOX_DEFAULT_EXCLUDES",
+            help="Leave out what is hidden, and thumbnails and waste of NAS and photo programs.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = True,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -73,23 +101,41 @@ def upload(
     [bold]Examples[/bold]
       shoebox upload holiday.jpg
       shoebox upload ~/Pictures --concurrency 8
+      shoebox upload ~/Pictures --exclude '*.png' --exclude screenshots/
+      shoebox upload ~/Pictures --watch
       shoebox upload ~/Pictures --json > result.json
 
     It can be interrupted at any time: run it again, and it goes on where it was.
     Exit code 1: some photos were rejected or failed.
     """
+    from shoebox.client.exclusion import Exclusion, PatternError, parse_patterns
+
     output = Output(json=json, quiet=quiet, progress=not no_progress)
+    try:
+        exclusion = Exclusion(parse_patterns(exclude or ()), default_excludes)
+    except PatternError as error:
+        raise typer.BadParameter(str(error), param_hint="'--exclude'") from error
     if dry_run:
         from shoebox.cli.dry_run import show
 
-        show(paths, output, recursive=recursive)
+        show(paths, output, recursive=recursive, exclusion=exclusion)
         return
 
     from shoebox.cli.exits import Exit
     from shoebox.cli.run import run
+    from shoebox.client.retry import RetryPolicy
     from shoebox.client.uploads import UploadSettings
+    from shoebox.client.watching import paced
 
-    settings = UploadSettings(concurrency=concurrency, wait=wait, recursive=recursive, patience=patience)
+    settings = UploadSettings(
+        concurrency=concurrency,
+        wait=wait,
+        recursive=recursive,
+        exclusion=exclusion,
+        patience=patience,
+        between_looks=paced() if watch else None,
+        retry=RetryPolicy.endless() if watch else RetryPolicy(),
+    )
     report = run(_upload(paths, settings, url, token, data, output))
     if not report.succeeded:
         raise typer.Exit(Exit.FAILED)
@@ -106,6 +152,8 @@ async def _upload(
     async with open_service(url, token, data, output, connections=2 * settings.concurrency + 4) as api:
         limits: dict[str, Any] = await api.limits()
         async with shown(output, wait=settings.wait) as listener:
+            if settings.between_looks:
+                return await _watch(Uploader(api, limits, settings, _telling(listener, output)), paths, output)
             uploader = Uploader(api, limits, settings, listener)
             try:
                 report = await uploader.run(paths)
@@ -114,3 +162,30 @@ async def _upload(
                 raise
         results(report, output)
     return report
+
+
+async def _watch(uploader: Uploader, paths: list[Path], output: Output) -> Report:
+    """Upload until Ctrl-C, which is no fault here."""
+    import asyncio
+
+    from shoebox.cli.results import watched
+
+    try:
+        return await uploader.run(paths)
+    except asyncio.CancelledError:
+        return uploader.report
+    finally:
+        watched(uploader.report, output)
+
+
+def _telling(listener: Listener, output: Output) -> Listener:
+    """The listener, and a line for each photo as soon as nothing more happens to it."""
+    from shoebox.cli.results import finished
+    from shoebox.client.events import Event, Settled
+
+    def listen(event: Event) -> None:
+        listener(event)
+        if isinstance(event, Settled):
+            finished(event.record, output)
+
+    return listen

@@ -10,7 +10,7 @@ from typing import Any
 
 from shoebox.client.errors import ClientError
 from shoebox.client.hashing import Fingerprint
-from shoebox.names import clean_name
+from shoebox.names import as_unicode, clean_name
 
 
 class Outcome(StrEnum):
@@ -45,6 +45,7 @@ class Record:
     milliseconds: int | None = None
     warnings: list[str] = field(default_factory=list)
     twin: Record | None = None
+    settled: bool = False  # this run does nothing more for it
 
     @property
     def name(self) -> str:
@@ -92,7 +93,7 @@ class Record:
     def document(self) -> dict[str, Any]:
         """This record as JSON; docs/reference/cli.md describes it."""
         return {
-            "path": str(self.path).encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
+            "path": as_unicode(str(self.path)),
             "name": self.name,
             "size": self.size,
             "content_type": self.content_type,
@@ -100,7 +101,7 @@ class Record:
             "file_id": self.file_id,
             "outcome": self.outcome.value,
             "already_stored": self.already_stored,
-            "duplicate_of": str(self.twin.path) if self.twin else None,
+            "duplicate_of": as_unicode(str(self.twin.path)) if self.twin else None,
             "code": self.code,
             "detail": self.detail,
             "width": self.width,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from shoebox.client.errors import ClientError, Expired, Passing
 
 PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST = 120.0
+_DOUBLINGS = 30  # more exceed every `longest`, and in the end what a float can hold
 _EXPIRED_IN_A_ROW = 3
 Result = TypeVar("Result")
 
@@ -51,6 +53,11 @@ class RetryPolicy:
     max_pauses: float = 360.0
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
+
+    @classmethod
+    def endless(cls) -> RetryPolicy:
+        """For whoever has nothing better to do than to wait: a passing fault is tried again until it passes."""
+        return cls(attempts=sys.maxsize, max_pauses=math.inf)
 
     async def run(self, work: Callable[[ClientError | None], Awaitable[Result]], listener: Listener = nobody) -> Result:
         """`await work(None)`; after a passing fault, and a pause, `await work(fault)`.
@@ -90,7 +97,7 @@ class RetryPolicy:
             return None
         if isinstance(error, Expired) and attempt == 1:
             return 0.0
-        growing = self.first * 2.0 ** (attempt - 1) + random.uniform(0, self.jitter)  # noqa: S311 - no secret
+        growing = self.first * 2.0 ** min(attempt - 1, _DOUBLINGS) + random.uniform(0, self.jitter)  # noqa: S311 - no secret
         asked = error.retry_after if isinstance(error, Passing) and error.retry_after else 0.0
         return max(min(growing, self.longest), asked)
 

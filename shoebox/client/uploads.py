@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from shoebox.client import events, walk
 from shoebox.client.api import Api
 from shoebox.client.channel import Channel
 from shoebox.client.errors import ClientError, Expired, Gone, NotAllowed, NotShoebox, Passing
+from shoebox.client.exclusion import Exclusion
 from shoebox.client.hashing import fingerprint
 from shoebox.client.meter import Meter
 from shoebox.client.multipart import MultipartUpload
@@ -26,6 +27,7 @@ from shoebox.client.retry import Retry, RetryPolicy
 from shoebox.client.sending import Instruction, Sender, Span
 from shoebox.client.tasks import side_by_side, together
 from shoebox.client.waiting import Waiter
+from shoebox.client.watching import Watcher
 
 _AHEAD = 200  # files between two stages
 _HASHERS = 2
@@ -39,12 +41,15 @@ class UploadSettings:
     """How a run goes. Times in seconds; `linger` is how long a batch of registrations waits to be filled.
 
     `patience` ends a run in which nothing becomes ready for so long; without it the service's `wait_seconds` does.
+    With `between_looks` a run goes on for ever: it looks again for what is new or changed, and awaits that in between.
     """
 
     concurrency: int = 4
     wait: bool = True
     recursive: bool = True
     patience: float | None = None
+    exclusion: Exclusion = field(default_factory=Exclusion)
+    between_looks: Callable[[], Awaitable[None]] | None = None
     linger: float = 1.0
     standstill: float = 60.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -74,10 +79,11 @@ class Uploader:
         self._hashed: Channel[Record] = Channel(_AHEAD)
         self._registered: Channel[tuple[Record, Instruction]] = Channel(_AHEAD)
         self._by_content: dict[str, Record] = {}
+        self._twins: dict[Record, list[Record]] = {}
         self._lost_in_a_row = 0
         self.report = Report()
 
-    async def run(self, paths: Iterable[Path]) -> Report:
+    async def run(self, paths: Sequence[Path]) -> Report:
         """Upload everything under `paths`.
 
         Faults of single files end in the report. Raises:
@@ -89,17 +95,26 @@ class Uploader:
         try:
             await together(self._walk(paths), self._hash(), self._register(), self._send(), self._waiter.run())
         finally:
-            self._copy_twins()
+            for record in list(self._twins):
+                self._settle_twins(record)
             self.report.seconds = time.monotonic() - started
         return self.report
 
     # --- walk --------------------------------------------------------------------------------------------------
 
-    async def _walk(self, paths: Iterable[Path]) -> None:
-        steps = walk.walk(paths, recursive=self._settings.recursive)
-        while step := await asyncio.to_thread(_take, steps, _WALK_STEP):
-            for thing in step:
-                await self._meet(thing)
+    async def _walk(self, paths: Sequence[Path]) -> None:
+        again = self._settings.between_looks
+        watcher = Watcher() if again else None
+        while True:
+            steps = walk.walk(paths, recursive=self._settings.recursive, exclusion=self._settings.exclusion)
+            while step := await asyncio.to_thread(_take, steps, _WALK_STEP):
+                for thing in step:
+                    if watcher is None or watcher.is_news(thing):
+                        await self._meet(thing)
+            if watcher is None or again is None:
+                break
+            watcher.end_look()
+            await again()
         self._tell(events.AllFound())
         await self._found.close()
 
@@ -111,7 +126,7 @@ class Uploader:
             case walk.Unreadable(path, detail):
                 record = self._new(path, 0, "")
                 self._fail(record, ClientError(f"{path} cannot be read: {detail}.", code="unreadable"))
-            case walk.Found(path, size, content_type):
+            case walk.Found(path, size, content_type, _):
                 record = self._new(path, size, content_type)
                 if problem := self._outside_limits(record):
                     self._fail(record, problem)
@@ -150,11 +165,20 @@ class Uploader:
                 continue
             record.size = record.fingerprint.size
             self._tell(events.Hashed(record))
-            twin = self._by_content.setdefault(record.sha256, record)
-            if twin is record:
+            if self._is_first(record):
                 await self._hashed.put(record)
-            else:
-                record.twin = twin
+
+    def _is_first(self, record: Record) -> bool:
+        """Whether no other file of this run has the same content; else the record ends as that one does."""
+        first = self._by_content.get(record.sha256)
+        if first is None or first.outcome is Outcome.FAILED:  # that one's fate says nothing of a new try
+            self._by_content[record.sha256] = record
+            return True
+        record.twin = first
+        self._twins.setdefault(first, []).append(record)
+        if first.settled:
+            self._settle_twins(first)
+        return False
 
     # --- register ----------------------------------------------------------------------------------------------
 
@@ -248,7 +272,14 @@ class Uploader:
         self._settle(record)
 
     def _settle(self, record: Record) -> None:
+        record.settled = True
         self._tell(events.Settled(record))
+        self._settle_twins(record)
+
+    def _settle_twins(self, record: Record) -> None:
+        for twin in self._twins.pop(record, ()):
+            twin.copy_twin()
+            self._settle(twin)
 
     def _retrying(self, retry: Retry) -> None:
         self._tell(events.Retrying(None, retry.fault.detail, retry.since))
@@ -258,12 +289,6 @@ class Uploader:
         self._lost_in_a_row = self._lost_in_a_row + 1 if isinstance(error, Passing) else 0
         if self._lost_in_a_row >= _LOST_IN_A_ROW:
             raise error
-
-    def _copy_twins(self) -> None:
-        for record in self.report.records:
-            if record.twin:
-                record.copy_twin()
-                self._settle(record)
 
 
 def _take(steps: Iterator[walk.Walked], count: int) -> Sequence[walk.Walked]:

@@ -1,25 +1,29 @@
 """Which files to upload: folders walked in order, pictures told by their first bytes or, failing that, their name.
 
-Hidden files and folders are passed over, unless they were named; links are followed, but no folder is entered twice.
+What `shoebox.client.exclusion` says is left out; links are followed, but no folder is entered twice.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from shoebox.client.exclusion import IGNORE_FILE, Exclusion, PatternError, Rules, ignore_rules
 from shoebox.picture_types import HEAD_BYTES, media_type, refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A picture to upload; `size` in bytes."""
+    """A picture to upload; `size` in bytes, `changed` in nanoseconds since 1970."""
 
     path: Path
     size: int
     content_type: str
+    changed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,40 +45,46 @@ class Unreadable:
 Walked = Found | Skipped | Unreadable
 
 
-def walk(paths: Iterable[Path], *, recursive: bool = True) -> Iterator[Walked]:
+def walk(paths: Iterable[Path], *, recursive: bool = True, exclusion: Exclusion | None = None) -> Iterator[Walked]:
     """Everything under `paths`, folders in the order of their names, each path once."""
-    walker = _Walker(recursive)
+    exclusion = exclusion or Exclusion()
+    walker = _Walker(recursive, exclusion)
     for path in paths:
-        yield from walker.visit(path, named=True)
+        yield from walker.visit(path, exclusion.first_rules(path.parent), named=True)
 
 
 class _Walker:
-    def __init__(self, recursive: bool) -> None:
+    def __init__(self, recursive: bool, exclusion: Exclusion) -> None:
         self._recursive = recursive
+        self._exclusion = exclusion
         self._folders: set[tuple[int, int]] = set()
         self._paths: set[Path] = set()
 
-    def visit(self, path: Path, *, named: bool = False) -> Iterator[Walked]:
+    def visit(self, path: Path, rules: tuple[Rules, ...], *, named: bool = False) -> Iterator[Walked]:
         absolute = path.absolute()
         if absolute in self._paths:
             return
         self._paths.add(absolute)
-        if path.name.startswith(".") and not named and path.name not in {".", ".."}:
-            yield Skipped(path, "hidden")
-            return
         try:
             status = path.stat()
         except OSError as error:
-            yield Unreadable(path, _why(error))
-            return
-        if stat.S_ISDIR(status.st_mode):
-            yield from self._folder(path, (status.st_dev, status.st_ino), named)
+            status, why = None, _why(path, error)
+        is_folder = status is not None and stat.S_ISDIR(status.st_mode)
+        own = named and is_folder  # patterns are about what is in it
+        if not own and (reason := self._exclusion.reason(path, rules, is_folder=is_folder, named=named)):
+            yield Skipped(path, reason)
+        elif status is None:
+            yield _unreadable(path, why, named=named)
+        elif is_folder:
+            yield from self._folder(path, (status.st_dev, status.st_ino), rules, named=named)
         elif stat.S_ISREG(status.st_mode):
-            yield _judge(path, status.st_size)
+            yield _judge(path, status, named=named)
         else:
             yield Skipped(path, "not a file")
 
-    def _folder(self, path: Path, identity: tuple[int, int], named: bool) -> Iterator[Walked]:
+    def _folder(
+        self, path: Path, identity: tuple[int, int], rules: tuple[Rules, ...], *, named: bool
+    ) -> Iterator[Walked]:
         if not self._recursive and not named:
             yield Skipped(path, "a folder")
             return
@@ -83,26 +93,41 @@ class _Walker:
             return
         self._folders.add(identity)
         try:
+            own = ignore_rules(path)
             inside = sorted(path.iterdir())
-        except OSError as error:
-            yield Unreadable(path, _why(error))
+        except PatternError as error:
+            yield Unreadable(path / IGNORE_FILE, f"{error}; nothing of its folder is uploaded")
             return
+        except OSError as error:
+            yield Unreadable(path, _why(path, error))
+            return
+        first, *others = self._exclusion.first_rules(path) if named else rules
+        below = (first, *([own] if own else []), *others)  # the strongest first
         for entry in inside:
-            yield from self.visit(entry)
+            yield from self.visit(entry, below)
 
 
-def _judge(path: Path, size: int) -> Walked:
+def _judge(path: Path, status: os.stat_result, *, named: bool) -> Walked:
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except OSError as error:
-        return Unreadable(path, _why(error))
+        return _unreadable(path, _why(path, error), named=named)
     content_type = media_type(head, path.name)
     if content_type is None:
         return Skipped(path, "not a picture Shoebox takes")
     why = refusal(content_type)
-    return Skipped(path, why) if why else Found(path, size, content_type)
+    return Skipped(path, why) if why else Found(path, status.st_size, content_type, status.st_mtime_ns)
 
 
-def _why(error: OSError) -> str:
+def _unreadable(path: Path, why: str, *, named: bool) -> Skipped | Unreadable:
+    """A fault where it was named, or its name is a picture's; anything else would hardly have been uploaded."""
+    return Unreadable(path, why) if named or media_type(b"", path.name) else Skipped(path, "not readable")
+
+
+def _why(path: Path, error: OSError) -> str:
+    if path.is_symlink() and error.errno in {errno.ENOENT, errno.ENOTDIR}:
+        return f"it is a link to {path.readlink()}, which is not there"
+    if error.errno == errno.ELOOP:
+        return "it is a link that leads back to itself"
     return error.strerror or str(error)

@@ -151,6 +151,16 @@ async def test_in_memory_nothing_is_kept_and_a_stack_of_the_folder_is_not_distur
     assert not (running.folder / other.addresses["data"]).exists()  # an absolute path stays one
 
 
+async def test_a_stack_in_memory_is_found_by_its_folder(tmp_path: Path) -> None:
+    """`upload --data D` finds `up --memory --data D`, and no more when it has ended."""
+    async with up(tmp_path, "--memory", "--data", "elsewhere") as started:
+        uploaded = await started.run("upload", photo(tmp_path, "a.jpg"), "--data", "elsewhere", "--json")
+    gone = await shoebox("quotas", "--data", "elsewhere", folder=tmp_path)
+
+    assert (uploaded.code, uploaded.document["summary"]["ready"]) == (0, 1)
+    assert (gone.code, "No stack runs here." in gone.stderr) == (3, True)
+
+
 async def test_sigterm_ends_every_process(running: Up) -> None:
     """A supervisor's SIGTERM does as Ctrl-C; stderr told each step of the start, stdout nothing but the JSON."""
     family = running.family()

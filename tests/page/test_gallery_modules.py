@@ -5,7 +5,10 @@ import base64
 import contextlib
 import hashlib
 import io
+import json
+import sys
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,7 +48,19 @@ async (sizes) => {
 NAME_OF = """
 async (names) => {
   const { nameOf } = await import("/pages/picture-type.js");
-  return names.map((name) => nameOf({ name }));
+  return JSON.parse(names).map((name) => nameOf({ name }));
+}
+"""
+SIZES = """
+async (sizes) => {
+  const { size } = await import("/pages/words.js");
+  return sizes.map(size);
+}
+"""
+LEFT_OUT = """
+async (names) => {
+  const { isLeftOut } = await import("/pages/left-out.js");
+  return names.map((name) => isLeftOut({ name: name.replace("/", ""), isDirectory: name.endsWith("/") }));
 }
 """
 TYPE_OF = """
@@ -88,10 +103,35 @@ async () => {
 
 async def test_names_are_cleaned_as_the_service_wants_them(open_gallery: OpenGallery) -> None:
     """The page's own rule agrees with shoebox/names.py: plain names stay, all others become plain ones."""
-    names = [*PLAIN, *(name for name, _ in CLEANED if not any("\ud800" <= c <= "\udfff" for c in name))]
+    expected = {**{name: name for name in PLAIN}, **dict(CLEANED)}
     gallery = await open_gallery(token=None)
-    cleaned = await gallery.page.evaluate(NAME_OF, names)
-    assert dict(zip(names, cleaned, strict=True)) == {n: clean_name(unicodedata.normalize("NFC", n)) for n in names}
+    cleaned = await gallery.page.evaluate(NAME_OF, json.dumps([*expected]))
+    assert dict(zip(expected, cleaned, strict=True)) == expected
+
+
+async def test_sizes_are_as_the_command_line_says_them(open_gallery: OpenGallery) -> None:
+    """By powers of 1000, rounded alike: tests/fixtures/sizes.json holds for both."""
+    table = json.loads((Path(__file__).parents[1] / "fixtures" / "sizes.json").read_text())
+    gallery = await open_gallery(token=None)
+    said = await gallery.page.evaluate(SIZES, [size for size, _ in table])
+    assert said == [text for _, text in table]
+
+
+async def test_what_programs_leave_in_folders_is_left_out(open_gallery: OpenGallery) -> None:
+    """Of a dropped folder the page leaves out what `shoebox upload` does."""
+    entries = {"@eaDir/": True, "a.jpg_original": True, "Thumbs.db": True, "MVI_1.THM": True, ".x": True, ".x/": True}
+    entries |= {"@eaDir": False, "a.jpg": False, "Photos/": False, "thumbs.db.jpg": False, "X Previews.lrdata/": True}
+    gallery = await open_gallery(token=None)
+    assert await gallery.page.evaluate(LEFT_OUT, list(entries)) == list(entries.values())
+
+
+async def test_every_character_is_judged_as_the_service_does(open_gallery: OpenGallery) -> None:
+    """Each assigned character of Unicode, beside letters and an accent: the page and Python clean it alike."""
+    known = [chr(c) for c in range(sys.maxunicode + 1) if unicodedata.category(chr(c)) not in {"Cn", "Co"}]
+    names = [f"a{character}\u0301b" for character in known]
+    gallery = await open_gallery(token=None)
+    cleaned = await gallery.page.evaluate(NAME_OF, json.dumps(names))
+    assert [n for n, found in zip(names, cleaned, strict=True) if found != clean_name(n)] == []
 
 
 async def test_the_page_knows_a_file_as_client_and_worker_do(open_gallery: OpenGallery) -> None:

@@ -85,10 +85,10 @@ async def test_progress_is_shown(open_gallery: OpenGallery, photo: MakePhoto) ->
     await gallery.limit_upload(400_000)
     await gallery.choose(photo(1, kilobytes=1000))
     tile = await gallery.wait_for("photo-1.jpg", "sending")
-    await expect(tile.locator(".note")).to_have_text(re.compile(r"^[1-9]\d? % of 1000 kB$"))
+    await expect(tile.locator(".note")).to_have_text(re.compile(r"^[1-9]\d? % of 1\.0 MB$"))
     assert 0 < float(await tile.locator("progress").get_attribute("value") or 0) <= 1
     await expect(gallery.page.locator("#activity-text")).to_have_text(
-        re.compile(r"^Uploading 1 of 1 · \d+ kB/s · a few seconds left$")
+        re.compile(r"^Uploading 1 of 1 · [\d.]+ [kM]B/s · a few seconds left$")
     )
     await gallery.limit_upload(-1)
     await gallery.wait_for_picture("photo-1.jpg")
@@ -142,7 +142,7 @@ async def test_a_file_that_is_too_large_is_refused_before_it_moves(open_gallery:
         file.truncate(101 * 1024 * 1024)
     await gallery.choose(large)
     tile = await gallery.wait_for("large.jpg", "refused")
-    await expect(tile.locator(".why span")).to_have_text("It has 101 MB; a photo may have 100 MB.")
+    await expect(tile.locator(".why span")).to_have_text("It has 105.9 MB; a photo may have 104.9 MB.")
     assert not [request for request in gallery.requests if request.method in {"POST", "PUT"}]
 
 

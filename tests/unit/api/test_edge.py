@@ -139,7 +139,7 @@ async def test_unknown_addresses_and_methods_are_problems_too() -> None:
 
     assert (nowhere.status_code, nowhere.json()["code"]) == (404, "not_found")
     assert (method.status_code, method.json()["code"]) == (405, "method_not_allowed")
-    assert method.headers["allow"] == "GET"
+    assert method.headers["allow"] == "GET, HEAD"
 
 
 async def test_a_fault_after_the_answer_began_is_not_hidden() -> None:

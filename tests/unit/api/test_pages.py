@@ -129,10 +129,30 @@ def test_the_policy_names_an_origin_only() -> None:
     assert "connect-src 'self' http://127.0.0.1:4566;" in content_security_policy("http://127.0.0.1:4566/x?y#z")
 
 
-async def test_heads_are_answered(site: httpx.AsyncClient) -> None:
-    """Link checkers ask with HEAD."""
-    for path in ("/", "/pages/icon.svg", "/docs", "/openapi.json"):
-        assert (await site.head(path)).status_code == 200
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/", 200),
+        ("/pages/icon.svg", 200),
+        ("/docs", 200),
+        ("/openapi.json", 200),
+        ("/v1/limits", 200),
+        ("/nowhere", 404),
+    ],
+)
+async def test_heads_are_answered_as_gets_without_the_body(site: httpx.AsyncClient, path: str, status: int) -> None:
+    """Link checkers and monitors ask with HEAD: status and headers, the length too, are those of GET."""
+    asked, got = await site.head(path), await site.get(path)
+
+    assert (asked.status_code, asked.content) == (status, b"")
+    assert asked.headers == got.headers
+
+
+async def test_what_answers_no_get_answers_no_head(site: httpx.AsyncClient) -> None:
+    """HEAD of an address that takes other methods only is told which."""
+    answer = await site.head("/v1/files/f/multipart/u/complete")
+
+    assert (answer.status_code, answer.headers["allow"], answer.content) == (405, "POST", b"")
 
 
 async def test_the_description_is_openapi_with_problems(site: httpx.AsyncClient) -> None:

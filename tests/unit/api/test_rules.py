@@ -51,6 +51,25 @@ def test_a_good_entry_is_a_registration(media_type: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        ("image/jpg", "image/jpeg"),
+        ("image/pjpeg", "image/jpeg"),
+        ("IMAGE/JPEG", "image/jpeg"),
+        ("image/jpeg; charset=binary", "image/jpeg"),
+        ("Image/X-PNG ;a=b", "image/png"),
+        ("image/HEIF", "image/heic"),
+    ],
+)
+def test_a_type_is_known_by_all_its_names(asked: str, kept: str) -> None:
+    """Upper case, parameters and the names of old browsers and cameras mean the same type."""
+    found = read_entry({**GOOD, "content_type": asked}, LIMITS)
+
+    assert isinstance(found, Registration)
+    assert found.media_type == kept
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "", " ", "\u00a0", ".", "..", "a/b", "/a", "../../etc/passwd", "a\\b", "C:\\x.jpg", "a\0b", "a\nb", "a\x7fb",
@@ -82,8 +101,9 @@ def test_other_names_are_welcome(name: str) -> None:
         ({"size": "123"}, "validation"),
         ({"size": None}, "validation"),
         ({"content_type": "image/svg+xml"}, "type_unsupported"),
-        ({"content_type": "IMAGE/JPEG"}, "type_unsupported"),
-        ({"content_type": "image/jpeg; charset=x"}, "type_unsupported"),
+        ({"content_type": "jpeg"}, "type_unsupported"),
+        ({"content_type": "image/jpeg, image/png"}, "type_unsupported"),
+        ({"content_type": ";image/jpeg"}, "type_unsupported"),
         ({"content_type": ""}, "type_unsupported"),
         ({"sha256": "0" * 63}, "checksum_malformed"),
         ({"sha256": "0" * 64 + "\n"}, "checksum_malformed"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import socket
 import subprocess
@@ -103,15 +102,16 @@ async def test_new_errors_are_shown_once_and_counted() -> None:
 def test_a_folder_knows_whether_a_stack_runs_in_it(tmp_path: Path) -> None:
     """A note without a lock is one that somebody left who was killed; it is not believed."""
     folder = DataFolder(tmp_path)
-    folder.data.mkdir()
-    folder.announce({"url": "http://127.0.0.1:1"})
+    (tmp_path / "running.json").write_text('{"url": "http://127.0.0.1:1", "and": "more than the next note has"}')
     left_behind = folder.running()
-    with (folder.data / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with folder.announced({"url": "http://127.0.0.1:2"}) as first:
         running = folder.running()
-    folder.withdraw()
+        with folder.announced({"url": "http://127.0.0.1:3"}) as second:
+            beside = folder.running()
+        after = folder.running()
 
-    assert (left_behind, running) == (None, {"url": "http://127.0.0.1:1"})
+    assert (left_behind, running, beside, after) == (None, *[{"url": "http://127.0.0.1:2"}] * 3)
+    assert (first, second) == (True, False)
     assert list(tmp_path.glob("running*")) == []
 
 
@@ -141,12 +141,8 @@ def test_the_doctor_names_who_holds_a_port(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         (held,) = checks.ports([port], None)
-        folder = DataFolder(tmp_path)
-        folder.data.mkdir()
         addresses = {name: f"http://127.0.0.1:{port + n}" for n, name in enumerate(("url", "control", "emulator"))}
-        folder.announce(addresses)
-        with (folder.data / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with DataFolder(tmp_path).announced(addresses):
             (own,) = checks.ports([port], running_deployment(tmp_path))
     (free,) = checks.ports([port], None)
 

@@ -65,16 +65,28 @@ async def test_use_is_a_table_with_what_is_hit_first(control: str, tmp_path: Pat
     assert rows[4][:4] == ["gateway.rate", "account", "0.50", "2.25"]
     assert "lambda.scaling" not in ended.stdout
     assert "would hit lambda.concurrency of account first, at 2.0 × the highest so far" in ended.stderr
-    assert "1 limits that nothing has used yet: --all" in ended.stderr
+    assert "1 limit that nothing has used yet: --all" in ended.stderr
 
 
-async def test_refusals_are_told_first(control: str, tmp_path: Path) -> None:
-    """A limit that has refused is named with how often."""
-    await answer_with([LimitUse("lambda.concurrency", "account", 10, 10, 10, "invocations", throttled=1234)])
+@pytest.mark.parametrize(
+    ("near", "far", "sentence"),
+    [
+        (1234, 0, "lambda.concurrency of account has refused 1,234 times."),
+        (1, 0, "lambda.concurrency of account has refused 1 time."),
+        (3, 70, "gateway.rate of account has refused 70 times, the most of 2 limits that refused."),
+    ],
+)
+async def test_refusals_are_told_first(control: str, tmp_path: Path, near: int, far: int, sentence: str) -> None:
+    """The limit that has refused most is named with how often, be it the nearest or not."""
+    uses = [
+        LimitUse("lambda.concurrency", "account", 10, 10, 10, "invocations", throttled=near),
+        LimitUse("gateway.rate", "account", 1, 50, 100, "requests/s", throttled=far),
+    ]
+    await answer_with(uses)
 
     ended = await shoebox("quotas", "--control-url", control, "--all", folder=tmp_path)
 
-    assert "lambda.concurrency of account has refused 1,234 times." in ended.stderr
+    assert sentence in ended.stderr
 
 
 async def test_json_is_what_the_control_port_says(control: str, tmp_path: Path) -> None:

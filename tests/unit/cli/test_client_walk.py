@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from pathlib import Path
 
+import pytest
+
+import api
+from shoebox.client.exclusion import LEFT_OUT, MAX_IGNORE_BYTES, Exclusion, parse_patterns
 from shoebox.client.walk import Found, Skipped, Unreadable, walk
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(20)
@@ -44,6 +50,121 @@ def test_hidden_ones_are_passed_over_unless_named(tmp_path: Path) -> None:
     assert [t.path for t in walk([hidden, inside.parent])] == [hidden, inside]
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", "a NAS's thumbnails"),
+        (".@__thumb/a.jpg", "hidden"),
+        ("@__thumb/a.jpg", "a NAS's thumbnails"),
+        ("#recycle/a.jpg", "a recycle bin"),
+        ("$RECYCLE.BIN/a.jpg", "a recycle bin"),
+        ("__MACOSX/a.jpg", "a Mac's additions to an archive"),
+        (".AppleDouble/a.jpg", "hidden"),
+        ("._a.jpg", "hidden"),
+        (".DS_Store", "hidden"),
+        (".thumbnails/a.jpg", "hidden"),
+        (".picasaoriginals/a.jpg", "hidden"),
+        ("a.jpg_original", "ExifTool's backups"),
+        ("Catalog Previews.lrdata/0/a.jpg", "Lightroom's previews"),
+        ("VIDEO.THM", "thumbnails of videos"),
+        ("Thumbs.db", "Windows' thumbnails"),
+    ],
+)
+def test_what_programs_leave_in_folders_is_left_out(tmp_path: Path, name: str, reason: str) -> None:
+    """It is told by its reason, taken in on request, and taken where it was named itself."""
+    path = write(tmp_path / name)
+    (tmp_path / "original.jpg").write_bytes(JPEG)
+    (tmp_path / "eaDir").mkdir()
+    taken = [t.path for t in walk([tmp_path], exclusion=Exclusion(defaults=False)) if isinstance(t, Found)]
+
+    assert names(tmp_path) == ["original.jpg"]
+    assert list(reasons(tmp_path).values()) == [reason]
+    assert path in taken
+    assert [t.path for t in walk([path])] == [path]
+
+
+def test_the_page_leaves_out_the_same() -> None:
+    """api/pages/left-out.js has the table, too."""
+    text = (Path(api.__file__).parent / "pages" / "left-out.js").read_text()
+    table = re.search(r"export const LEFT_OUT = (\{.*?\n\});", text, re.DOTALL)
+
+    assert table is not None
+    assert json.loads(table[1]) == LEFT_OUT
+
+
+@pytest.mark.parametrize(
+    ("patterns", "files", "found"),
+    [
+        (["*.png"], ["a.jpg", "a.png", "b/a.png"], ["a.jpg"]),
+        (["b/"], ["a.jpg", "b/a.jpg", "c/b/a.jpg"], ["a.jpg"]),
+        (["/b/"], ["b/a.jpg", "c/b/a.jpg"], ["c/b/a.jpg"]),
+        (["c/*.jpg"], ["a.jpg", "c/a.jpg", "d/c/a.jpg"], ["a.jpg", "d/c/a.jpg"]),
+        (["*", "!keep.jpg"], ["a.jpg", "keep.jpg"], ["keep.jpg"]),
+        (["!@eaDir/"], ["@eaDir/a.jpg", ".b.jpg"], ["@eaDir/a.jpg"]),
+        (["# a comment", ""], ["a.jpg"], ["a.jpg"]),
+    ],
+)
+def test_patterns_are_those_of_gitignore(
+    tmp_path: Path, patterns: list[str], files: list[str], found: list[str]
+) -> None:
+    """As --exclude and as .shoeboxignore; what is said last is stronger than the defaults."""
+    for name in files:
+        write(tmp_path / name)
+    excluded = [t for t in walk([tmp_path], exclusion=Exclusion(parse_patterns(patterns))) if isinstance(t, Found)]
+    (tmp_path / ".shoeboxignore").write_text("\n".join(patterns))
+
+    assert [str(t.path.relative_to(tmp_path)) for t in excluded] == found
+    assert names(tmp_path) == found
+
+
+def test_a_folders_own_patterns_hold_below_it_and_win(tmp_path: Path) -> None:
+    """The nearest file decides, --exclude over all of them; a named file is excluded by --exclude only."""
+    for name in ("a.png", "b/a.png", "b/c/a.png", "d/a.png"):
+        write(tmp_path / name)
+    (tmp_path / ".shoeboxignore").write_text("*.png")
+    (tmp_path / "b" / ".shoeboxignore").write_text("!*.png")
+    (tmp_path / "b" / "c" / ".shoeboxignore").write_text("/a.png")
+    exclusion = Exclusion(parse_patterns(["b/"]))
+
+    assert names(tmp_path) == ["b/a.png"]
+    assert [t for t in walk([tmp_path], exclusion=exclusion) if isinstance(t, Found)] == []
+    assert [t.path for t in walk([tmp_path / "a.png"])] == [tmp_path / "a.png"]
+    (named,) = walk([tmp_path / "a.png"], exclusion=Exclusion(parse_patterns(["*.png"])))
+    assert named == Skipped(tmp_path / "a.png", "excluded by --exclude")
+
+
+@pytest.mark.parametrize("content", [b"!\n", b"#" * (MAX_IGNORE_BYTES + 1), None])
+def test_a_folder_whose_patterns_cannot_be_understood_is_left_alone(tmp_path: Path, content: bytes | None) -> None:
+    """What somebody wanted to keep is not uploaded by mistake; the folder beside it is."""
+    write(tmp_path / "a" / "private.jpg")
+    write(tmp_path / "b" / "a.jpg")
+    ignore = tmp_path / "a" / ".shoeboxignore"
+    ignore.mkdir() if content is None else ignore.write_bytes(content)
+
+    things = list(walk([tmp_path]))
+
+    assert [t.path for t in things if isinstance(t, Found)] == [tmp_path / "b" / "a.jpg"]
+    (unreadable,) = (t for t in things if isinstance(t, Unreadable))
+    assert unreadable.path == ignore
+    assert unreadable.detail.endswith("nothing of its folder is uploaded")
+
+
+def test_a_link_to_nothing_fails_only_as_a_picture(tmp_path: Path) -> None:
+    """A lock or a socket of a program, gone since, is no failure; a picture that is not there is, as is a named one."""
+    for name in ("lock", "gone.jpg"):
+        (tmp_path / name).symlink_to("nowhere")
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "loop").symlink_to("loop")
+
+    things = {thing.path.name: thing for thing in walk([tmp_path])}
+
+    assert things["lock"] == Skipped(tmp_path / "lock", "not readable")
+    assert things["loop"] == Skipped(tmp_path / "loop", "not readable")
+    assert things["gone.jpg"] == Unreadable(tmp_path / "gone.jpg", "it is a link to nowhere, which is not there")
+    assert things["loop.jpg"] == Unreadable(tmp_path / "loop.jpg", "it is a link that leads back to itself")
+    assert [type(thing) for thing in walk([tmp_path / "lock"])] == [Unreadable]
+
+
 def test_links_are_followed_but_no_loop(tmp_path: Path) -> None:
     """A link to a folder above is entered no second time; a link to a picture is a picture."""
     photo = write(tmp_path / "album" / "a.jpg")
@@ -75,7 +196,8 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
 
     (thing,) = walk([tmp_path])
 
-    assert thing == Unreadable(tmp_path / "a.jpg", "No such file or directory")
+    missing = tmp_path / "missing"
+    assert thing == Unreadable(tmp_path / "a.jpg", f"it is a link to {missing}, which is not there")
 
 
 def test_pipes_are_left_alone(tmp_path: Path) -> None:
