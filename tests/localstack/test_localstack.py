@@ -86,10 +86,17 @@ async def test_a_transaction_that_fails_leaves_everything_and_none_copies_the_ta
         )
         for name in ("updated", "deleted", "checked"):
             await dynamodb.put_item(TableName="t", Item={"pk": {"S": name}, "n": {"N": "1"}})
-        before = (await dynamodb.scan(TableName="t"))["Items"]
+        await dynamodb.create_table(
+            TableName="ranged",
+            KeySchema=[key, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        await dynamodb.put_item(TableName="ranged", Item={"pk": {"S": "a"}, "sk": {"S": "1"}})
+        before = [item for name in ("t", "ranged") for item in (await dynamodb.scan(TableName=name))["Items"]]
         with pytest.raises(ClientError, match="TransactionCanceled"):
             await dynamodb.transact_write_items(TransactItems=failing_transaction())
-        after = (await dynamodb.scan(TableName="t"))["Items"]
+        after = [item for name in ("t", "ranged") for item in (await dynamodb.scan(TableName=name))["Items"]]
 
         alone = await seconds_of_transactions(dynamodb)
         for start in range(0, 3000, 25):
@@ -197,6 +204,8 @@ def failing_transaction() -> list[Any]:
             }
         },
         {"Delete": {"TableName": "t", "Key": {"pk": {"S": "deleted"}}}},
+        {"Put": {"TableName": "ranged", "Item": {"pk": {"S": "a"}, "sk": {"S": "2"}}}},
+        {"Delete": {"TableName": "ranged", "Key": {"pk": {"S": "a"}, "sk": {"S": "1"}}}},
         {
             "ConditionCheck": {
                 "TableName": "t",

@@ -24,7 +24,14 @@ PNG = save(PICTURE, "PNG")
 GIF = save(PICTURE.quantize(), "GIF", save_all=True, append_images=[PICTURE.rotate(10).quantize()], duration=100)
 WEBP = save(PICTURE, "WEBP", lossless=True)
 ANIMATED_WEBP = save(PICTURE, "WEBP", lossless=True, save_all=True, append_images=[PICTURE.rotate(10)], duration=100)
-TYPES = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp", "avif": "image/avif"}
+TYPES = {
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "gif": "image/gif",
+    "webp": "image/webp",
+    "heic": "image/heic",
+    "avif": "image/avif",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +270,34 @@ def cases_of_frames() -> dict[str, Case]:
     }
 
 
+def with_colours(data: bytes, primaries: int, transfer: int) -> bytes:
+    """A HEIC or AVIF whose `nclx` numbers (ITU-T H.273) say so."""
+    at = data.index(b"nclx") + 4
+    return data[:at] + struct.pack(">HH", primaries, transfer) + data[at + 4 :]
+
+
+def cases_of_heif() -> dict[str, Case]:
+    """HEIC and AVIF."""
+    heic, avif = save(PICTURE, "HEIC"), save(PICTURE, "AVIF")
+    film = b"\0\0\0\x14ftyphevc\0\0\0\0msf1" + b"\0\0\0\x10moov" + bytes(8)
+    see_through = PICTURE.copy()
+    see_through.putalpha(0)
+    return {
+        "generic-brand.heic": Case(heic[:8] + b"mif2" + heic[12:], "what is inside decides"),
+        "hdr.heic": Case(with_colours(heic, 9, 18), "no pixel is lost, but what is brighter", warnings=["hdr_clipped"]),
+        "hdr.avif": Case(with_colours(avif, 9, 16), "the same", warnings=["hdr_clipped"]),
+        "display-p3.avif": Case(
+            with_colours(avif, 12, 13), "numbers are as good as a profile", metadata={"icc_profile": "Display P3"}
+        ),
+        "transparent.avif": Case(save(see_through, "AVIF"), "alpha is laid on white", white=[(48, 32)]),
+        "cut.heic": Case(heic[: len(heic) * 6 // 10], "pixels are missing", reason="truncated"),
+        "cut.avif": Case(avif[: len(avif) * 6 // 10], "pixels are missing", reason="truncated"),
+        "uncompressed.heic": Case(heic.replace(b"hvc1", b"unci", 1), "no decoder for it", reason="unsupported_type"),
+        "film.heic": Case(film, "it has no still picture", reason="unsupported_type"),
+        "tiff.heic": Case(b"II*\0" + bytes(60), "it is a TIFF", reason="unsupported_type"),
+    }
+
+
 def with_notes(main: Fields, photo: Fields | None = None, gps: Fields | None = None, pointer_type: int = 4) -> bytes:
     """A JPEG with these EXIF directories."""
     block = b"Exif\0\0" + tiff_block(main, photo, gps, pointer_type)
@@ -322,14 +357,6 @@ def cases_of_metadata() -> dict[str, Case]:
     }
 
 
-def cases_of_brightness() -> dict[str, Case]:
-    """HDR, whose white is brighter than paper."""
-    bright = save(Image.new("RGB", (64, 64), (200, 200, 200)), "AVIF")
-    numbers = bright.index(b"nclx") + 4
-    data = bright[:numbers] + struct.pack(">HH", 9, 16) + bright[numbers + 4 :]
-    return {"hdr.avif": Case(data, "brighter than paper", warnings=["hdr_clipped"])}
-
-
 CASES: dict[str, Case] = {
-    **cases_of_jpeg(), **cases_of_png(), **cases_of_frames(), **cases_of_metadata(), **cases_of_brightness()
+    **cases_of_jpeg(), **cases_of_png(), **cases_of_frames(), **cases_of_metadata(), **cases_of_heif()
 }  # fmt: skip
