@@ -130,5 +130,6 @@ async function loaded(url) {
 function factsOf({ width, height, size: bytes, metadata }) {
   const taken = metadata?.captured_at ? new Date(metadata.captured_at.slice(0, 19)) : null;
   const day = taken && !Number.isNaN(taken.getTime()) ? taken.toLocaleDateString(undefined, { dateStyle: "long" }) : "";
-  return [`${width} × ${height}`, size(bytes), day, metadata?.camera_model ?? ""].filter(Boolean);
+  const changed = /:(ModifyDate|DateTime)$/.test(metadata?.captured_at_source ?? ""); // not when it was taken
+  return [`${width} × ${height}`, size(bytes), day && changed ? `changed ${day}` : day, metadata?.camera_model ?? ""].filter(Boolean);
 }

@@ -7,6 +7,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from gallery import Gallery, MakePhoto, OpenGallery
 from landscapes import landscape
+from PIL import Image
 from playwright.async_api import expect
 
 from shoebox.samples import CAMERA, Sample, exif_block
@@ -197,6 +198,18 @@ async def test_the_lightbox_of_a_phone_shows_date_and_camera(open_gallery: OpenG
     await expect(facts).to_contain_text(re.compile(r"\w+ \d+, \d{4}"))
     assert await facts.evaluate("facts => facts.scrollWidth <= facts.clientWidth")
     assert await facts.evaluate("facts => facts.getBoundingClientRect().right") <= 390
+
+
+async def test_the_lightbox_says_when_a_date_is_of_the_last_change(open_gallery: OpenGallery, tmp_path: Path) -> None:
+    """A date that is not the capture's is not shown as if it were."""
+    exif = Image.Exif()
+    exif[0x0132] = "2024:07:05 10:11:12"
+    landscape(seed=1, width=400, height=300).save(tmp_path / "changed.jpg", exif=exif)
+    gallery = await open_gallery()
+    await gallery.choose(tmp_path / "changed.jpg")
+    await gallery.wait_for_picture("changed.jpg")
+    await gallery.tile("changed.jpg").locator(".open").click()
+    await expect(gallery.page.locator("#lightbox-facts")).to_contain_text("· changed July 5, 2024")
 
 
 async def test_the_lightbox_tells_what_was_tolerated(open_gallery: OpenGallery, tmp_path: Path) -> None:
