@@ -71,7 +71,8 @@ RUN apt-get update -qq \
 COPY --from=build /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH LANG=C.UTF-8 HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /var/task
-RUN python -c "import pillow_heif, simplejpeg; from PIL import features; \
+RUN python -c "import pillow_heif, simplejpeg; from pillow_avif import _avif; from PIL import features; \
+    assert _avif.decoder_codec_available('dav1d'), _avif.codec_versions(); \
     assert all(map(features.check, ('jpg', 'zlib', 'webp', 'libtiff', 'littlecms2'))), features.get_supported()"
 
 # --- Locust ------------------------------------------------------------------------------------------------------------

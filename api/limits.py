@@ -21,5 +21,6 @@ async def show_limits(services: ServicesOf) -> Response:
         max_pixels_by_type=limits.max_pixels_by_type,
         content_types=list(MEDIA_TYPES),
         renditions=list(RENDITIONS),
+        wait_seconds=services.settings.wait_seconds,
     )
     return Json(document)

@@ -20,6 +20,7 @@ _SUFFIXES = {
     "image/webp": (".webp",),
     "image/gif": (".gif",),
     "image/heic": (".heic", ".heif", ".hif"),
+    "image/avif": (".avif",),
 }
 
 

@@ -72,6 +72,24 @@ class Rendition(BaseModel):
     url: str | None
 
 
+class PhotoMetadata(BaseModel):
+    """What the camera noted; null is what it did not, or what was not read when the file was prepared."""
+
+    captured_at: str | None = Field(
+        default=None, description="ISO 8601; with an offset only if the camera noted one, else its local time."
+    )
+    captured_at_source: str | None = Field(
+        default=None,
+        description="The tag that `captured_at` is from: `EXIF:` DateTimeOriginal, CreateDate or ModifyDate, or `XMP:` "
+        "one of these, DateCreated, DateTimeDigitized or DateTime.",
+    )
+    camera_make: str | None = None
+    camera_model: str | None = None
+    orientation: int = Field(default=1, description="The EXIF orientation (1 to 8) that the original has.")
+    has_gps: bool = Field(default=False, description="The original says where it was taken; Shoebox does not read it.")
+    icc_profile: str | None = None
+
+
 class FileDocument(BaseModel):
     """A file as it stands; renditions and the original's URL only while it is READY."""
 
@@ -90,7 +108,10 @@ class FileDocument(BaseModel):
     width: int | None
     height: int | None
     placeholder: str | None
-    metadata: dict[str, Any] | None
+    metadata: PhotoMetadata | None
+    warnings: list[str] = Field(
+        description="Stable codes of what was tolerated in a READY picture, such as `icc_profile_broken`; mostly none."
+    )
     renditions: list[Rendition]
     original_url: str | None
 
@@ -192,6 +213,9 @@ class LimitsDocument(BaseModel):
     part_bytes: int
     content_types: list[str]
     renditions: list[str]
+    wait_seconds: int = Field(
+        description="Give up on stored files only when none of them became READY or REJECTED for so long."
+    )
 
 
 def file_fields(file: File, links: Links | None) -> dict[str, Any]:
@@ -214,6 +238,7 @@ def file_fields(file: File, links: Links | None) -> dict[str, Any]:
         "height": picture.height if picture else None,
         "placeholder": picture.placeholder if picture else None,
         "metadata": picture.metadata if picture else None,
+        "warnings": list(picture.warnings) if picture else [],
         "renditions": _renditions(file, picture, links) if picture else [],
         "original_url": links.original(file) if picture and links else None,
     }

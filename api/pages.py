@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,10 +34,9 @@ _YEAR = 31_536_000
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A file that is served, as it is and compressed; `version` is a hash of its content."""
+    """A file that is served; `version` is a hash of its content."""
 
     content: bytes
-    gzipped: bytes
     media_type: str
     version: str
 
@@ -93,7 +91,6 @@ def _answer(request: Request, path: str, s3_url: str) -> Response:
     pinned = request.query_params.get("v") == page.version
     headers = {
         "etag": etag,
-        "vary": "accept-encoding",
         # An address that names the version never changes its content; a plain one is asked about each time.
         "cache-control": f"public, max-age={_YEAR}, immutable" if pinned else "no-cache",
         "content-security-policy": content_security_policy(s3_url),
@@ -102,11 +99,9 @@ def _answer(request: Request, path: str, s3_url: str) -> Response:
     }
     if etag in (tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")):
         return Response(status_code=304, headers=headers)
-    if "gzip" in request.headers.get("accept-encoding", ""):
-        return Response(page.gzipped, media_type=page.media_type, headers={**headers, "content-encoding": "gzip"})
     return Response(page.content, media_type=page.media_type, headers=headers)
 
 
 def _page(path: Path) -> Page:
     content = path.read_bytes()
-    return Page(content, gzip.compress(content, mtime=0), _TYPES[path.suffix], hashlib.sha256(content).hexdigest()[:20])
+    return Page(content, _TYPES[path.suffix], hashlib.sha256(content).hexdigest()[:20])

@@ -15,6 +15,7 @@ from api.problems import field_errors, printable
 from shoebox.config import Limits
 from shoebox.files import MEDIA_TYPES, Registration, usual_media_type
 from shoebox.names import is_plain_name
+from shoebox.picture_types import refusal
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHOWN = 300  # characters of a refused name that are quoted
@@ -47,7 +48,8 @@ def _broken_rule(asked: RegistrationEntry, limits: Limits) -> tuple[str, str] | 
     if not is_plain_name(asked.name):
         return "name_invalid", "A name has 1 to 255 bytes of UTF-8, and no path, control or invisible characters."
     if usual_media_type(asked.content_type) not in MEDIA_TYPES:
-        return "type_unsupported", f"These types can be stored: {', '.join(MEDIA_TYPES)}."
+        why = refusal(usual_media_type(asked.content_type))
+        return "type_unsupported", f"{why + '. ' if why else ''}These types can be stored: {', '.join(MEDIA_TYPES)}."
     if asked.size == 0:
         return "size_zero", "The file is empty."
     if asked.size < 0:

@@ -27,6 +27,7 @@ from fleet.provision import RoleSource, provision
 from fleet.queues.source_queue import QueueAddress, RoleQueue
 from fleet.queues.sqs_event import SqsMessage
 from shoebox.aws import Clients
+from shoebox.config import VISIBILITY_SECONDS
 from shoebox.files import (
     RENDITIONS,
     File,
@@ -45,6 +46,7 @@ from shoebox.ports.files_table import FilesTable, Stages
 from shoebox.ports.pictures import PhotoBytes
 from shoebox.ports.s3_http import S3Http, open_connections
 from shoebox.ports.sns_http import open_sns
+from shoebox.ports.visibility_http import VisibilityHttp, open_visibility
 from shoebox.presign import Presigner
 from shoebox.stack import load_stack
 
@@ -66,6 +68,8 @@ class Ports:
     photos: PhotoBytes
     events: FileEvents
     queue: RoleQueue
+    queue_arn: str
+    visibility: VisibilityHttp
     http: ClientSession
     presigner: Presigner
     bucket: str
@@ -132,6 +136,8 @@ async def open_ports(emulator: Emulator, opening: AsyncExitStack) -> Ports:
         RoleQueue("ingest", _address(bound), CredentialsCache(roles), emulator.aws)
     )
 
+    visibility = await opening.enter_async_context(open_visibility(emulator.aws, clients["ingest"].credentials))
+
     async def presigner() -> Presigner:
         return signers["ingest"]
 
@@ -142,6 +148,8 @@ async def open_ports(emulator: Emulator, opening: AsyncExitStack) -> Ports:
         photos=PhotoBytes(S3Http(s3, presigner, bucket)),
         events=FileEvents(sns, bound.arn_of("topic", "file-events")),
         queue=queue,
+        queue_arn=bound.arn_of("queue", "uploads"),
+        visibility=visibility,
         http=session,
         presigner=signers["api"],
         bucket=bucket,
@@ -168,6 +176,8 @@ async def photos(ports: Ports, number: int, booked: Callable[[str, Awaitable[obj
     await booked("PUT original", _each(generations, lambda each: _send(ports, each, digest)))
     messages: list[SqsMessage] = []
     await booked("ReceiveMessage", _receive(ports, messages))
+    hidden = dict.fromkeys((message.receipt_handle for message in messages), VISIBILITY_SECONDS)
+    await booked("ChangeMessageVisibilityBatch", ports.visibility.change(ports.queue_arn, hidden))
     await booked("states (BatchGetItem)", ports.files.states(keys))
     await booked("GET original", _each(generations, lambda each: ports.photos.fetch(each, max_bytes=10**6)))
     await booked("PUT renditions", _each(generations, lambda each: _develop(ports, each)))

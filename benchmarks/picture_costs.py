@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pillow_avif  # noqa: F401 - it registers AVIF with Pillow
 import pillow_heif
 from PIL import Image
 
 from shoebox.samples import scene
 
-TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif", "HEIC": "image/heic"}
+TYPES = {form: f"image/{form.lower()}" for form in ("JPEG", "PNG", "WEBP", "GIF", "HEIC", "AVIF")}
 MEASURE = """
 import json, pathlib, sys, time
 from workers.imaging import ImageLimits, PictureRejected, inspect, render
@@ -70,6 +71,9 @@ def kinds() -> dict[str, tuple[str, str, dict[str, Any]]]:
         "GIF, transparent": ("GIF", "P", {"transparency": 0}),
         "HEIC": ("HEIC", "RGB", {}),
         "HEIC, RGBA": ("HEIC", "RGBA", {}),
+        "AVIF": ("AVIF", "RGB", {}),
+        "AVIF, 4:4:4": ("AVIF", "RGB", {"subsampling": "4:4:4", "quality": 90}),
+        "AVIF, RGBA": ("AVIF", "RGBA", {}),
     }
 
 
@@ -94,7 +98,7 @@ def saved(image: Image.Image, form: str, options: dict[str, Any]) -> bytes:
     if form == "HEIC":
         pillow_heif.from_pillow(image).save(out, quality=60)
     else:
-        image.save(out, form, **options)
+        image.save(out, form, **({"speed": 10} | options if form == "AVIF" else options))
     return out.getvalue()
 
 

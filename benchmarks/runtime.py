@@ -116,9 +116,7 @@ def waiting(slots: int, rounds: int, scale: float) -> None:
             sites, rounds, lambda side: int(scale * (4000 if side.program == "awslambdaric" else 12000))
         )
         print_rounds(measured)
-        print("\n| | PSS MB | ready after s | CPU s until ready |\n|---|---|---|---|")
-        for site in sites:
-            print(f"| {site.side.name} | {site.memory():.0f} | {site.ready_s:.1f} | {site.ready_cpu_s:.1f} |")
+        print_starts(sites)
 
 
 def nothing(slots: int, rounds: int, scale: float) -> None:
@@ -127,12 +125,14 @@ def nothing(slots: int, rounds: int, scale: float) -> None:
         ours(f"Shoebox, {slots} slots, asyncio", "handlers.nothing", slots, "asyncio"),
         ours(f"Shoebox, {slots} slots, uvloop", "handlers.nothing", slots, "uvloop"),
         ours("Shoebox, 1 slot, uvloop", "handlers.nothing", 1, "uvloop"),
+        ours("Shoebox, 1 slot, uvloop, sync handler", "handlers.nothing_sync", 1, "uvloop"),
         aws("awslambdaric, 1 process", "handlers.nothing", 1),
     ]
     event = events.api_gateway()
     print(f"\nNo work, API Gateway event ({len(event) / 1000:.1f} KB), one core")
     with running(sides, event) as sites:
         print_rounds(interleave(sites, rounds, lambda side: int(scale * (20000 if side.slots > 1 else 4000))))
+        print_starts(sites)
 
 
 def batches(rounds: int, scale: float) -> None:
@@ -260,6 +260,13 @@ def print_rounds(measured: Mapping[str, Sequence[Round]]) -> None:
             f"{statistics.median(round_.p99 for round_ in rounds):,.1f}",
         )
         print(f"| {name} | {' | '.join(cells)} |")
+
+
+def print_starts(sites: Sequence[Site]) -> None:
+    """Memory and start of each side; the starts are one sample, taken while nothing else of ours ran."""
+    print("\n| | PSS MB | ready after s | CPU s until ready |\n|---|---|---|---|")
+    for site in sites:
+        print(f"| {site.side.name} | {site.memory():.0f} | {site.ready_s:.2f} | {site.ready_cpu_s:.2f} |")
 
 
 if __name__ == "__main__":

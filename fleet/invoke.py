@@ -45,11 +45,19 @@ class Invoker:
         self._pools = pools
 
     async def invoke(
-        self, function: str, payload: bytes, *, trace_id: str = "", client_context: str = "", sink: Sink | None = None
+        self,
+        function: str,
+        payload: bytes,
+        *,
+        trace_id: str = "",
+        client_context: str = "",
+        sink: Sink | None = None,
+        tail: bool = False,
     ) -> InvokeResult:
         """Run a function and wait for its answer; errors of the function are in the result.
 
-        A streamed answer goes to `sink` and is not in the result; without one the result has all of it.
+        A streamed answer goes to `sink` and is not in the result; without one the result has all of it. `tail`: the
+        result has the end of the invocation's log.
 
         Raises:
             RequestTooLarge: the payload is above 6 MB.
@@ -57,7 +65,8 @@ class Invoker:
         """
         if len(payload) > SYNC_PAYLOAD:
             raise RequestTooLarge(SYNC_PAYLOAD)
-        call = Call(payload, trace_id=trace_id or new_trace_id(), client_context=client_context, sink=sink)
+        trace_id = trace_id or new_trace_id()
+        call = Call(payload, trace_id=trace_id, client_context=client_context, sink=sink, tail=tail)
         return await self._pools[function].invoke(call)
 
 
@@ -129,6 +138,8 @@ class InvokeApi:
         ]
         if result.function_error:
             headers.append((b"x-amz-function-error", result.function_error.encode()))
+        if result.log is not None:
+            headers.append((b"x-amz-log-result", base64.b64encode(result.log)))
         return Response(200, result.payload, headers)
 
 
@@ -136,7 +147,14 @@ def _attributes(scope: Scope) -> dict[str, Any]:
     return {
         "trace_id": trace_id_of(header(scope, b"x-amzn-trace-id")),
         "client_context": _client_context(header(scope, b"x-amz-client-context")),
+        "tail": _tail(header(scope, b"x-amz-log-type") or "None"),
     }
+
+
+def _tail(log_type: str) -> bool:
+    if log_type not in ("None", "Tail"):
+        raise InvalidRequestContent(f"Unknown log type {log_type!r}: it is None or Tail")
+    return log_type == "Tail"
 
 
 async def _payload(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -9,6 +9,7 @@ here it is the error's type as the runtime or Lambda names it (`Function.ValueEr
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -74,6 +75,8 @@ def _complete(result: InvokeResult) -> bytes:
     if result.function_error:
         code = result.error_type or result.function_error
         details = {"ErrorCode": code, "ErrorDetails": result.payload.decode("utf-8", "replace")}
+    if result.log is not None:
+        details["LogResult"] = base64.b64encode(result.log).decode()
     return event_frame("InvokeComplete", "application/json", orjson.dumps(details))
 
 

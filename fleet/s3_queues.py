@@ -4,13 +4,15 @@ In AWS a notification may name a function, and S3 then invokes it asynchronously
 "Process Amazon S3 event notifications with Lambda"). An emulator's S3 does not know the fleet's functions, but it
 notifies queues. So the emulator's stack has the queue `{prefix}-s3-to-{function}`, the notification names that, and a
 role of the same name may consume it, as S3's own part has rights that no function of the stack has. The fleet plays
-that part (fleet.queues.s3_delivery); functions and their environments never see the queue. Terraform needs none of it.
+that part (fleet.queues.s3_delivery); functions and their environments never see the queue.
+On AWS nothing has to be made for it.
 """
 
 from __future__ import annotations
 
 from shoebox.place import BoundStack
-from shoebox.stack import Bucket, Function, Notification, Queue, s3_queue
+from shoebox.stack import Bucket, Function, Notification, Queue
+from shoebox.stack_mistakes import s3_queue
 
 _VISIBILITY = 30  # seconds: what is received is accepted in an instant
 _MEMORY, _TIMEOUT = 128, 5  # the model wants them; nothing runs with this role but the fleet's own calls

@@ -69,5 +69,8 @@ class Crowd:
     def _one(self, visit: Visit) -> None:
         photos = self._photos.take(visit.photos, seed=self._seed * 1_000_003 + visit.number)
         self._records.bytes += sum(len(photo.content) for photo in photos)
-        seen = self._visit(visit, photos)
+        try:
+            seen = self._visit(visit, photos)
+        finally:
+            self._records.ended += 1
         self._records.photos.extend(seen)

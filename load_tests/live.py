@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from load_tests.records import Fate, Records
+from load_tests.report.verdict import verdict_of
 from load_tests.results import Results
 from load_tests.scenarios import Plan
 from shoebox.cli.output import number_text
@@ -24,7 +25,7 @@ _WINDOW = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """How it stands `t` seconds after the start. `cpu`: the generator's, in per cent.
+    """How it stands `t` seconds after the start. `cpu`: of the busiest of the generator's `processes`, in per cent.
 
     `stack`: what the stack says, as names and texts.
     """
@@ -34,6 +35,7 @@ class Moment:
     calls: int
     failed: int
     cpu: float
+    processes: int = 1
     stack: Sequence[tuple[str, str]] = ()
 
 
@@ -73,11 +75,13 @@ class LiveView:
         for threshold in results.thresholds:
             mark = Text("✓", "green") if threshold.ok else Text("✗", "red")
             value = "–" if threshold.value is None else number_text(threshold.value)
+            value += f" ({threshold.note})" if threshold.note else ""
             wanted = f"{threshold.metric} {threshold.operator} {threshold.bound:g}"
             table.add_row(mark, wanted, Text(value, justify="right"))
         self._console.print(table)
         for reason in results.invalid:
             self._console.print(Text(f"✗ Invalid: {reason}", "red"))
+        self._console.print(Text(verdict_of(results).sentence), soft_wrap=True)
         word = "invalid" if results.invalid else "passed" if results.passed else "failed"
         self._console.print(f"{results.scenario} {word}: {folder / 'report.html'}", soft_wrap=True)
 
@@ -103,6 +107,6 @@ class LiveView:
                 f"{fates[Fate.READY]:,} ready, {fates[Fate.REJECTED]:,} rejected, {fates[Fate.REFUSED]:,} refused",
             ),
             ("calls", f"{moment.calls:,}, {moment.failed:,} failed"),
-            ("generator", f"{moment.cpu:.0f} % CPU"),
+            ("generator", f"{moment.cpu:.0f} % CPU" + (f", the busiest of {n}" if (n := moment.processes) > 1 else "")),
         ]
         return [*facts, *moment.stack]

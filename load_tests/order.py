@@ -99,6 +99,8 @@ def carried_out(order: Order, output: Output) -> tuple[int, list[Path]]:
         codes.append(_one(order, plan, side, own, output))
         documents.append(own / "results.json")
     documents = [path for path in documents if path.exists()]
+    if documents:
+        output.say(f"All runs over time: {report.write_trend(order.results)}")
     if len(sides) == 1 or len(documents) == 1:
         return max(codes), documents
     return compared(order.scenario, codes[0], documents, folder, output), documents

@@ -12,12 +12,15 @@ from typing import Any
 from load_tests import report, series, summary
 from load_tests.arrivals import visits
 from load_tests.cost import cost_of
+from load_tests.generator import GeneratorOfRun
 from load_tests.observe import Observed
 from load_tests.records import PhotoRecord, Records
 from load_tests.results import Results
 from load_tests.scenarios import Plan
 from load_tests.settings import LoadSettings
 from load_tests.thresholds import judged
+
+_MUCH_STEAL = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Facts:
     errors: Sequence[Any]
     calls: Sequence[tuple[float, Mapping[str, tuple[int, int]]]]
     generator: summary.Generator
+    watched: GeneratorOfRun
     observed: Observed | None
 
 
@@ -41,10 +45,12 @@ def write_outcome(facts: Facts) -> tuple[Results, Path]:
     results = results_of(facts)
     folder = facts.settings.folder or run_folder(facts.settings.results, results.scenario, facts.started_at)
     folder.mkdir(parents=True, exist_ok=True)
-    report.write(results, folder)
     settings = facts.settings.model_dump_json(indent=2, by_alias=True, exclude_none=True)
     (folder / "config.json").write_text(settings + "\n", encoding="utf-8")
     _write_photos(facts.records.photos, folder / "photos.csv", facts.started_at)
+    report.write(results, folder)  # last: it links to the other files
+    if facts.settings.folder is None:  # else whoever named it knows where the other runs are
+        report.write_trend(facts.settings.results)
     return results, folder
 
 
@@ -62,6 +68,8 @@ def results_of(facts: Facts) -> Results:
     photos = summary.photos(
         records, observed.still_queued if observed else None, observed.repeated if observed else None
     )
+    load_seconds = min(took, plan.seconds)
+    ready_seconds = summary.ready_seconds(records.photos, start=facts.started_at, load_seconds=load_seconds)
     photo_series = series.photo_series(records.photos, schedule, start=facts.started_at, seconds=took)
     results = Results(
         kind="load",
@@ -69,7 +77,7 @@ def results_of(facts: Facts) -> Results:
         title=plan.scenario.title,
         about=plan.scenario.about,
         started_at=datetime.fromtimestamp(facts.started_at, UTC).isoformat(timespec="seconds"),
-        seconds=min(took, plan.seconds),
+        seconds=load_seconds,
         drain_seconds=max(0.0, took - plan.seconds),
         scale=plan.scale,
         quotas=facts.settings.quotas,
@@ -80,16 +88,23 @@ def results_of(facts: Facts) -> Results:
         invalid=summary.invalid(offered, records, facts.generator),
         offered=offered,
         photos=photos,
-        ready_per_second=summary.ready_per_second(records.photos),
+        ready_per_second=photos.ready / ready_seconds if ready_seconds else 0.0,
+        ready_seconds=ready_seconds,
         stages=summary.stages(records.photos),
         requests=summary.requests(facts.entries, facts.errors),
         limits=list(observed.limits) if observed else [],
         throttles=list(observed.throttles) if observed else [],
         queues=list(observed.queues) if observed else [],
-        processes=list(observed.processes) if observed else [],
+        processes=[*(observed.processes if observed else ()), facts.watched.process()],
+        host=facts.watched.host(),
         cost=cost_of(observed.usage, uploads=photos.ready) if observed else None,
         thresholds=[],
-        series=[*photo_series, *series.call_series(facts.calls), *(observed.series if observed else ())],
+        series=[
+            *photo_series,
+            *series.call_series(facts.calls),
+            *facts.watched.series(),
+            *(observed.series if observed else ()),
+        ],
         notes=list(_notes(facts)),
     )
     return results.model_copy(update={"thresholds": judged(results, plan.thresholds)})
@@ -122,6 +137,8 @@ def _notes(facts: Facts) -> Iterable[str]:
     if facts.observed is None:
         yield "Only the phones were watched: without the fleet's control port there are no queues, limits and costs."
     yield from facts.observed.notes if facts.observed else ()
+    if (steal := facts.watched.host().steal) > _MUCH_STEAL:
+        yield f"The hypervisor took {steal:.0%} of this machine's processors: times are longer than they would be."
     yield "The phones share this machine, and keep-alive connections; phones in the world would open their own."
 
 

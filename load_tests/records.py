@@ -57,6 +57,8 @@ class Records:
     """Seconds that these began after their time."""
     done: int = 0
     """Processes whose visits have all ended."""
+    ended: int = 0
+    """Visits that ended: the others that began are under way."""
 
     def drain(self) -> Document:
         """Everything since the last time, as a message; and forget it."""
@@ -68,7 +70,7 @@ class Records:
         """Add what another process drained."""
         self.photos += [PhotoRecord(*photo) for photo in message.get("photos", ())]
         self.late += message.get("late", ())
-        for name in ("begun", "brought", "bytes", "done"):
+        for name in ("begun", "brought", "bytes", "done", "ended"):
             setattr(self, name, getattr(self, name) + message.get(name, 0))
 
 

@@ -18,6 +18,7 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from load_tests.crowd import Part
+from load_tests.generator import GeneratorOfRun, Meter, Usage
 from load_tests.live import LiveView, Moment
 from load_tests.observe import Observer
 from load_tests.outcome import Facts, write_outcome
@@ -50,6 +51,7 @@ class Run:
     records: Records = field(default_factory=Records)
     _environment: Environment | None = None
     _watch: _Watch | None = None
+    _meter: Meter = field(default_factory=Meter)
 
     @classmethod
     def of(cls, settings: LoadSettings) -> Run:
@@ -77,9 +79,9 @@ class Run:
         runner = environment.runner
         if isinstance(runner, WorkerRunner):
             runner.register_message(_MESSAGE, self._assigned)
-            hooks.report_to_master.add_listener(lambda data, **_: data.update({_KEY: self.records.drain()}))
+            hooks.report_to_master.add_listener(lambda data, **_: data.update({_KEY: self._told()}))
             return
-        hooks.worker_report.add_listener(lambda data, **_: self.records.merge(data.get(_KEY, {})))
+        hooks.worker_report.add_listener(lambda client_id, data, **_: self._heard(client_id, data.get(_KEY, {})))
         if environment.web_ui and environment.web_ui.app:
             add_pages(environment.web_ui.app, self.settings.results)
         hooks.test_start.add_listener(lambda **_: self._start())
@@ -93,7 +95,17 @@ class Run:
         return self.part.of, 100.0
 
     def _assigned(self, msg: Any, **_: object) -> None:
-        self.part, self.records = Part(*msg.data), Records()
+        self.part, self.records, self._meter = Part(*msg.data), Records(), Meter()
+
+    def _told(self) -> dict[str, Any]:
+        """What a worker tells: its records since the last time, and what it has used for this run."""
+        return self.records.drain() | {"usage": [self.part.run, *self._meter.usage()]}
+
+    def _heard(self, worker: str, message: dict[str, Any]) -> None:
+        self.records.merge(message)
+        run, *usage = message.get("usage", [None])
+        if self._watch and run == self.part.run:
+            self._watch.generator.note(worker, Usage(*usage))
 
     def _start(self) -> None:
         """Give every worker its part, and begin to watch."""
@@ -128,6 +140,7 @@ class _Watch:
         self._run = run
         self._environment = environment
         self._observer = Observer(settings.control_url, pid=settings.stack_pid) if settings.control_url else None
+        self._meter, self.generator = Meter(), GeneratorOfRun()
         self._started_at = time.time()
         self._calls: list[tuple[float, Mapping[str, tuple[int, int]]]] = []
         self.view = LiveView(run.plan)
@@ -148,11 +161,12 @@ class _Watch:
             entries=list(self._environment.stats.entries.values()),
             errors=list(self._environment.stats.errors.values()),
             calls=self._calls,
-            generator=self._generator(),
+            generator=self._judged(),
+            watched=self.generator,
             observed=self._observer.finish() if self._observer else None,
         )
 
-    def _generator(self) -> Generator:
+    def _judged(self) -> Generator:
         runner, run = self._environment.runner, self._run
         lost = len(runner.clients.missing) if isinstance(runner, MasterRunner) else 0
         early = run.records.done + lost < run.part.of
@@ -174,13 +188,19 @@ class _Watch:
         t = time.time() - self._started_at
         calls = [entry for entry in stats.entries.values() if entry.method != READY_METHOD]
         self._calls.append((t, {f"{e.method} {e.name}": (e.num_requests, e.num_failures) for e in calls}))
+        records = self._run.records
+        self.generator.note("main", self._meter.usage())
+        self.generator.sample(
+            t, records.begun - records.ended, {f"{e.method} {e.name}": e.response_times for e in calls}
+        )
         self.view.show(
             Moment(
                 t,
-                self._run.records,
+                records,
                 calls=sum(entry.num_requests for entry in calls),
                 failed=sum(entry.num_failures for entry in calls),
-                cpu=getattr(self._environment.runner, "current_cpu_usage", 0),
+                cpu=self.generator.busiest * 100,
+                processes=self.generator.count,
                 stack=[*_facts(self._observer)] if self._observer else (),
             )
         )

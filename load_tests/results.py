@@ -12,6 +12,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 SCHEMA = 1
+WHOLE = "registered → ready"
+"""The stage that users feel."""
 PERCENTILES = (50, 90, 95, 99, 99.9)
 BOUNDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 60, 120, 300, 600, 1800, 3600, 21600)
 """Upper bounds of a histogram's bars, in seconds; one more bar holds what is above."""
@@ -22,7 +24,10 @@ class _Model(BaseModel):
 
 
 class Distribution(_Model):
-    """How long photos took. `percentiles` by their name, "50" to "99.9"; nearest rank, exact over all photos."""
+    """How long photos took. `percentiles` by their name, "50" to "99.9"; nearest rank, exact over all photos.
+
+    `too_few_for` names those that so few photos do not tell: p99 of fewer than 100 is the slowest one and no more.
+    """
 
     count: int
     mean: float
@@ -30,6 +35,7 @@ class Distribution(_Model):
     percentiles: dict[str, float]
     histogram: list[int]
     """Photos by bar: up to BOUNDS[0], …, above BOUNDS[-1]."""
+    too_few_for: list[str] = []
 
     @classmethod
     def of(cls, seconds: Iterable[float]) -> Self | None:
@@ -52,7 +58,12 @@ class Distribution(_Model):
             max=ordered[-1][0],
             percentiles={f"{p:g}": at_rank(ordered, total, p) for p in PERCENTILES},
             histogram=histogram,
+            too_few_for=[f"{p:g}" for p in PERCENTILES if total < needed(p)],
         )
+
+    def percentile(self, name: str) -> float | None:
+        """Seconds; None where there are too few photos to tell."""
+        return self.percentiles.get(name) if self.count >= needed(float(name)) else None
 
 
 class Offered(_Model):
@@ -144,6 +155,13 @@ class Process(_Model):
     memory_mb: float
 
 
+class Host(_Model):
+    """The generator's machine over the run, as shares of all its processors: `steal` is what its hypervisor took."""
+
+    busy: float
+    steal: float
+
+
 class CostLine(_Model):
     """One priced item: what a million uploads like this run's would use of it, and cost in US dollars."""
 
@@ -179,6 +197,8 @@ class Threshold(_Model):
     bound: float
     value: float | None
     ok: bool
+    note: str = ""
+    """What `value` is, where the metric's name does not say it: a percentile of few is the slowest of them."""
 
 
 class Results(_Model):
@@ -205,13 +225,17 @@ class Results(_Model):
     offered: Offered
     photos: Photos
     ready_per_second: float
-    """Photos READY a second, from the first registration to the last READY."""
+    """Photos READY by `ready_seconds`."""
+    ready_seconds: float | None = None
+    """What all rates are over: from the run's first second until its load had ended and the last photo was READY. None
+    in documents of before, whose rate began with the first registration."""
     stages: dict[str, Distribution]
     requests: list[Request]
     limits: list[Limit]
     throttles: list[Throttle]
     queues: list[Queue]
     processes: list[Process]
+    host: Host | None = None
     cost: Cost | None
     thresholds: list[Threshold]
     series: list[Series]
@@ -219,9 +243,21 @@ class Results(_Model):
     """What a reader must know to believe the figures: the scale, what is not seen from here."""
 
     @property
+    def rate_seconds(self) -> float:
+        """`ready_seconds`; where the document has none, what agrees with its rate."""
+        if self.ready_seconds is not None:
+            return self.ready_seconds
+        return self.photos.ready / self.ready_per_second if self.ready_per_second else self.seconds
+
+    @property
     def passed(self) -> bool:
         """Valid, and every threshold met."""
         return not self.invalid and all(threshold.ok for threshold in self.thresholds)
+
+
+def needed(percent: float) -> int:
+    """How many there must be for a percentile to be told from their maximum: 100 for p99, 1,000 for p99.9."""
+    return math.ceil(round(100 / (100 - percent), 6))
 
 
 def at_rank(ordered: Sequence[tuple[float, int]], total: int, percent: float) -> float:

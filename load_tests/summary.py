@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections import Counter, defaultdict
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from load_tests.arrivals import Visit
 from load_tests.readiness import METHOD as READY_METHOD
@@ -71,13 +73,10 @@ def photos(records: Records, still_queued: int | None, repeated: int | None) -> 
     )
 
 
-def ready_per_second(records: Iterable[PhotoRecord]) -> float:
-    """Photos READY a second, from the first registration to the last READY."""
-    ready = [r for r in records if r.fate == Fate.READY and r.registered is not None and r.finished is not None]
-    if not ready:
-        return 0.0
-    span = max(r.finished or 0 for r in ready) - min(r.registered or math.inf for r in ready)
-    return len(ready) / span if span > 0 else 0.0
+def ready_seconds(records: Iterable[PhotoRecord], *, start: float, load_seconds: float) -> float:
+    """What all rates are over: from `start` (Unix seconds) until the load had ended and the last photo was READY."""
+    finished = (r.finished - start for r in records if r.fate == Fate.READY and r.finished is not None)
+    return max(load_seconds, max(finished, default=0.0))
 
 
 def stages(records: Iterable[PhotoRecord]) -> dict[str, Distribution]:
@@ -139,7 +138,18 @@ def invalid(offered_: Offered, records: Records, generator: Generator) -> list[s
 
 def machine() -> dict[str, str | int | float]:
     """What the generator ran on."""
-    return {"system": platform.platform(), "processor": platform.machine(), "cpus": os.cpu_count() or 0}
+    found: dict[str, str | int | float] = {
+        "system": platform.platform(),
+        "processor": platform.machine(),
+        "cpus": os.cpu_count() or 0,
+        "memory GB": round(psutil.virtual_memory().total / 2**30, 1),
+    }
+    model = re.search(r"^model name\s*: (.+)$", _text(Path("/proc/cpuinfo")), re.MULTILINE)
+    return found | {"model": model[1]} if model else found
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
 
 
 def versions() -> dict[str, str]:

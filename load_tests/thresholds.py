@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from statistics import fmean
 from typing import Any, Literal, cast
 
-from load_tests.results import Results, Threshold
+from load_tests.results import PERCENTILES, WHOLE, Distribution, Results, Threshold
 
 _TEXT = re.compile(r"\s*([a-z][a-z0-9_.]*)\s*(<=|>=|==|<|>)\s*(-?\d+(?:\.\d+)?)\s*")
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -52,7 +52,19 @@ def judged(results: Results, texts: Iterable[str]) -> list[Threshold]:
 def _judged(results: Results, name: str, sign: Operator, bound: float) -> Threshold:
     value = METRICS[name](results)
     met = value is not None and _COMPARE[sign](value, bound)
-    return Threshold(metric=name, operator=sign, bound=bound, value=value, ok=met)
+    return Threshold(metric=name, operator=sign, bound=bound, value=value, ok=met, note=_note(results, name))
+
+
+def _note(results: Results, metric: str) -> str:
+    """Of a percentile of too few: that it is the slowest of them, which is no less than the percentile would be."""
+    if metric == "api_p99":
+        slowest = max((r.seconds for r in _api(results) if r.seconds), key=lambda s: s.percentiles["99"], default=None)
+        return _few(slowest, "99")
+    return _few(results.stages.get(WHOLE), _READY[metric]) if metric in _READY else ""
+
+
+def _few(found: Distribution | None, percentile: str) -> str:
+    return f"max of {found.count}" if found and found.percentile(percentile) is None else ""
 
 
 def _percentile(stage: str, percentile: str) -> Metric:
@@ -103,6 +115,7 @@ def _drift(panel: str, of: Callable[[list[float]], float], name: Callable[[str],
     return value
 
 
+_READY = {f"ready_p{p:g}".replace(".", ""): f"{p:g}" for p in PERCENTILES}
 METRICS: dict[str, Metric] = {
     "lost": lambda r: r.photos.lost,
     "refused": lambda r: r.photos.refused,
@@ -112,7 +125,7 @@ METRICS: dict[str, Metric] = {
     "missed_share": lambda r: r.offered.missed / r.offered.visits if r.offered.visits else None,
     "dead_letters": lambda r: sum(queue.dead_letters for queue in r.queues) if r.queues else None,
     "ready_per_second": lambda r: r.ready_per_second,
-    **{f"ready_p{p.replace('.', '')}": _percentile("registered → ready", p) for p in ("50", "90", "95", "99", "99.9")},
+    **{name: _percentile(WHOLE, percentile) for name, percentile in _READY.items()},
     "api_failures": lambda r: sum(request.failures for request in _api(r)),
     "api_failures_share": _failures_share,
     "api_p99": _slowest_p99,

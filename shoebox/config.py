@@ -11,6 +11,9 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+VISIBILITY_SECONDS = 20
+"""How long a function hides its messages at their first receive, unless its settings say otherwise."""
+
 
 class ConfigError(ValueError):
     """Settings are missing or wrong; the message lists every variable with what it needs."""
@@ -49,7 +52,12 @@ def environment_without_aws() -> dict[str, str]:
 
 
 # Decoders of these hold so much a pixel that more would not fit into the function's memory (docs/reference/limits.md).
-_MAX_PIXELS_BY_TYPE = {"image/webp": 60_000_000, "image/heic": 85_000_000, "image/heif": 85_000_000}
+_MAX_PIXELS_BY_TYPE = {
+    "image/webp": 60_000_000,
+    "image/heic": 85_000_000,
+    "image/heif": 85_000_000,
+    "image/avif": 70_000_000,
+}
 
 
 class Limits(Settings):
@@ -69,7 +77,11 @@ class Limits(Settings):
 
 
 class FunctionSettings(Settings):
-    """What the functions that work on files need; stack.yaml sets it."""
+    """What the functions that work on files need; stack.yaml sets it. Times in seconds.
+
+    `uploads_visibility` is the visibility timeout of the queue of uploads. `visibility_seconds` is how long a function
+    hides its messages at their first receive, 0 for their queue's own timeout (`workers.heartbeat`).
+    """
 
     files_table: str = Field(alias="SHOEBOX_FILES_TABLE")
     personal_bucket: str = Field(alias="SHOEBOX_PERSONAL_BUCKET")
@@ -81,7 +93,18 @@ class FunctionSettings(Settings):
     download_seconds: int = Field(default=3600, alias="SHOEBOX_DOWNLOAD_SECONDS", ge=60, le=43_200)
     registration_seconds: int = Field(default=86_400, alias="SHOEBOX_REGISTRATION_SECONDS", ge=60)
     pictures_at_once: int = Field(default=10, alias="SHOEBOX_PICTURES_AT_ONCE", ge=1)
+    uploads_visibility: int = Field(default=360, alias="SHOEBOX_UPLOADS_VISIBILITY", ge=1, le=43_200)
+    visibility_seconds: int = Field(default=VISIBILITY_SECONDS, alias="SHOEBOX_VISIBILITY_SECONDS", ge=0, le=43_200)
     render_memory: int = Field(default=1_350_000_000, alias="SHOEBOX_RENDER_MEMORY", gt=0)
+
+    @property
+    def wait_seconds(self) -> int:
+        """How long a client waits for news of stored files before it gives up.
+
+        A photo whose worker died comes back within its queue's visibility timeout; its turn and its work, which have
+        a sixth of that at most, may take as long again.
+        """
+        return 2 * self.uploads_visibility
 
 
 class AuthorizerSettings(Settings):

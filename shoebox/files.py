@@ -25,6 +25,7 @@ MEDIA_TYPES = {
     "image/gif": "image/gif",
     "image/heic": "image/heic",
     "image/heif": "image/heic",
+    "image/avif": "image/avif",
 }
 _UNUSUAL_NAMES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
 FILE_ID = re.compile(r"^f[a-z2-7]{32}$")
@@ -157,13 +158,17 @@ class RenditionInfo:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What ingest found out about a READY file; width and height in pixels, upright."""
+    """What ingest found out about a READY file; width and height in pixels, upright.
+
+    `warnings` are the codes of what was tolerated: docs/reference/warnings.md.
+    """
 
     width: int
     height: int
     placeholder: str
     renditions: tuple[RenditionInfo, ...]
     metadata: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,8 +53,8 @@ class BoundStack(Part):
         """
         if name not in self._kinds.get(kind, {}):
             raise StackError(f"stack.yaml has no {kind} named {name!r}")
-        suffix = ".fifo" if kind == "queue" and self.stack.queues[name].fifo else ""
-        return f"{self.place.prefix}-{name}{suffix}"
+        prefix = self.place.prefix
+        return self.stack.queue_name(prefix, name) if kind == "queue" else f"{prefix}-{name}"
 
     def arn_of(self, kind: str, name: str) -> str:
         """ARN of a bucket, queue, topic, table or function ("Amazon Resource Names")."""
@@ -116,6 +116,8 @@ class BoundStack(Part):
                 return self.arn_of(kind, name)
             case ["queue", name, "url"]:
                 return self.queue_url(name)
+            case ["queue", name, "visibility_timeout"] if name in self.stack.queues:
+                return str(self.stack.queues[name].visibility_timeout)
         raise StackError(f"unknown reference ${{{reference}}}")
 
 
@@ -132,6 +134,12 @@ def bind(stack: Stack, place: Place) -> BoundStack:
     return bound
 
 
+def reference_problems(stack: Stack) -> list[str]:
+    """References and permissions of a stack that name nothing, wherever it may be bound to."""
+    urls = dict.fromkeys(("s3_url", "s3_public_url", "sqs_url", "gateway_url"), "http://anywhere")
+    return [*_unresolved(BoundStack.model_construct(stack=stack, place=Place(**urls)))]
+
+
 def _unresolved(bound: BoundStack) -> Iterator[str]:
     """What is wrong with references and permissions, each with its place in the file."""
     stack = bound.stack
@@ -142,7 +150,7 @@ def _unresolved(bound: BoundStack) -> Iterator[str]:
         for variable, value in function.environment.items():
             yield from _problem(f"functions.{name}.environment.{variable}", bound.fill, value)
         for target, words in function.permissions.items():
-            yield from _problem(f"functions.{name}", bound.grant, target, words)
+            yield from _problem(f"functions.{name}.permissions", bound.grant, target, words)
 
 
 def _problem(where: str, resolve: Callable[..., object], *arguments: object) -> Iterator[str]:

@@ -139,6 +139,7 @@ def _pictures() -> list[tuple[str, str, bytes, str | None]]:
         ("alpha.png", "image/png", _save(_with_alpha(small), "PNG", compress_level=1)),
         ("photo.webp", "image/webp", _save(medium, "WEBP", method=0)),
         ("photo.heic", "image/heic", _heic(small)),
+        ("photo.avif", "image/avif", _avif(small)),
         ("animated.gif", "image/gif", _animation(small)),
     ]
     return [(name, media_type, data, None) for name, media_type, data in made]
@@ -240,6 +241,12 @@ def _heic(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     heif.save(buffer, quality=60, exif=exif_block(gps=True))
     return buffer.getvalue()
+
+
+def _avif(image: Image.Image) -> bytes:
+    import pillow_avif  # noqa: F401 - it registers AVIF with Pillow, and is large
+
+    return _save(image, "AVIF", quality=60, speed=8, max_threads=1, exif=exif_block(gps=True))
 
 
 def _with_alpha(image: Image.Image) -> Image.Image:

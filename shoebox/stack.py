@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,40}$")]
+from shoebox.stack_mistakes import HANDLER_PATTERN, NAME_PATTERN, lines_of, problems_of, pruned, shared_triggers
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
 class StackError(ValueError):
@@ -157,7 +158,7 @@ class Asynchronous(Part):
 class Function(Part):
     """A Lambda function; memory in MB, timeout in seconds, `slots` = invocations at once in one environment."""
 
-    handler: str = Field(pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$")
+    handler: str = Field(pattern=HANDLER_PATTERN)
     memory: int = Field(ge=128, le=10_240)
     timeout: int = Field(ge=1, le=900)
     slots: int = Field(default=1, ge=1, le=1600)
@@ -287,18 +288,19 @@ class Gateway(Part):
     """An API of API Gateway, REST or HTTP; `payload` is what an HTTP API sends to functions.
 
     `timeout` is the integration's, in seconds: at most 29 (REST) or 30 (HTTP), and that is its default.
-    `variables` are the stage's. Bodies that are none of `binary_media_types` are text to a REST API.
+    `variables` are the stage's. Bodies that are none of `binary_media_types` are text to a REST API. Without an
+    authorizer each route says that anyone may call it: `authorize: false`.
     """
 
     kind: Literal["rest", "http"] = "rest"
     payload: Literal["1.0", "2.0"] = "2.0"
-    authorizer: GatewayAuthorizer
+    authorizer: GatewayAuthorizer | None = None
     timeout: int | None = Field(default=None, ge=1, le=30)
     throttle: Throttle | None = None
     variables: dict[str, str] = {}
     binary_media_types: list[str] = []
     cors: GatewayCors | None = None
-    routes: list[Route]
+    routes: list[Route] = []
     responses: dict[str, GatewayResponse] = {}
 
     @property
@@ -324,7 +326,7 @@ class Gateway(Part):
 
 def _rest_only(gateway: Gateway) -> dict[str, bool]:
     return {
-        "authorizer.type TOKEN": gateway.authorizer.type == "TOKEN",
+        "authorizer.type TOKEN": gateway.authorizer is not None and gateway.authorizer.type == "TOKEN",
         "binary_media_types": bool(gateway.binary_media_types),
         "responses": bool(gateway.responses),
     }
@@ -333,22 +335,32 @@ def _rest_only(gateway: Gateway) -> dict[str, bool]:
 def _http_only(gateway: Gateway) -> dict[str, bool]:
     return {
         "a timeout above 29": (gateway.timeout or 0) > 29,
-        "authorizer.simple": gateway.authorizer.simple,
+        "authorizer.simple": gateway.authorizer is not None and gateway.authorizer.simple,
         "cors": gateway.cors is not None,
         "the route $default": any(route.resource == "$default" for route in gateway.routes),
     }
 
 
-class Stack(Part):
-    """The whole description; cross-references are checked when it is made."""
+class Parts(Part):
+    """All that is described, each part right by itself. Without a gateway nothing answers HTTP."""
 
-    name: Name
+    name: Name = "stack"
     buckets: dict[Name, Bucket] = {}
     queues: dict[Name, Queue] = {}
     topics: dict[Name, Topic] = {}
     tables: dict[Name, Table] = {}
     functions: dict[Name, Function] = {}
-    gateway: Gateway
+    gateway: Gateway = Gateway()
+
+
+class Stack(Parts):
+    """The whole description; references from part to part are checked when it is made."""
+
+    name: Name
+
+    def queue_name(self, prefix: str, name: str) -> str:
+        """Physical name of a queue, for example `shoebox-uploads`; a FIFO queue's ends as SQS demands."""
+        return f"{prefix}-{name}{'.fifo' if self.queues[name].fifo else ''}"
 
     @property
     def invoked_by_s3(self) -> list[str]:
@@ -357,88 +369,19 @@ class Stack(Part):
         return list(dict.fromkeys(notified))
 
     @model_validator(mode="after")
-    def _references_exist(self) -> Self:
-        problems = [*self._missing(), *self._taken_names(), *self._short_visibility(), *_fifo_problems(self)]
-        if problems:
+    def _parts_fit_together(self) -> Self:
+        if problems := problems_of(self):
             raise ValueError("; ".join(problems))
         return self
 
-    def _missing(self) -> list[str]:
-        wanted = [
-            *((*n.destination, f"buckets.{b}") for b, x in self.buckets.items() for n in x.notifications),
-            *(("queue", q.dead_letter, f"queues.{n}") for n, q in self.queues.items() if q.dead_letter),
-            *(("queue", q, f"topics.{n}") for n, t in self.topics.items() for q in t.queues),
-            *(("queue", f.queue.name, f"functions.{n}.queue") for n, f in self.functions.items() if f.queue),
-            *(
-                ("queue", f.asynchronous.on_failure, f"functions.{n}.asynchronous")
-                for n, f in self.functions.items()
-                if f.asynchronous.on_failure
-            ),
-            *(("function", r.function, f"gateway route {r.path}") for r in self.gateway.routes),
-            ("function", self.gateway.authorizer.function, "gateway.authorizer"),
-        ]
-        known: dict[str, Mapping[str, object]] = {"queue": self.queues, "function": self.functions}
-        return [
-            f"{where} names the {kind} {name!r}, which is not described"
-            for kind, name, where in wanted
-            if name not in known[kind]
-        ]
 
-    def _taken_names(self) -> list[str]:
-        """An emulator's S3 reaches a function through a queue that is not described (`s3_queue`)."""
-        return [
-            f"{kind}.{name} has the name that belongs to the way from S3 to {function}"
-            for function in self.invoked_by_s3
-            for kind, names in (("queues", self.queues), ("functions", self.functions))
-            if (name := s3_queue(function)) in names
-        ]
-
-    def _short_visibility(self) -> list[str]:
-        """AWS advises 6 × the function's timeout ("Configuring a queue for use with Lambda")."""
-        return [
-            f"queues.{f.queue.name}.visibility_timeout must be at least 6 × the timeout of {name} ({6 * f.timeout} s)"
-            for name, f in self.functions.items()
-            if f.queue and f.queue.name in self.queues and self.queues[f.queue.name].visibility_timeout < 6 * f.timeout
-        ]
-
-
-def s3_queue(function: str) -> str:
-    """The name of the queue through which an emulator's S3 reaches a function that a bucket notifies by itself.
-
-    AWS needs none. Who plays both: fleet/s3_queues.py and fleet/queues/s3_delivery.py.
-    """
-    return f"s3-to-{function}"
-
-
-def _fifo_problems(stack: Stack) -> list[str]:
-    """What FIFO queues cannot do.
-
-    AWS Lambda, "Creating and configuring an Amazon SQS event source mapping"; Amazon SQS, "Using dead-letter queues";
-    Amazon S3, "Event notification types and destinations"; Amazon SNS, "FIFO topics": only those deliver to them.
-    """
-    fifo = {name for name, queue in stack.queues.items() if queue.fifo}
-    triggers = [(n, f.queue) for n, f in stack.functions.items() if f.queue and f.queue.name in fifo]
-    return [
-        *(f"functions.{n}.queue: a FIFO queue has batches of at most 10" for n, t in triggers if t.batch_size > 10),
-        *(f"functions.{n}.queue: a FIFO queue has no window" for n, t in triggers if t.window),
-        *(
-            f"queues.{name} and its dead-letter queue {queue.dead_letter} must both be FIFO, or both not"
-            for name, queue in stack.queues.items()
-            if queue.dead_letter in stack.queues and queue.fifo != stack.queues[queue.dead_letter].fifo
-        ),
-        *(
-            f"buckets.{b} notifies {n.queue}, but S3 has no notifications to FIFO queues"
-            for b, bucket in stack.buckets.items()
-            for n in bucket.notifications
-            if n.queue in fifo
-        ),
-        *(
-            f"topics.{t} has the subscriber {q}, but a standard topic does not deliver to FIFO queues"
-            for t, topic in stack.topics.items()
-            for q in topic.queues
-            if q in fifo
-        ),
-    ]
+_STAND_INS: dict[str, Part] = {  # for parts that are wrong, so that what names them is not
+    "buckets": Bucket(),
+    "queues": Queue(visibility_timeout=43_200),
+    "topics": Topic(),
+    "tables": Table(key=Key(hash="pk")),
+    "functions": Function(handler="a.b", memory=128, timeout=1),
+}
 
 
 def load_stack(path: Path) -> Stack:
@@ -451,11 +394,28 @@ def load_stack(path: Path) -> Stack:
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Stack.model_validate(content)
     except OSError as error:
         raise StackError(f"cannot read {path}: {error.strerror}") from error
     except yaml.YAMLError as error:
         raise StackError(f"{path} is not YAML: {error}") from error
+    lines = _mistakes(content)
+    if lines:
+        raise StackError(f"{path} is not a valid stack:\n" + "\n".join(f"  {line}" for line in lines))
+    return Stack.model_validate(content)
+
+
+def _mistakes(content: Any) -> list[str]:
+    """All that is wrong: the parts themselves, how they fit together, and references and permissions in them."""
+    from shoebox.place import reference_problems  # here, because it needs the models
+
+    lines: list[str] = []
+    try:
+        Parts.model_validate(content)
+        if "name" not in content:
+            lines.append("name: Field required")
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc'])) or 'stack'}: {e['msg']}" for e in error.errors()]
-        raise StackError(f"{path} is not a valid stack:\n" + "\n".join(lines)) from error
+        lines += lines_of(Parts, error)
+        if not isinstance(content, dict):
+            return lines
+    stack = Stack.model_construct(**dict(pruned(Parts, content, _STAND_INS)))
+    return [*lines, *problems_of(stack), *shared_triggers(stack), *reference_problems(stack)]

@@ -22,6 +22,7 @@ from shoebox.cli import main
 
 COMMAND = [sys.executable, "-c", "from shoebox.cli import main; main()"]
 END_SECONDS = 60
+NO_CONTAINERS = {"COMPOSE_PROJECT_NAME": "shoebox-none"}  # a stack in containers on this machine is not the test's
 _ROOT = Path(__file__).parents[1]
 _ONE_AT_A_TIME = threading.Lock()  # streams, environment and current folder are the whole process's
 
@@ -54,7 +55,9 @@ def _invoke(arguments: list[str], folder: Path, env: Mapping[str, str]) -> Ended
         changed.enter_context(_ONE_AT_A_TIME)
         changed.callback(structlog.configure, **structlog.get_config())
         changed.enter_context(contextlib.chdir(folder))
-        changed.enter_context(mock.patch.dict(os.environ, {**clean, "COLUMNS": "200", **env}, clear=True))
+        changed.enter_context(
+            mock.patch.dict(os.environ, {**clean, "COLUMNS": "200", **NO_CONTAINERS, **env}, clear=True)
+        )
         changed.enter_context(mock.patch.object(sys, "argv", ["shoebox", *arguments]))
         # Files, which typer's CliRunner does not have: what docker prints goes to their descriptors.
         stdout, stderr = (changed.enter_context(TemporaryFile("w+", buffering=1)) for _ in range(2))
@@ -85,7 +88,7 @@ async def start(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=folder,
-        env={**clean, "COLUMNS": "200", "PYTHONPATH": str(_ROOT), **(env or {})},
+        env={**clean, "COLUMNS": "200", "PYTHONPATH": str(_ROOT), **NO_CONTAINERS, **(env or {})},
     )
 
 

@@ -56,7 +56,14 @@ def why_no_engine() -> str | None:
     return why_not(Engine(Path(__file__).parents[1]))
 
 
-PARTS = (Part("docker", why_no_engine), Part("browser", why_no_browser))
+def why_no_curl() -> str | None:
+    """Return why the documents' HTTP commands cannot run here; None if they can."""
+    if all(map(shutil.which, ("curl", "jq"))):
+        return None
+    return "There is no curl or no jq. Debian: apt-get install curl jq"
+
+
+PARTS = (Part("docker", why_no_engine), Part("browser", why_no_browser), Part("curl", why_no_curl))
 
 
 def in_first_tier(item: pytest.Item) -> bool:

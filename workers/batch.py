@@ -2,8 +2,13 @@
 
 The rules of the answer: AWS Lambda, "Implementing partial batch responses". A message is done only when its work
 returned; whatever failed, was cut off or never started is reported. SQS shows it again after its visibility timeout;
-what only lacked time (`BatchResult.late`) can be given back at once. asyncio-pool bounds the run. Its `async with`
-waits for its tasks even when cancelled, so `run_batch` never uses that and cancels the pool itself.
+what only lacked time (`BatchResult.late`) can be given back at once (`workers.heartbeat`).
+
+FIFO queues: the messages of a group are worked on one after the other, in their order, and other groups meanwhile.
+After the first of a group that is not done the later ones are blocked: they go back untouched, as that page asks for.
+
+asyncio-pool bounds the run. Its `async with` waits for its tasks even when cancelled, so `run_batch` never uses that
+and cancels the pool itself.
 """
 
 from __future__ import annotations
@@ -27,7 +32,8 @@ _log = get_logger()
 class Message:
     """A record of an SQS event; `receive_count` is 1 at the first delivery.
 
-    `receipt` and `queue_arn` are empty for what did not come from a queue.
+    `receipt` and `queue_arn` are empty for what did not come from a queue. `group` is the MessageGroupId, which
+    messages of standard queues may have, too ("Amazon SQS fair queues").
     """
 
     id: str
@@ -36,6 +42,12 @@ class Message:
     sent_at: datetime
     receipt: str = ""
     queue_arn: str = ""
+    group: str = ""
+
+    @property
+    def in_order(self) -> bool:
+        """Whether it must not overtake others of its group: it is from a FIFO queue."""
+        return self.queue_arn.endswith(".fifo")
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Message:
@@ -48,6 +60,7 @@ class Message:
             sent_at=datetime.fromtimestamp(int(attributes.get("SentTimestamp", 0)) / 1000, UTC),
             receipt=record.get("receiptHandle", ""),
             queue_arn=record.get("eventSourceARN", ""),
+            group=attributes.get("MessageGroupId", ""),
         )
 
 
@@ -86,12 +99,13 @@ class TimeBudget:
 
 @dataclass(frozen=True, slots=True)
 class BatchStatistics:
-    """How a batch went: message counts and seconds."""
+    """How a batch went: message counts and seconds. `blocked`: an earlier message of their FIFO group was not done."""
 
     done: int
     failed: int
     cut_off: int
     not_started: int
+    blocked: int
     seconds: float
 
 
@@ -114,10 +128,6 @@ class BatchResult:
 _LACKED_TIME = frozenset({"cut_off", "not_started"})
 
 
-class _NotStarted(Exception):
-    """The time budget ran out before this message's turn."""
-
-
 async def run_batch(
     messages: Sequence[Message],
     work: Callable[[Message], Awaitable[None]],
@@ -132,48 +142,67 @@ async def run_batch(
     """
     began = budget.clock()
     pool = AioPool(size=at_once)
+    fates = ["not_started"] * len(messages)
+    over = False
 
-    async def one(message: Message) -> None:
-        if not budget.may_start():
-            raise _NotStarted
-        with log_context(message_id=message.id, receive_count=message.receive_count):
-            await work(message)
+    async def in_turn(line: Sequence[int]) -> None:
+        """Messages one after the other; the first that raises ends it."""
+        for index in line:
+            if over or not budget.may_start():
+                return
+            fates[index] = "cut_off"  # until it ends
+            with log_context(message_id=messages[index].id, receive_count=messages[index].receive_count):
+                await work(messages[index])
+            fates[index] = "done"
 
-    futures = {message.id: pool.spawn_n(one(message)) for message in messages}
+    runs = [(line, pool.spawn_n(in_turn(line))) for line in _lines(messages)]
     try:
-        if futures:
-            await asyncio.wait(futures.values(), timeout=budget.left())
+        if runs:
+            await asyncio.wait([future for _, future in runs], timeout=budget.left())
     finally:
+        over = True
         await pool.cancel()
-    fates = {message_id: _fate(message_id, future) for message_id, future in futures.items()}
-    for fate in fates.values():
+    for line, future in runs:
+        error = asyncio.CancelledError() if future.cancelled() else future.exception()
+        if error and not isinstance(error, asyncio.CancelledError):  # asyncio-pool has both for what it cancelled
+            _note_failure(line, messages, fates, error)
+    for message, fate in zip(messages, fates, strict=True):
         BATCH_MESSAGES.labels(function, fate).inc()
+        if fate == "cut_off":
+            _log.warning("message_cut_off", message_id=message.id)
     return BatchResult(
-        returned=tuple(message_id for message_id, fate in fates.items() if fate != "done"),
-        statistics=_statistics(list(fates.values()), budget.clock() - began),
-        late=tuple(message for message in messages if fates[message.id] in _LACKED_TIME),
+        returned=tuple(message.id for message, fate in zip(messages, fates, strict=True) if fate != "done"),
+        statistics=_statistics(fates, budget.clock() - began),
+        late=tuple(message for message, fate in zip(messages, fates, strict=True) if fate in _LACKED_TIME),
     )
 
 
-def _fate(message_id: str, future: asyncio.Future[None]) -> str:
-    error = asyncio.CancelledError() if future.cancelled() else future.exception()
-    match error:
-        case None:
-            return "done"
-        case _NotStarted():
-            return "not_started"
-        case asyncio.CancelledError():
-            _log.warning("message_cut_off", message_id=message_id)
-            return "cut_off"
-    _log.error("message_failed", message_id=message_id, error=type(error).__name__, exc_info=error)
-    return "failed"
+def _note_failure(line: Sequence[int], messages: Sequence[Message], fates: list[str], error: BaseException) -> None:
+    """The message of the line that was at work has failed, and those after it are blocked."""
+    for index in line:
+        match fates[index]:
+            case "cut_off":
+                fates[index] = "failed"
+                message_id = messages[index].id
+                _log.error("message_failed", message_id=message_id, error=type(error).__name__, exc_info=error)
+            case "not_started":
+                fates[index] = "blocked"
 
 
-def _statistics(fates: list[str], seconds: float) -> BatchStatistics:
+def _lines(messages: Sequence[Message]) -> list[list[int]]:
+    """The messages' indices: those that must keep their order in one list, each other one alone."""
+    lines: dict[object, list[int]] = {}
+    for index, message in enumerate(messages):
+        lines.setdefault((message.queue_arn, message.group) if message.in_order else index, []).append(index)
+    return list(lines.values())
+
+
+def _statistics(fates: Sequence[str], seconds: float) -> BatchStatistics:
     return BatchStatistics(
         done=fates.count("done"),
         failed=fates.count("failed"),
         cut_off=fates.count("cut_off"),
         not_started=fates.count("not_started"),
+        blocked=fates.count("blocked"),
         seconds=seconds,
     )

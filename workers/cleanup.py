@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from shoebox.aws import Clients
@@ -18,8 +19,10 @@ from shoebox.files import Generation
 from shoebox.ports.deletions import read_order
 from shoebox.ports.files_table import FilesTable
 from shoebox.ports.pictures import Pictures
+from shoebox.ports.visibility_http import open_visibility
 from shoebox.telemetry import configure_logging, get_logger, log_context
 from workers.batch import Message, TimeBudget, run_batch
+from workers.heartbeat import Heartbeat
 from workers.runtime.context import Context
 from workers.runtime.lifespan import with_lifespan
 
@@ -55,22 +58,25 @@ class Cleanup:
 
 
 @asynccontextmanager
-async def open_cleanup() -> AsyncIterator[Cleanup]:
+async def open_cleanup() -> AsyncIterator[tuple[Cleanup, Heartbeat]]:
     """Everything cleanup needs, opened once a process."""
     configure_logging()
-    settings = FunctionSettings.from_environment()
-    async with Clients(AwsSettings.from_environment()) as clients:
-        yield Cleanup(
+    aws, settings = AwsSettings.from_environment(), FunctionSettings.from_environment()
+    async with Clients(aws) as clients, open_visibility(aws, clients.credentials) as visibility:
+        cleanup = Cleanup(
             FilesTable(await clients.open("dynamodb"), settings.files_table),
             Pictures(await clients.open("s3"), settings.personal_bucket),
         )
+        yield cleanup, Heartbeat(visibility, settings.visibility_seconds, "cleanup")
 
 
 @with_lifespan(open_cleanup)
-async def handler(event: Mapping[str, Any], context: Context, cleanup: Cleanup) -> dict[str, Any]:
+async def handler(event: Mapping[str, Any], context: Context, resources: tuple[Cleanup, Heartbeat]) -> dict[str, Any]:
     """Lambda handler: an SQS event of deletion orders; the answer is a partial batch response."""
+    cleanup, heartbeat = resources
     with log_context(request_id=context.aws_request_id):
         messages = [Message.of_record(record) for record in event["Records"]]
-        budget = TimeBudget.of_remaining(context.get_remaining_time_in_millis() / 1000)
-        result = await run_batch(messages, cleanup.delete, at_once=_AT_ONCE, budget=budget, function="cleanup")
-        return result.response()
+        seconds_left = context.get_remaining_time_in_millis() / 1000
+        budget = TimeBudget.of_remaining(seconds_left)
+        run = partial(run_batch, messages, cleanup.delete, at_once=_AT_ONCE, budget=budget, function="cleanup")
+        return (await heartbeat.run(messages, run, seconds_left=seconds_left)).response()

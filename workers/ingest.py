@@ -17,12 +17,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeGuard
 
 from shoebox.aws import Clients
 from shoebox.config import AwsSettings, FunctionSettings, Limits, environment_without_aws
 from shoebox.files import File, Generation, Picture, RenditionInfo, State
-from shoebox.metrics import GIVEN_BACK, PHOTOS, REPEATED, SKIPPED, STAGE_SECONDS, STALE
+from shoebox.metrics import PHOTOS, REPEATED, SKIPPED, STAGE_SECONDS, STALE
 from shoebox.ports.deletions import Deletions
 from shoebox.ports.dynamodb_http import open_dynamodb
 from shoebox.ports.events import FileEvent, FileEvents
@@ -30,10 +31,11 @@ from shoebox.ports.files_table import FilesTable, Stages
 from shoebox.ports.pictures import Original, PhotoBytes
 from shoebox.ports.s3_http import S3Http, open_connections
 from shoebox.ports.sns_http import open_sns
-from shoebox.ports.visibility_http import VisibilityHttp, open_visibility
+from shoebox.ports.visibility_http import open_visibility
 from shoebox.presign import Presigner
 from shoebox.telemetry import configure_logging, get_logger, log_context
 from workers.batch import BatchResult, Message, TimeBudget, run_batch
+from workers.heartbeat import Heartbeat
 from workers.imaging import PictureRejected, Prepared
 from workers.render_pool import RenderPool
 from workers.runtime.context import Context
@@ -59,7 +61,6 @@ class Ingest:
         events: FileEvents,
         deletions: Deletions,
         pool: RenderPool,
-        visibility: VisibilityHttp,
         *,
         max_bytes: int,
     ) -> None:
@@ -68,7 +69,6 @@ class Ingest:
         self._events = events
         self._deletions = deletions
         self._pool = pool
-        self._visibility = visibility
         self._max_bytes = max_bytes
 
     async def run(self, messages: Sequence[Message], budget: TimeBudget, *, at_once: int) -> BatchResult:
@@ -89,17 +89,7 @@ class Ingest:
 
         result = await run_batch(messages, work, at_once=at_once, budget=budget, function="ingest")
         await self._events.publish(events)  # if this fails the whole batch comes again, and publishes again
-        await self._give_back(result.late)
         return result
-
-    async def _give_back(self, messages: Sequence[Message]) -> None:
-        """Let messages that only lacked time be received again at once, which costs each one receive."""
-        queues: dict[str, list[str]] = {}
-        for message in messages:
-            if message.receipt:
-                queues.setdefault(message.queue_arn, []).append(message.receipt)
-        for queue_arn, receipts in queues.items():
-            GIVEN_BACK.labels("ingest").inc(await self._visibility.release(queue_arn, receipts))
 
     async def _handle(
         self, upload: Upload, file: File | None, message: Message, received_at: datetime
@@ -156,10 +146,11 @@ class Ingest:
         async with asyncio.TaskGroup() as puts:
             for rendition in prepared.renditions:
                 puts.create_task(self._photos.put_rendition(file.generation, rendition.name, rendition.jpeg))
-        if not await self._files.mark_ready(file.generation, _picture(prepared), stages):
+        picture = _picture(prepared)
+        if not await self._files.mark_ready(file.generation, picture, stages):
             await self._other_was_first(file)
             return None
-        return _finished(file, State.READY, None, stages)
+        return _finished(file, State.READY, None, stages, picture)
 
     async def _reject(self, file: File, rejected: PictureRejected, stages: Stages) -> FileEvent | None:
         if not await self._files.mark_rejected(file.generation, rejected.reason, rejected.detail, stages):
@@ -192,16 +183,18 @@ def _event_again(file: File) -> FileEvent | None:
     """The event of a file that an earlier delivery finished, perhaps without living to publish it."""
     if file.finished_at is None:
         return None
-    return FileEvent(file.generation, file.state, file.finished_at, file.reason)
+    return FileEvent(file.generation, file.state, file.finished_at, file.reason, file.picture)
 
 
-def _finished(file: File, state: State, reason: str | None, stages: Stages) -> FileEvent:
+def _finished(
+    file: File, state: State, reason: str | None, stages: Stages, picture: Picture | None = None
+) -> FileEvent:
     now = datetime.now(UTC)
     PHOTOS.labels(state, reason or "").inc()
     for stage, at in (("uploaded", stages.uploaded_at), ("received", stages.received_at), ("finished", now)):
         STAGE_SECONDS.labels(stage).observe(max(0.0, (at - file.registered_at).total_seconds()))
-    _log.info("photo_finished", state=state, reason=reason)
-    return FileEvent(file.generation, state, now, reason)
+    _log.info("photo_finished", state=state, reason=reason, warnings=picture.warnings if picture else ())
+    return FileEvent(file.generation, state, now, reason, picture)
 
 
 def _picture(prepared: Prepared) -> Picture:
@@ -211,11 +204,12 @@ def _picture(prepared: Prepared) -> Picture:
         placeholder=prepared.placeholder,
         renditions=tuple(RenditionInfo(r.name, r.width, r.height, len(r.jpeg)) for r in prepared.renditions),
         metadata=asdict(prepared.metadata),
+        warnings=prepared.warnings,
     )
 
 
 @asynccontextmanager
-async def open_ingest() -> AsyncIterator[tuple[Ingest, FunctionSettings]]:
+async def open_ingest() -> AsyncIterator[tuple[Ingest, Heartbeat, FunctionSettings]]:
     """Everything ingest needs, opened once a process."""
     configure_logging()
     aws, limits = AwsSettings.from_environment(), Limits.from_environment()
@@ -239,22 +233,23 @@ async def open_ingest() -> AsyncIterator[tuple[Ingest, FunctionSettings]]:
             FileEvents(sns, settings.file_events_topic_arn),
             Deletions(clients.when_needed("sqs"), settings.deletions_queue_url),
             pool,
-            visibility,
             max_bytes=limits.max_bytes,
         )
         await pool.wait_until_ready()
-        yield ingest, settings
+        yield ingest, Heartbeat(visibility, settings.visibility_seconds, "ingest"), settings
 
 
 @with_lifespan(open_ingest)
 async def handler(
-    event: Mapping[str, Any], context: Context, resources: tuple[Ingest, FunctionSettings]
+    event: Mapping[str, Any], context: Context, resources: tuple[Ingest, Heartbeat, FunctionSettings]
 ) -> dict[str, Any]:
     """Lambda handler: an SQS event of S3 notifications; the answer is a partial batch response."""
-    ingest, settings = resources
+    ingest, heartbeat, settings = resources
     with log_context(request_id=context.aws_request_id):
         messages = [Message.of_record(record) for record in event["Records"]]
-        budget = TimeBudget.of_remaining(context.get_remaining_time_in_millis() / 1000)
-        result = await ingest.run(messages, budget, at_once=settings.pictures_at_once)
+        seconds_left = context.get_remaining_time_in_millis() / 1000
+        budget = TimeBudget.of_remaining(seconds_left)
+        run = partial(ingest.run, messages, budget, at_once=settings.pictures_at_once)
+        result = await heartbeat.run(messages, run, seconds_left=seconds_left)
         _log.info("batch_finished", **{k: getattr(result.statistics, k) for k in result.statistics.__slots__})
         return result.response()

@@ -204,7 +204,8 @@ def _prepared(frame: Frame) -> Prepared:
     renditions = [
         Rendition(name, width, height, jpeg) for (name, width, height), jpeg in zip(sizes, frame.blobs, strict=True)
     ]
-    return Prepared(**facts | {"renditions": tuple(renditions), "metadata": Metadata(**facts["metadata"])})
+    facts |= {"renditions": tuple(renditions), "warnings": tuple(facts["warnings"])}
+    return Prepared(**facts | {"metadata": Metadata(**facts["metadata"])})
 
 
 def _enlarge(pipe: BinaryIO) -> None:

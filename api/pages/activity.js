@@ -1,5 +1,6 @@
 // The uploads as a whole: how many, how fast, how long yet.
 
+import { currentPause } from "./pauses.js";
 import { isActive, isUnsent } from "./queue.js";
 import { count, duration, size } from "./words.js";
 
@@ -20,6 +21,11 @@ export class Activity {
   /** Note that an upload changed; the panel follows soon. */
   note(upload) {
     if (isActive(upload)) this.#round.add(upload);
+    this.noteAll();
+  }
+
+  /** Note that something changed for all uploads. */
+  noteAll() {
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
       this.#draw();
@@ -54,8 +60,8 @@ export class Activity {
     const total = moving.reduce((sum, upload) => sum + upload.size, 0);
     const sent = moving.reduce((sum, upload) => sum + (isUnsent(upload) ? upload.sent : upload.size), 0);
     const speed = this.#speed(sent);
-    const words = [`Uploading ${Math.min(moving.length - left + 1, moving.length)} of ${moving.length}`];
-    if (speed > 1000) words.push(`${size(speed)}/s`, `${duration((total - sent) / speed)} left`);
+    const words = [`${currentPause() ? "Paused at" : "Uploading"} ${Math.min(moving.length - left + 1, moving.length)} of ${moving.length}`];
+    if (speed > 1000 && !currentPause()) words.push(`${size(speed)}/s`, `${duration((total - sent) / speed)} left`);
     this.#element("activity-text").textContent = words.join(" · ");
     this.#element("activity-bar").value = total ? sent / total : 0;
   }

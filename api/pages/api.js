@@ -105,7 +105,7 @@ async function fetchOnce(url, request) {
   throw new Problem({
     status: answer.status,
     code: problem.code ?? "unknown",
-    detail: problem.detail ?? `Shoebox answered with status ${answer.status}.`,
+    detail: problem.detail ?? `Shoebox answered with status ${answer.status} and no reason.`,
     wait: retryAfter(answer.headers.get("retry-after")),
   });
 }

@@ -5,6 +5,8 @@ import { Api } from "./api.js";
 import { confirmed } from "./confirm.js";
 import { takeFiles } from "./intake.js";
 import { Lightbox } from "./lightbox.js";
+import { More } from "./more.js";
+import { currentPause, pauses } from "./pauses.js";
 import { Queue, isUnsent } from "./queue.js";
 import { outages } from "./retry.js";
 import { Status, notice } from "./status.js";
@@ -13,7 +15,6 @@ import { Watcher } from "./watch.js";
 import { kinds, size } from "./words.js";
 
 const STALE = 45 * 60_000; // ms after which a file's URLs are fetched anew before they are used
-const HOPELESS = 10 * 60_000; // ms after which nobody waits for a registered file that another page left behind
 const PAUSE = 30_000; // ms between two attempts to get a photo's URLs anew
 
 const element = (id) => document.getElementById(id);
@@ -22,10 +23,12 @@ export class Gallery {
   #api;
   #tiles;
   #queue = null;
+  #patience = 0; // ms after which nobody waits for a registered file that another page left behind
   #watcher;
   #activity;
   #status;
   #lightbox;
+  #more = new More(element("more"), () => this.#list());
   #writable;
   #filter = "";
   #cursor = null;
@@ -83,7 +86,14 @@ export class Gallery {
   }
 
   #listen() {
-    element("more").addEventListener("click", () => this.#list());
+    element("more").addEventListener("click", () => this.#goOn());
+    element("skip").addEventListener("click", (event) => {
+      event.preventDefault(); // the address keeps its fragment to itself
+      this.#tiles.focus();
+    });
+    element("pause-end").addEventListener("click", () => currentPause()?.end?.());
+    pauses.addEventListener("change", () => this.#showPause());
+    this.#showPause();
     element("notice-retry").addEventListener("click", () => (this.#queue ? this.#list() : this.#begin()));
     element("cancel-all").addEventListener("click", () => this.stop());
     element("retry-failed").addEventListener("click", () => this.#activity.failed.forEach((upload) => this.#queue.retry(upload)));
@@ -94,9 +104,18 @@ export class Gallery {
     outages.addEventListener("retrying", ({ detail }) => this.#status.say(detail.text, detail.seconds * 1000));
   }
 
+  #showPause() {
+    const reason = currentPause();
+    element("pause").hidden = !reason;
+    element("pause-text").textContent = reason?.text ?? "";
+    element("pause-end").hidden = !reason?.end;
+    this.#activity.noteAll();
+  }
+
   async #begin() {
     try {
       const limits = await this.#api.limits();
+      this.#patience = limits.wait_seconds * 1000;
       this.#queue = new Queue({ api: this.#api, limits, watcher: this.#watcher, onChange: (upload) => this.#showUpload(upload) });
       element("adder-limits").textContent = `${kinds(limits.content_types)}, up to ${size(limits.max_bytes)} each.`;
     } catch (error) {
@@ -122,12 +141,19 @@ export class Gallery {
     return this.#list();
   }
 
+  /** Load the next page because somebody asked for it by the button, which may be gone then: its first photo gets the focus. */
+  async #goOn() {
+    const before = this.#tiles.shown;
+    await this.#list();
+    if (this.#tiles.shown > before) this.#tiles.focus(null, before);
+  }
+
   /** Load the next page of the list; a filtered page may be empty, then also the one after it. */
   async #list() {
     if (this.#listing) return;
     const { signal } = (this.#listing = new AbortController());
-    element("more").disabled = true;
-    element("tiles").ariaBusy = "true";
+    let failed = false;
+    element("tiles").setAttribute("aria-busy", "true");
     try {
       let page;
       do {
@@ -140,11 +166,12 @@ export class Gallery {
     } catch (error) {
       if (signal.aborted) return;
       notice(error);
+      failed = true;
     }
     this.#listing = null;
-    element("more").disabled = false;
-    element("tiles").ariaBusy = "false";
-    element("more").hidden = !this.#cursor;
+    element("tiles").setAttribute("aria-busy", "false");
+    if (failed) this.#more.failed();
+    else this.#more.loaded(Boolean(this.#cursor));
     this.#status.listed(this.#filter, Boolean(this.#cursor));
     this.#lightbox.refresh();
   }
@@ -157,7 +184,7 @@ export class Gallery {
     const photo = this.#tiles.get(key) ?? { key, order: `${file.registered_at}#${file.file_id}`, upload: null };
     photo.file = file;
     this.#tiles.put(photo);
-    const waiting = file.state === "REGISTERED" && Date.now() - Date.parse(file.registered_at) < HOPELESS;
+    const waiting = file.state === "REGISTERED" && Date.now() - Date.parse(file.registered_at) < this.#patience;
     if (waiting && !photo.upload) this.#watcher.add(file.file_id);
     this.#status.changed();
   }

@@ -1,13 +1,13 @@
 // One photo on the whole screen: arrow keys, buttons or swipes go on; Escape, a click beside it or a swipe down close.
 
-import { size } from "./words.js";
+import { size, warning } from "./words.js";
 
 const SWIPE = 48; // CSS pixels
 
 export class Lightbox {
   #dialog = document.getElementById("lightbox");
   #parts = Object.fromEntries(
-    ["name", "facts", "original", "delete", "close", "stage", "picture", "previous", "next"].map((id) => [id, document.getElementById(`lightbox-${id}`)]),
+    ["name", "facts", "warnings", "original", "delete", "close", "stage", "picture", "previous", "next"].map((id) => [id, document.getElementById(`lightbox-${id}`)]),
   );
   #photo = null;
   #photos;
@@ -93,11 +93,12 @@ export class Lightbox {
   }
 
   #describe(photo) {
-    const { name, facts, previous, next } = this.#parts;
+    const { name, facts, warnings, previous, next } = this.#parts;
     const photos = this.#photos();
     const at = photos.indexOf(photo);
     name.textContent = photo.file.name;
     facts.textContent = [`${at + 1} of ${photos.length}`, ...factsOf(photo.file)].join(" · ");
+    warnings.textContent = photo.file.warnings.map(warning).join(" ");
     previous.disabled = at <= 0;
     next.disabled = at >= photos.length - 1;
     if (next.disabled) this.#onLast();

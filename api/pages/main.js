@@ -48,6 +48,7 @@ function enter(claims) {
   element("access").hidden = true;
   element("gallery").hidden = false;
   element("leave").hidden = false;
+  element("skip").hidden = false;
   element("owner").hidden = false;
   element("user").textContent = claims.user;
   element("tenant").textContent = ` · ${claims.tenant}`;
@@ -60,6 +61,7 @@ function ask(why) {
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   element("gallery").hidden = true;
   element("leave").hidden = true;
+  element("skip").hidden = true;
   element("owner").hidden = true;
   element("access").hidden = false;
   element("access-why").textContent = why;

@@ -39,18 +39,22 @@ async function sendMissing(api, target, { throughGate, signal, onProgress }) {
     sent.set(part, bytes);
     onProgress(Array.from(sent.values()).reduce((sum, n) => sum + n, 0));
   };
-  const failure = new AbortController(); // one part's failure ends the others
-  const either = AbortSignal.any([signal, failure.signal]);
+  const either = new AbortController(); // one part's failure ends the others, as the upload's own end does
+  const stop = () => either.abort(signal.reason);
+  signal.addEventListener("abort", stop);
+  if (signal.aborted) stop();
   const tasks = partsOf(target.file, target.partBytes).map(({ part, blob }) => {
     if (done.get(part) === blob.size) return tell(part, blob.size);
-    return throughGate(() => sendPart(api, target, { part, blob }, either, (bytes) => tell(part, bytes)));
+    return throughGate(() => sendPart(api, target, { part, blob }, either.signal, (bytes) => tell(part, bytes)));
   });
   try {
     await Promise.all(tasks);
   } catch (error) {
-    failure.abort(error);
+    either.abort(error);
     await Promise.allSettled(tasks);
     throw error;
+  } finally {
+    signal.removeEventListener("abort", stop);
   }
 }
 

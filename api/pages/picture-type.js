@@ -1,8 +1,11 @@
 // What a file is, and whether Shoebox may take it: checked before a byte moves. Shoebox decides again by the bytes.
 
+import types from "./picture-types.js";
 import { kinds, size } from "./words.js";
 
-const BY_ENDING = { jpg: "image/jpeg", jpeg: "image/jpeg", png: "image/png", webp: "image/webp", gif: "image/gif", heic: "image/heic", heif: "image/heif" };
+const PATTERNS = types.signatures.map(([type, pattern]) => [type, new RegExp(`^(?:${pattern})`, "s")]);
+const OF_BRAND = new Map(Object.entries(types.brands).flatMap(([type, brands]) => brands.map((brand) => [brand, type])));
+const OF_ENDING = new Map(Object.entries(types.endings).flatMap(([type, endings]) => endings.map((ending) => [ending, type])));
 const NAME_BYTES = 255;
 const VISIBLE_FORMAT = /[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u{110bd}\u{110cd}]/u;
 const INVISIBLE = /[\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0]/u;
@@ -13,23 +16,38 @@ const FLAG =
   /^\u{1f3f4}\u{e0067}\u{e0062}(?:\u{e0065}\u{e006e}\u{e0067}|\u{e0073}\u{e0063}\u{e0074}|\u{e0077}\u{e006c}\u{e0073})\u{e007f}$/u;
 const UNIT = new RegExp(`${FLAG.source.slice(1, -1)}|.`, "gsu");
 
-/** The media type of a file: by its first bytes, else as the browser says, else by its name. */
+/** The media type of a file, or "": by its first bytes, else by its name (shoebox/picture_types.py has the rules), else as the browser says. */
 export async function typeOf(file) {
-  const head = new Uint8Array(await file.slice(0, 12).arrayBuffer());
-  const text = String.fromCharCode(...head);
-  if (text.startsWith("\xff\xd8\xff")) return "image/jpeg";
-  if (text.startsWith("\x89PNG\r\n")) return "image/png";
-  if (/^GIF8[79]a/.test(text)) return "image/gif";
-  if (/^RIFF....WEBP/s.test(text)) return "image/webp";
-  if (/^....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)/s.test(text)) return "image/heic";
-  return file.type || BY_ENDING[file.name.split(".").at(-1).toLowerCase()] || "";
+  const head = String.fromCharCode(...new Uint8Array(await file.slice(0, types.head_bytes).arrayBuffer()));
+  const found = sniff(head);
+  const named = OF_ENDING.get(/\.([^.]*)$/.exec(file.name)?.[1].toLowerCase());
+  if (found === "image/tiff" && types.raw_tiffs.includes(named)) return named;
+  if (found === types.heif) return named === "image/avif" ? named : "image/heic";
+  return found || (head.slice(4, 8) === "ftyp" ? "" : named) || file.type || "";
+}
+
+function sniff(head) {
+  if (head.slice(4, 8) === "ftyp") return ofBrands(head);
+  return PATTERNS.find(([, pattern]) => pattern.test(head))?.[0];
+}
+
+function ofBrands(head) {
+  const length = [0, 1, 2, 3].reduce((sum, i) => sum * 256 + head.charCodeAt(i), 0);
+  const listed = head.slice(8, length < 16 ? 16 : length).match(/.{4}/gs) ?? [];
+  const brands = listed.filter((_, i) => i !== 1); // the minor version
+  const generic = brands.some((brand) => types.any_coding.includes(brand));
+  const codings = brands.map((brand) => OF_BRAND.get(brand)).filter(Boolean);
+  const pictures = generic && !OF_BRAND.has(brands[0]) ? codings.filter((type) => type.startsWith("image/")) : codings;
+  return pictures[0] ?? (generic ? types.heif : undefined);
 }
 
 /** Why a file cannot be taken, as `{title, detail}`; null if it can. */
 export function refusal(file, type, limits) {
   if (file.size === 0) return { title: "The file is empty", detail: "There is nothing in it to upload." };
   if (!limits.content_types.includes(type)) {
-    const detail = `Shoebox takes ${kinds(limits.content_types)}${type ? `; this is ${type}` : ""}.`;
+    const [name, advice] = types.refused[type] ?? [];
+    const known = name ? `${name} is not accepted; ${advice}. ` : "";
+    const detail = `${known}Shoebox takes ${kinds(limits.content_types)}${type && !known ? `; this is ${type}` : ""}.`;
     return { title: "Not a picture Shoebox takes", detail };
   }
   if (file.size > limits.max_bytes) {

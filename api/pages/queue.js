@@ -97,7 +97,7 @@ export class Queue {
   /** The file of an upload is gone: deleted elsewhere, or its registration ran out. */
   lose(fileId) {
     const upload = this.#byId.get(fileId);
-    if (upload) this.#finish(upload, { state: "failed", title: "No longer there", detail: "It was deleted meanwhile." });
+    if (upload) this.#finish(upload, { state: "failed", title: "No longer there", detail: "It was deleted meanwhile. Retry uploads it again." });
   }
 
   #start(upload, before) {
@@ -211,7 +211,7 @@ export class Queue {
 function explain(error) {
   if (error instanceof Refused) return { state: error.retry ? "failed" : "refused", title: error.title, detail: error.message };
   const unreadable = error instanceof Unreadable || ["NotReadableError", "NotFoundError"].includes(error.name);
-  if (unreadable) return { state: "failed", title: "The file cannot be read", detail: "Was it moved or changed? Choose it again." };
+  if (unreadable) return { state: "failed", title: "The file cannot be read", detail: "It may have been moved or changed. Choose it again." };
   const title = error instanceof SendError && error.status === 0 ? trouble("unreachable") : trouble(error.code);
-  return { state: "failed", title, detail: error.message, unauthorized: error.status === 401 };
+  return { state: "failed", title, detail: `${error.message} Retry sends it again.`, unauthorized: error.status === 401 };
 }

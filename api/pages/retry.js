@@ -1,10 +1,12 @@
 // Passing faults: what is worth another try, and how long to wait before it.
 
+import { full, outage, unpaused } from "./pauses.js";
 import { duration } from "./words.js";
 
 const ATTEMPTS = 16; // their pauses add up to two minutes at least: a service that restarts is waited for
 const LONGEST_PAUSE = 60;
 const MAX_PAUSES = 360; // seconds that all pauses of a task may last together, whatever Retry-After says
+const FULL = 507; // Insufficient Storage (RFC 4918, 11.5): waiting does not help
 const UNTOLD = 2; // tries that fail without a word
 const TELLING = 5000; // ms between two events, however many tasks fail
 
@@ -12,15 +14,27 @@ const TELLING = 5000; // ms between two events, however many tasks fail
 export const outages = new EventTarget();
 let toldAt = -Infinity;
 
-/** Run `task` until it succeeds; an error whose `retry` is true gets another try, after a pause that grows. */
+/**
+ * Run `task` until it succeeds; an error whose `retry` is true gets another try, after a pause that grows.
+ *
+ * While Shoebox cannot be reached or the storage is full (an error with `full`), no task is tried and no try counts.
+ */
 export async function persist(task, { signal, attempts = ATTEMPTS } = {}) {
   let failedAt;
   let paused = 0;
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted();
+    await unpaused(signal);
     try {
       return await task();
     } catch (error) {
+      if (error.full || (error.retry && error.status === 0)) {
+        const waited = error.full ? full(error.message, signal) : outage(signal);
+        if (await waited) {
+          [attempt, paused, failedAt] = [0, 0, undefined];
+          continue;
+        }
+      }
       if (!error.retry || attempt >= attempts) throw error;
       // Retry-After is a minimum: "1" does not ask everybody to come every second.
       const seconds = Math.max(backOff(attempt), error.retryAfter ?? 0);
@@ -29,7 +43,6 @@ export async function persist(task, { signal, attempts = ATTEMPTS } = {}) {
       failedAt ??= performance.now();
       if (attempt > UNTOLD) tell(`${error.message} Trying again for ${duration((performance.now() - failedAt) / 1000)}.`, seconds);
       await pause(seconds, signal);
-      await online(signal);
     }
   }
 }
@@ -40,8 +53,8 @@ function tell(text, seconds) {
   outages.dispatchEvent(new CustomEvent("retrying", { detail: { text, seconds: seconds + TELLING / 1000 } }));
 }
 
-/** True for a status that may pass: no answer at all (0), throttled, timed out, or the server's own fault. */
-export const passing = (status) => status === 0 || status === 408 || status === 429 || status >= 500;
+/** True for a status that may pass: no answer at all (0), throttled, timed out, or the server's own fault but a full disk. */
+export const passing = (status) => status === 0 || status === 408 || status === 429 || (status >= 500 && status !== FULL);
 
 /** Seconds of a Retry-After header (RFC 9110, 10.2.3: seconds or a date), bounded; undefined without one. */
 export function retryAfter(value) {
@@ -67,10 +80,3 @@ export function pause(seconds, signal) {
 
 // Full pauses would bring all rivals back together, so each takes a random share.
 const backOff = (attempt) => Math.min(0.5 * 2 ** attempt, 20) * (0.5 + Math.random() / 2);
-
-async function online(signal) {
-  while (navigator.onLine === false) {
-    tell("You are offline. It goes on by itself when the connection is back.", 1);
-    await pause(1, signal);
-  }
-}

@@ -1,17 +1,19 @@
 // Bytes to a presigned URL. XMLHttpRequest, because fetch tells nothing about an upload's progress.
 
 import { passing, persist, retryAfter } from "./retry.js";
+import { sentence } from "./words.js";
 
 const SILENCE = 90_000; // ms without progress after which a connection counts as dead, as when a phone changes networks
 const TOO_SOON = 5000; // ms before its end at which a URL counts as expired
 // The browser sets these itself and refuses to be told (Fetch, "forbidden request-header").
 const FORBIDDEN = new Set(["content-length", "host"]);
 
-/** S3 did not take the bytes. `expired`: the URL is too old, ask for another. */
+/** S3 did not take the bytes. `expired`: the URL is too old, ask for another; `full`: there is no room for them. */
 export class SendError extends Error {
-  constructor(status, wait) {
-    super(status ? `The storage answered with status ${status}.` : "The connection broke.");
+  constructor({ status, body, wait }) {
+    super(status ? sentenceOf(status, body) : "The connection to the storage broke.");
     this.status = status;
+    this.full = status === 507;
     this.expired = status === 403;
     this.retry = passing(status);
     this.retryAfter = wait;
@@ -65,12 +67,19 @@ function sendOnce(upload, body, { signal, onProgress }) {
       signal.removeEventListener("abort", stop);
       if (signal.aborted) reject(signal.reason);
       else if (request.status >= 200 && request.status < 300) resolve();
-      else reject(new SendError(request.status, waitOf(request)));
+      else reject(new SendError({ status: request.status, body: request.responseText, wait: waitOf(request) }));
     };
     signal.addEventListener("abort", stop, { once: true });
     alive();
     request.send(body);
   });
+}
+
+// S3 says why in an XML document; read as HTML, for a broken one must not bring the browser's own error page.
+function sentenceOf(status, body) {
+  const message = new DOMParser().parseFromString(body, "text/html").querySelector("error > message")?.textContent;
+  if (status === 507) return sentence(message ?? "The storage is full; make room, then try again");
+  return message ? `The storage refused the upload (${status}): ${sentence(message)}` : `The storage answered with status ${status}.`;
 }
 
 // Asking for a header that CORS does not expose logs an error; reading them all does not.

@@ -1,10 +1,15 @@
 // The grid: one tile a photo, newest first, changed in place as its photo changes.
 
+import { GridKeys } from "./grid-keys.js";
 import { preview } from "./preview.js";
 import { paint } from "./thumbhash.js";
 import { matches, viewOf } from "./tile-view.js";
 
-const TILE = 230; // CSS pixels of a tile's side, for `sizes`
+// Pixels of the screen for one of CSS beyond which nobody sees a difference on a tile; a phone has three.
+const MAX_DENSITY = 2;
+// By how much a tile's picture may be stretched before the next rendition, with ten times the pixels, is worth its bytes.
+const MAX_STRETCH = 1.75;
+const RESIZED = 0.1; // the share of a tile's side by which it must change for its picture to be chosen anew
 const WORDS = { cancel: "Cancel", retry: "Retry", dismiss: "Dismiss", remove: "Delete" };
 
 export class Tiles {
@@ -14,6 +19,8 @@ export class Tiles {
   #tiles = new Map();
   #filter = "";
   #writable;
+  #keys;
+  #side = 0; // CSS pixels of a tile's side
 
   /** `on`: {open, cancel, retry, dismiss, remove, stale}, each called with a photo. */
   constructor({ list, template, writable, on }) {
@@ -21,6 +28,8 @@ export class Tiles {
     this.#template = template;
     this.#writable = writable;
     this.#on = on;
+    this.#keys = new GridKeys(list);
+    new ResizeObserver(() => this.#measure()).observe(list);
   }
 
   /** Show a photo, or what has changed of it. */
@@ -29,11 +38,13 @@ export class Tiles {
     const view = viewOf(photo);
     this.#draw(tile, view);
     tile.element.hidden = !matches(this.#filter, view.state);
+    this.#keys.update();
   }
 
   drop(key) {
     this.#tiles.get(key)?.element.remove();
     this.#tiles.delete(key);
+    this.#keys.update();
   }
 
   get(key) {
@@ -43,6 +54,7 @@ export class Tiles {
   filter(name) {
     this.#filter = name;
     for (const { element, state } of this.#tiles.values()) element.hidden = !matches(name, state);
+    this.#keys.update();
   }
 
   /** The photos that are ready and shown, in the grid's order. */
@@ -69,13 +81,30 @@ export class Tiles {
 
   /** Put the focus on a photo's tile, or on the one at `index` where there is none. */
   focus(key, index = 0) {
-    const shown = Array.from(this.#list.querySelectorAll(".tile:not([hidden])"));
-    const tile = this.#tiles.get(key)?.element ?? shown[Math.min(index, shown.length - 1)];
-    tile?.querySelector("button:not([hidden])")?.focus();
+    this.#keys.focus(this.#tiles.get(key)?.element, index);
   }
 
   indexOf(key) {
-    return Array.from(this.#list.querySelectorAll(".tile:not([hidden])")).indexOf(this.#tiles.get(key)?.element);
+    return this.#keys.shown().indexOf(this.#tiles.get(key)?.element);
+  }
+
+  /** How many tiles the filter shows. */
+  get shown() {
+    return this.#keys.shown().length;
+  }
+
+  /** Note how wide a tile is, so that each picture comes in the size that is needed. */
+  #measure() {
+    const side = parseFloat(getComputedStyle(this.#list).gridTemplateColumns); // not a number while the list is hidden
+    if (!(Math.abs(side - this.#side) > RESIZED * side)) return;
+    this.#side = side;
+    for (const { photo, state, parts } of this.#tiles.values()) if (state === "ready") parts.picture.sizes = this.#sizes(photo.file);
+  }
+
+  /** A tile is square and its picture covers it, so a wide one is needed wider than the tile. */
+  #sizes({ width, height }) {
+    const density = Math.min(1, MAX_DENSITY / devicePixelRatio);
+    return `${Math.ceil((this.#side * Math.max(1, width / height) * density) / MAX_STRETCH)}px`;
   }
 
   #make(photo) {
@@ -105,6 +134,8 @@ export class Tiles {
 
   #draw(tile, view) {
     const { element, parts } = tile;
+    const focused = element.contains(document.activeElement) && document.activeElement;
+    const ready = view.state === "ready" && tile.state !== "ready";
     tile.state = element.dataset.state = view.state;
     setText(parts.name, view.name);
     setText(parts.note, view.note);
@@ -122,11 +153,15 @@ export class Tiles {
       button.hidden = !view.actions.includes(action) || (action === "remove" && !this.#writable);
       button.setAttribute("aria-label", `${WORDS[action]} ${view.name}`);
     }
-    if (view.state === "ready") showPicture(tile.photo.file, parts);
+    if (view.state === "ready") {
+      if (!this.#side) this.#measure();
+      showPicture(tile.photo.file, parts, this.#sizes(tile.photo.file));
+    }
+    if (focused && (focused.hidden || ready)) this.#keys.focus(element); // the button that was pressed is gone: stay with its photo
   }
 }
 
-function showPicture(file, { canvas, picture }) {
+function showPicture(file, { canvas, picture }, sizes) {
   if (!("drawn" in canvas.dataset) && file.placeholder && paint(canvas, file.placeholder)) {
     canvas.dataset.drawn = "";
     canvas.hidden = false;
@@ -134,8 +169,7 @@ function showPicture(file, { canvas, picture }) {
   const sources = file.renditions.filter(({ name }) => name !== "2048");
   const srcset = sources.map(({ url, width }) => `${url} ${width}w`).join(", ");
   if (picture.srcset === srcset) return;
-  // A tile is square and its picture covers it, so a wide one is needed wider than the tile.
-  picture.sizes = `${Math.ceil(TILE * Math.max(1, file.width / file.height))}px`;
+  picture.sizes = sizes;
   picture.alt = file.name;
   picture.srcset = srcset;
   picture.hidden = false;

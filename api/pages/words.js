@@ -13,6 +13,21 @@ const REASONS = {
   too_large: "The file is too large",
   too_costly: "The picture takes too long to prepare",
 };
+// What was tolerated in a picture (docs/reference/warnings.md).
+const WARNINGS = {
+  adobe_transform_unknown: "It names an unknown colour transform, so its colours may differ.",
+  cmyk_without_profile: "It is made for print and has no colour profile, so its colours may differ.",
+  end_marker_missing: "The mark of the file's end is missing; the picture is whole.",
+  extraneous_bytes: "The file holds bytes that belong to nothing; the picture is whole.",
+  hdr_clipped: "It is an HDR picture; what is brighter than white paper is white here.",
+  icc_profile_broken: "Its colour profile is damaged, so its colours may differ.",
+  jfif_revision_unknown: "The file names an unknown revision of its format; the picture is whole.",
+  later_frame_damaged: "A later frame of it is damaged; only the first one is used.",
+  length_wrong: "The file names a wrong length; the picture is whole.",
+  metadata_damaged: "Something noted in the file, such as date or camera, is damaged and left out; the picture is whole.",
+  scan_header_wrong: "A part of the file is described wrongly; the picture is whole.",
+  trailing_bytes: "Bytes follow the file's end; the picture is whole.",
+};
 const PROBLEMS = {
   size_zero: "The file is empty",
   size_too_large: "The file is too large",
@@ -21,10 +36,13 @@ const PROBLEMS = {
   scope_missing: "This token may not do that",
   unreachable: "No connection",
 };
-const KINDS = { "image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WebP", "image/heic": "HEIC", "image/gif": "GIF" };
+const KINDS = { "image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WebP", "image/heic": "HEIC", "image/avif": "AVIF", "image/gif": "GIF" };
 
 /** Why a file was rejected, in a few words. */
 export const reason = (code) => REASONS[code] ?? "The picture was not accepted";
+
+/** What was tolerated in a picture, as a sentence. */
+export const warning = (code) => WARNINGS[code] ?? `Something in the file is unusual (${code}); the picture is whole.`;
 
 /** What went wrong, in a few words. */
 export const trouble = (code) => PROBLEMS[code] ?? "The upload failed";

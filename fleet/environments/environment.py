@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 
 from fleet.environments.invocation import Invocation
+from fleet.environments.log_tail import LogTail
 from fleet.environments.scheduler import State
 
 _COMES_BACK = 0.25  # seconds in which a slot that has answered asks for more
@@ -41,9 +43,14 @@ class Environment:
         self.retire_at = float("inf")
         self.settled = asyncio.Event()  # it is ready, or will never be
         self.drained = asyncio.Event()  # it is draining and nothing runs
+        self.pid: int | None = None  # of its process, if that is on this machine
+        self.settle_output: Callable[[], Awaitable[None]] | None = None  # waits until what it has printed was logged
+        self.init_seconds: float | None = None  # what its start took, until an invocation has reported it
+        self.overran = False  # its only invocation ran past its time: it is not asked to end
         self.init_error: bytes | None = None
         self._pollers: deque[asyncio.Future[Invocation | None]] = deque()
         self._running: dict[str, Invocation] = {}
+        self._tails: dict[str, LogTail] = {}
         self._late: deque[str] = deque(maxlen=_REMEMBERED)
         self._expected: deque[float] = deque(maxlen=slots)  # until when a slot's next poll is to be waited for
 
@@ -71,6 +78,7 @@ class Environment:
             raise InvalidState
         if self.state is State.STARTING:
             self.state = State.READY
+            self.init_seconds = now - self.started_at if self.slots == 1 else None
             self.settled.set()
             self._expected.extend([now + _FOLLOWS] * (self.slots - 1))
         elif self._expected:
@@ -88,6 +96,10 @@ class Environment:
     def assign(self, invocation: Invocation, now: float) -> None:
         """Hand an invocation to the slot that has waited longest; there must be a free one."""
         self._running[invocation.request_id] = invocation
+        if invocation.call.tail:
+            tail = LogTail(invocation.request_id, alone=self.slots == 1, init_seconds=self.init_seconds)
+            self._tails[invocation.request_id] = tail
+        self.init_seconds = None
         self.last_used = now
         self._pollers.popleft().set_result(invocation)
 
@@ -121,10 +133,31 @@ class Environment:
         return invocation
 
     def expire(self, request_id: str) -> None:
-        """The invocation's time is over; its slot stays taken until the process asks for the next one."""
+        """The invocation's time is over.
+
+        An environment with one slot ends with it: nothing is to run beside what it leaves behind. Of several slots the
+        one stays taken until the process asks for the next invocation.
+        """
         self._running.pop(request_id, None)
         self._late.append(request_id)
+        if self.slots == 1:
+            self.overran = True
+            self.drain()
         self._drain()
+
+    def printed(self, lines: bytes) -> None:
+        """The process has printed whole lines."""
+        for tail in self._tails.values():
+            tail.write(lines)
+
+    def take_tail(self, request_id: str) -> LogTail | None:
+        """The log of an invocation whose caller wants its end; it keeps no more lines."""
+        return self._tails.pop(request_id, None)
+
+    async def log_settled(self, request_id: str) -> None:
+        """Wait until the invocation's log is whole, if its caller wants it: what was printed before it answered."""
+        if request_id in self._tails and self.settle_output is not None:
+            await self.settle_output()
 
     def fail_init(self, error: bytes) -> None:
         """The process reports that it cannot start.

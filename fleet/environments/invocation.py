@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Protocol
 
 import orjson
@@ -13,6 +12,7 @@ import orjson
 SYNC_PAYLOAD = 6 * 1024 * 1024  # Lambda quotas: invocation payload, synchronous; of a request and of a response
 ASYNC_PAYLOAD = 1024 * 1024
 RESPONSE_PAYLOAD = SYNC_PAYLOAD + 100  # the Runtime API's own limit (interface emulator's source)
+EXIT_ERROR = "Runtime.ExitError"
 STREAM_PAYLOAD = 200 * 1024 * 1024  # Lambda quotas: streamed response
 
 
@@ -20,13 +20,15 @@ STREAM_PAYLOAD = 200 * 1024 * 1024  # Lambda quotas: streamed response
 class InvokeResult:
     """What the caller of a function gets: the JSON payload, and `Unhandled` as `function_error` when it failed.
 
-    `error_type` is the runtime's or Lambda's own name of the error, such as `Function.ValueError`, where it is known.
+    `error_type` is the runtime's or Lambda's own name of the error, such as `Function.ValueError`, where it is known;
+    `log` the end of the invocation's log, for a call that asked for it.
     """
 
     payload: bytes
     function_error: str | None = None
     request_id: str = ""
     error_type: str | None = None
+    log: bytes | None = None
 
 
 class Sink(Protocol):
@@ -44,8 +46,8 @@ class Sink(Protocol):
 class Call:
     """What a caller wants run: the event's JSON, the trace header, and the client context's JSON.
 
-    `synchronous` is False for what comes out of the asynchronous queue: some limits are on the others only. A
-    streamed answer goes to `sink`; without one it is collected.
+    `tail` asks for the end of its log. `synchronous` is False for what comes out of the asynchronous queue: some limits
+    are on the others only. A streamed answer goes to `sink`; without one it is collected.
     """
 
     payload: bytes
@@ -53,6 +55,7 @@ class Call:
     client_context: str = ""
     synchronous: bool = True
     sink: Sink | None = None
+    tail: bool = False
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
@@ -90,15 +93,15 @@ def failed_with(request_id: str, payload: bytes, error_type: str | None = None) 
     return InvokeResult(payload, function_error="Unhandled", request_id=request_id, error_type=error_type)
 
 
-def timed_out(request_id: str, seconds: float, now: datetime | None = None) -> InvokeResult:
-    """What Lambda answers when the function's time is over ("Troubleshoot invocation issues", task timed out)."""
-    stamp = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-    return failure(request_id, "Sandbox.Timedout", f"{stamp} {request_id} Task timed out after {seconds:.2f} seconds")
+def timed_out(request_id: str, seconds: float) -> InvokeResult:
+    """What Lambda answers when the function's time is over."""
+    message = f"RequestId: {request_id} Error: Task timed out after {seconds:.2f} seconds"
+    return failure(request_id, "Sandbox.Timedout", message)
 
 
 def exited(request_id: str, status: int | None) -> InvokeResult:
     """What Lambda answers when the runtime's process ends in the middle; `status` as `Process.returncode`."""
-    return failure(request_id, "Runtime.ExitError", f"RequestId: {request_id} Error: {exit_reason(status)}")
+    return failure(request_id, EXIT_ERROR, f"RequestId: {request_id} Error: {exit_reason(status)}")
 
 
 def exit_reason(status: int | None) -> str:

@@ -55,16 +55,18 @@ class Launcher:
         environment.retire_at = self._clock() + credentials.usable(function.timeout, self._epoch())
         address, close = await self._address(function, environment)
         try:
-            return await start_process(
+            process = await start_process(
                 self._command.for_handler(function.handler),
                 variables(function, environment.identity, address, credentials.keys, self._common),
                 self._common.task_root,
-                partial(self._write, function.key),
+                partial(self._write, function.key, environment),
                 close,
             )
         except OSError:
             close()
             raise
+        environment.pid, environment.settle_output = process.pid, process.output_settled
+        return process
 
     async def _address(self, function: FunctionSpec, environment: Environment) -> tuple[str, Callable[[], None]]:
         if not self._command.own_port:
@@ -74,8 +76,9 @@ class Launcher:
         server: asyncio.Server = await self._server.also_serve(app, sock)
         return f"{LOOPBACK}:{sock.getsockname()[1]}", server.close
 
-    def _write(self, function: str, lines: bytes) -> None:
+    def _write(self, function: str, environment: Environment, lines: bytes) -> None:
         self._log.write(lines)
+        environment.printed(lines)
         if self._on_line is not None:
             for line in lines.splitlines():
                 self._on_line(function, line)

@@ -113,4 +113,7 @@ async def _guide(
         start_failed(environment, StartFailure("", "", environment.init_error))
     else:
         await environment.drained.wait()
-    await process.stop(times.stop)
+    if environment.overran:
+        process.kill()
+    else:
+        await process.stop(times.stop)

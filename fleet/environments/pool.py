@@ -9,7 +9,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fleet.environments import invocation as results
 from fleet.environments.environment import Environment
@@ -180,6 +180,7 @@ class Pool:
             UnknownRequest, TooLate: as `Environment.finish`.
         """
         invocation = environment.finish(request_id, nonce, self._clock())
+        result = self._with_log(environment, invocation, result)
         self._settle(invocation, result, "error" if result.function_error else "success")
 
     def fail_init(self, environment: Environment, error: bytes) -> None:
@@ -221,6 +222,13 @@ class Pool:
         if result is not None and not invocation.done.done():
             invocation.done.set_result(result)
 
+    def _with_log(self, environment: Environment, invocation: Invocation, result: InvokeResult) -> InvokeResult:
+        tail = environment.take_tail(invocation.request_id)
+        if tail is None:
+            return result
+        seconds = self._clock() - invocation.started_at
+        return replace(result, log=tail.end(result, seconds, self.function.memory, environment.pid))
+
     def _give_up(self, invocation: Invocation) -> None:
         self._settle(invocation, None, "no_capacity")
         self._refused.note("NoCapacity")
@@ -229,10 +237,9 @@ class Pool:
 
     def _time_out(self, environment: Environment, invocation: Invocation) -> None:
         environment.expire(invocation.request_id)
-        self._settle(invocation, results.timed_out(invocation.request_id, self.function.timeout), "timeout")
+        result = results.timed_out(invocation.request_id, self.function.timeout)
+        self._settle(invocation, self._with_log(environment, invocation, result), "timeout")
         _log.warning("timed out", function=self.function.key, request_id=invocation.request_id)
-        if environment.slots == 1:
-            environment.drain()
 
     def _start(self, launch: Launch) -> Environment:
         environment = Environment(uuid.uuid4().hex, self.function.slots, self._clock())
@@ -250,7 +257,8 @@ class Pool:
         if left:
             _log.error("environment ended", function=self.function.key, status=end.status, invocations=len(left))
         for invocation in left:
-            self._settle(invocation, results.exited(invocation.request_id, end.status), "exit")
+            result = results.exited(invocation.request_id, end.status)
+            self._settle(invocation, self._with_log(environment, invocation, result), "exit")
         self._dispatch()
 
     def _start_failed(self, environment: Environment, failure: StartFailure) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import fcntl
 import os
 import signal
 import sys
+import termios
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from io import FileIO
 from pathlib import Path
 
 from fleet.functions import VERSION, FunctionSpec
@@ -19,6 +22,7 @@ from fleet.logs import pump
 from shoebox.aws import Credentials
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_TURNS = 4  # of the loop: from the pipe to the reader, to the pump, to what writes
 _OUTPUT_SECONDS = 1.0  # for the rest of the output, when a grandchild keeps the pipe open
 
 
@@ -42,6 +46,8 @@ def variables(
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
         "PYTHONUNBUFFERED": "1",
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
         **common.environment,
         **function.environment,
         "_HANDLER": function.handler,
@@ -75,9 +81,14 @@ class EnvironmentProcess:
     """A running process, whose output a task passes on; it leads a process group of its own."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, output: asyncio.Task[None], on_end: Callable[[], None]
+        self,
+        process: asyncio.subprocess.Process,
+        pipe: FileIO,
+        output: asyncio.Task[None],
+        on_end: Callable[[], None],
     ) -> None:
         self._process = process
+        self._pipe = pipe
         self._on_end = on_end
         self._output = output
 
@@ -97,6 +108,20 @@ class EnvironmentProcess:
             async with asyncio.timeout(_OUTPUT_SECONDS):
                 await self._output
         return status
+
+    async def output_settled(self) -> None:
+        """Wait until everything that it has printed by now was passed on, but not for ever."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_OUTPUT_SECONDS):
+                while self._unread():  # noqa: ASYNC110  # the loop reads meanwhile, and tells nobody
+                    await asyncio.sleep(0)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+
+    def _unread(self) -> int:
+        if self._pipe.closed:
+            return 0
+        return int.from_bytes(fcntl.ioctl(self._pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     async def stop(self, seconds: float) -> None:
         """SIGTERM, and SIGKILL when it has not ended after `seconds`."""
@@ -129,7 +154,8 @@ async def start_process(
         OSError: the program cannot be started.
     """
     ours, theirs = os.pipe()  # asyncio's own pipe would make us wait for grandchildren that keep it open
-    output = await _reader(ours)
+    pipe = FileIO(ours)
+    output = await _reader(pipe)
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -143,14 +169,12 @@ async def start_process(
         )
     finally:
         os.close(theirs)
-    return EnvironmentProcess(process, asyncio.create_task(pump(output, write)), on_end)
+    return EnvironmentProcess(process, pipe, asyncio.create_task(pump(output, write)), on_end)
 
 
-async def _reader(pipe: int) -> asyncio.StreamReader:
+async def _reader(pipe: FileIO) -> asyncio.StreamReader:
     reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(pipe, "rb", buffering=0)
-    )
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
     return reader
 
 

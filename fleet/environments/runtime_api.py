@@ -140,8 +140,8 @@ async def _response(pool: Pool, environment: Environment, request_id: str, scope
     except Disconnected:
         return _LOST
     except BodyTooLarge:
-        return _too_large(pool, environment, request_id, scope, RESPONSE_PAYLOAD)
-    return _finish(pool, environment, request_id, scope, InvokeResult(payload, request_id=request_id))
+        return await _too_large(pool, environment, request_id, scope, RESPONSE_PAYLOAD)
+    return await _finish(pool, environment, request_id, scope, InvokeResult(payload, request_id=request_id))
 
 
 async def _streamed(pool: Pool, environment: Environment, request_id: str, scope: Scope, receive: Receive) -> Response:
@@ -158,21 +158,21 @@ async def _streamed(pool: Pool, environment: Environment, request_id: str, scope
     except TooLate:
         return _LATE
     except BodyTooLarge:
-        return _too_large(pool, environment, request_id, scope, sink.limit)
+        return await _too_large(pool, environment, request_id, scope, sink.limit)
     except Disconnected:
         result = results.failure(request_id, "Runtime.TruncatedResponse", "The response ended before its end")
-        return _finish(pool, environment, request_id, scope, result)
+        return await _finish(pool, environment, request_id, scope, result)
     failure = failure_in_trailers(scope)
     if failure is not None:
         result = results.failed_with(request_id, failure[1], failure[0])
-        return _finish(pool, environment, request_id, scope, result)
-    return _finish(pool, environment, request_id, scope, InvokeResult(collector.payload(), request_id=request_id))
+        return await _finish(pool, environment, request_id, scope, result)
+    return await _finish(pool, environment, request_id, scope, InvokeResult(collector.payload(), request_id=request_id))
 
 
-def _too_large(pool: Pool, environment: Environment, request_id: str, scope: Scope, limit: int) -> Response:
+async def _too_large(pool: Pool, environment: Environment, request_id: str, scope: Scope, limit: int) -> Response:
     message = f"Response payload size exceeded maximum allowed payload size ({limit} bytes)."
     result = results.failure(request_id, "Function.ResponseSizeTooLarge", message)
-    finished = _finish(pool, environment, request_id, scope, result)
+    finished = await _finish(pool, environment, request_id, scope, result)
     return _LARGE if finished is _ACCEPTED else finished
 
 
@@ -185,7 +185,7 @@ async def _error(pool: Pool, environment: Environment, request_id: str, scope: S
         payload = b""
     kind = header(scope, b"lambda-runtime-function-error-type") or None
     result = results.failed_with(request_id, payload or _unexplained(scope), kind)
-    return _finish(pool, environment, request_id, scope, result)
+    return await _finish(pool, environment, request_id, scope, result)
 
 
 async def _init_error(pool: Pool, environment: Environment, scope: Scope, receive: Receive) -> Response:
@@ -201,8 +201,11 @@ async def _init_error(pool: Pool, environment: Environment, scope: Scope, receiv
     return _ACCEPTED
 
 
-def _finish(pool: Pool, environment: Environment, request_id: str, scope: Scope, result: InvokeResult) -> Response:
+async def _finish(
+    pool: Pool, environment: Environment, request_id: str, scope: Scope, result: InvokeResult
+) -> Response:
     nonce = header(scope, b"lambda-runtime-invocation-id")
+    await environment.log_settled(request_id)
     try:
         pool.finish(environment, request_id, nonce, result)
     except UnknownRequest:

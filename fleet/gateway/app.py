@@ -65,7 +65,7 @@ class Gateway:
         *,
         routes: Routes,
         throttle: GatewayThrottle,
-        authorizer: Authorizer,
+        authorizer: Authorizer | None,
         responses: GatewayResponses,
         invoke: Invoke,
         metrics: Metrics,
@@ -90,7 +90,7 @@ class Gateway:
         """Answer one request."""
         began = time.perf_counter()
         request = request_of(scope, self._api.kind)
-        match = self._routes.match(request.path, request.method)
+        match = self._routes.match(request.raw_path, request.method)
         try:
             answer = await self._answer(request, match, scope, receive)
         except Refusal as refusal:
@@ -121,7 +121,10 @@ class Gateway:
             return preflight
         if match is None:
             raise Refusal("MISSING_AUTHENTICATION_TOKEN")
-        context = await self._authorizer.authorize(request, match) if match.route.authorize else None
+        context = None
+        if match.route.authorize:
+            assert self._authorizer is not None, "a stack with such a route is refused"
+            context = await self._authorizer.authorize(request, match)
         try:
             body = await read_body(scope, receive, BODY_BYTES)
         except BodyTooLarge as error:

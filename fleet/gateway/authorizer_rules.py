@@ -26,7 +26,7 @@ from fleet.gateway.authorizer_event import (
     token_event,
 )
 from fleet.gateway.authorizer_policy import Authorization, parse_http_1, parse_http_2, parse_output, parse_simple
-from shoebox.stack import Gateway
+from shoebox.stack import Gateway, GatewayAuthorizer
 
 
 def flat_context(answer: Authorization, latency: int) -> dict[str, Any]:
@@ -57,9 +57,8 @@ HTTP_1 = AuthorizerRules(http_event_1, parse_http_1, seconds=10)
 HTTP_2 = AuthorizerRules(http_event_2, parse_http_2, seconds=10)
 
 
-def rules_of(gateway: Gateway) -> AuthorizerRules:
+def rules_of(gateway: Gateway, described: GatewayAuthorizer) -> AuthorizerRules:
     """The rules of a described gateway's authorizer."""
-    described = gateway.authorizer
     if gateway.kind == "rest" and described.type == "REQUEST":
         return REST_REQUEST
     if gateway.kind == "rest":

@@ -29,7 +29,8 @@ _HTTP_STAGE = "$default"
 
 def gateway_cache(stack: BoundStack) -> AuthorizerCache[Authorization]:
     """The cache of a stack's authorizer."""
-    return AuthorizerCache[Authorization](stack.stack.gateway.authorizer.ttl, clock=time.monotonic)
+    authorizer = stack.stack.gateway.authorizer
+    return AuthorizerCache[Authorization](authorizer.ttl if authorizer else 0, clock=time.monotonic)
 
 
 def gateway_throttle(stack: BoundStack, quotas: Quotas) -> GatewayThrottle:
@@ -50,6 +51,7 @@ def gateway_of(
 ) -> Gateway:
     """The gateway of a stack; a REST API has the stage `stage`, an HTTP API `$default`, which is not in its URLs."""
     described, place = stack.stack.gateway, stack.place
+    authorizer = described.authorizer
     rest = described.kind == "rest"
     api = Api(
         api_id=_API_ID,
@@ -66,11 +68,13 @@ def gateway_of(
         throttle=throttle,
         authorizer=Authorizer(
             api,
-            identity=described.authorizer.sources,
-            ask=_asking(invoke, described.authorizer.function),
+            identity=authorizer.sources,
+            ask=_asking(invoke, authorizer.function),
             cache=cache,
-            rules=rules_of(described),
-        ),
+            rules=rules_of(described, authorizer),
+        )
+        if authorizer
+        else None,
         responses=GatewayResponses(described.responses, REST_FAULTS if rest else HTTP_FAULTS),
         invoke=invoke,
         metrics=metrics,

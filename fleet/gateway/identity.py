@@ -19,7 +19,7 @@ IdentitySource: TypeAlias = Callable[[GatewayRequest, Match], str]
 _CONTEXT: dict[str, IdentitySource] = {
     "httpMethod": lambda request, _: request.method,
     "http.method": lambda request, _: request.method,
-    "path": lambda request, _: request.path,
+    "path": lambda request, _: request.raw_path,
     "http.path": lambda request, _: request.path,
     "resourcePath": lambda _, match: match.route.resource,
     "routeKey": lambda _, match: route_key(match),

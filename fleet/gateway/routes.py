@@ -6,6 +6,9 @@ resource and method together: where the method is missing the next one is tried,
 do not say this; it was measured on the service (ministack #1423, floci #3399), as was that a slash at the end does not
 matter (chalice #65, aws-sam-cli #1495, powertools-lambda-python #1552).
 
+A REST API takes a path as it was sent: `%2F` ends no segment, and parameters keep their percent-encoding; names are
+compared decoded. An HTTP API decodes the path first (serverless #5037; middleapi/standard-server #93 has captures).
+
 HTTP APIs ("Create routes for HTTP APIs", Routing API requests): a full match of path and method, then the most specific
 greedy path with the method, then `$default`. Within each, names come before variables, and a method before ANY.
 """
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 from shoebox.stack import Route
 
@@ -65,17 +69,23 @@ class Routes:
             self._add(route)
 
     def match(self, path: str, method: str = "GET") -> Match | None:
-        """The route for a path, which is percent-decoded: encoding a letter must not lead round the authorizer."""
+        """The route for a path as it was sent."""
         found = self._find(path, method) if path.startswith("/") else None
         if found is None and self._default:
             return Match(self._default, {})
         return found
 
     def _find(self, path: str, method: str) -> Match | None:
-        if self._rest:
-            return _by_level(self._root, _segments(path.removesuffix("/") or "/"), method, [])
-        segments = _segments(path)
-        return _full(self._root, segments, method, []) or _longest(self._root, segments, method, [])
+        if not self._rest:
+            segments = _segments(unquote(path))
+            return _full(self._root, segments, method, []) or _longest(self._root, segments, method, [])
+        path = path.removesuffix("/") or "/"
+        found = _by_level(self._root, _segments(path), method, [])
+        if not (found and found.route.authorize) and "%2f" in path.lower():
+            # A function that decodes the whole path would see another route: with an authorizer, that one counts.
+            decoded = _by_level(self._root, _segments(unquote(path)), method, [])
+            return decoded if decoded and decoded.route.authorize else found
+        return found
 
     def _add(self, route: Route) -> None:
         if route.resource == "$default":
@@ -95,11 +105,14 @@ def _segments(path: str) -> list[str]:
 
 
 def _by_level(node: _Node, left: list[str], method: str, values: list[str]) -> Match | None:
-    """A REST API's match: at each level a name, then a variable, then a greedy variable."""
+    """A REST API's match: at each level a name, then a variable, then a greedy variable.
+
+    Names are compared decoded: encoding a letter must not lead round the authorizer.
+    """
     if not left:
         return node.match(method, values)
     segment, *others = left
-    following = node.named.get(segment)
+    following = node.named.get(unquote(segment) if "%" in segment else segment)
     if following and (found := _by_level(following, others, method, values)):
         return found
     if node.variable and segment and (found := _by_level(node.variable, others, method, [*values, segment])):

@@ -16,7 +16,8 @@ from fleet.limits.use import LimitUse
 class InFlight:
     """Of one queue, as this fleet knows it: what others have received does not count. O(1) a message.
 
-    Every message is hidden for the same `visibility` seconds, so those received first are visible again first.
+    Messages are hidden for `visibility` seconds, so those received first are visible again first. One whose function
+    has shortened that counts until it is received again or its time is over: so they go by message id.
     """
 
     def __init__(self, queue: str, most: float, visibility: float) -> None:
@@ -35,17 +36,18 @@ class InFlight:
         """A receive call was refused, or got nothing, for want of room."""
         self._refused += 1
 
-    def received(self, now: float, handles: Iterable[str]) -> None:
+    def received(self, now: float, message_ids: Iterable[str]) -> None:
         """These were received."""
         self._expire(now)
-        for handle in handles:
-            self._until[handle] = now + self.visibility
+        for message_id in message_ids:
+            self._until[message_id] = now + self.visibility
+            self._until.move_to_end(message_id)
         self._peak = max(self._peak, len(self._until))
 
-    def gone(self, handles: Iterable[str]) -> None:
+    def gone(self, message_ids: Iterable[str]) -> None:
         """These were deleted, or made visible again."""
-        for handle in handles:
-            self._until.pop(handle, None)
+        for message_id in message_ids:
+            self._until.pop(message_id, None)
 
     def uses(self, now: float) -> Iterable[LimitUse]:
         """`sqs.in_flight` of the queue."""

@@ -45,7 +45,7 @@ class LimitedQueue:
         if room < 1:
             return await self._refuse(wait)
         messages = await self._queue.receive(int(min(most, room)), wait)
-        self._in_flight.received(self._clock(), (message.receipt_handle for message in messages))
+        self._in_flight.received(self._clock(), (message.message_id for message in messages))
         return messages
 
     async def _refuse(self, wait: int) -> list[SqsMessage]:
@@ -58,12 +58,12 @@ class LimitedQueue:
     async def delete(self, messages: Sequence[SqsMessage]) -> None:
         """As the queue's own."""
         await self._queue.delete(messages)
-        self._in_flight.gone(message.receipt_handle for message in messages)
+        self._in_flight.gone(message.message_id for message in messages)
 
     async def release(self, messages: Sequence[SqsMessage]) -> None:
         """As the queue's own."""
         await self._queue.release(messages)
-        self._in_flight.gone(message.receipt_handle for message in messages)
+        self._in_flight.gone(message.message_id for message in messages)
 
     async def visibility_timeout(self) -> int:
         """The queue's own; messages in flight are counted for so long."""

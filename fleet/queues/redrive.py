@@ -7,7 +7,7 @@ the messages are copied there: sent first and deleted then, so that a fault in b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from fleet.provision.report import failed_with
 
 _NOT_THERE = ("InvalidAction", "UnsupportedOperation", "UnknownOperation", "UnknownOperationException")
 _BATCH = 10
+_BATCH_BYTES = 1024 * 1024  # of all messages of a call, with their attributes ("Amazon SQS message quotas", since 2025)
 _HOLD_SECONDS = 60  # a received message is ours for so long
 _PAUSE = 0.5
 
@@ -102,22 +103,51 @@ async def _receive(sqs: Any, url: str, most: int) -> Sequence[dict[str, Any]]:
     return found
 
 
-def _copy_of(message: dict[str, Any]) -> dict[str, Any]:
-    """The message again; of a FIFO queue in its group, and no duplicate of the one that was sent first."""
+def _copy_of(message: dict[str, Any], *, fifo: bool) -> dict[str, Any]:
+    """The message again, in its group, which a fair standard queue has, too.
+
+    On a FIFO queue its deduplication id is the id of the message that failed, as SQS has it in a dead-letter queue
+    ("Configure a dead-letter queue redrive"): so it is no duplicate of the one that was sent first.
+    """
     copy = {"MessageBody": message["Body"], "MessageAttributes": message.get("MessageAttributes", {})}
-    group = message.get("Attributes", {}).get("MessageGroupId")
-    if group is None:
-        return copy
-    return copy | {"MessageGroupId": group, "MessageDeduplicationId": message["MessageId"]}
+    if group := message.get("Attributes", {}).get("MessageGroupId"):
+        copy["MessageGroupId"] = group
+    if fifo:
+        copy["MessageDeduplicationId"] = message["MessageId"]
+    return copy
 
 
 async def _send(sqs: Any, queue: DeadLetters, messages: Sequence[dict[str, Any]], before: int) -> None:
-    copies = [{"Id": str(n), **_copy_of(message)} for n, message in enumerate(messages)]
-    sent = await sqs.send_message_batch(QueueUrl=queue.source_url, Entries=copies)
-    done = [int(entry["Id"]) for entry in sent.get("Successful", [])]
-    handles = [{"Id": str(n), "ReceiptHandle": messages[n]["ReceiptHandle"]} for n in done]
-    if handles:
-        await sqs.delete_message_batch(QueueUrl=queue.url, Entries=handles)
-    if failed := sent.get("Failed"):
-        reason = failed[0].get("Message") or failed[0]["Code"]
-        raise RedriveError(f"{len(failed)} messages stay, after {before + len(done)} were moved: {reason}")
+    fifo = queue.source_url.endswith(".fifo")
+    copies = [{"Id": str(n), **_copy_of(message, fifo=fifo)} for n, message in enumerate(messages)]
+    for part in _parts(copies):
+        sent = await sqs.send_message_batch(QueueUrl=queue.source_url, Entries=part)
+        done = [int(entry["Id"]) for entry in sent.get("Successful", [])]
+        handles = [{"Id": str(n), "ReceiptHandle": messages[n]["ReceiptHandle"]} for n in done]
+        if handles:
+            await sqs.delete_message_batch(QueueUrl=queue.url, Entries=handles)
+        before += len(done)
+        if failed := sent.get("Failed"):
+            reason = failed[0].get("Message") or failed[0]["Code"]
+            left = len(messages) - int(part[0]["Id"]) - len(done)
+            raise RedriveError(f"{left} messages stay, after {before} were moved: {reason}")
+
+
+def _parts(copies: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """The messages in their order, as many in each call as SQS takes."""
+    part: list[dict[str, Any]] = []
+    size = 0
+    for copy in copies:
+        if part and size + _size(copy) > _BATCH_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(copy)
+        size += _size(copy)
+    if part:
+        yield part
+
+
+def _size(copy: dict[str, Any]) -> int:
+    """Bytes of a message as SQS counts them: the body, and each attribute's name, type and value."""
+    values = [value for name, attribute in copy["MessageAttributes"].items() for value in (name, *attribute.values())]
+    return sum(len(v) if isinstance(v, bytes) else len(str(v).encode()) for v in (copy["MessageBody"], *values))

@@ -32,7 +32,7 @@ from fleet.queues.source_queue import RoleQueue
 from fleet.s3_queues import with_s3_queues
 from fleet.settings import FleetSettings
 from shoebox.place import BoundStack
-from shoebox.stack import s3_queue
+from shoebox.stack_mistakes import s3_queue
 from shoebox.telemetry import get_logger
 
 _AT_ONCE = 4  # receive calls of ten; one alone brings some 1,000 events a second from the embedded emulator

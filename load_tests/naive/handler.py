@@ -11,6 +11,7 @@ import orjson
 from shoebox.config import FunctionSettings
 from shoebox.telemetry import log_context
 from workers.batch import Message, TimeBudget
+from workers.heartbeat import Heartbeat
 from workers.ingest import Ingest, open_ingest
 from workers.runtime.context import Context
 from workers.runtime.lifespan import with_lifespan
@@ -40,7 +41,9 @@ async def take(ingest: Ingest, event: Mapping[str, Any], context: Context, *, at
 
 
 @with_lifespan(open_ingest)
-async def handler(event: Mapping[str, Any], context: Context, resources: tuple[Ingest, FunctionSettings]) -> None:
+async def handler(
+    event: Mapping[str, Any], context: Context, resources: tuple[Ingest, Heartbeat, FunctionSettings]
+) -> None:
     """Lambda handler: an event of S3's; raises `NotDone` as `take` does."""
-    ingest, settings = resources
+    ingest, _, settings = resources  # no queue, so nothing to keep hidden
     await take(ingest, event, context, at_once=settings.pictures_at_once)

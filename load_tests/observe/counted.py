@@ -24,7 +24,8 @@ from load_tests.observe.scrape import Scrape
 
 S3_WRITES = frozenset({"PUT", "POST", "LIST"})
 S3_READS = frozenset({"GET", "HEAD"})
-SQS_SENDS = frozenset({"SendMessage", "SendMessageBatch"})
+SQS_CALLS = frozenset({"SendMessage", "SendMessageBatch", "ChangeMessageVisibilityBatch"})
+"""Of functions; what mappings receive and delete they tell themselves."""
 SNS_WORK = frozenset({"Publish", "PublishBatch"})
 GB = 2**30
 
@@ -103,7 +104,7 @@ class CountedOfRun:
             s3_puts=sum(self._operations("s3", S3_WRITES).values()),
             s3_gets=sum(self._operations("s3", S3_READS).values()),
             s3_deletes=sum(self._operations("s3", frozenset({"DELETE"})).values()),
-            sqs_requests=self._operations("sqs", SQS_SENDS) | self._mappings_calls(),
+            sqs_requests=self._mappings_calls() | self._operations("sqs", SQS_CALLS),
             sns_publishes=self._operations("sns", SNS_WORK),
         )
 

@@ -13,7 +13,8 @@ from load_tests.observe.scrape import Scrape
 from load_tests.results import Throttle
 
 _LIMITS = ("lambda.concurrency", "lambda.reserved_concurrency")
-_OF_FUNCTIONS = "lambda."  # their refusals are in fleet_throttles, with AWS's reasons
+# What these refuse are invocations: fleet_throttles has them once, by function and AWS's reason.
+_OF_INVOCATIONS = frozenset({*_LIMITS, "lambda.requests", "lambda.scaling"})
 _GONE = "ended"
 
 
@@ -61,10 +62,8 @@ def _of_functions(scrape: Scrape) -> Iterable[tuple[tuple[str, ...], float]]:
 
 
 def _of_services(limits: Iterable[LimitUse]) -> Iterable[tuple[tuple[str, ...], float]]:
-    """Refusals of DynamoDB, S3, SQS and the gateway, by the limit that refused."""
-    return (
-        ((use.subject, use.limit), float(use.throttled)) for use in limits if not use.limit.startswith(_OF_FUNCTIONS)
-    )
+    """Refusals by all other limits, under the limit's name: each refusal of the run is counted in one place."""
+    return (((use.subject, use.limit), float(use.throttled)) for use in limits if use.limit not in _OF_INVOCATIONS)
 
 
 def _name(key: tuple[str, ...]) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from load_tests.results import Results
 
-PAGE = "report.html"
+PAGE, TREND = "report.html", "trend.html"
 
 
 class NoTemplates(Exception):
@@ -29,15 +29,20 @@ def write(results: Results, folder: Path) -> Path:
 
     Raises NoTemplates, after the other files are written, where Jinja2 is missing, and OSError.
     """
-    from load_tests.report.files import write_files
+    from load_tests.report.files import files_in, write_files
 
     write_files(results, folder)
-    return _written(_pages().report_page(results), folder / PAGE)
+    return _written(_pages().report_page(results, files_in(folder)), folder / PAGE)
 
 
 def write_comparison(left: Results, right: Results, path: Path) -> Path:
     """Write the report of two runs beside each other to `path`, and give it back. Raises as `write`."""
     return _written(_pages().comparison_page(left, right), path)
+
+
+def write_trend(folder: Path) -> Path:
+    """Write trend.html, the runs of a folder over time, into it, and give its path back. Raises as `write`."""
+    return _written(_pages().trend_page(folder), folder / TREND)
 
 
 def _pages() -> ModuleType:

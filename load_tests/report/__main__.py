@@ -9,13 +9,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from load_tests.report import NoTemplates, write, write_comparison
+from load_tests.report import TREND, NoTemplates, write, write_comparison, write_trend
 from load_tests.report.files import read_results
 
 COMPARISON = "comparison.html"
 _EXAMPLES = f"""examples:
   python -m load_tests.report runs/christmas               writes runs/christmas/report.html and its CSV again
   python -m load_tests.report runs/naive runs/christmas    writes runs/naive/{COMPARISON}
+  python -m load_tests.report --trend runs                 writes runs/{TREND}: all runs of that folder over time
 """
 
 
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     told = parser.parse_args(arguments)
     try:
-        page = _page(told.run, told.other, told.output)
+        page = write_trend(told.run) if told.trend else _page(told.run, told.other, told.output)
     except (OSError, ValidationError, NoTemplates) as error:
         parser.error(str(error))
     sys.stdout.write(f"{page}\n")
@@ -36,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m load_tests.report", epilog=_EXAMPLES, formatter_class=raw)
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder, or its results.json")
     parser.add_argument("other", type=Path, nargs="?", metavar="OTHER", help="another run, to compare them")
+    parser.add_argument("--trend", action="store_true", help="RUN is the folder of all runs: show them over time")
     parser.add_argument("--output", type=Path, metavar="PATH", help="the folder, or the comparison's file")
     return parser
 

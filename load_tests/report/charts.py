@@ -18,18 +18,42 @@ _LIMIT = re.compile(r"\blimit$", re.IGNORECASE)
 _LIMIT_WITHIN = 2.5
 """A limit is drawn where the lines come that near; further up it would press them flat."""
 _DASHES = 3
-ORDER = ("photo", "delay", "api", "error", "request", "throttle", "refus", "concurren", "backlog", "age", "environ")
+ORDER = (
+    "photo",
+    "delay",
+    "api",
+    "latency",
+    "phones",
+    "error",
+    "request",
+    "throttle",
+    "refus",
+    "concurren",
+    "backlog",
+    "age",
+    "environ",
+)
 _KNOWN = {
     "photos/s": ("Photos", "Offered by the arrivals, and READY."),
-    "delay": ("Delay", "From registration until READY, by when photos became READY."),
+    "delay": (
+        "Delay",
+        "From registration until READY, by when photos became READY; p99 of fewer than 100: the slowest.",
+    ),
     "API": ("API", "Answers to the phones, and failures."),
+    "latency p50": ("Latency of calls, p50", "As the phones saw it, in every 5 seconds."),
+    "latency p95": (
+        "Latency of calls, p95",
+        "As the phones saw it, in every 5 seconds; of fewer than 20 calls the slowest.",
+    ),
+    "phones": ("Phones", "Visits under way at once: they register, send, or wait until all is READY."),
     "backlog": ("Backlog", "Messages in each queue, waiting and in flight."),
     "age": ("Age", "Of the oldest message in each queue."),
     "concurrency": ("Concurrency", "Invocations at once by function; dashed: the limit."),
     "API throttles/s": ("API throttles", "Of the API, its authorizer and the gateway, by AWS’s reason."),
     "throttles/s": ("Throttles", "What was refused, and AWS’s reason."),
     "refusals/s": ("Refusals", "By limit."),
-    "CPU": ("CPU", "Processor cores in use, by kind of process."),
+    "CPU": ("CPU", "Processor cores in use, by kind of process; the generator: all of its processes."),
+    "host CPU": ("Host CPU", "Of the generator’s machine: used by its processes, and taken by its hypervisor (steal)."),
     "memory": ("Memory", "By kind of process (proportional set size)."),
     "environments": ("Environments", "Execution environments of each function."),
 }

@@ -10,8 +10,8 @@ from load_tests.report.charts import Chart, charts_of, rank
 from load_tests.report.formats import DASH, dollars, duration, large, number, quantity, share
 from load_tests.report.palette import Colours
 from load_tests.report.tables import Column, Row, Table
-from load_tests.report.verdict import WHOLE, Verdict, limited_by, p99_of, per_day, state_of, verdict_of
-from load_tests.results import Request, Results
+from load_tests.report.verdict import Verdict, limited_by, p99_of, per_day, state_of, verdict_of
+from load_tests.results import WHOLE, Request, Results
 
 _ORDER = ("api", "error", "throttle", "refus", "concurren", "photo", "delay", "backlog", "age")
 """The panels, those first for which runs are compared: does the API feel the uploads?"""
@@ -126,7 +126,7 @@ def _figures(sides: tuple[Results, Results], names: tuple[str, str]) -> Table:
 
 def _percentile(results: Results, name: str) -> str:
     whole = results.stages.get(WHOLE)
-    return duration(whole.percentiles.get(name) if whole else None)
+    return duration(whole.percentile(name) if whole else None)
 
 
 def _failed(requests: Iterable[Request]) -> str:
@@ -161,7 +161,7 @@ def _requests(sides: tuple[Results, Results], names: tuple[str, str]) -> Table:
 def _call(request: Request | None) -> str:
     if request is None:
         return DASH
-    p99 = duration(request.seconds.percentiles.get("99") if request.seconds else None)
+    p99 = duration(request.seconds.percentile("99") if request.seconds else None)
     return f"{number(request.failures)} of {number(request.count)} ({share(request.failures, request.count)}), {p99}"
 
 

@@ -12,6 +12,15 @@ from load_tests.report.verdict import use_of
 from load_tests.results import PERCENTILES, Distribution, Limit, Request, Results
 
 RESULTS = "results.json"
+ALWAYS = (RESULTS, "series.csv", "requests.csv", "limits.csv")
+ABOUT = {
+    **dict(zip(ALWAYS, ("everything", "every point of the charts", "calls", "limits"), strict=True)),
+    "photos.csv": "a row a photo",
+    "config.json": "what was set",
+    "stack.yaml": "the stack that ran",
+    "stack.log": "what it said",
+}
+"""The files of a run's folder beside its page, and what they hold."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _REQUESTS = ("name", "count", "failures", "mean", *(f"p{p:g}" for p in PERCENTILES), "max", "reasons")
 _LIMITS = ("limit", "subject", "unit", "peak", "most", "factor", "throttled", "first_at", "ask")
@@ -24,6 +33,11 @@ def write_files(results: Results, folder: Path) -> None:
     _write(folder / "series.csv", ("panel", "name", "unit", "t", "value"), _series(results))
     _write(folder / "requests.csv", _REQUESTS, map(_request, results.requests))
     _write(folder / "limits.csv", _LIMITS, map(_limit, results.limits))
+
+
+def files_in(folder: Path) -> tuple[str, ...]:
+    """Those of `ABOUT` that a run's folder has."""
+    return tuple(name for name in ABOUT if (folder / name).is_file())
 
 
 def read_results(path: Path) -> Results:
@@ -60,7 +74,7 @@ def _request(request: Request) -> tuple[Any, ...]:
 def _times(seconds: Distribution | None) -> tuple[float | None, ...]:
     if seconds is None:
         return (None,) * (len(PERCENTILES) + 2)
-    return seconds.mean, *(seconds.percentiles.get(f"{p:g}") for p in PERCENTILES), seconds.max
+    return seconds.mean, *(seconds.percentile(f"{p:g}") for p in PERCENTILES), seconds.max
 
 
 def _limit(limit: Limit) -> tuple[Any, ...]:

@@ -98,7 +98,7 @@ def _histogram(stage: str, seconds: Distribution, axes: _Axes) -> Histogram:
 
 
 def _present(seconds: Distribution) -> list[str]:
-    return [name for name in _MARKS if name in seconds.percentiles]
+    return [name for name in _MARKS if seconds.percentile(name) is not None]
 
 
 def _bar(n: int, count: int, photos: int, axes: _Axes) -> Bar:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from load_tests.report import tables
+from load_tests.report import tables, trend
 from load_tests.report.charts import Chart, charts_of, document
 from load_tests.report.comparison import comparison_of
+from load_tests.report.files import ABOUT, ALWAYS
 from load_tests.report.formats import number
 from load_tests.report.histograms import HEIGHT, WIDTH, histograms_of
 from load_tests.report.palette import DARK, LIGHT
@@ -34,8 +35,8 @@ _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[._/])(?=\w)")
 _IN_SCRIPT = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})
 
 
-def report_page(results: Results) -> str:
-    """The report of one run."""
+def report_page(results: Results, files: Sequence[str] = ALWAYS) -> str:
+    """The report of one run, with links to these files beside it."""
     charts = charts_of(results)
     return _page(
         "report.html",
@@ -46,6 +47,19 @@ def report_page(results: Results) -> str:
         histograms=histograms_of(results),
         drawing=(WIDTH, HEIGHT),
         tables=tables,
+        files=[(name, ABOUT[name]) for name in files],
+    )
+
+
+def trend_page(folder: Path) -> str:
+    """The runs of a folder over time. Raises OSError where there is none."""
+    return _page(
+        "trend.html",
+        (),
+        groups=trend.groups_of(trend.runs_in(folder)),
+        columns=[title for title, _ in trend.COLUMNS],
+        drawing=(trend.WIDTH, trend.HEIGHT),
+        max_runs=trend.MAX_RUNS,
     )
 
 

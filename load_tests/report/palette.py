@@ -39,6 +39,8 @@ _KNOWN = {
     "p95": _OCHRE,
     "p99": _ORANGE,
     "max": _GREY,
+    "busy": _BLUE,
+    "steal": _ORANGE,
 }
 
 

@@ -8,10 +8,15 @@ from itertools import groupby
 
 from load_tests.report.charts import span_of
 from load_tests.report.formats import DASH, SPACE, clock, dollars, duration, large, number, quantity, share, sign, size
-from load_tests.report.verdict import per_day, refused_limits, threshold_value, use_of
-from load_tests.results import PERCENTILES, CostLine, Distribution, Limit, Process, Request, Results
+from load_tests.report.verdict import per_day, refusals, refused_limits, threshold_value, use_of
+from load_tests.results import PERCENTILES, CostLine, Distribution, Limit, Process, Request, Results, needed
 from shoebox.cli.output import number_text
 
+_CALL_PERCENTILES = (50, 95, 99)
+MAPPING = "lambda.mapping_concurrency"
+WAITED = (
+    f"{MAPPING}: batches that had to wait in their queue for the mapping’s maximum concurrency. No call failed by it."
+)
 NOT_SEEN = "Limits were not seen from here: the fleet’s control port was not watched."
 
 
@@ -51,7 +56,7 @@ def thresholds(results: Results) -> Table:
                 (
                     one.metric,
                     f"{sign(one.operator)} {threshold_value(one, one.bound)}",
-                    threshold_value(one, one.value),
+                    threshold_value(one, one.value) + (f" ({one.note})" if one.note else ""),
                     "✓ met" if one.ok else "✗ missed",
                 ),
                 "good" if one.ok else "bad",
@@ -98,6 +103,7 @@ def stages(results: Results) -> Table:
             for stage, seconds in results.stages.items()
         ),
         empty="No photo went through a stage.",
+        note=_few(results.stages.values(), PERCENTILES, "photos"),
     )
 
 
@@ -126,13 +132,12 @@ def limits(results: Results) -> Table:
 
 def first_refusals(results: Results) -> Table:
     """What refused first, and what after it."""
-    span = span_of(results)
+    span, refused = span_of(results), refused_limits(results.limits)
+    rows = [Row((clock(one.first_at, span), one.limit, one.subject, number(one.throttled))) for one in refused]
+    total = Row(("together", "", "", number(sum(one.throttled for one in refused))), "total")
     return Table(
         (Column("first at"), Column("limit", numbers=False), Column("of", numbers=False), Column("refusals")),
-        tuple(
-            Row((clock(limit.first_at, span), limit.limit, limit.subject, number(limit.throttled)))
-            for limit in refused_limits(results.limits)
-        ),
+        (*rows, total) if rows else (),
         empty="Nothing was throttled." if results.limits else NOT_SEEN,
     )
 
@@ -140,20 +145,24 @@ def first_refusals(results: Results) -> Table:
 def throttles(results: Results) -> Table:
     """Refusals by what was refused and AWS's reason."""
     counted = sorted(results.throttles, key=lambda throttle: -throttle.count)
+    rows = [Row((one.subject, one.reason, number(one.count))) for one in counted]
     return Table(
         (Column("refused", numbers=False), Column("reason", numbers=False), Column("count")),
-        tuple(Row((one.subject, one.reason, number(one.count))) for one in counted),
+        (*rows, Row(("together", "", number(refusals(results))), "total")) if rows else (),
         empty="Nothing was throttled." if results.limits else NOT_SEEN,
+        note=WAITED if any(one.reason == MAPPING for one in counted) else "",
     )
 
 
 def requests(results: Results) -> Table:
     """Each kind of call, and below it why calls failed."""
-    columns = ("calls", "failed", "share", "calls/s", "mean", "p50", "p95", "p99", "max")
+    columns = ("calls", "failed", "share", "calls/s", "mean", *(f"p{p:g}" for p in _CALL_PERCENTILES), "max")
+    few = _few((one.seconds for one in results.requests if one.seconds), _CALL_PERCENTILES, "calls")
     return Table(
         (Column("call", numbers=False), *(Column(name) for name in columns)),
-        tuple(row for request in results.requests for row in _request_rows(request, results.seconds)),
+        tuple(row for request in results.requests for row in _request_rows(request, results.rate_seconds)),
         empty="No requests were made.",
+        note=f"Calls/s over {duration(results.rate_seconds)}, as the photos’ rate. {few}" if results.requests else "",
     )
 
 
@@ -202,8 +211,20 @@ def processes(results: Results) -> Table:
         (Column("role", numbers=False), *(Column(name) for name in names)),
         (*rows, Row(_process_cells(together, seconds, ready), "total")) if rows else (),
         empty="Processes were not seen from here.",
-        note="Highest memory of each role; together they need not have had it at the same time." if rows else "",
+        note=_processes_note(results),
     )
+
+
+def _processes_note(results: Results) -> str:
+    said = []
+    if results.processes:
+        said.append("Cores: the mean over load and drain.")
+        said.append("Highest memory of each role; together they need not have had it at the same time.")
+    if host := results.host:
+        said.append(
+            f"The generator’s machine was {share(host.busy, 1)} busy; its hypervisor took {share(host.steal, 1)}."
+        )
+    return " ".join(said)
 
 
 def cost(results: Results) -> Table:
@@ -259,8 +280,15 @@ def identity(results: Results) -> Table:
 def _times(seconds: Distribution | None, percentiles: Sequence[float]) -> tuple[str, ...]:
     if seconds is None:
         return (DASH,) * (len(percentiles) + 2)
-    points = (duration(seconds.percentiles.get(f"{p:g}")) for p in percentiles)
+    points = (duration(seconds.percentile(f"{p:g}")) for p in percentiles)
     return (duration(seconds.mean), *points, duration(seconds.max))
+
+
+def _few(distributions: Iterable[Distribution], percentiles: Sequence[float], things: str) -> str:
+    """Why some percentiles are dashes."""
+    fewest = min((one.count for one in distributions), default=needed(percentiles[-1]))
+    wanted = [f"p{p:g} needs {number(needed(p))}" for p in percentiles if fewest < needed(p)]
+    return f"{DASH}: too few {things} ({', '.join(wanted)}); the slowest is below “max”." if wanted else ""
 
 
 def _nearest(used: Iterable[Limit]) -> list[Limit]:
@@ -290,7 +318,7 @@ def _limit_row(limit: Limit, span: float) -> Row:
 def _request_rows(request: Request, seconds: float) -> list[Row]:
     failed = share(request.failures, request.count)
     rate = number(request.count / seconds) if seconds else DASH
-    times = _times(request.seconds, (50, 95, 99))
+    times = _times(request.seconds, _CALL_PERCENTILES)
     row = Row((request.name, number(request.count), number(request.failures), failed, rate, *times))
     reasons = sorted(request.reasons.items(), key=lambda pair: -pair[1])
     return [row, *(Row((f"{number(count)} × {reason}",), "detail") for reason, count in reasons)]

@@ -21,9 +21,8 @@ from load_tests.report.formats import (
     share,
     sign,
 )
-from load_tests.results import Limit, Results, Threshold
+from load_tests.results import WHOLE, Limit, Results, Threshold, needed
 
-WHOLE = "registered → ready"
 _UNITS = (("per_second", "photos/s"), ("_drift", "×"), ("_growth", "×"))
 _NEAR = 0.8  # as fleet.limits.plan.TARGET: above it a limit has no room for a busy second
 
@@ -87,7 +86,7 @@ def use_of(limit: Limit) -> float | None:
 
 def refusals(results: Results) -> int | None:
     """Refusals by all limits; None where the limits were not seen."""
-    return sum(limit.throttled for limit in results.limits) if results.limits else None
+    return sum(throttle.count for throttle in results.throttles) if results.limits else None
 
 
 def limited_by(results: Results) -> str:
@@ -112,9 +111,9 @@ def name_of(limit: Limit) -> str:
 
 
 def p99_of(results: Results) -> float | None:
-    """Seconds from a photo's registration until READY, of 99 in 100 photos."""
+    """Seconds from a photo's registration until READY, of 99 in 100 photos; None of fewer than 100."""
     whole = results.stages.get(WHOLE)
-    return whole.percentiles.get("99") if whole else None
+    return whole.percentile("99") if whole else None
 
 
 def per_day(results: Results) -> float:
@@ -125,13 +124,25 @@ def per_day(results: Results) -> float:
 def _sentence(results: Results) -> str:
     return "; ".join(
         (
-            f"{number(results.ready_per_second)}{SPACE}photos/s READY over {round_duration(results.seconds)} of load "
-            f"= {_day(results)}",
-            f"99 in 100 photos were READY within {duration(p99)}" if (p99 := p99_of(results)) else "no photo was READY",
+            f"{number(results.ready_per_second)}{SPACE}photos/s READY ({rate_base(results)}) = {_day(results)}",
+            _slowest(results),
             f"{large(results.photos.lost)} lost",
             limited_by(results) + ".",
         )
     )
+
+
+def rate_base(results: Results) -> str:
+    """What the rate is made of: photos and seconds."""
+    base, load = round_duration(results.rate_seconds), round_duration(results.seconds)
+    return f"{number(results.photos.ready)} in {base}" + ("" if base == load else f", {load} of it load")
+
+
+def _slowest(results: Results) -> str:
+    if (p99 := p99_of(results)) is not None:
+        return f"99 in 100 photos were READY within {duration(p99)}"
+    whole = results.stages.get(WHOLE)
+    return f"all {number(whole.count)} were READY within {duration(whole.max)}" if whole else "no photo was READY"
 
 
 def _day(results: Results) -> str:
@@ -156,7 +167,7 @@ def _missed(threshold: Threshold) -> str:
     bound = threshold_value(threshold, threshold.bound)
     found = (
         "nothing was seen of it" if threshold.value is None else f"it was {threshold_value(threshold, threshold.value)}"
-    )
+    ) + (f" ({threshold.note})" if threshold.note else "")
     return f"{threshold.metric} {sign(threshold.operator)} {bound} was not met: {found}"
 
 
@@ -165,17 +176,25 @@ def _figures(results: Results) -> tuple[Figure, ...]:
     failed = photos.refused + photos.unfinished
     whole = results.stages.get(WHOLE)
     figures = [
-        Figure(number(results.ready_per_second), "READY", unit="photos/s"),
+        Figure(number(results.ready_per_second), f"READY: {rate_base(results)}", unit="photos/s"),
         Figure(*_split(per_day(results), "uploads a day" + (" at full scale" if results.scale != 1 else ""))),
         Figure(duration(whole.percentiles.get("50")) if whole else DASH, "p50, registered → READY"),
-        Figure(duration(p99_of(results)), "p99, registered → READY"),
+        _p99_figure(results),
         Figure(large(photos.lost), "photos lost", bad=photos.lost > 0),
         Figure(share(failed, results.offered.photos), "refused or unfinished", bad=failed > 0),
-        Figure(DASH if refused is None else large(refused), "refusals by limits", bad=bool(results.throttles)),
+        Figure(DASH if refused is None else large(refused), "refusals by limits", bad=bool(refused)),
     ]
     if results.cost:
         figures.append(Figure(dollars(results.cost.usd), "for a million uploads"))
     return tuple(figures)
+
+
+def _p99_figure(results: Results) -> Figure:
+    whole = results.stages.get(WHOLE)
+    if whole is None or whole.percentile("99") is not None:
+        return Figure(duration(p99_of(results)), "p99, registered → READY")
+    about = f"slowest of {number(whole.count)}, registered → READY: p99 needs {needed(99)}"
+    return Figure(duration(whole.max), about)
 
 
 def _split(value: float, about: str) -> tuple[str, str, str]:

@@ -58,7 +58,7 @@ class _Run:
         queue = stack.queues[self._limits.trigger.name]
         parts = self._clock, self._limits, self._tally, parameters
         self._ingest = Ingest(*parts, self._backlog, queue)
-        cached = bool(stack.gateway.authorizer.ttl)
+        cached = bool(stack.gateway.authorizer and stack.gateway.authorizer.ttl)
         self._phones = Phones(*parts, self._backlog.add, cached=cached, seed=settings.seed)
 
     def run(self, progress: Progress) -> Day:

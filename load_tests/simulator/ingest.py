@@ -14,8 +14,10 @@ from load_tests.simulator.clock import Clock
 from load_tests.simulator.limits import INGEST, Limits
 from load_tests.simulator.model import Parameters
 from load_tests.simulator.tally import Tally
+from shoebox.config import VISIBILITY_SECONDS
 from shoebox.files import RENDITIONS
 from shoebox.stack import Queue
+from workers.heartbeat import hidden_seconds
 
 
 @dataclass(slots=True)
@@ -88,7 +90,7 @@ class Ingest:
         cohorts = self._backlog.take(photos)
         self._limits.scale.received(now, messages=size, wanted=self._size, size=0)
         self._limits.scale.started(batches)
-        self._tally.calls.messages += batches
+        self._tally.calls.messages += 2 * batches  # received, and hidden by the function for as long as it works
         self._tally.received_again += sum(c.photos for c in cohorts if c.received > 1)
         self.running += batches
         self.highest = max(self.highest, self.running)
@@ -151,7 +153,8 @@ class Ingest:
             if cohort.received >= self._queue.max_receive_count:
                 self._tally.dead += cohort.photos
             else:
-                self._clock.after(self._queue.visibility_timeout, partial(self._visible, cohort))
+                hidden = hidden_seconds(VISIBILITY_SECONDS, cohort.received, self._queue.visibility_timeout)
+                self._clock.after(hidden, partial(self._visible, cohort))
         self._end(group)
 
     def _visible(self, cohort: Cohort) -> None:

@@ -27,6 +27,7 @@ Value = Callable[[Point, float], float | None]
 def results(day: Day, started_at: datetime) -> Results:
     """What the day came to; `started_at` is when it was simulated."""
     settings, tally = day.settings, day.tally
+    ready_seconds = max(settings.seconds, tally.last_ready)
     return Results(
         kind="simulation",
         scenario=settings.curve,
@@ -44,7 +45,8 @@ def results(day: Day, started_at: datetime) -> Results:
         invalid=[],
         offered=_offered(settings),
         photos=_photos(day),
-        ready_per_second=tally.ready / tally.last_ready if tally.ready else 0.0,
+        ready_per_second=tally.ready / ready_seconds,
+        ready_seconds=ready_seconds,
         stages={
             name: found for name, times in tally.stages.items() if (found := Distribution.of_weighted(times.items()))
         },

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from shoebox.cli.deployment import Deployment, Watch, is_here, mint_in_container, running_deployment
 from shoebox.cli.exits import CliError, Exit
 from shoebox.cli.folder import DataFolder
 from shoebox.cli.output import Output, safe
@@ -21,7 +21,6 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 TENANT, USER = "demo", "you"
 TOKEN_SECONDS = 12 * 3600
 _TOKEN = re.compile(r"[!-~]{1,8192}")
-_HERE = {"127.0.0.1", "localhost", "::1"}
 
 
 @asynccontextmanager
@@ -31,31 +30,46 @@ async def open_service(
     """The API that the options name. The first answers are waited for briefly; ask `Api.with_retry` for patience.
 
     Raises:
-        CliError: there is no token, or one that no header can carry.
+        CliError: there is no token, or one that no header can carry; at the end of the block: a LocalStack of ours lost
+            meanwhile what was stored.
     """
     from shoebox.client.api import open_api
     from shoebox.client.retry import RetryPolicy
 
-    url = url or DataFolder(data).gateway_url() or DEFAULT_URL
-    token = token or local_token(url, data, output)
+    found = None if url and (token or not is_here(url)) else running_deployment(data)
+    deployment = found if found and (url is None or found.is_at(url)) else None
+    url = url or (deployment.url if deployment else DEFAULT_URL)
+    token = token or local_token(url, deployment, data, output)
     if not _TOKEN.fullmatch(token):
         raise CliError(
             "What was given as a token is none: a token is one long word of ASCII characters.",
             hint="Set a good one with --token or SHOEBOX_TOKEN; for the local stack: shoebox token mint",
             exit_code=Exit.NOT_ALLOWED,
         )
+    watch = Watch(deployment)
+    watch.before(output)
     async with open_api(url, token, retry=RetryPolicy(attempts=3), connections=connections) as api:
-        yield api
+        try:
+            yield api
+        except BaseException:
+            if loss := watch.after(output):
+                output.error(loss)
+            raise
+    if loss := watch.after(output):
+        raise CliError(loss)
 
 
-def local_token(url: str, data: Path, output: Output) -> str:
-    """A token for the local stack's demo tenant, where its key lies in the data folder.
+def local_token(url: str, deployment: Deployment | None, data: Path, output: Output) -> str:
+    """A token for the demo tenant of the stack at `url`: its key is in the containers' volume, or in the data folder.
 
     Raises:
         CliError: the service is elsewhere, or there is no key.
     """
+    if deployment and deployment.engine:
+        output.say(f"[dim]No token given: using one for {USER} of {TENANT}, minted in the container `fleet`.[/dim]")
+        return mint_in_container(deployment.engine, "--tenant", TENANT, "--user", USER)
     key = DataFolder(data).key_file(TENANT)
-    if urlsplit(url).hostname not in _HERE or not key.exists():
+    if not is_here(url) or not key.exists():
         raise CliError(
             f"There is no token for {url}.",
             hint="Set one with --token or SHOEBOX_TOKEN. `shoebox up` makes a key that local tokens are minted with.",

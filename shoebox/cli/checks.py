@@ -9,9 +9,10 @@ from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from shoebox.cli.deployment import Deployment
 from shoebox.cli.folder import DataFolder
+from shoebox.cli.output import size_text
 
 _LEAST_PYTHON = (3, 11)
 _LEAST_FREE = 500 * 1000**2
@@ -50,11 +51,12 @@ def python() -> Iterator[Finding]:
 
 
 def pictures(cpuinfo: Path = Path("/proc/cpuinfo")) -> Iterator[Finding]:
-    """Pillow or pillow-simd, libjpeg-turbo and libheif."""
+    """Pillow or pillow-simd, libjpeg-turbo, libheif and libavif."""
     yield _pillow(_version("pillow-simd"), _version("pillow"), _has_avx2(cpuinfo))
     for name, package, what in (
         ("simplejpeg", "simplejpeg", "simplejpeg (libjpeg-turbo)"),
         ("pillow-heif", "pillow-heif", "pillow-heif"),
+        ("pillow-avif", "pillow-avif-plugin", "pillow-avif-plugin"),
     ):
         found = _version(package)
         if found:
@@ -73,12 +75,11 @@ def decoders() -> Iterator[Finding]:
         yield Finding("decoders", Level.OK, f"decoders: {', '.join(_decoders())}")
 
 
-def ports(wanted: Iterable[int], data: Path) -> Iterator[Finding]:
+def ports(wanted: Iterable[int], deployment: Deployment | None) -> Iterator[Finding]:
     """Whether the ports are free, or held by our own stack, or by whom."""
     from fleet.http.ports import PortTaken, holder_of, listen
 
-    running = DataFolder(data).running() or {}
-    own = {urlsplit(str(running.get(name))).port for name in ("url", "control", "emulator")}
+    own = deployment.ports if deployment else set()
     for port in wanted:
         try:
             listen(port, "doctor").close()
@@ -91,7 +92,7 @@ def ports(wanted: Iterable[int], data: Path) -> Iterator[Finding]:
             if port in own:
                 yield Finding(f"port {port}", Level.OK, f"port {port} is held by {holder}, the stack running here")
             else:
-                ours = "If it is Shoebox in containers: shoebox containers down. " if "docker-proxy" in holder else ""
+                ours = "It is a container's; docker ps tells whose. " if "docker-proxy" in holder else ""
                 advice = f"{ours}Stop that program, or: shoebox up --free-ports"
                 yield Finding(f"port {port}", Level.PROBLEM, f"port {port} is held by {holder}", advice)
 
@@ -121,6 +122,30 @@ def recovery(data: Path) -> Iterator[Finding]:
         yield Finding("data", Level.WARNING, recovered(found), advice)
 
 
+def containers(deployment: Deployment | None) -> Iterator[Finding]:
+    """Whether each container of the stack is well, and what LocalStack's memory comes to."""
+    from shoebox.cli.deployment import listed
+
+    if deployment is None or deployment.engine is None:
+        return
+    found = listed(deployment.engine, "--all")
+    ill = [c for c in found if c["ExitCode"] or c["State"] == "restarting" or c["Health"] not in ("", "healthy")]
+    for container in ill:
+        advice = f"docker logs --tail 50 {container['Name']}. To start what has ended: docker compose up -d --wait"
+        yield Finding("container", Level.PROBLEM, f"{container['Name']}: {container['Status']}", advice)
+    if not ill:
+        yield Finding("containers", Level.OK, f"{len(found)} containers are well")
+    localstack = deployment.localstack()
+    if localstack is None:
+        return
+    for text in filter(None, (localstack.warning(), localstack.loss())):
+        what, _, advice = text.partition(". ")
+        yield Finding("localstack", Level.WARNING, f"{what}.", advice)
+    if localstack.limit and not localstack.warning():
+        used, limit = size_text(localstack.used), size_text(localstack.limit)
+        yield Finding("localstack", Level.OK, f"LocalStack uses {used} of {limit} of memory")
+
+
 def stack(path: Path) -> Iterator[Finding]:
     """Whether stack.yaml holds."""
     from shoebox.stack import StackError, load_stack
@@ -130,11 +155,12 @@ def stack(path: Path) -> Iterator[Finding]:
     except StackError as error:
         yield Finding("stack.yaml", Level.PROBLEM, str(error), f"Correct {path}.")
         return
-    yield Finding("stack.yaml", Level.OK, f"stack.yaml is valid ({len(loaded.functions)} functions)")
+    functions = len(loaded.functions)
+    yield Finding("stack.yaml", Level.OK, f"stack.yaml is valid ({functions} function{'s' * (functions != 1)})")
 
 
-async def gateway(url: str | None) -> Finding:
-    """Whether the stack that runs is well; None: none runs, which is well, too."""
+async def gateway(url: str | None, what: str = "gateway") -> Finding:
+    """Whether the stack that runs is well, by its gateway or its fleet; None: none runs, which is well, too."""
     from shoebox.client.api import open_api
     from shoebox.client.errors import ClientError
 
@@ -146,10 +172,10 @@ async def gateway(url: str | None) -> Finding:
     except ClientError as error:
         return Finding("gateway", Level.PROBLEM, error.detail, "Restart it: Ctrl-C, then shoebox up")
     if status == 200:
-        return Finding("gateway", Level.OK, f"the gateway at {url} is well")
+        return Finding("gateway", Level.OK, f"the {what} at {url} is well")
     ill = [name for name, state in (document.get("dependencies") or {}).items() if state != "ok"]
-    what = f"the gateway at {url} answers {status}" + (f"; not well: {', '.join(ill)}" if ill else "")
-    return Finding("gateway", Level.PROBLEM, what, "Look into the logs of `shoebox up`, or restart it.")
+    found = f"the {what} at {url} answers {status}" + (f"; not well: {', '.join(ill)}" if ill else "")
+    return Finding("gateway", Level.PROBLEM, found, "Look into the logs of `shoebox up`, or restart it.")
 
 
 def _pillow(simd: str | None, plain: str | None, avx2: bool | None) -> Finding:
@@ -173,15 +199,21 @@ def _decoders() -> dict[str, bool]:
     try:
         from PIL import features
     except ImportError:
-        return dict.fromkeys(("JPEG", "PNG", "WebP", "GIF", "HEIC"), False)
+        return dict.fromkeys(("JPEG", "PNG", "WebP", "GIF", "HEIC", "AVIF"), False)
     try:
         import pillow_heif
 
         heic = bool(pillow_heif.libheif_info()["decoders"])
     except ImportError:
         heic = False
+    try:
+        from pillow_avif import _avif
+
+        avif = bool(_avif.decoder_codec_available("dav1d"))
+    except ImportError:
+        avif = False
     jpeg, png, webp = (bool(features.check(name)) for name in ("jpg", "zlib", "webp"))
-    return {"JPEG": jpeg, "PNG": png, "WebP": webp, "GIF": True, "HEIC": heic}
+    return {"JPEG": jpeg, "PNG": png, "WebP": webp, "GIF": True, "HEIC": heic, "AVIF": avif}
 
 
 def _version(package: str) -> str | None:

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shoebox.cli.deployment import compose_folder, listed, mint_in_container
+from shoebox.cli.exits import CliError, Exit
 from shoebox.cli.options import Json, Quiet
-from shoebox.cli.output import Output
+from shoebox.cli.output import Output, size_text
 
 if TYPE_CHECKING:
     from shoebox.cli.engine import Engine
 
 app = typer.Typer(help="The whole stack in containers (Docker).", no_args_is_help=True)
-_PORTS = {
-    "SHOEBOX_PORT": (8080, "the gateway"),
-    "SHOEBOX_EMULATOR_PORT": (4566, "LocalStack"),
-    "SHOEBOX_CONTROL_PORT": (9001, "the fleet's control port"),
-}
-_LAST_PORT = 65_535
 File = Annotated[
     list[str] | None,
     typer.Option(
@@ -35,7 +30,9 @@ File = Annotated[
         help="Another compose file, over compose.yaml and compose.override.yaml. May be repeated.",
     ),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", envvar="SHOEBOX_YES", help="Do not ask before photos are deleted.")]
 _LOG_LINES = 12
+_HASH = "com.docker.compose.config-hash"
 
 
 @app.command()
@@ -48,13 +45,14 @@ def up(
     ] = None,
     profile: Annotated[
         list[str] | None,
-        typer.Option(envvar="COMPOSE_PROFILES", help="Also: metrics, load.", show_default=False),
+        typer.Option(envvar="COMPOSE_PROFILES", help="Also: metrics, grafana, load.", show_default=False),
     ] = None,
     file: File = None,
     reload: Annotated[
         bool,
         typer.Option("--reload", envvar="SHOEBOX_RELOAD", help="Source changes reach the functions as you save them."),
     ] = False,
+    yes: Yes = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -69,25 +67,29 @@ def up(
     It is `docker compose up --build --wait`, with a look at this machine before, and at the culprit's log after.
     Exit code 0: all are healthy. 5: something is missing, a port is taken, or a container did not become healthy.
     """
+    from shoebox.cli import compose_checks
     from shoebox.cli.engine import Engine
-    from shoebox.cli.explained import explained
 
     output, engine = Output(json=json, quiet=quiet), Engine(compose_folder())
     engine.check()
-    with explained():
-        _check_stack()
-        _check_ports(engine)
-    arguments = _files(engine.folder, [*(file or ()), *(["compose/reload.yaml"] if reload else [])])
-    arguments += [word for name in profile or () for word in ("--profile", name)]
+    profiles = [name for text in profile or () for name in text.split(",") if name]
+    files = _files(engine.folder, [*(file or ()), *(["compose/reload.yaml"] if reload else [])])
+    ports = compose_checks.ports(os.environ)
+    _check(engine, files, profiles, scale or [], ports)
+    if not yes and _replaces_localstack(engine, files):
+        _confirm("Settings of LocalStack have changed, so `up` makes it anew, empty: every photo in it is gone.")
+    ended = _ends(engine)
+    arguments = [*files, *(word for name in profiles for word in ("--profile", name))]
     scales = [word for text in scale or () for word in ("--scale", text)]
-    _compose(engine, *arguments, "up", "--build", "--wait", "--remove-orphans", *scales)
-    found = _addresses(engine)
+    if status := engine.show("compose", *arguments, "up", "--build", "--wait", "--remove-orphans", *scales):
+        raise _failure(engine, status, ended)
+    found = _addresses(engine, ports)
     if json:
         output.document(found)
         return
     for name in ("gallery", "docs", "metrics", "emulator"):
         output.line(f"{name.capitalize():<9} {found[name]}")
-    output.say("[dim]Logs: docker compose logs -f. End: shoebox containers down[/dim]")
+    output.say("[dim]Logs: docker compose logs -f. End, photos included: shoebox containers down[/dim]")
 
 
 @app.command()
@@ -95,19 +97,41 @@ def down(
     keep: Annotated[
         bool, typer.Option("--keep", envvar="SHOEBOX_KEEP", help="Keep the volumes, the demo tenant's key among them.")
     ] = False,
+    yes: Yes = False,
     file: File = None,
 ) -> None:
-    """Stop and remove every container, network and volume of the stack. LocalStack keeps nothing: the photos go.
+    """Stop and remove every container, network and volume of the stack, and with LocalStack every photo in it.
 
     [bold]Examples[/bold]
       shoebox containers down
+      shoebox containers down --yes
     """
     from shoebox.cli.engine import Engine
 
     engine = Engine(compose_folder())
     engine.check()
+    if not yes and listed(engine, "localstack"):
+        _confirm("This removes LocalStack with every photo and every message in it; nothing else has them.")
     everything = [*_files(engine.folder, file or []), "--profile", "*", "down", "--remove-orphans"]
-    _compose(engine, *everything, *([] if keep else ["--volumes"]))
+    if status := engine.show("compose", *everything, *([] if keep else ["--volumes"])):
+        message = f"docker compose ended with {status}; its reason stands above."
+        raise CliError(message, hint="What is left: docker compose ps --all", exit_code=Exit.LOCAL)
+
+
+def _replaces_localstack(engine: Engine, files: list[str]) -> bool:
+    """Whether Compose takes the running LocalStack for another than its files and the variables now describe."""
+    for container in listed(engine, "localstack"):
+        labels = dict(label.partition("=")[::2] for label in container.get("Labels", "").split(","))
+        wanted = engine.run("compose", *files, "config", "--hash", "localstack").stdout.split()[-1:]
+        return _HASH in labels and wanted != [labels[_HASH]]
+    return False
+
+
+def _confirm(what: str) -> None:
+    if not sys.stdin.isatty():
+        raise CliError(f"{what} Nobody is here to ask.", hint="Add --yes.", exit_code=Exit.USAGE)
+    if not typer.confirm(f"{what} Go on?", err=True):
+        raise typer.Exit(Exit.FAILED)
 
 
 def _files(folder: Path, more: list[str]) -> list[str]:
@@ -116,107 +140,85 @@ def _files(folder: Path, more: list[str]) -> list[str]:
     return [word for name in ["compose.yaml", *override, *more] for word in ("--file", name)] if more else []
 
 
-def compose_folder() -> Path:
-    """Where compose.yaml is: here, or else in Shoebox's own folder."""
-    from shoebox.cli.local import ROOT
+def _check(engine: Engine, files: list[str], profiles: list[str], scales: list[str], ports: dict[str, int]) -> None:
+    """Look at everything that can be told before something is built.
 
-    return Path.cwd() if Path("compose.yaml").exists() else ROOT
-
-
-def _check_stack() -> None:
-    """The description holds; a container would find out much later."""
+    Raises:
+        CliError: what is wrong, and what to do.
+    """
+    from shoebox.cli import compose_checks
+    from shoebox.cli.explained import explained
     from shoebox.cli.local import stack_file
     from shoebox.stack import load_stack
 
-    load_stack(Path(os.environ.get("SHOEBOX_STACK") or stack_file()))  # as compose.yaml names it
+    with explained():
+        stack = load_stack(Path(os.environ.get("SHOEBOX_STACK") or stack_file()))  # as compose.yaml names it
+    services = compose_checks.services_of(engine, files)
+    compose_checks.check_profiles(profiles, services)
+    compose_checks.check_scales(scales, services, stack)
+    chosen = {"*", *profiles}
+    starting = {name for name, service in services.items() if chosen & set(service.get("profiles") or ["*"])}
+    compose_checks.check_ports(ports, starting, {container["Service"] for container in listed(engine)})
 
 
-def _check_ports(engine: Engine) -> None:
-    """Nobody else has the ports; our own containers may.
+def _inspected(engine: Engine) -> list[dict[str, Any]]:
+    """Every container of the project, ended ones too, as `docker inspect` shows it."""
+    identities = [container["ID"] for container in listed(engine, "--all")]
+    return list(json.loads(engine.run("inspect", *identities).stdout or "[]")) if identities else []
 
-    Raises:
-        CliError: somebody has.
+
+def _ends(engine: Engine) -> set[tuple[str, str]]:
+    """Each container's id, with the time when it last ended."""
+    return {(container["Id"], container["State"]["FinishedAt"]) for container in _inspected(engine)}
+
+
+def _failure(engine: Engine, status: int, ended_before: set[tuple[str, str]]) -> CliError:
+    """Why `up` failed: the containers that ended since it began or are not healthy, each with the end of its own log.
+
+    One that somebody stopped before is not to blame, nor is one that is well beside another of its service.
     """
-    from fleet.http.ports import PortTaken, listen
-    from shoebox.cli.exits import CliError, Exit
-
-    if engine.run("compose", "ps", "--quiet", "localstack").stdout.strip():
-        return
-    with ExitStack() as held:
-        for variable, port in _ports().items():
-            purpose = _PORTS[variable][1]
-            try:
-                held.enter_context(listen(port, purpose))
-            except PortTaken as error:
-                by = f" by {error.holder}" if error.holder else ""
-                hint = f"Stop that program, or take another port: {variable}={port + 1} shoebox containers up"
-                message = f"Port {port} for {purpose} is taken{by}."
-                raise CliError(message, hint=hint, exit_code=Exit.LOCAL) from error
-
-
-def _ports() -> dict[str, int]:
-    """Each port's variable and number, as compose.yaml takes them.
-
-    Raises:
-        CliError: one is no port.
-    """
-    from shoebox.cli.exits import CliError, Exit
-
-    ports = {name: os.environ.get(name) or str(port) for name, (port, _) in _PORTS.items()}
-    for name, port in ports.items():
-        if not (port.isdecimal() and int(port) <= _LAST_PORT):
-            raise CliError(f"{name} is {port!r}, which is no port.", exit_code=Exit.USAGE)
-    return {name: int(port) for name, port in ports.items()}
+    culprits = []
+    for container in _inspected(engine):
+        state, name = container["State"], container["Name"].removeprefix("/")
+        ended = state["ExitCode"] and (container["Id"], state["FinishedAt"]) not in ended_before
+        health = (state.get("Health") or {}).get("Status", "healthy")
+        if ended or (state["Running"] and health != "healthy"):
+            log = engine.run("logs", "--tail", str(_LOG_LINES), container["Id"])
+            words = (log.stdout + log.stderr).strip()
+            culprits.append(f"The container {name} {_fate(container)}. Its last words:\n{words}")
+    if culprits:
+        hint = "What is well goes on running. When it is mended, again: shoebox containers up"
+        return CliError("\n".join(culprits), hint=hint, exit_code=Exit.LOCAL)
+    message = f"docker compose ended with {status}; its reason stands above."
+    return CliError(message, hint=engine.full_disk() or "All logs: docker compose logs", exit_code=Exit.LOCAL)
 
 
-def _compose(engine: Engine, *arguments: str) -> None:
-    """Run `docker compose` with its own output on stderr.
-
-    Raises:
-        CliError: it failed; with the culprit's last words.
-    """
-    from shoebox.cli.exits import CliError, Exit
-
-    status = engine.show("compose", *arguments)
-    if status:
-        culprits = list(_culprits(engine))
-        message = "\n".join(culprits) or f"docker compose ended with {status}; its reason stands above."
-        hint = "All of it: docker compose logs. Clear away what was started: shoebox containers down"
-        raise CliError(message, hint=hint, exit_code=Exit.LOCAL)
+def _fate(container: dict[str, Any]) -> str:
+    state = container["State"]
+    if state.get("OOMKilled"):
+        limit = size_text(container["HostConfig"]["Memory"])
+        more = "; SHOEBOX_LOCALSTACK_MEMORY raises it" if "localstack" in container["Name"] else ""
+        return f"ran out of memory (OOMKilled; its limit is {limit}{more})"
+    return f"ended with {state['ExitCode']}" if state["ExitCode"] else "is not healthy"
 
 
-def _culprits(engine: Engine) -> Iterator[str]:
-    """Each container that failed, with the end of its log."""
-    listed = engine.run("compose", "ps", "--all", "--format", "json").stdout
-    for container in (json.loads(line) for line in listed.splitlines() if line.startswith("{")):
-        if container.get("ExitCode") or container.get("Health") == "unhealthy":
-            service = str(container["Service"])
-            how = f"ended with {container['ExitCode']}" if container.get("ExitCode") else "is not healthy"
-            log = engine.run("compose", "logs", "--no-log-prefix", "--tail", str(_LOG_LINES), service).stdout.strip()
-            yield f"The container {service} {how}. Its last words:\n{log}"
-
-
-def _addresses(engine: Engine) -> dict[str, Any]:
+def _addresses(engine: Engine, ports: dict[str, int]) -> dict[str, Any]:
     """What is where, and a token.
 
     Raises:
         CliError: no token was minted.
     """
-    from shoebox.cli.exits import CliError, Exit
+    from shoebox.cli.access import gallery_link
 
-    ports = _ports()
     gateway = f"http://127.0.0.1:{ports['SHOEBOX_PORT']}"
     control = f"http://127.0.0.1:{ports['SHOEBOX_CONTROL_PORT']}"
-    minted = engine.run("compose", "run", "--rm", "token", seconds=60)
-    gallery = minted.stdout.strip()
-    if minted.returncode:
-        raise CliError(f"The containers run, but there is no token: {minted.stderr.strip()}", exit_code=Exit.LOCAL)
+    token = mint_in_container(engine)
     return {
         "url": gateway,
-        "gallery": gallery,
+        "gallery": gallery_link(gateway, token),
         "docs": f"{gateway}/docs",
         "metrics": f"{control}/metrics",
         "control": control,
         "emulator": f"http://127.0.0.1:{ports['SHOEBOX_EMULATOR_PORT']}",
-        "token": gallery.partition("#token=")[2],
+        "token": token,
     }

@@ -55,13 +55,13 @@ async def _run_through(made: list[Sample], folder: DataFolder, output: Output) -
     from fleet.local import LocalSettings
     from shoebox.cli.demo_results import show
     from shoebox.cli.errorline import ErrorLine
-    from shoebox.cli.local import ROOT, addresses, stack_file, started
+    from shoebox.cli.local import ROOT, addresses, started
     from shoebox.cli.progress import shown
     from shoebox.client.api import open_api
     from shoebox.client.uploads import Uploader
 
     settings = LocalSettings(
-        stack_file=stack_file(),
+        stack_file=ROOT / "stack.yaml",  # not one of the user's own: photos go through it
         task_root=ROOT,
         data_dir=folder.demo,
         fresh=True,

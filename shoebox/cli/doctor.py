@@ -49,13 +49,19 @@ def doctor(
 
 def _look(ports: tuple[int, ...], stack: Path, url: str | None, data: Path) -> list[list[Finding]]:
     from shoebox.cli import checks
-    from shoebox.cli.folder import DataFolder
+    from shoebox.cli.deployment import running_deployment
     from shoebox.cli.run import run
 
+    running = running_deployment(data)
+    if url is None and running and not running.has_gallery:  # a stack of one's own: its gateway need not have /healthz
+        looking = checks.gateway(running.control, "fleet")
+    else:
+        looking = checks.gateway(url or (running.url if running else None))
     return [
         [*checks.python(), *checks.pictures(), *checks.decoders()],
-        [*checks.ports(ports, data), *checks.disk(data), *checks.recovery(data)],
-        [*checks.stack(stack), run(checks.gateway(url or DataFolder(data).gateway_url()))],
+        [*checks.ports(ports, running), *checks.disk(data), *checks.recovery(data)],
+        [*checks.stack(stack), run(looking)],
+        [*checks.containers(running)],
     ]
 
 
@@ -67,7 +73,8 @@ def _show(groups: list[list[Finding]], output: Output) -> None:
             output.markup(f"{_MARKS['ok']} {safe('; '.join(finding.found for finding in well))}")
         for finding in group:
             if finding.level != "ok":
-                output.markup(f"{_MARKS[finding.level]} {safe(finding.found)}\n  [cyan]→[/cyan] {safe(finding.advice)}")
+                found = "\n  ".join(safe(line) for line in finding.found.splitlines())
+                output.markup(f"{_MARKS[finding.level]} {found}\n  [cyan]→[/cyan] {safe(finding.advice)}")
 
 
 def _stack_file(named: Path | None) -> Path:

@@ -15,6 +15,7 @@ from shoebox.cli.exits import CliError, Exit
 
 _SECONDS = 20
 _COMPOSE = (2, 24)  # the first that knows all of compose.yaml
+_FREE_BYTES = 500 * 1000**2  # less than a layer of an image may be
 _BUILDKIT_API = (1, 39)  # the first engine that may build with BuildKit
 
 
@@ -55,12 +56,25 @@ class Engine:
         if self.environment.get("DOCKER_BUILDKIT") == "0":
             raise _missing("BuildKit is switched off, and the images need it.", "unset DOCKER_BUILDKIT")
 
+    def full_disk(self) -> str | None:
+        """That the disk with Docker's images is full, and what to do; None where it is not, or is another machine's."""
+        root = self.run("info", "--format", "{{.DockerRootDir}}").stdout.strip()
+        if not root or not Path(root).exists() or (free := shutil.disk_usage(root).free) >= _FREE_BYTES:
+            return None
+        found = f"The disk with Docker's images, {root}, is full: {free / 1e6:,.0f} MB are free."
+        return f"{found} docker builder prune removes what builds left; docker system df tells what takes the room."
+
     def _check_answer(self) -> None:
         try:
             answer = self.run("version", "--format", "{{.Server.APIVersion}}")
         except subprocess.TimeoutExpired:
             raise _missing(f"The Docker engine gave no answer in {_SECONDS} s.", "Restart it.") from None
         if answer.returncode:
+            if "permission denied" in answer.stderr.lower():
+                hint = (
+                    "sudo usermod -aG docker $USER, then log in anew; or run it as root. Without containers: ./run up"
+                )
+                raise _missing("You may not use Docker's socket.", hint)
             hint = "Start it (systemctl start docker), or name it with DOCKER_HOST. Without containers: ./run up"
             raise _missing(f"No Docker engine answers: {_last_line(answer.stderr)}", hint)
         if _numbers(answer.stdout) < _BUILDKIT_API:

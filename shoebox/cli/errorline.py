@@ -38,8 +38,10 @@ class ErrorLine:
             fields = json.loads(line)
         except ValueError:
             return
-        if isinstance(fields, dict) and str(fields.get("level", "")).lower() in _BAD:
-            self._note(function, fields.get("event") or fields.get("message") or fields.get("errorType") or "error")
+        if isinstance(fields, dict) and (level := str(fields.get("level", "")).lower()) in _BAD:
+            what = fields.get("event") or fields.get("message") or fields.get("errorType") or "error"
+            reason = fields.get("errorMessage") if level == "critical" else None  # a function that cannot start
+            self._note(function, f"{what}: {reason}" if reason else what)
 
     async def show(self, logs: str) -> None:
         """Show new errors until cancelled; `logs` says where to read more."""

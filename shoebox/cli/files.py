@@ -192,7 +192,8 @@ def _show(file: dict[str, Any], output: Output) -> None:
         ("size", f"{size}{size_text(file['size'])}, {file['content_type']}"),
         ("sha256", file["sha256"]),
         *((name, file.get(f"{name}_at") or "") for name in ("registered", "uploaded", "received", "finished")),
-        *((key, safe(str(value))) for key, value in (file.get("metadata") or {}).items()),
+        ("warnings", safe(", ".join(file.get("warnings") or []))),
+        *((key, safe(str(value))) for key, value in (file.get("metadata") or {}).items() if value is not None),
         *((f"rendition {r['name']}", safe(r["url"])) for r in file.get("renditions") or []),
         ("original", safe(file.get("original_url") or "")),
     ]

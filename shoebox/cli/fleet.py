@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shoebox.cli.options import (
@@ -23,6 +22,7 @@ from shoebox.cli.options import (
 
 if TYPE_CHECKING:
     from fleet.local import Local, LocalSettings
+    from shoebox.cli.folder import DataFolder
 
 
 def fleet(
@@ -52,7 +52,7 @@ def fleet(
     from shoebox.cli.exits import CliError, Exit
     from shoebox.cli.explained import explained
     from shoebox.cli.folder import DataFolder
-    from shoebox.cli.local import ROOT, demo_key, stack_file
+    from shoebox.cli.local import ROOT, stack_file
     from shoebox.cli.run import run
     from shoebox.stack import load_stack
     from shoebox.telemetry import configure_logging
@@ -80,19 +80,19 @@ def fleet(
             quotas=load_quotas(quotas),
         )
         try:
-            run(_fleet(settings, demo_key(DataFolder(data))))
+            run(_fleet(settings, DataFolder(data)))
         except KeyboardInterrupt:
             return
 
 
-async def _fleet(settings: LocalSettings, key: Path) -> None:
+async def _fleet(settings: LocalSettings, folder: DataFolder) -> None:
     import asyncio
 
     from fleet.local import Local as Stack
     from shoebox.cli.local import publish_demo_key
 
     async def publish(local: Local) -> None:
-        await publish_demo_key(key, local.bound, local.clients)
+        await publish_demo_key(folder, local.bound, local.clients)
 
     async with Stack.start(settings, publish):
         await asyncio.Event().wait()

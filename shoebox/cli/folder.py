@@ -41,11 +41,6 @@ class DataFolder:
         """A tenant's private key, 0600."""
         return self.path / "keys" / f"{tenant}.pem"
 
-    def gateway_url(self) -> str | None:
-        """Address of the stack that runs in this folder; None if none does."""
-        found = self.running()
-        return str(found["url"]) if found else None
-
     def running(self) -> dict[str, Any] | None:
         """What the stack that runs in this folder said of itself; None if none does.
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shoebox.aws import Clients
     from shoebox.cli.errorline import ErrorLine
     from shoebox.place import BoundStack
+    from shoebox.stack import Stack
 
 ROOT = Path(shoebox.__file__).parents[1]
 
@@ -40,16 +41,16 @@ async def started(
     Raises:
         CliError: it cannot start, or its emulator died: one message, with what to do.
     """
-    from fleet.local import Local as Stack
+    from fleet.local import Local as Starting
 
     with explained(), Steps(output) as steps:
-        key = demo_key(folder)
         errors.log_to(folder.log)
         where = f"Waiting for {settings.endpoint_url}" if settings.endpoint_url else "Starting the AWS emulator"
         steps.begin(f"{where} and creating what stack.yaml describes")
-        starting = Stack.start(settings, _publishing(key, steps), on_line=errors.line, on_wait=_waiting(steps))
+        starting = Starting.start(settings, _publishing(folder, steps), on_line=errors.line, on_wait=_waiting(steps))
         async with starting as local:
-            steps.done(f"{len(local.fleet.pools)} functions and the gateway")
+            functions = len(local.fleet.pools)
+            steps.done(f"{functions} function{'s' * (functions != 1)} and the gateway")
             if local.emulator and local.emulator.recovery.cut_off:
                 output.say(f"[yellow]![/yellow] {recovered(local.emulator.recovery)}")
             yield local
@@ -79,16 +80,21 @@ def _waiting(steps: Steps) -> Callable[[], None]:
     return tell
 
 
+def has_tenants(stack: Stack) -> bool:
+    """Whether it keeps the public keys of tenants, as Shoebox's own stack does; a stack of one's own need not."""
+    return "public" in stack.buckets
+
+
 def addresses(local: Local, folder: DataFolder) -> dict[str, Any]:
-    """What is where, with a token for the demo tenant's user."""
+    """What is where, with a token for the demo tenant's user; a stack without tenants has no gallery either."""
     import os
 
-    token = mint(folder.key_file(TENANT), TENANT, USER)
+    token = mint(folder.key_file(TENANT), TENANT, USER) if has_tenants(local.bound.stack) else None
     gateway, control = local.fleet.gateway_url, local.fleet.runtime_url
     return {
         "url": gateway,
-        "gallery": gallery_link(gateway, token),
-        "docs": f"{gateway}/docs",
+        "gallery": gallery_link(gateway, token) if token else None,
+        "docs": f"{gateway}/docs" if token else None,
         "metrics": f"{control}/metrics",
         "control": control,
         "hosts": local.fleet.hosts_url,
@@ -144,10 +150,13 @@ def demo_key(folder: DataFolder) -> Path:
     return path
 
 
-async def publish_demo_key(key: Path, bound: BoundStack, clients: Clients) -> None:
-    """Put the demo tenant's public key where the authorizer looks for it."""
+async def publish_demo_key(folder: DataFolder, bound: BoundStack, clients: Clients) -> None:
+    """Put the demo tenant's public key where the authorizer looks for it; a stack without tenants needs none."""
     from shoebox.keys import KeyPair, jwks
 
+    if not has_tenants(bound.stack):
+        return
+    key = demo_key(folder)
     s3 = await clients.open("s3")
     await s3.put_object(
         Bucket=bound.name_of("bucket", "public"),
@@ -157,13 +166,13 @@ async def publish_demo_key(key: Path, bound: BoundStack, clients: Clients) -> No
     )
 
 
-def _publishing(key: Path, steps: Steps) -> Callable[[Local], Awaitable[None]]:
+def _publishing(folder: DataFolder, steps: Steps) -> Callable[[Local], Awaitable[None]]:
     """Publishes the key, at the start and whenever the emulator had to be restored, and tells of it."""
     started = False
 
     async def publish(local: Local) -> None:
         nonlocal started
-        await publish_demo_key(key, local.bound, local.clients)
+        await publish_demo_key(folder, local.bound, local.clients)
         summary = str(local.report).partition("\n")[0]
         if started:
             steps.done(f"The AWS emulator is back. {summary}", local.report.seconds)

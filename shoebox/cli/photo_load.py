@@ -145,7 +145,8 @@ def _lambda(stack: Stack, quotas: Quotas, load: PhotoLoad) -> Iterator[Need]:
 def _invocations(stack: Stack, load: PhotoLoad) -> dict[str, float]:
     """Invocations a second by function. A token is cached, so the authorizer is asked once for each upload."""
     trigger = stack.functions[_INGEST].queue
-    asked = load.rate / load.upload if stack.gateway.authorizer.ttl else load.requests
+    cached = stack.gateway.authorizer and stack.gateway.authorizer.ttl
+    asked = load.rate / load.upload if cached else load.requests
     return {
         _AUTHORIZER: asked,
         _API: load.requests,

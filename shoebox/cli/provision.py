@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +11,7 @@ from shoebox.cli.output import Output
 
 if TYPE_CHECKING:
     from fleet.provision import Report
+    from shoebox.cli.folder import DataFolder
     from shoebox.place import BoundStack
 
 DEFAULT_GATEWAY = "http://127.0.0.1:8080"
@@ -34,13 +34,13 @@ def provision(
     [bold]Examples[/bold]
       shoebox provision --endpoint-url http://127.0.0.1:4566
 
-    Twice is no fault: what is there is brought up to date, and nothing is removed. In AWS, Terraform does this.
+    Twice is no fault: what is there is brought up to date, and nothing is removed.
     Exit code 0: everything is as described. 5: it is not; the message names what.
     """
     from shoebox.cli.exits import CliError, Exit
     from shoebox.cli.explained import explained
     from shoebox.cli.folder import DataFolder
-    from shoebox.cli.local import demo_key, stack_file
+    from shoebox.cli.local import stack_file
     from shoebox.cli.run import run
 
     if endpoint_url is None:
@@ -52,13 +52,12 @@ def provision(
         from shoebox.place import bind
         from shoebox.stack import load_stack
 
-        key = demo_key(DataFolder(data))
         place = emulated_place(endpoint_url, gateway_url=gateway_url or DEFAULT_GATEWAY, s3_public_url=s3_public_url)
-        report = run(_provision(bind(load_stack(stack or stack_file()), place), key, wait))
+        report = run(_provision(bind(load_stack(stack or stack_file()), place), DataFolder(data), wait))
     _show(report, output)
 
 
-async def _provision(bound: BoundStack, key: Path, wait: int) -> Report:
+async def _provision(bound: BoundStack, folder: DataFolder, wait: int) -> Report:
     from fleet import provision
     from fleet.emulator import ROOT
     from fleet.endpoint import until_it_answers
@@ -70,7 +69,7 @@ async def _provision(bound: BoundStack, key: Path, wait: int) -> Report:
     async with Clients(AwsSettings(region=bound.place.region, endpoint_url=url), ROOT) as clients:
         await until_it_answers(clients, url, wait)
         report = await provision.provision(bound, clients)
-        await publish_demo_key(key, bound, clients)
+        await publish_demo_key(folder, bound, clients)
         return report
 
 

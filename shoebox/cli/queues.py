@@ -99,7 +99,7 @@ def redrive(
 async def _states(sqs: Any, described: Stack, prefix: str) -> list[QueueState]:
     from fleet.queues.overview import queue_state
 
-    return [await queue_state(sqs, f"{prefix}-{name}") for name in described.queues]
+    return [await queue_state(sqs, described.queue_name(prefix, name)) for name in described.queues]
 
 
 async def _dead_letters(sqs: Any, described: Stack, prefix: str, name: str) -> DeadLetters:
@@ -108,7 +108,7 @@ async def _dead_letters(sqs: Any, described: Stack, prefix: str, name: str) -> D
     if name not in described.queues:
         known = ", ".join(described.queues)
         raise CliError(f"stack.yaml has no queue {name!r}.", hint=f"It has: {known}", exit_code=Exit.USAGE)
-    found = dead_letters_of(await _states(sqs, described, prefix), f"{prefix}-{name}")
+    found = dead_letters_of(await _states(sqs, described, prefix), described.queue_name(prefix, name))
     if found is None:
         served = ", ".join(queue.dead_letter for queue in described.queues.values() if queue.dead_letter)
         hint = f"Dead-letter queues are: {served}"
@@ -146,14 +146,10 @@ def _run(work: Any, endpoint_url: str | None, data: Path, stack: Path | None, pr
 
 def _endpoint(given: str | None, data: Path) -> str:
     """The emulator that is named, or the one of the stack that runs here."""
-    from shoebox.cli.folder import DataFolder
+    from shoebox.cli.deployment import required_deployment
 
-    running = DataFolder(data).running()
-    found = given or (str(running["emulator"]) if running else None)
-    if found is None:
-        hint = "Name an emulator with --endpoint-url, or say --aws. `shoebox up` starts a stack."
-        raise CliError("No stack runs here.", hint=hint, exit_code=Exit.UNREACHABLE)
-    return found
+    hint = "Name an emulator with --endpoint-url, or say --aws. `shoebox up` starts a stack."
+    return given or required_deployment(data, hint).emulator
 
 
 @asynccontextmanager

@@ -65,13 +65,10 @@ def quotas(
 
 
 def _control_of(data: Path) -> str:
-    from shoebox.cli.folder import DataFolder
+    from shoebox.cli.deployment import required_deployment
 
-    running = DataFolder(data).running()
-    if running is None:
-        hint = "Start one with `shoebox up`, or name its control port: --control-url http://127.0.0.1:9001"
-        raise CliError("No stack runs here.", hint=hint, exit_code=Exit.UNREACHABLE)
-    return str(running["control"])
+    hint = "Start one with `shoebox up`, or name its control port: --control-url http://127.0.0.1:9001"
+    return required_deployment(data, hint).control
 
 
 def _fetched(control: str) -> dict[str, Any]:

@@ -106,6 +106,7 @@ def _table(records: list[Record], output: Output) -> None:
     for record in records:
         notes = " [dim]already stored[/dim]" if record.already_stored else ""
         notes += f" [dim]same as {safe(record.twin.name)}[/dim]" if record.twin else ""
+        notes += f" [dim]{safe(', '.join(record.warnings))}[/dim]" if record.warnings else ""
         state = state_text(record.outcome, record.code) + notes
         ms = "" if record.milliseconds is None else str(record.milliseconds)
         table.add_row(safe(record.name), state, size_text(record.size), ms)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from shoebox.cli.access import TENANT, USER, gallery_link, mint
+from shoebox.cli.deployment import mint_in_container, running_deployment
 from shoebox.cli.folder import DataFolder
 from shoebox.cli.options import DATA, Data, Json, address, seconds
 from shoebox.cli.output import Output
@@ -63,7 +64,13 @@ def mint_(
       shoebox token mint --gallery http://127.0.0.1:8080
     """
     scopes = tuple(part for text in scope or () for part in text.replace(",", " ").split())
-    text = mint(key or DataFolder(data).key_file(tenant), tenant, user, scopes=scopes or None, lifetime=ttl)
+    deployment = None if key else running_deployment(data)
+    if deployment and deployment.engine:
+        scoped = [word for each in scopes for word in ("--scope", each)]
+        named = ("--tenant", tenant, "--user", user, "--ttl", str(ttl), *scoped)
+        text = mint_in_container(deployment.engine, *named)
+    else:
+        text = mint(key or DataFolder(data).key_file(tenant), tenant, user, scopes=scopes or None, lifetime=ttl)
     output = Output(json=json)
     if json:
         output.document({"token": text, "tenant": tenant, "user": user, "expires_at": int(time.time()) + ttl})

@@ -92,9 +92,11 @@ def up(
     folder = DataFolder(data)
     with explained():
         limits = load_quotas(quotas)
+    described = (stack or stack_file()).absolute()
     settings = LocalSettings(
-        stack_file=stack or stack_file(),
-        task_root=ROOT,
+        stack_file=described,
+        task_root=described.parent,
+        environment={"PYTHONPATH": str(ROOT)},  # the runtime's, for functions of a stack of one's own
         data_dir=None if memory else folder.data,
         fresh=fresh,
         emulator_port=0 if free_ports else emulator_port,
@@ -143,12 +145,16 @@ def _show(found: dict[str, Any], output: Output, *, keeps: bool) -> None:
         output.document(found)
         return
     for name, address in (
-        ("Gallery", found["gallery"]),
-        ("API docs", found["docs"]),
+        *(
+            [("Gallery", found["gallery"]), ("API docs", found["docs"])]
+            if found["gallery"]
+            else [("API", found["url"]), ("Control", found["control"])]
+        ),
         ("Metrics", found["metrics"]),
         ("Logs", found["logs"]),
         *([("Hosts", found["hosts"])] if found["hosts"] else []),
     ):
         output.line(f"{name:<9} {address}")
     end = "stops everything and keeps the photos" if keeps else "stops everything"
-    output.say(f"[dim]Upload: shoebox upload PATH. Ctrl-C {end}.[/dim]")
+    upload = "Upload: shoebox upload PATH. " if found["gallery"] else ""
+    output.say(f"[dim]{upload}Ctrl-C {end}.[/dim]")

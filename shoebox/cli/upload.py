@@ -40,15 +40,15 @@ def upload(
         typer.Option(envvar="SHOEBOX_WAIT", help="Wait until each photo is READY or REJECTED.", rich_help_panel=_PANEL),
     ] = True,
     patience: Annotated[
-        int,
+        int | None,
         typer.Option(
             parser=seconds,
             metavar="TIME",
             envvar="SHOEBOX_PATIENCE",
-            help="Stop waiting when nothing becomes ready for so long.",
+            help="Stop waiting when nothing becomes ready for so long; without it the service says how long.",
             rich_help_panel=_PANEL,
         ),
-    ] = "10m",  # type: ignore[assignment]  # typer parses it
+    ] = None,
     recursive: Annotated[
         bool,
         typer.Option(envvar="SHOEBOX_RECURSIVE", help="Go into folders within folders.", rich_help_panel=_PANEL),
@@ -160,7 +160,7 @@ async def _upload(
             except BaseException:
                 interrupted(uploader.report, output)
                 raise
-    results(report, output)
+        results(report, output)
     return report
 
 

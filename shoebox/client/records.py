@@ -43,6 +43,7 @@ class Record:
     width: int | None = None
     height: int | None = None
     milliseconds: int | None = None
+    warnings: list[str] = field(default_factory=list)
     twin: Record | None = None
     settled: bool = False  # this run does nothing more for it
 
@@ -78,6 +79,7 @@ class Record:
             return
         self.outcome, self.stored = Outcome(file["state"]), True
         self.code, self.detail = file.get("reason"), file.get("detail")
+        self.warnings = file.get("warnings") or []
         self.milliseconds = _milliseconds(file)
 
     def copy_twin(self) -> None:
@@ -86,7 +88,7 @@ class Record:
         assert twin is not None
         self.file_id, self.outcome, self.stored = twin.file_id, twin.outcome, twin.stored
         self.code, self.detail, self.width, self.height = twin.code, twin.detail, twin.width, twin.height
-        self.milliseconds = twin.milliseconds
+        self.milliseconds, self.warnings = twin.milliseconds, twin.warnings
 
     def document(self) -> dict[str, Any]:
         """This record as JSON; docs/reference/cli.md describes it."""
@@ -105,6 +107,7 @@ class Record:
             "width": self.width,
             "height": self.height,
             "milliseconds": self.milliseconds,
+            "warnings": self.warnings,
         }
 
 

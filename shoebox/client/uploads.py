@@ -33,6 +33,7 @@ _AHEAD = 200  # files between two stages
 _HASHERS = 2
 _WALK_STEP = 64
 _LOST_IN_A_ROW = 3
+_WAIT_SECONDS = 600  # where an older service does not say it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class UploadSettings:
     """How a run goes. Times in seconds; `linger` is how long a batch of registrations waits to be filled.
 
     With `between_looks` a run goes on for ever: it looks again for what is new or changed, and awaits that in between.
+    `patience` ends a run in which nothing becomes ready for so long; without it the service's `wait_seconds` does.
     """
 
     concurrency: int = 4
@@ -47,7 +49,7 @@ class UploadSettings:
     recursive: bool = True
     exclusion: Exclusion = field(default_factory=Exclusion)
     between_looks: Callable[[], Awaitable[None]] | None = None
-    patience: float = 600.0  # more than the queue's visibility timeout: a photo whose worker died comes back
+    patience: float | None = None
     linger: float = 1.0
     standstill: float = 60.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -71,7 +73,8 @@ class Uploader:
         self._tell = listener
         self._api = api = api.with_retry(settings.retry, self._retrying)
         self._sender = Sender(api.session, at_once=settings.concurrency, standstill=settings.standstill)
-        self._waiter = Waiter(api, self._settle, patience=settings.patience)
+        patience = limits.get("wait_seconds", _WAIT_SECONDS) if settings.patience is None else settings.patience
+        self._waiter = Waiter(api, self._settle, patience=patience)
         self._found: Channel[Record] = Channel(_AHEAD)
         self._hashed: Channel[Record] = Channel(_AHEAD)
         self._registered: Channel[tuple[Record, Instruction]] = Channel(_AHEAD)

@@ -13,24 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shoebox.client.exclusion import IGNORE_FILE, Exclusion, PatternError, Rules, ignore_rules
-
-_EXTENSIONS = {
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".jpe": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
-    ".gif": "image/gif",
-    ".heic": "image/heic",
-    ".heif": "image/heic",
-}
-_MAGIC = {
-    b"\xff\xd8\xff": "image/jpeg",
-    b"\x89PNG\r\n\x1a\n": "image/png",
-    b"GIF87a": "image/gif",
-    b"GIF89a": "image/gif",
-}
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+from shoebox.picture_types import HEAD_BYTES, media_type, refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +51,6 @@ def walk(paths: Iterable[Path], *, recursive: bool = True, exclusion: Exclusion 
     walker = _Walker(recursive, exclusion)
     for path in paths:
         yield from walker.visit(path, exclusion.first_rules(path.parent), named=True)
-
-
-def media_type(head: bytes, name: str) -> str | None:
-    """The type of a picture with these first bytes (16 are enough) and this name; None for anything else.
-
-    The bytes win: a PNG named .jpg is a PNG. A name alone is enough for the service to look, and to say what is wrong.
-    """
-    for magic, content_type in _MAGIC.items():
-        if head.startswith(magic):
-            return content_type
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
-    if head[4:8] == b"ftyp":
-        return "image/heic" if head[8:12] in _HEIF_BRANDS else None
-    return _EXTENSIONS.get(Path(name).suffix.lower())
 
 
 class _Walker:
@@ -142,13 +110,14 @@ class _Walker:
 def _judge(path: Path, status: os.stat_result, *, named: bool) -> Walked:
     try:
         with path.open("rb") as file:
-            head = file.read(16)
+            head = file.read(HEAD_BYTES)
     except OSError as error:
         return _unreadable(path, _why(path, error), named=named)
     content_type = media_type(head, path.name)
     if content_type is None:
         return Skipped(path, "not a picture Shoebox takes")
-    return Found(path, status.st_size, content_type, status.st_mtime_ns)
+    why = refusal(content_type)
+    return Skipped(path, why) if why else Found(path, status.st_size, content_type, status.st_mtime_ns)
 
 
 def _unreadable(path: Path, why: str, *, named: bool) -> Skipped | Unreadable:

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from shoebox.errors import Unavailable
-from shoebox.files import Generation, State
+from shoebox.files import Generation, Picture, State
 from shoebox.ports.items import iso
 
 _PER_CALL = 10  # "Amazon SNS quotas": entries in one PublishBatch
@@ -22,12 +22,13 @@ _PER_CALL = 10  # "Amazon SNS quotas": entries in one PublishBatch
 
 @dataclass(frozen=True, slots=True)
 class FileEvent:
-    """A file reached a final state: `file.ready` or `file.rejected`."""
+    """A file reached a final state: `file.ready`, with its `picture`, or `file.rejected`, with the reason."""
 
     generation: Generation
     state: State
     at: datetime
     reason: str | None = None
+    picture: Picture | None = None
 
     @property
     def event(self) -> str:
@@ -37,6 +38,7 @@ class FileEvent:
     def document(self) -> dict[str, Any]:
         """The message as subscribers get it."""
         key = self.generation.key
+        metadata = self.picture.metadata if self.picture else {}
         return {
             "event": self.event,
             "event_id": ":".join(part for part in (key.file_id, self.generation.ulid, self.event) if part),
@@ -44,6 +46,9 @@ class FileEvent:
             "user": key.owner.user,
             "file_id": key.file_id,
             "reason": self.reason,
+            "warnings": self.picture.warnings if self.picture else (),
+            "captured_at": metadata.get("captured_at"),
+            "captured_at_source": metadata.get("captured_at_source"),  # older items have none
             "at": iso(self.at),
         }
 

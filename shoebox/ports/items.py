@@ -145,7 +145,8 @@ def _register_until(item: Item) -> int | None:
 def _picture(text: str) -> Picture:
     values = orjson.loads(text)
     renditions = tuple(RenditionInfo(**rendition) for rendition in values.pop("renditions"))
-    return Picture(renditions=renditions, **values)
+    warnings = tuple(values.pop("warnings", ()))  # older items have none
+    return Picture(renditions=renditions, warnings=warnings, **values)
 
 
 def _text(item: Item, name: str) -> str | None:

@@ -1,8 +1,10 @@
-"""SQS over plain signed HTTP: ChangeMessageVisibilityBatch, which ingest calls for what its deadline leaves."""
+"""SQS over plain signed HTTP: ChangeMessageVisibilityBatch, for functions to hide their messages and give them back."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,16 +17,17 @@ from shoebox.connections import Connections
 from shoebox.ports.dynamodb_http import CredentialsNow
 from shoebox.telemetry import get_logger
 
-# It is called in the last two seconds of an invocation.
+# The next call comes soon, or the invocation is in its last two seconds.
 PATIENCE = Patience(attempts=1, answer_seconds=1.0)
 _MAX_ENTRIES = 10  # of a batch call
+_MAX_CALLS = 10  # at once; a batch may have 10,000 messages
 _MAX_BYTES = 1024 * 1024
 
 _log = get_logger()
 
 
 class VisibilityHttp:
-    """Makes messages visible again. `credentials` gives those of the moment."""
+    """Changes how long messages stay hidden. `credentials` gives those of the moment."""
 
     def __init__(self, connections: Connections, credentials: CredentialsNow, aws: AwsSettings) -> None:
         self._connections = connections
@@ -33,29 +36,38 @@ class VisibilityHttp:
         self._keys: Credentials | None = None
         self._service: JsonService | None = None
 
-    async def release(self, queue_arn: str, receipts: Sequence[str]) -> int:
-        """Let others receive messages of a queue at once; returns how many.
+    async def change(self, queue_arn: str, timeouts: Mapping[str, int]) -> int:
+        """Hide messages of a queue for so many seconds from now, by receipt handle; returns how many.
 
-        A message that cannot be released is logged; it comes after its visibility timeout.
+        0 lets others receive a message at once. It raises nothing: a message that cannot be changed is logged, and
+        comes after the visibility timeout that it has.
         """
-        released = 0
-        for start in range(0, len(receipts), _MAX_ENTRIES):
-            entries = [
-                {"Id": str(index), "ReceiptHandle": receipt, "VisibilityTimeout": 0}
-                for index, receipt in enumerate(receipts[start : start + _MAX_ENTRIES])
-            ]
-            request = {"QueueUrl": queue_url(queue_arn, self._aws), "Entries": entries}
-            try:
-                response = await (await self._current()).call("ChangeMessageVisibilityBatch", request)
-            except (AwsError, ConfigError, BotoCoreError) as error:  # the last two: there are no keys to sign with
-                code = getattr(error, "code", type(error).__name__)
-                _log.warning("messages_not_given_back", code=code, detail=str(error), messages=len(entries))
-                continue
-            failed: list[dict[str, Any]] = response.get("Failed", [])
-            for failure in failed:
-                _log.warning("messages_not_given_back", code=failure.get("Code"), messages=1)
-            released += len(entries) - len(failed)
-        return released
+        entries = [
+            {"Id": str(index % _MAX_ENTRIES), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
+            for index, (receipt, seconds) in enumerate(timeouts.items())
+        ]
+        calls = [entries[start : start + _MAX_ENTRIES] for start in range(0, len(entries), _MAX_ENTRIES)]
+        at_once = asyncio.Semaphore(_MAX_CALLS)
+
+        async def one(part: list[dict[str, Any]]) -> int:
+            async with at_once:
+                return await self._change(queue_arn, part)
+
+        return sum(await asyncio.gather(*(one(part) for part in calls)))
+
+    async def _change(self, queue_arn: str, entries: list[dict[str, Any]]) -> int:
+        """One call; how many messages it has changed."""
+        request = {"QueueUrl": queue_url(queue_arn, self._aws), "Entries": entries}
+        try:
+            response = await (await self._current()).call("ChangeMessageVisibilityBatch", request)
+        except (AwsError, ConfigError, BotoCoreError) as error:  # the last two: there are no keys to sign with
+            code = getattr(error, "code", type(error).__name__)
+            _log.warning("visibility_not_changed", code=code, detail=str(error), messages=len(entries))
+            return 0
+        failed: list[dict[str, Any]] = response.get("Failed", [])
+        for code, messages in Counter(failure.get("Code") for failure in failed).items():
+            _log.warning("visibility_not_changed", code=code, messages=messages)
+        return len(entries) - len(failed)
 
     async def _current(self) -> JsonService:
         keys = await self._credentials()

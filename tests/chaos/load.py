@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -18,7 +19,8 @@ from shoebox.client.retry import RetryPolicy
 from shoebox.client.uploads import Uploader, UploadSettings
 from shoebox.files import Owner
 from tests.chaos.photos import Photo, digest, draw
-from tests.chaos.stack import Stack
+from tests.chaos.stack import Stack, environment
+from tests.command import COMMAND
 
 TENANT = "chaos"
 _GROUP = 5  # photos of one client
@@ -89,6 +91,28 @@ class Load:
             if all(photo.stored for photo in photos) or time.monotonic() > end:
                 return
             await asyncio.sleep(pause)
+
+    async def command(self, photos: Sequence[Photo], *options: str) -> asyncio.subprocess.Process:
+        """Start `shoebox upload` for the photos of one owner; its JSON comes on stdout, at its end."""
+        token = self.stack.token(photos[0].tenant, photos[0].user)
+        return await asyncio.create_subprocess_exec(
+            *COMMAND,
+            *("upload", str(photos[0].path.parent), "--json", "--no-progress", "--url", self.stack.url, *options),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**environment(), "SHOEBOX_TOKEN": token},
+            start_new_session=True,
+        )
+
+    def told(self, photos: Sequence[Photo], stdout: bytes) -> None:
+        """Take over from the JSON of `shoebox upload` which photos are stored."""
+        records = json.loads(stdout)["files"] if stdout else []
+        ready = {record["sha256"] for record in records if record["outcome"] == "READY"}
+        for photo in photos:
+            photo.stored = photo.sha256 in ready
+            if not photo.stored:
+                photo.notes.append("not READY for `shoebox upload`")
 
     async def states(self, photos: Sequence[Photo]) -> dict[str, str]:
         """State by file id, of those that exist."""

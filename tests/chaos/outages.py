@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -14,7 +13,7 @@ from typing import Any
 from shoebox.client.errors import ClientError
 from tests.chaos.judge import Verdict
 from tests.chaos.lab import Experiment, Lab
-from tests.chaos.load import TENANT, Load
+from tests.chaos.load import Load
 from tests.chaos.stack import Stack, environment, stopped
 from tests.command import COMMAND
 
@@ -81,15 +80,7 @@ async def outage(lab: Lab, how: str) -> Verdict:
     """The emulator is away for 20 s while `shoebox upload` runs, which must neither fail nor be told twice."""
     load, stack = lab.load(), lab.stack
     photos = await load.make(lab.photos)
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND,
-        *("upload", str(photos[0].path.parent), "--json", "--no-progress", "--url", stack.url, "--concurrency", "1"),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**environment(), "SHOEBOX_TOKEN": stack.token(TENANT, load.user)},
-        start_new_session=True,
-    )
+    process = await load.command(photos, "--concurrency", "1")
     communicating = asyncio.create_task(process.communicate())
     while not await lab.judge(load).objects() and process.returncode is None:  # noqa: ASYNC110 - in other processes
         await asyncio.sleep(0.05)
@@ -102,15 +93,7 @@ async def outage(lab: Lab, how: str) -> Verdict:
         await asyncio.sleep(_OUTAGE_SECONDS)
         stack.proxy.away = False
     stdout, stderr = await asyncio.wait_for(communicating, 300)
-    sent = (
-        {record["sha256"] for record in json.loads(stdout)["files"] if record["outcome"] == "READY"}
-        if stdout
-        else set()
-    )
-    for photo in photos:
-        photo.stored = photo.sha256 in sent
-        if not photo.stored:
-            photo.notes.append("not READY for `shoebox upload`")
+    load.told(photos, stdout)
     verdict = await lab.judge(load).judge(seconds=60)
     verdict.faults = 1
     verdict.note = f"upload ended with {process.returncode}: {_last(stderr)}" if process.returncode else ""

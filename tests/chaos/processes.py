@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Any
+
+import psutil
 
 from tests.chaos.judge import Verdict
 from tests.chaos.lab import Experiment, Lab, beside
@@ -15,6 +19,14 @@ _LOAD_SECONDS = 6
 _HITS = 4
 SAVED_SECONDS = 5
 """What an emulator that is killed may forget."""
+LOST_WORKER_SECONDS = 25
+"""After the loss of a worker its photos must be READY: its messages are hidden for 20 s."""
+
+
+def _one_slot(stack: dict[str, Any]) -> None:
+    """A worker that stands still is given no other batch, and there are places for others."""
+    stack["functions"]["ingest"]["slots"] = 1
+    stack["functions"]["ingest"]["queue"]["maximum_concurrency"] = 8
 
 
 async def kill(lab: Lab, role: str) -> Verdict:
@@ -37,6 +49,49 @@ async def hold(lab: Lab, role: str) -> Verdict:
         return len(processes)
 
     return await _under_load(lab, act)
+
+
+async def lost_worker(lab: Lab, number: signal.Signals) -> Verdict:
+    """A worker dies, or stands still, in the middle of its work; `shoebox upload` succeeds all the same, and soon."""
+    load = lab.load()
+    photos = await load.make(lab.photos)
+    process = await load.command(photos)
+    communicating = asyncio.create_task(process.communicate())
+    workers = await _at_work(lab, process)
+    begin = time.monotonic()
+    hit = send_signal(workers, number)
+    try:
+        stdout, stderr = await asyncio.wait_for(communicating, 600)
+    finally:
+        send_signal(workers, signal.SIGCONT)
+    seconds = time.monotonic() - begin
+    load.told(photos, stdout)
+    verdict = await lab.judge(load).judge(seconds=30)
+    verdict.faults = hit
+    verdict.note = f"upload ended with {process.returncode}, {seconds:.1f} s after the worker was lost"
+    if process.returncode:
+        verdict.findings.append(f"upload ended with {process.returncode}: {stderr.decode(errors='replace')[-200:]}")
+    if seconds > LOST_WORKER_SECONDS * lab.patience:
+        verdict.findings.append(f"the photos of a lost worker took {seconds:.0f} s")
+    return verdict
+
+
+async def _at_work(lab: Lab, upload: asyncio.subprocess.Process) -> Sequence[psutil.Process]:
+    """Ingest's processes, stopped at a moment when one of them has messages; those without any go on."""
+    sqs, attribute = await lab.stack.client("sqs"), "ApproximateNumberOfMessagesNotVisible"
+    while upload.returncode is None:
+        workers = lab.stack.processes("ingest")
+        asked = await sqs.get_queue_attributes(QueueUrl=lab.stack.queue_url("uploads"), AttributeNames=[attribute])
+        if int(asked["Attributes"][attribute]):
+            await asyncio.sleep(lab.random.uniform(0.1, 0.3))
+            send_signal(workers, signal.SIGSTOP)
+            await asyncio.sleep(0.3)  # what was done before is deleted meanwhile
+            asked = await sqs.get_queue_attributes(QueueUrl=lab.stack.queue_url("uploads"), AttributeNames=[attribute])
+            if int(asked["Attributes"][attribute]):
+                return workers
+            send_signal(workers, signal.SIGCONT)
+        await asyncio.sleep(0.02)
+    return []
 
 
 async def _under_load(lab: Lab, act: Callable[[], Awaitable[int]]) -> Verdict:
@@ -137,6 +192,21 @@ EXPERIMENTS = [
             short=role == "emulator",
         )
         for role in ROLES
+    ),
+    Experiment(
+        "lost-worker",
+        "SIGKILL all ingest workers in the middle of their work, with stack.yaml's own times; `shoebox upload` goes on",
+        partial(lost_worker, number=signal.SIGKILL),
+        "own",
+        short=True,
+        changes=(),
+    ),
+    Experiment(
+        "hung-worker",
+        "SIGSTOP all ingest workers in the middle of their work, and leave them so; `shoebox upload` goes on",
+        partial(lost_worker, number=signal.SIGSTOP),
+        "own",
+        changes=(_one_slot,),
     ),
     Experiment("restart-at-once", "SIGKILL up under load and start it again at once", restart, "own"),
     Experiment("restart-soon", "SIGKILL up, start it again after 0.2 s", partial(restart, pause=0.2), "own"),

@@ -94,8 +94,18 @@ async def test_a_run_by_two_workers_from_the_stack_s_start_to_the_report(tmp_pat
     assert put.count == results.photos.ready
     assert {process.role for process in results.processes} >= {"fleet and gateway", "emulator", "function ingest"}
     assert all(process.cpu_seconds > 0 for process in results.processes)
+    generator = next(process for process in results.processes if process.role == "generator")
+    assert generator.count == 3  # the master and its workers
+    assert results.host is not None
+    assert 0 < results.host.busy <= 1
+    assert results.ready_per_second * results.rate_seconds == pytest.approx(results.photos.ready)
+    assert results.rate_seconds >= results.seconds
+    assert sum(throttle.count for throttle in results.throttles) == sum(limit.throttled for limit in results.limits)
     assert {"uploads", "uploads-dead"} <= {queue.name for queue in results.queues}
     assert {"photos/s", "delay", "backlog", "concurrency", "CPU", "memory"} <= {line.panel for line in results.series}
+    assert {"latency p50", "latency p95", "phones", "host CPU"} <= {line.panel for line in results.series}
+    phones = next(line for line in results.series if line.panel == "phones")
+    assert max(filter(None, phones.values)) > 0
     assert results.cost is not None
     assert results.cost.usd > 0
     assert any(limit.limit == "lambda.concurrency" and limit.peak > 0 for limit in results.limits)
@@ -103,6 +113,9 @@ async def test_a_run_by_two_workers_from_the_stack_s_start_to_the_report(tmp_pat
     names = {path.name for path in folder.iterdir()}
     assert names >= {"report.html", "results.json", "series.csv", "requests.csv", "limits.csv", "photos.csv"}
     assert names >= {"config.json", "stack.yaml", "stack.log"}
+    page = (folder / "report.html").read_text("utf-8")
+    assert all(f'href="{name}"' in page for name in names - {"report.html"})
+    assert f"{folder.name}/report.html" in (folder.parent / "trend.html").read_text("utf-8")
     assert "report.html" in done.stderr
 
 

@@ -155,7 +155,7 @@ class OnePhoto(RuleBasedStateMachine):
         self.owner, self.key = owner, FileKey(owner, owner.file_id(PROMISE.sha256))
         self.table = FilesTable(self.world.dynamodb, "shoebox-files", now=self.now)
         self.told, self.orders, self.bucket, self.pool = Told(), Orders(), Bucket(), Pool()
-        parts: tuple[Any, ...] = (self.table, self.bucket, self.told, self.orders, self.pool, None)
+        parts: tuple[Any, ...] = (self.table, self.bucket, self.told, self.orders, self.pool)
         self.ingest = Ingest(*parts, max_bytes=100)
         bucket: Any = self.bucket
         self.cleanup = Cleanup(self.table, bucket)

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -31,13 +32,14 @@ from shoebox.ports.files_table import FilesTable
 from shoebox.ports.pictures import PhotoBytes
 from shoebox.ports.s3_http import S3Http, open_connections
 from shoebox.ports.sns_http import open_sns
-from shoebox.ports.visibility_http import open_visibility
+from shoebox.ports.visibility_http import VisibilityHttp, open_visibility
 from shoebox.presign import Presigner
 from shoebox.samples import exif_block, jpeg_of_size, scene
 from shoebox.ulid import new_ulid
 from tests.emulator.conftest import ClientsFor, EmulatorAt
 from tests.faulty_aws import LossyConnections, StaleReads
-from workers.batch import Message, TimeBudget
+from workers.batch import BatchResult, Message, TimeBudget
+from workers.heartbeat import Heartbeat
 from workers.ingest import Ingest
 from workers.render_pool import RenderPool
 from workers.runtime.context import Context
@@ -61,6 +63,7 @@ class Bench:
     """Ingest with its surroundings: what a client would have done before, and what can be seen after."""
 
     ingest: Ingest
+    visibility: VisibilityHttp
     store: S3Http
     table: FilesTable
     deletions: RecordedDeletions
@@ -193,10 +196,22 @@ async def bench(
             FileEvents(events, topic),
             deletions,
             pool,
-            visibility,
             max_bytes=limits.max_bytes,
         )
-        yield Bench(ingest, store, table, deletions, await root_clients.open("s3"), sqs, sns, topic, url, faults, stale)
+        yield Bench(
+            ingest,
+            visibility,
+            store,
+            table,
+            deletions,
+            await root_clients.open("s3"),
+            sqs,
+            sns,
+            topic,
+            url,
+            faults,
+            stale,
+        )
     await sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
     await sqs.delete_queue(QueueUrl=url)
 
@@ -235,6 +250,7 @@ async def test_a_photo_becomes_ready(bench: Bench):
     assert (file.picture.width, file.picture.height) == (1200, 1600)
     assert file.picture.metadata["has_gps"] is True
     assert file.picture.metadata["camera_make"] == "Shoebox"
+    assert file.picture.metadata["captured_at_source"] == "EXIF:DateTimeOriginal"
     for info in file.picture.renditions:
         jpeg = await bench.rendition(file, info.name)
         image = Image.open(io.BytesIO(jpeg))
@@ -244,6 +260,8 @@ async def test_a_photo_becomes_ready(bench: Bench):
     assert file.registered_at <= file.uploaded_at <= file.finished_at  # type: ignore[operator]
     [event] = await bench.events(at_least=1)
     assert (event["event"], event["file_id"], event["tenant"]) == ("file.ready", file.key.file_id, "demo")
+    dated = (event["captured_at"], event["captured_at_source"])
+    assert dated == ("2024-06-21T18:30:05+02:00", "EXIF:DateTimeOriginal")
 
 
 JPEG = saved(scene(320, 240), "JPEG")
@@ -350,6 +368,16 @@ async def test_a_crash_before_the_event_is_made_good(bench: Bench):
     assert await bench.deliver(message(file.generation, receive_count=2)) == []
 
     assert [event["event_id"] for event in await bench.events(at_least=1)] == [first[0]["event_id"]]
+
+
+async def test_what_was_tolerated_is_told(bench: Bench):
+    """A warning is on the item and in the event, also in that of a repeated delivery."""
+    file = await bench.process(JPEG[:2] + b"\xff\xe2\x00\x14ICC_PROFILE\x00\x02\x03half" + JPEG[2:])
+    assert await bench.deliver(message(file.generation, receive_count=2)) == []
+
+    assert file.picture is not None
+    assert (file.state, file.picture.warnings) == (State.READY, ("icc_profile_broken",))
+    assert [event["warnings"] for event in await bench.events(at_least=2)] == [["icc_profile_broken"]] * 2
 
 
 async def test_a_passing_fault_goes_back_and_is_done_later(bench: Bench):
@@ -622,13 +650,12 @@ async def received(bench: Bench, queue_url: str, message_id: str) -> dict[str, A
                     return dict(found)
 
 
-async def test_what_the_deadline_leaves_is_received_again_at_once(bench: Bench, provisioned: BoundStack):
-    """With its own role ingest gives the message back; it does not wait for minutes of visibility timeout."""
-    file = await bench.upload(JPEG)
-    queue_url = (await bench.sqs.get_queue_url(QueueName="shoebox-uploads"))["QueueUrl"]
-    sent = await bench.sqs.send_message(QueueUrl=queue_url, MessageBody=message(file.generation).body)
+async def first_delivery(bench: Bench, provisioned: BoundStack, body: str) -> Message:
+    """A message that the queue of uploads gives for the first time, as Lambda would hand it over."""
+    queue_url = provisioned.queue_url("uploads")
+    sent = await bench.sqs.send_message(QueueUrl=queue_url, MessageBody=body)
     first = await received(bench, queue_url, sent["MessageId"])
-    late = Message.of_record(
+    return Message.of_record(
         {
             "messageId": first["MessageId"],
             "body": first["Body"],
@@ -637,15 +664,47 @@ async def test_what_the_deadline_leaves_is_received_again_at_once(bench: Bench, 
             "attributes": first["Attributes"],
         }
     )
+
+
+async def received_again(bench: Bench, provisioned: BoundStack, message_id: str) -> str:
+    """How often the message was received, when it is; then it is deleted."""
+    queue_url = provisioned.queue_url("uploads")
+    again = await received(bench, queue_url, message_id)
+    await bench.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=again["ReceiptHandle"])
+    return str(again["Attributes"]["ApproximateReceiveCount"])
+
+
+async def test_what_the_deadline_leaves_is_received_again_at_once(bench: Bench, provisioned: BoundStack):
+    """With its own role ingest gives the message back; it does not wait for minutes of visibility timeout."""
+    file = await bench.upload(JPEG)
+    late = await first_delivery(bench, provisioned, message(file.generation).body)
     before = given_back()
 
-    result = await bench.ingest.run([late], TimeBudget.of_remaining(0), at_once=4)
+    run = partial(bench.ingest.run, [late], TimeBudget.of_remaining(0), at_once=4)
+    result = await Heartbeat(bench.visibility, 20, "ingest").run([late], run, seconds_left=60)
 
     assert result.returned == (late.id,)
     assert given_back() == before + 1
-    again = await received(bench, queue_url, sent["MessageId"])
-    assert again["Attributes"]["ApproximateReceiveCount"] == "2"
-    await bench.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=again["ReceiptHandle"])
+    assert await received_again(bench, provisioned, late.id) == "2"
+
+
+async def test_a_dead_worker_keeps_its_messages_no_longer_than_its_heartbeat(bench: Bench, provisioned: BoundStack):
+    """Ingest's own role may hide its messages for less: one whose worker stops comes back after a second, not 360."""
+    lost = await first_delivery(bench, provisioned, "{}")
+    beating = asyncio.Event()
+
+    async def work() -> BatchResult:
+        beating.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    worker = asyncio.create_task(Heartbeat(bench.visibility, 1, "ingest").run([lost], work, seconds_left=60))
+    await beating.wait()
+    worker.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await worker
+    assert await received_again(bench, provisioned, lost.id) == "2"
 
 
 def given_back() -> float:

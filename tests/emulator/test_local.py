@@ -204,8 +204,8 @@ async def test_a_taken_port_is_said_before_anything_starts(settings: LocalSettin
 
 async def test_a_wrong_stack_is_said_before_anything_starts(settings: LocalSettings):
     """Not even the data folder is made."""
-    settings.stack_file.write_text("name: x")
-    with pytest.raises(StackError, match="gateway: Field required"):
+    settings.stack_file.write_text("name: xy\nfunctions: {hello: {handler: a.b, timeout: 3}}")
+    with pytest.raises(StackError, match=r"functions\.hello\.memory: Field required"):
         async with Local.start(settings):
             pass
     assert settings.data_dir is not None

@@ -4,10 +4,12 @@ import asyncio
 from typing import Any
 
 from fleet.provision import provision
+from fleet.provision.queues import ensure_queues
 from fleet.queues.overview import dead_letters_of, queue_state
 from fleet.queues.redrive import DeadLetters, redrive
 from shoebox.aws import Clients
-from shoebox.place import BoundStack
+from shoebox.place import BoundStack, bind
+from shoebox.stack import Queue, Stack
 
 ATTRIBUTES = {
     "kind": {"DataType": "String", "StringValue": "tést"},
@@ -86,3 +88,30 @@ async def test_messages_in_flight_are_left(own_stack: BoundStack, root_clients: 
     assert [m["Body"] for m in await take(sqs, queue.source_url)] != [looked_at["Body"]]
     state = await queue_state(sqs, own_stack.name_of("queue", "deletions-dead"))
     assert (state.waiting, state.in_flight) == (0, 1)
+
+
+async def test_large_messages_of_a_fifo_queue_go_back_in_their_order(own_stack: BoundStack, root_clients: Clients):
+    """Seven of 250 KB are more than SQS takes in one call; they are work again in their group and their order."""
+    queues = {
+        "steps": Queue(fifo=True, dead_letter="steps-dead", max_receive_count=1),
+        "steps-dead": Queue(fifo=True),
+    }
+    bound = bind(Stack(name="steps", queues=queues), own_stack.place)
+    sqs = await root_clients.open("sqs")
+    await ensure_queues(bound, sqs)
+    queue = dead_letters_of(
+        [await queue_state(sqs, bound.name_of("queue", name)) for name in queues], bound.name_of("queue", "steps-dead")
+    )
+    assert queue is not None
+    bodies = [f"{n}" * 250_000 for n in range(7)]
+    for body in bodies:
+        await sqs.send_message(
+            QueueUrl=queue.source_url, MessageBody=body, MessageGroupId="one", MessageDeduplicationId=body[0]
+        )
+    await sqs.receive_message(QueueUrl=queue.source_url, MaxNumberOfMessages=10, VisibilityTimeout=0)
+    assert await take(sqs, queue.source_url) == []
+
+    assert await asyncio.wait_for(redrive(sqs, queue), 60) == 7
+
+    assert [message["Body"][0] for message in await take(sqs, queue.source_url)] == [*"0123456"]
+    assert await take(sqs, queue.url) == []

@@ -36,6 +36,7 @@ IMAGES = {
     "SHOEBOX_IMAGE": "shoebox:test",
     "SHOEBOX_LOCALSTACK_IMAGE": "shoebox-localstack:test",
     "SHOEBOX_LOAD_IMAGE": "shoebox-load:test",
+    "SHOEBOX_PROMETHEUS_IMAGE": "shoebox-prometheus:test",
 }
 BUILD_SECONDS = 1500
 MINUTES = 300

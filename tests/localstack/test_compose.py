@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -19,6 +22,7 @@ from tests.localstack.project import BUILD_SECONDS, ROOT, Project, project
 
 PHOTOS = 120
 SERVICES = {"localstack", "fleet", "api", "authorizer", "ingest", "cleanup"}
+PROMETHEUS_CONFIG = "/etc/prometheus/prometheus.yml"
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +95,45 @@ async def test_the_gallery_works(up: Project, tmp_path: Path) -> None:
         assert kept_beside_localstack | {"lambda.concurrency", "gateway.rate"} <= peaks.keys()
 
 
+QUIET_WHEN_WELL = {"Waiting", "Errors", "Limits: how full", "Limits: refusals"}  # panels with a query for trouble
+
+
+async def test_prometheus_answers_every_query(up: Project, tmp_path: Path) -> None:
+    """Debian's Prometheus scrapes the fleet and every function; each panel's query has samples, no alert is wrong."""
+    up.must("--profile", "metrics", "up", "-d", "--no-deps", "--build", "--wait", "prometheus", seconds=BUILD_SECONDS)
+    up.must("--profile", "metrics", "exec", "-T", "prometheus", "promtool", "check", "config", PROMETHEUS_CONFIG)
+    dashboard = json.loads((ROOT / "compose/grafana/dashboards/shoebox.json").read_text())
+    queries = {target["expr"]: panel["title"] for panel in dashboard["panels"] for target in panel["targets"]}
+    async with up.system() as system, aiohttp.ClientSession(up.url("SHOEBOX_PROMETHEUS_PORT")) as prometheus:
+
+        async def ask(what: str, **parameters: str) -> Any:
+            async with prometheus.get(f"/api/v1/{what}", params=parameters) as answer:
+                document = await answer.json()
+                assert document["status"] == "success", (parameters, document)
+                return document["data"]
+
+        async def scraped() -> bool:
+            targets = (await ask("targets", state="active"))["activeTargets"]
+            return Counter((t["labels"].get("function", "fleet"), t["health"]) for t in targets) == Counter(
+                (name, "up") for name in SERVICES - {"localstack"}
+            )
+
+        await until(scraped, 60)
+        seeds = iter(range(900, 1000))
+
+        async def told() -> bool:
+            """Work goes on meanwhile: a rate needs a change between two scrapes."""
+            await system.upload(photo(tmp_path, f"{(seed := next(seeds))}.jpg", seed=seed))
+            asked = {q: await ask("query", query=q.replace("$__rate_interval", "1m")) for q in queries}
+            silent = {queries[query] for query, data in asked.items() if not data["result"]}
+            return silent <= QUIET_WHEN_WELL
+
+        await until(told, 60)
+        rules = [rule for group in (await ask("rules"))["groups"] for rule in group["rules"]]
+    assert {rule["health"] for rule in rules} == {"ok"}
+    assert [rule["name"] for rule in rules if rule["state"] == "firing"] == []
+
+
 async def test_a_worker_killed_under_load_loses_nothing(up: Project, tmp_path: Path) -> None:
     """Ingest is scaled from one to three under load, one is killed in mid-batch: every photo is READY exactly once."""
     photos = [photo(tmp_path / "photos", f"{n}.jpg", seed=n, size=120_000) for n in range(PHOTOS)]
@@ -146,7 +189,12 @@ async def test_a_fleet_that_restarts_is_joined_again(up: Project, tmp_path: Path
     """Functions wait for the fleet and join it again; their containers go on."""
     before = {c["Id"]: c["State"]["StartedAt"] for c in up.containers("api")}
     up.must("restart", "fleet")
-    up.must("up", "-d", "--no-deps", "--no-recreate", "--wait", "fleet", "api", "authorizer", "ingest")
+
+    async def healthy() -> bool:
+        """Compose's own --wait gives up at the first that is not: a function may be so while the fleet is away."""
+        return {c["State"]["Health"]["Status"] for c in up.containers()} == {"healthy"}
+
+    await until(healthy, 120)
     async with up.system() as system:
         [record] = await system.upload(photo(tmp_path, "again.jpg", seed=78))
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from botocore.exceptions import ClientError
 
 from fleet.emulator import ROOT as ROOT_KEYS
 from fleet.local import Local, LocalSettings
 from shoebox.aws import Clients
+from shoebox.cli.localstack import localstack_at
 from shoebox.client.records import Outcome
 from shoebox.config import AwsSettings
 from shoebox.files import State
@@ -83,10 +86,17 @@ async def test_a_transaction_that_fails_leaves_everything_and_none_copies_the_ta
         )
         for name in ("updated", "deleted", "checked"):
             await dynamodb.put_item(TableName="t", Item={"pk": {"S": name}, "n": {"N": "1"}})
-        before = (await dynamodb.scan(TableName="t"))["Items"]
+        await dynamodb.create_table(
+            TableName="ranged",
+            KeySchema=[key, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        await dynamodb.put_item(TableName="ranged", Item={"pk": {"S": "a"}, "sk": {"S": "1"}})
+        before = [item for name in ("t", "ranged") for item in (await dynamodb.scan(TableName=name))["Items"]]
         with pytest.raises(ClientError, match="TransactionCanceled"):
             await dynamodb.transact_write_items(TransactItems=failing_transaction())
-        after = (await dynamodb.scan(TableName="t"))["Items"]
+        after = [item for name in ("t", "ranged") for item in (await dynamodb.scan(TableName=name))["Items"]]
 
         alone = await seconds_of_transactions(dynamodb)
         for start in range(0, 3000, 25):
@@ -96,6 +106,89 @@ async def test_a_transaction_that_fails_leaves_everything_and_none_copies_the_ta
 
     assert sorted(after, key=str) == sorted(before, key=str)
     assert crowded < 4 * alone, f"{alone:.3f} s alone, {crowded:.3f} s beside 3,000 items"
+
+
+async def test_bodies_are_on_disk(container: LocalStackContainer) -> None:
+    """A hundred megabytes in objects below 512 KB cost no memory, and come back whole, in part and copied."""
+    async with Clients(AwsSettings(region="us-east-1", endpoint_url=container.get_url()), ROOT_KEYS) as clients:
+        s3 = await clients.open("s3")
+        await s3.create_bucket(Bucket="bodies")
+        body = random.Random(1).randbytes(400_000)
+        await s3.put_object(Bucket="bodies", Key="first", Body=body)
+        before = used_memory(container.get_url())
+        for n in range(250):
+            await s3.put_object(Bucket="bodies", Key=str(n % 200), Body=body)
+        grown = used_memory(container.get_url()) - before
+        await s3.copy_object(Bucket="bodies", Key="copy", CopySource={"Bucket": "bodies", "Key": "first"})
+        whole = await (await s3.get_object(Bucket="bodies", Key="copy"))["Body"].read()
+        part = await (await s3.get_object(Bucket="bodies", Key="199", Range="bytes=70000-140000"))["Body"].read()
+        await s3.put_object(Bucket="bodies", Key="first", Body=b"shorter")
+        shorter = await (await s3.get_object(Bucket="bodies", Key="first"))["Body"].read()
+
+    assert grown < 30_000_000
+    assert whole == body
+    assert part == body[70_000:140_001]
+    assert shorter == b"shorter"
+
+
+def used_memory(url: str) -> int:
+    """Bytes that LocalStack says it uses."""
+    state = localstack_at(url)
+    assert state
+    return state.used
+
+
+async def test_out_of_memory_is_told_and_uploads_are_refused_before(localstack_image: str) -> None:
+    """Killed at its limit, LocalStack's next run knows why; near the limit presigned PUTs get 507, functions' pass."""
+    port = free_ports(1)[0]
+    identity = docker("run", "--detach", *memory("120m"), "--publish", f"127.0.0.1:{port}:4566", localstack_image)
+    try:
+        assert docker("wait", identity) == "137"
+        assert "LocalStack ran out of memory" in ENGINE.run("logs", identity).stderr
+        docker("update", *memory("1g"), identity)
+        docker("start", identity)
+        url = f"http://127.0.0.1:{port}"
+
+        async def healthy() -> bool:
+            return docker("inspect", "--format", "{{.State.Health.Status}}", identity) == "healthy"
+
+        await until(healthy, 60)
+        state = localstack_at(url)
+        async with Clients(AwsSettings(region="us-east-1", endpoint_url=url), ROOT_KEYS) as clients:
+            s3 = await clients.open("s3")
+            await s3.create_bucket(Bucket="full")
+            link = await s3.generate_presigned_url("put_object", Params={"Bucket": "full", "Key": "upload"})
+            docker("update", *memory(str(int(used_memory(url) / 0.94))), identity)
+            async with (
+                aiohttp.ClientSession() as http,
+                http.put(link, data=b"photo", skip_auto_headers=["content-type"]) as answer,
+            ):
+                refused = (answer.status, "<Code>InsufficientStorage</Code>" in await answer.text())
+            await s3.put_object(Bucket="full", Key="rendition", Body=b"rendition")
+            kept = [each["Key"] for each in (await s3.list_objects_v2(Bucket="full"))["Contents"]]
+        full = localstack_at(url)
+    finally:
+        docker("rm", "--force", "--volumes", identity)
+
+    assert state
+    assert full
+    assert "ran out of memory" in (state.loss() or "")
+    assert state.warning() is None
+    assert "refuses uploads" in (full.warning() or "")
+    assert refused == (507, True)
+    assert kept == ["rendition"]
+
+
+def docker(*arguments: str) -> str:
+    """Run `docker`, which must succeed; what it printed."""
+    ended = ENGINE.run(*arguments, seconds=60)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.strip()
+
+
+def memory(limit: str) -> tuple[str, ...]:
+    """Options of `docker run` and `update` for a limit without swap."""
+    return ("--memory", limit, "--memory-swap", limit)
 
 
 def failing_transaction() -> list[Any]:
@@ -111,6 +204,8 @@ def failing_transaction() -> list[Any]:
             }
         },
         {"Delete": {"TableName": "t", "Key": {"pk": {"S": "deleted"}}}},
+        {"Put": {"TableName": "ranged", "Item": {"pk": {"S": "a"}, "sk": {"S": "2"}}}},
+        {"Delete": {"TableName": "ranged", "Key": {"pk": {"S": "a"}, "sk": {"S": "1"}}}},
         {
             "ConditionCheck": {
                 "TableName": "t",

@@ -98,3 +98,11 @@ def photo(tmp_path: Path) -> MakePhoto:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photo that is large enough to go in three parts."""
+    path = tmp_path_factory.mktemp("large") / "large.jpg"
+    path.write_bytes(jpeg_of_size(1, 1200, 900, 17 * 1024 * 1024))
+    return path

@@ -3,21 +3,22 @@
 import re
 from pathlib import Path
 
-import httpx
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from gallery import Gallery, MakePhoto, OpenGallery
+from landscapes import landscape
 from playwright.async_api import expect
-from running_stack import RunningStack
 
-from shoebox.samples import Sample
+from shoebox.samples import CAMERA, Sample, exif_block
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
+ZOOMED = {"viewport": {"width": 640, "height": 400}, "device_scale_factor": 2}
 TOUCH = 44  # CSS pixels that a finger needs (WCAG 2.2, 2.5.5; Apple's and Google's guidelines)
 
 # Controls that are smaller than a finger, by what a screen reader calls them.
 SMALL_CONTROLS = f"""
-() => [...document.querySelectorAll("button, a[href], label.main, .choice label, input[type=password]")]
+() => [...document.querySelectorAll("button, a[href], label.chooser, .choice span, input[type=password]")]
   .filter((control) => control.checkVisibility() && !control.closest("dialog:not([open])"))
   .map((control) => [control.ariaLabel || control.textContent.trim(), control.getBoundingClientRect()])
   .filter(([, box]) => box.width < {TOUCH} || box.height < {TOUCH})
@@ -118,18 +119,6 @@ async def test_filter_shows_ready_or_rejected(
     await expect(status).to_have_text("2 photos, 1 rejected")
 
 
-async def test_long_lists_come_in_pages(open_gallery: OpenGallery, stack: RunningStack, user: str) -> None:
-    """A list beyond one page says so and goes on by a button; what never got its bytes says so, too."""
-    register(stack, user, count=60)
-    gallery = await open_gallery()
-    await expect(gallery.tiles()).to_have_count(50)
-    await gallery.page.get_by_role("button", name="Load more").click()
-    await expect(gallery.tiles()).to_have_count(60)
-    await expect(gallery.page.locator("#more")).to_be_hidden()
-    names = await gallery.tiles().locator(".name").all_text_contents()
-    assert len(set(names)) == 60
-
-
 async def test_lightbox_works_by_keyboard_alone(open_gallery: OpenGallery, photo: MakePhoto) -> None:
     """Enter opens the large picture, arrows go on, Tab stays inside, Escape leads back to the photo seen last."""
     gallery = await uploaded(open_gallery, photo, 3)
@@ -195,6 +184,87 @@ async def test_phone_needs_no_horizontal_scrolling(
     await expect(gallery.page.locator("#lightbox")).to_be_hidden()
 
 
+async def test_the_lightbox_of_a_phone_shows_date_and_camera(open_gallery: OpenGallery, tmp_path: Path) -> None:
+    """On a narrow screen the facts take as many lines as they need, and nothing of them is cut off."""
+    path = tmp_path / "dated.jpg"
+    landscape(seed=1, width=800, height=600).save(path, exif=exif_block())
+    gallery = await open_gallery(**PHONE)
+    await gallery.choose(path)
+    await gallery.wait_for_picture("dated.jpg")
+    await gallery.tile("dated.jpg").locator(".open").tap()
+    facts = gallery.page.locator("#lightbox-facts")
+    await expect(facts).to_contain_text(CAMERA[1])
+    await expect(facts).to_contain_text(re.compile(r"\w+ \d+, \d{4}"))
+    assert await facts.evaluate("facts => facts.scrollWidth <= facts.clientWidth")
+    assert await facts.evaluate("facts => facts.getBoundingClientRect().right") <= 390
+
+
+async def test_the_lightbox_tells_what_was_tolerated(open_gallery: OpenGallery, tmp_path: Path) -> None:
+    """A picture with something wrong in its file is shown, and a sentence says what; nothing is said of a sound one."""
+    landscape(seed=1, width=400, height=300).save(tmp_path / "sound.jpg")
+    (tmp_path / "endless.jpg").write_bytes((tmp_path / "sound.jpg").read_bytes()[:-2])
+    gallery = await open_gallery()
+    await gallery.choose(tmp_path / "sound.jpg", tmp_path / "endless.jpg")
+    for name, said in [
+        ("sound.jpg", ""),
+        ("endless.jpg", "The mark of the file's end is missing; the picture is whole."),
+    ]:
+        await gallery.wait_for_picture(name)
+        await gallery.tile(name).locator(".open").click()
+        await expect(gallery.page.locator("#lightbox-warnings")).to_have_text(said)
+        await gallery.page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize(
+    ("viewport", "density", "rendition"),
+    [
+        ((390, 844), 1, "320"),
+        ((390, 844), 2, "320"),
+        ((390, 844), 3, "320"),
+        ((1280, 800), 1, "320"),
+        ((1280, 800), 2, "1024"),
+    ],
+)
+async def test_a_tile_gets_the_size_that_it_needs(
+    open_gallery: OpenGallery, tmp_path: Path, viewport: tuple[int, int], density: int, rendition: str
+) -> None:
+    """A phone's tile of 168 pixels is no reason to load 1024, however fine its screen; a fine desktop's is."""
+    path = tmp_path / "wide.jpg"
+    landscape(seed=1, width=1600, height=1200).save(path)
+    size = {"width": viewport[0], "height": viewport[1]}
+    gallery = await open_gallery(viewport=size, device_scale_factor=density)
+    await gallery.choose(path)
+    await gallery.wait_for_picture("wide.jpg")
+    source = await gallery.tile("wide.jpg").locator("img.picture").evaluate("image => image.currentSrc")
+    assert re.findall(r"/(\d+)\.jpg", source) == [rendition]
+
+
+@pytest.mark.parametrize("options", [{"viewport": {"width": 320, "height": 640}}, ZOOMED])
+async def test_small_and_magnified_pages_fit_their_width(
+    open_gallery: OpenGallery, photo: MakePhoto, samples: dict[str, Sample], options: dict[str, object]
+) -> None:
+    """At 320 pixels, and at twice the size on a laptop, nothing sticks out to the side (WCAG 2.2, 1.4.10)."""
+    gallery = await uploaded(open_gallery, photo, 1, **options)
+    await gallery.choose(samples["truncated.jpg"].path)
+    await gallery.wait_for("truncated.jpg", "rejected")
+    fits = "document.documentElement.scrollWidth <= innerWidth"
+    assert await gallery.page.evaluate(fits)
+    await gallery.tile("photo-0.jpg").locator(".open").click()
+    assert await gallery.page.evaluate(f"{fits} && document.getElementById('lightbox').scrollWidth <= innerWidth")
+
+
+async def test_axe_finds_nothing(open_gallery: OpenGallery, photo: MakePhoto, samples: dict[str, Sample]) -> None:
+    """The page that asks for a token, the grid and the lightbox pass axe-core's rules of WCAG 2.2 AA and its advice."""
+    gallery = await open_gallery(token=None)
+    assert await violations(gallery) == []
+    gallery = await uploaded(open_gallery, photo, 1)
+    await gallery.choose(samples["truncated.jpg"].path)
+    await gallery.wait_for("truncated.jpg", "rejected")
+    assert await violations(gallery) == []
+    await gallery.tile("photo-0.jpg").locator(".open").click()
+    assert await violations(gallery) == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_texts_have_enough_contrast(
     open_gallery: OpenGallery, photo: MakePhoto, samples: dict[str, Sample], scheme: str
@@ -239,10 +309,7 @@ async def uploaded(open_gallery: OpenGallery, photo: MakePhoto, count: int, **op
     return gallery
 
 
-def register(stack: RunningStack, user: str, *, count: int) -> None:
-    """Register photos whose bytes never come."""
-    photo = {"size": 1000, "content_type": "image/jpeg"}
-    entries = [photo | {"name": f"never-{n}.jpg", "sha256": f"{n:064x}"} for n in range(count)]
-    headers = {"authorization": f"Bearer {stack.token(user)}"}
-    answer = httpx.post(f"{stack.url}/v1/files", json={"files": entries}, headers=headers, timeout=30)
-    answer.raise_for_status()
+async def violations(gallery: Gallery) -> list[tuple[str, list[str]]]:
+    """What axe-core finds: each rule, and the elements that break it."""
+    found = (await Axe().run(gallery.page)).response["violations"]
+    return [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found]

@@ -4,6 +4,8 @@ import gzip
 import re
 from pathlib import Path
 
+from workers.imaging.warning_codes import MEANINGS
+
 PAGES = Path(__file__).parents[2] / "api" / "pages"
 SCRIPT_BUDGET = 40_000  # bytes, compressed
 NAMESPACE = "http://www.w3.org/2000/svg"
@@ -32,3 +34,9 @@ def test_every_module_is_fetched_at_once() -> None:
         needed += set(re.findall(r'from "\./([\w-]+\.js)"', (PAGES / name).read_text())) - found
     named = re.findall(r'<link rel="modulepreload" href="pages/([\w-]+\.js)">', (PAGES / "index.html").read_text())
     assert set(named) == found - {"main.js"}
+
+
+def test_every_warning_has_words() -> None:
+    """The page has a sentence for each code of what was tolerated in a picture, and for no other."""
+    (table,) = re.findall(r"^const WARNINGS = \{(.*?)^\};", (PAGES / "words.js").read_text(), re.DOTALL | re.MULTILINE)
+    assert re.findall(r"^  (\w+): ", table, re.MULTILINE) == sorted(MEANINGS)

@@ -20,6 +20,7 @@ from PIL import Image
 from shoebox.names import clean_name
 from shoebox.samples import scene
 from tests.unit.test_names import CLEANED, PLAIN
+from tests.unit.test_picture_types import FILES
 from workers.imaging.placeholder import placeholder
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -60,6 +61,13 @@ LEFT_OUT = """
 async (names) => {
   const { isLeftOut } = await import("/pages/left-out.js");
   return names.map((name) => isLeftOut({ name: name.replace("/", ""), isDirectory: name.endsWith("/") }));
+}
+"""
+TYPE_OF = """
+async (files) => {
+  const { typeOf } = await import("/pages/picture-type.js");
+  const made = ([head, name]) => new File([Uint8Array.from(atob(head), (letter) => letter.charCodeAt(0))], name);
+  return Promise.all(files.map((file) => typeOf(made(file))));
 }
 """
 OUTAGE = """
@@ -124,6 +132,14 @@ async def test_every_character_is_judged_as_the_service_does(open_gallery: OpenG
     gallery = await open_gallery(token=None)
     cleaned = await gallery.page.evaluate(NAME_OF, json.dumps(names))
     assert [n for n, found in zip(names, cleaned, strict=True) if found != clean_name(n)] == []
+
+
+async def test_the_page_knows_a_file_as_client_and_worker_do(open_gallery: OpenGallery) -> None:
+    """Each case of the table of types comes out as in Python; what the table does not know has no type."""
+    gallery = await open_gallery(token=None)
+    files = [(base64.b64encode(head).decode(), name) for head, name, _ in FILES]
+    found = await gallery.page.evaluate(TYPE_OF, files)
+    assert found == [expected or "" for _, _, expected in FILES]
 
 
 @pytest.mark.parametrize("retry_after", [None, 1])

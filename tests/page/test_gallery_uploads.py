@@ -28,14 +28,6 @@ COUNT_UPLOADS = """
 """
 
 
-@pytest.fixture(scope="session")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A photo that is large enough to go in three parts."""
-    path = tmp_path_factory.mktemp("large") / "large.jpg"
-    path.write_bytes(jpeg_of_size(1, 1200, 900, 17 * 1024 * 1024))
-    return path
-
-
 async def test_chosen_photos_become_ready(open_gallery: OpenGallery, samples: dict[str, Sample]) -> None:
     """Photos of every accepted type are uploaded, prepared, and their renditions are on the screen."""
     gallery = await open_gallery()

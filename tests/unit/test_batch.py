@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -133,14 +134,111 @@ async def test_only_what_lacked_time_is_late() -> None:
     assert result.returned == ("m0", "m1", "m2", "m3")
 
 
+FIFO = "arn:aws:sqs:eu-west-1:1:q.fifo"
+# What is received (group and number), what fails, and what goes back, in this order.
+GROUPS = [
+    pytest.param(FIFO, "a1 a2 a3", "a1", "a1 a2 a3", id="the first of a group stops it"),
+    pytest.param(FIFO, "a1 b1 a2 b2 a3 b3", "a2 b3", "a2 a3 b3", id="other groups go on"),
+    pytest.param(FIFO, "a1 a2 a3", "", "", id="all done"),
+    pytest.param(FIFO, "a1 b1 a2 b2", "a1 b1", "a1 b1 a2 b2", id="in the batch's order, not by group"),
+    pytest.param("arn:aws:sqs:eu-west-1:1:q", "a1 a2 a3", "a1", "a1", id="a standard queue's groups have no order"),
+]
+
+
+def in_groups(arn: str, names: str) -> list[Message]:
+    """A message for each name, whose first letter is its group."""
+    now = datetime.now(UTC)
+    return [Message(name, "", 1, now, receipt=name, queue_arn=arn, group=name[0]) for name in names.split()]
+
+
+@pytest.mark.parametrize(("arn", "received", "failing", "returned"), GROUPS)
+async def test_a_fifo_group_stops_at_its_first_failure(arn: str, received: str, failing: str, returned: str) -> None:
+    """AWS Lambda, "Implementing partial batch responses": the failed and all later messages of the group go back."""
+    worked: list[str] = []
+
+    async def work(message: Message) -> None:
+        worked.append(message.id)
+        await asyncio.sleep(0)
+        if message.id in failing.split():
+            raise ConnectionError("gone")
+
+    budget = TimeBudget.of_remaining(60)
+    result = await run_batch(in_groups(arn, received), work, at_once=10, budget=budget, function="test")
+
+    assert " ".join(result.returned) == returned
+    assert result.late == ()
+    for group in "ab":
+        of_group = [name for name in worked if name[0] == group]
+        assert of_group == sorted(of_group)
+    done, failed, blocked = result.statistics.done, result.statistics.failed, result.statistics.blocked
+    assert (failed, done + failed + blocked) == (len(failing.split()), len(received.split()))
+    assert len(worked) == done + failed
+
+
+async def test_groups_are_worked_on_together_and_their_messages_are_not() -> None:
+    """The second group runs while the first waits; within a group the next begins when the one before is done."""
+    running: set[str] = set()
+    together: set[frozenset[str]] = set()
+    both = asyncio.Event()
+
+    async def work(message: Message) -> None:
+        running.add(message.id)
+        together.add(frozenset(running))
+        if len(running) == 2:
+            both.set()
+        await both.wait()
+        running.discard(message.id)
+
+    result = await asyncio.wait_for(
+        run_batch(in_groups(FIFO, "a1 a2 b1 b2"), work, at_once=4, budget=TimeBudget.of_remaining(60), function="test"),
+        timeout=30,
+    )
+
+    assert (result.returned, frozenset({"a1", "b1"}) in together) == ((), True)
+    assert not any({"a1", "a2"} <= some or {"b1", "b2"} <= some for some in together)
+
+
+async def test_a_fifo_group_that_lacks_time_goes_back_whole() -> None:
+    """The message that is cut off and all behind it are late, and nothing of the group starts while it is cancelled."""
+    started: list[str] = []
+
+    async def work(message: Message) -> None:
+        started.append(message.id)
+        if message.id == "a2":
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            raise TimeoutError
+
+    budget = TimeBudget(start_until=math.inf, end_at=time.monotonic() + 0.2)
+    run = run_batch(in_groups(FIFO, "a1 a2 a3 b1"), work, at_once=4, budget=budget, function="test")
+    result = await asyncio.wait_for(run, timeout=30)
+
+    assert (result.returned, sorted(started)) == (("a2", "a3"), ["a1", "a2", "b1"])
+
+
+async def test_a_message_that_is_delivered_twice_is_done_twice() -> None:
+    """A standard queue may give a message twice in one batch; each delivery has its own fate."""
+    now = datetime.now(UTC)
+    twice = [Message("m", "", 1, now, receipt=receipt) for receipt in ("r1", "r2")]
+
+    async def work(message: Message) -> None:
+        if message.receipt == "r1":
+            raise ConnectionError("gone")
+
+    result = await run_batch(twice, work, at_once=2, budget=TimeBudget.of_remaining(60), function="test")
+
+    assert (result.returned, result.statistics.done) == (("m",), 1)
+
+
 def test_a_record_brings_its_receipt_and_queue() -> None:
     """Both are needed to give a message back; an event that S3 sends itself has neither."""
     record = {
         "messageId": "m", "body": "", "receiptHandle": "handle", "eventSourceARN": "arn:aws:sqs:eu-west-1:1:q",
-        "attributes": {"ApproximateReceiveCount": "2", "SentTimestamp": "1000"},
+        "attributes": {"ApproximateReceiveCount": "2", "SentTimestamp": "1000", "MessageGroupId": "g"},
     }  # fmt: skip
     message = Message.of_record(record)
     assert (message.receipt, message.queue_arn, message.receive_count) == ("handle", "arn:aws:sqs:eu-west-1:1:q", 2)
+    assert (message.group, message.in_order) == ("g", False)
     assert Message("m", "", 1, datetime.now(UTC)).receipt == ""
 
 

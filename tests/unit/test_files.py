@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoebox.files import FILE_ID, File, FileKey, Generation, Owner, Registration, State, checksum_header
+from shoebox.ports.items import to_file
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 ULID = "01KB6ZJX3M0123456789ABCDEF"
@@ -108,3 +109,13 @@ def test_only_registrations_expire(state: State, left: int | None, expired: bool
 def test_the_checksum_header_is_the_raw_digest_in_base64() -> None:
     """S3 wants base64 of the 32 bytes, not of the hex text."""
     assert checksum_header(hashlib.sha256(b"").hexdigest()) == "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+
+
+def test_a_picture_of_an_older_item_has_no_warnings() -> None:
+    """Items that were written before there were warnings are read all the same."""
+    texts = {"tenant": "demo", "user": "anna", "file_id": "f", "name": "a.jpg", "media_type": "image/jpeg"}
+    texts |= {"sha256": SHA, "state": "READY", "registered_at": NOW.isoformat()}
+    texts["picture"] = '{"width":4,"height":3,"placeholder":"h","renditions":[],"metadata":{}}'
+    file = to_file({"size": {"N": "1"}} | {name: {"S": text} for name, text in texts.items()})
+    assert file.picture is not None
+    assert file.picture.warnings == ()

@@ -3,9 +3,11 @@
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import yaml
 from prometheus_client import REGISTRY, generate_latest
@@ -98,6 +100,54 @@ def test_the_dashboard_refers_to_the_provisioned_data_source() -> None:
     uids = {part["datasource"]["uid"] for panel in panels() for part in (panel, *panel["targets"])}
 
     assert uids == {source["uid"]}
+
+
+def schema_errors(dashboard: dict[str, Any]) -> list[str]:
+    """What Grafana's own schemas find wrong in a dashboard, in its panels' options, and in their queries."""
+    found = [("", "dashboard", "Dashboard", dashboard)]
+    for panel in dashboard["panels"]:
+        assert panel["type"] == "timeseries", "add the schema of this type of panel"
+        found.append((panel["title"], "timeseries", "Options", panel["options"]))
+        custom = panel["fieldConfig"]["defaults"].get("custom", {})
+        found.append((panel["title"], "timeseries", "FieldConfig", custom))
+        found += [(panel["title"], "prometheus", "Dataquery", target) for target in panel["targets"]]
+    return [
+        f"{where}: {error.message}"
+        for where, file, definition, value in found
+        for error in validator(file, definition).iter_errors(value)
+    ]
+
+
+@cache
+def validator(file: str, definition: str) -> jsonschema_rs.Validator:
+    """A validator of one definition of a schema in tests/data/grafana."""
+    schema = json.loads((ROOT / f"tests/data/grafana/{file}.jsonschema.json").read_text())
+    return jsonschema_rs.validator_for(schema | {"$ref": f"#/definitions/{definition}"})
+
+
+def test_the_dashboard_is_as_grafanas_schema_wants() -> None:
+    """Dashboard, options and queries have no key that Grafana does not know, and every value has its type."""
+    assert schema_errors(read("grafana/dashboards/shoebox.json")) == []
+
+
+@pytest.mark.parametrize(
+    ("slip", "message"),
+    [
+        ({"refresh_rate": "5s"}, "refresh_rate"),
+        ({"schemaVersion": "39"}, '"39" is not of type'),
+        ({"panels": [{"options": {"legend": {"placement": "left"}}}]}, "left"),
+        ({"panels": [{"targets": [{"expression": "up"}]}]}, "expression"),
+        ({"panels": [{"fieldConfig": {"defaults": {"custom": {"fillOpacity": "40"}}}}]}, '"40" is not of type'),
+    ],
+)
+def test_a_slip_in_the_dashboard_is_found(slip: dict[str, Any], message: str) -> None:
+    """The check can fail: an unknown key, a wrong type, a word that is none of the allowed."""
+    dashboard = read("grafana/dashboards/shoebox.json")
+    [changed] = slip.pop("panels", [{}])
+    dashboard |= slip
+    dashboard["panels"][0] |= changed
+
+    assert any(message in error for error in schema_errors(dashboard))
 
 
 def test_no_panel_lies_on_another() -> None:

@@ -78,9 +78,16 @@ def test_environments_are_filled_in(bound: BoundStack):
         "SHOEBOX_FILE_EVENTS_TOPIC_ARN": "arn:aws:sns:eu-central-1:123456789012:family-file-events",
         "SHOEBOX_S3_URL": "https://s3.eu-central-1.amazonaws.com",
         "SHOEBOX_S3_PUBLIC_URL": "https://photos.example",
+        "SHOEBOX_UPLOADS_VISIBILITY": "360",
     }
     keys_url = bound.environment("authorizer")["SHOEBOX_KEYS_URL"]
     assert keys_url == "https://s3.eu-central-1.amazonaws.com/family-public/keys"
+
+
+def test_a_queues_visibility_timeout_can_be_told_to_a_function(bound: BoundStack):
+    """How long clients wait follows from the one number in stack.yaml."""
+    assert bound.environment("api")["SHOEBOX_UPLOADS_VISIBILITY"] == "360"
+    assert bound.fill("${queue.deletions.visibility_timeout}") == "180"
 
 
 def test_text_without_references_is_left_alone(bound: BoundStack):
@@ -96,6 +103,7 @@ def test_text_without_references_is_left_alone(bound: BoundStack):
         "${bucket.personal}",
         "${bucket.personal.url}",
         "${queue.uploads.size}",
+        "${queue.nowhere.visibility_timeout}",
     ],
 )
 def test_a_wrong_reference_stops_the_binding(reference: str):
@@ -158,7 +166,8 @@ def test_two_prefixes_share_nothing():
     one, two = bind(STACK, PLACE), bind(STACK, PLACE.model_copy(update={"prefix": "other"}))
     functions: dict[str, Function] = STACK.functions
     names = [{b.name_of("function", f) for f in functions} | set(b.environment("api").values()) for b in (one, two)]
-    assert names[0] & names[1] == {"https://photos.example", "https://s3.eu-central-1.amazonaws.com"}
+    shared = {"https://photos.example", "https://s3.eu-central-1.amazonaws.com", "360"}  # addresses, and a time
+    assert names[0] & names[1] == shared
 
 
 def test_every_problem_of_a_stack_is_in_one_message():

@@ -34,6 +34,7 @@ from workers.render_pool import RenderPool, is_heavy
 from workers.render_process import COMMAND, Costs, RenderFailed, RenderProcess, RenderProcessDied
 
 ANYTHING = Costs(10**12, 1e9)
+BROKEN_PROFILE = b"\xff\xe2\x00\x14ICC_PROFILE\x00\x02\x03half"  # the second of three parts
 MISBEHAVING = (sys.executable, str(Path(child_of_test.__file__)))
 
 
@@ -94,9 +95,11 @@ async def somebody_hangs(folder: Path) -> None:
 
 
 async def test_a_process_renders_as_we_would(pool: RenderPool) -> None:
-    """Renditions, placeholder and metadata come through the pipe unchanged."""
+    """Renditions, placeholder, metadata and warnings come through the pipe unchanged."""
     data = jpeg_of_size(1, 640, 480, 20_000)
-    assert await render(pool, data) == prepare(data, "image/jpeg", ImageLimits())
+    rendered = await render(pool, data[:2] + BROKEN_PROFILE + data[2:])
+    assert rendered == prepare(data[:2] + BROKEN_PROFILE + data[2:], "image/jpeg", ImageLimits())
+    assert rendered.warnings == ("icc_profile_broken",)
 
 
 @pytest.mark.parametrize(

@@ -91,11 +91,47 @@ def test_a_stack_cannot_be_changed():
 
 
 MISTAKES = [
-    pytest.param(put("colour", to="red"), "colour: Extra inputs are not permitted", id="unknown key"),
+    pytest.param(
+        put("colour", to="red"),
+        "colour: there is no such key; there are name, buckets, queues, topics, tables, functions, gateway",
+        id="unknown key",
+    ),
     pytest.param(
         put("queues", "uploads", "visibility", to=3),
-        "queues.uploads.visibility: Extra inputs are not permitted",
+        "queues.uploads.visibility: there is no such key; did you mean visibility_timeout?",
         id="unknown key of a queue",
+    ),
+    pytest.param(
+        put("functions", "ingest", "queue", "batchsize", to=3),
+        "functions.ingest.queue.batchsize: there is no such key; did you mean batch_size?",
+        id="unknown key of a trigger",
+    ),
+    pytest.param(
+        put("gateway", "routes", 0, "authorise", to=False),
+        "gateway.routes.0.authorise: there is no such key; did you mean authorize?",
+        id="unknown key of a route",
+    ),
+    pytest.param(
+        put("functions", "cleanup", "queue", "name", to="uploads"),
+        "queues.uploads triggers ingest and cleanup, and each message would go to one of them by chance; give each "
+        "function a queue of its own",
+        id="two functions on one queue",
+    ),
+    pytest.param(
+        lambda content: content["gateway"].pop("authorizer"),
+        "gateway route /v1/{proxy+} needs an authorizer: describe one under gateway.authorizer, or let anyone call it "
+        "with `authorize: false`",
+        id="no authorizer for a route",
+    ),
+    pytest.param(
+        put("functions", "api", "environment", "X", to="${queue.nowhere.url}"),
+        "functions.api.environment.X: stack.yaml has no queue named 'nowhere'",
+        id="reference to nothing",
+    ),
+    pytest.param(
+        put("functions", "api", "permissions", "queue/uploads", to=["eat"]),
+        "functions.api.permissions: permission 'queue/uploads': queue has no permission eat; it has send, consume",
+        id="unknown permission",
     ),
     pytest.param(put("name", to="My Stack"), "name: String should match pattern", id="name with a space"),
     pytest.param(
@@ -257,6 +293,62 @@ def test_all_mistakes_are_listed_at_once(broken: Callable[..., str]):
     message = broken(change)
     for part in ("colour:", "functions.api.memory:", "queues.uploads.retention_days:"):
         assert part in message
+
+
+def test_mistakes_of_all_kinds_are_listed_at_once(broken: Callable[..., str]):
+    """What is wrong with a part hides neither references to it nor the mistakes of others, and makes no false ones."""
+
+    def change(content: dict[str, Any]) -> None:
+        put("functions", "api", "memory", to=64)(content)  # is named by routes
+        put("functions", "api", "environment", to={"X": "${table.nowhere.name}"})(content)
+        put("queues", "uploads", "retention_days", to=15)(content)  # is named by a bucket and a function
+        put("queues", "uploads", "visibility_timeout", to=10)(content)
+        put("functions", "cleanup", "queue", "name", to="nothing")(content)
+        put("functions", "Ingest 2", to={"handler": "a.b", "memory": 128, "timeout": 3})(content)
+        put("gateway", "routes", 0, to={"path": "no path", "function": "api"})(content)
+        put("gateway", "routes", 1, "function", to="nobody")(content)
+
+    first, *lines = broken(change).splitlines()
+
+    assert first.endswith("is not a valid stack:")
+    assert [line.split(": ")[0].strip() for line in lines] == [
+        "queues.uploads.retention_days",
+        "functions.api.memory",
+        "functions.Ingest 2.[key]",
+        "gateway.routes.0.path",
+        "functions.cleanup.queue names the queue 'nothing', which is not described",
+        "gateway route /v1/{proxy+} names the function 'nobody', which is not described",
+        "queues.uploads.visibility_timeout must be at least 6 × the timeout of ingest (360 s)",
+        "functions.api.environment.X",
+    ]
+
+
+SMALL = {"functions": {"work": {"handler": "work.handler", "memory": 128, "timeout": 3}}}
+OPEN = {"path": "/x", "function": "work", "authorize": False}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param(SMALL, id="a function alone"),
+        pytest.param({**SMALL, "gateway": {"kind": "http", "routes": [OPEN]}}, id="an HTTP API without an authorizer"),
+        pytest.param({"queues": {"steps": {"fifo": True}}}, id="a queue alone"),
+        pytest.param({}, id="nothing"),
+    ],
+)
+def test_a_stack_of_ones_own_has_what_it_needs(parts: dict[str, Any], tmp_path: Path):
+    """No bucket, authorizer or gateway is asked for."""
+    path = tmp_path / "stack.yaml"
+    path.write_text(yaml.safe_dump({"name": "mine", **parts}))
+    assert load_stack(path).name == "mine"
+
+
+def test_a_stack_has_a_name(tmp_path: Path):
+    """It is the one thing that has no default."""
+    path = tmp_path / "stack.yaml"
+    path.write_text("functions: {}")
+    with pytest.raises(StackError, match="name: Field required"):
+        load_stack(path)
 
 
 def test_all_wrong_references_are_listed_at_once(broken: Callable[..., str]):

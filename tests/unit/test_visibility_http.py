@@ -1,4 +1,4 @@
-"""Giving messages back over plain HTTP: the request is SQS's, and no answer of SQS fails the batch."""
+"""Visibility timeouts over plain HTTP: the request is SQS's, and no answer of SQS fails the batch."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -41,33 +41,34 @@ def test_the_queue_is_named_by_its_arn(endpoint: str | None, url: str) -> None:
     assert queue_url(ARN, AwsSettings(region="eu-west-1", endpoint_url=endpoint)) == url
 
 
-async def test_messages_are_released_ten_a_call() -> None:
-    """Twelve receipts are two calls; each message becomes visible at once."""
+async def test_messages_are_changed_ten_a_call() -> None:
+    """Twelve receipts are two calls; each message gets its own timeout."""
     async with visibility_of(lambda *_: answer(b"{}")) as (visibility, server):
-        assert await visibility.release(ARN, [f"r{n}" for n in range(12)]) == 12
+        assert await visibility.change(ARN, {f"r{n}": n for n in range(12)}) == 12
 
     assert [request.headers["x-amz-target"] for request in server.requests] == [
         "AmazonSQS.ChangeMessageVisibilityBatch"
     ] * 2
     bodies = [orjson.loads(request.body) for request in server.requests]
     assert bodies[0]["QueueUrl"].endswith("/000000000000/uploads")
+    assert sorted(len(body["Entries"]) for body in bodies) == [2, 10]  # the calls are made at once
+    assert all(len({entry["Id"] for entry in body["Entries"]}) == len(body["Entries"]) for body in bodies)
     entries = [entry for body in bodies for entry in body["Entries"]]
-    assert [entry["ReceiptHandle"] for entry in entries] == [f"r{n}" for n in range(12)]
-    assert {entry["VisibilityTimeout"] for entry in entries} == {0}
+    assert {e["ReceiptHandle"]: e["VisibilityTimeout"] for e in entries} == {f"r{n}": n for n in range(12)}
 
 
 async def test_what_sqs_refuses_is_not_counted() -> None:
     """An expired receipt, or a queue that answers with an error: the message then comes after its timeout."""
     failed = orjson.dumps({"Successful": [{"Id": "0"}], "Failed": [{"Id": "1", "Code": "ReceiptHandleIsInvalid"}]})
     async with visibility_of(lambda *_: answer(failed)) as (visibility, _):
-        assert await visibility.release(ARN, ["a", "b"]) == 1
+        assert await visibility.change(ARN, {"a": 0, "b": 20}) == 1
     async with visibility_of(lambda *_: answer(b"{}", 503)) as (visibility, server):
-        assert await visibility.release(ARN, ["a", "b"]) == 0
+        assert await visibility.change(ARN, {"a": 0, "b": 20}) == 0
         assert len(server.requests) == 1  # no second attempt: the invocation is about to end
 
 
 @pytest.mark.parametrize("error", [ConfigError("no keys"), NoCredentialsError()])
-async def test_without_keys_nothing_is_released(error: Exception) -> None:
+async def test_without_keys_nothing_is_changed(error: Exception) -> None:
     """What the credentials raise is logged: the batch's response is worth more than the seconds."""
 
     async def no_keys() -> Credentials:
@@ -75,5 +76,5 @@ async def test_without_keys_nothing_is_released(error: Exception) -> None:
 
     connections = Connections("http://127.0.0.1:1")
     visibility = VisibilityHttp(connections, no_keys, AwsSettings(region="eu-west-1"))
-    assert await visibility.release(ARN, ["a", "b"]) == 0
+    assert await visibility.change(ARN, {"a": 0, "b": 20}) == 0
     connections.close()

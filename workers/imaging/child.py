@@ -131,6 +131,7 @@ def _facts(prepared: Prepared) -> dict[str, object]:
         "placeholder": prepared.placeholder,
         "metadata": asdict(prepared.metadata),
         "timings": dict(prepared.timings),
+        "warnings": prepared.warnings,
         "renditions": [[r.name, r.width, r.height] for r in prepared.renditions],
     }
 

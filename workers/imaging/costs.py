@@ -12,16 +12,18 @@ from workers.imaging.limits import ImageLimits
 
 PREVIEW = 2048
 # What a decoder and the first resize hold a pixel, with alpha where the format has it; what all later steps hold.
-DECODER_BYTES = {"image/png": 10, "image/webp": 18, "image/gif": 11, "image/heic": 13}
+DECODER_BYTES = {"image/png": 10, "image/webp": 18, "image/gif": 11, "image/heic": 13, "image/avif": 16}
 LATER_BYTES = PREVIEW * PREVIEW * 12
 # Nanoseconds of CPU a pixel; for a JPEG, and for each of its scans. HEIC without alpha takes 24 to 53.
-DECODER_NS = {"image/jpeg": 6, "image/png": 20, "image/webp": 30, "image/gif": 20, "image/heic": 85}
+DECODER_NS = {"image/jpeg": 6, "image/png": 20, "image/webp": 30, "image/gif": 20, "image/heic": 85, "image/avif": 60}
 SCAN_NS = 2
 # Not measured, for nothing here writes such files: each bit is decoded by itself, some ten to twenty a pixel and 4 ns.
 ARITHMETIC_NS = 60
-# Flat colour has 400 pixels a byte as lossy WebP, but 34 bytes of lossless WebP may be any number of pixels. In other
-# formats missing data costs nothing, and bytes bound the pixels (PNG 300 a byte, GIF 1,300, HEIC 4,000).
-MAX_WEBP_PIXELS_PER_BYTE = 20_000
+# Flat colour has 400 pixels a byte as lossy WebP, but 34 bytes of lossless WebP may be any number of pixels, and a
+# thousand of AVIF 64 million. In other formats missing data costs nothing, and bytes bound the pixels (PNG 300 a byte,
+# GIF 1,300, HEIC 4,000).
+SMALL_WHEN_FLAT = frozenset({"image/webp", "image/avif"})
+MAX_PIXELS_PER_BYTE = 20_000
 MAX_FLAT_PIXELS = 12_000_000
 
 
@@ -48,7 +50,7 @@ def check_costs(media_type: str, header: Header, size: int, limits: ImageLimits)
     """Raise `PictureRejected` (`too_costly`) if a picture of `size` bytes would cost too much for what it is."""
     pixels = header.width * header.height
     megapixels = f"{pixels / 1e6:.1f} megapixels"
-    if media_type == "image/webp" and pixels > max(MAX_FLAT_PIXELS, size * MAX_WEBP_PIXELS_PER_BYTE):
+    if media_type in SMALL_WHEN_FLAT and pixels > max(MAX_FLAT_PIXELS, size * MAX_PIXELS_PER_BYTE):
         raise PictureRejected("too_costly", f"the file has {size} bytes for {megapixels}")
     if pixels * header.scans > limits.max_scan_pixels:
         most = max(1, limits.max_scan_pixels // pixels)

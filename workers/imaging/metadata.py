@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterator, Mapping
 
 from workers.imaging.colour import profile_name
-from workers.imaging.exif import read_exif
+from workers.imaging.dates import read_date
+from workers.imaging.exif import Exif, read_exif
 from workers.imaging.headers import Header
 from workers.imaging.results import Metadata
+from workers.imaging.xmp import read_xmp
+
+# XMP's dates in EXIF's order, the moment of capture first (Metadata Working Group, Guidelines 2.0, 5.4).
+XMP_DATES = (
+    "exif:DateTimeOriginal",
+    "photoshop:DateCreated",
+    "xmp:CreateDate",
+    "exif:DateTimeDigitized",
+    "xmp:ModifyDate",
+    "tiff:DateTime",
+)
 
 
 def read_metadata(header: Header) -> Metadata:
     """The facts of `header`; what is missing or malformed is None. Never raises."""
-    exif = read_exif(header.exif)
+    exif, xmp = read_exif(header.exif), read_xmp(header.xmp)
+    captured_at, source = next(_dates(exif, xmp), (None, None))
     return Metadata(
-        captured_at=_captured_at(exif.taken, exif.taken_offset),
+        captured_at=captured_at,
+        captured_at_source=source,
         camera_make=exif.make[:64] or None,
         camera_model=exif.model[:64] or None,
-        orientation=exif.orientation,
-        has_gps=exif.has_gps,
+        orientation=header.orientation or exif.orientation,
+        has_gps=exif.has_gps or "exif:GPSLatitude" in xmp or "exif:GPSLongitude" in xmp,
         icc_profile=profile_name(header.icc),
     )
 
 
-def _captured_at(taken: str, offset: str) -> str | None:
-    for text, form in ((taken + offset, "%Y:%m:%d %H:%M:%S%z"), (taken, "%Y:%m:%d %H:%M:%S")):
-        try:
-            return datetime.strptime(text, form).isoformat()
-        except ValueError:
-            continue
-    return None
+def _dates(exif: Exif, xmp: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Each date that can be one, the best first, and where it stands."""
+    for tag, text, offset in exif.dates:
+        if date := read_date(text, offset):
+            yield date, f"EXIF:{tag}"
+    for name in XMP_DATES:
+        if date := read_date(xmp.get(name, "")):
+            yield date, f"XMP:{name.partition(':')[2]}"

@@ -24,7 +24,9 @@ TURNED_BY_DECODER = frozenset({"image/heic"})
 
 def pending_orientation(media_type: str, header: Header) -> int:
     """The orientation (1-8) that the decoded pixels still have."""
-    return 1 if media_type in TURNED_BY_DECODER else read_exif(header.exif).orientation
+    if media_type in TURNED_BY_DECODER:
+        return 1
+    return header.orientation or read_exif(header.exif).orientation
 
 
 def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:

@@ -104,6 +104,7 @@ def render(inspection: Inspection) -> Prepared:
         placeholder=hashed,
         metadata=metadata,
         timings=watch.milliseconds,
+        warnings=tuple(sorted(inspection.header.warnings)),
     )
 
 
@@ -117,7 +118,7 @@ def _preview(inspection: Inspection, watch: _Stopwatch) -> Image.Image:
     with watch.step("flatten"):
         image = flatten(image)
     with watch.step("colour"):
-        image = to_srgb(image, header.icc)
+        image = to_srgb(image, header.icc, header.warnings)
     with watch.step("orient"):
         return upright(image, inspection.orientation)
 

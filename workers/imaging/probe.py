@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workers.imaging.headers import Header
+from workers.imaging.headers.avif import read_avif
 from workers.imaging.headers.gif import read_gif
 from workers.imaging.headers.heic import read_heic
 from workers.imaging.headers.jpeg import read_jpeg
@@ -33,6 +34,8 @@ def _read(data: bytes, media_type: str, limits: ImageLimits) -> Header:
         case "image/gif":
             return read_gif(data, limits)
         case "image/heic":
-            return read_heic(data)
+            return read_heic(data, limits)
+        case "image/avif":
+            return read_avif(data, limits)
     message = f"no reader for {media_type}"
     raise ValueError(message)

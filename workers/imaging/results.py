@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from workers.imaging.warning_codes import WarningCode
+
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
     """A photo's own facts.
 
     `captured_at` is ISO 8601, with an offset only if the camera noted one: without, it is the camera's local time.
+    `captured_at_source` is the tag that it is from, as ExifTool names it: `EXIF:DateTimeOriginal`, say.
     `orientation` (1-8) is the one the file had. Where it was taken is never read: `has_gps` says that the original
     knows.
     """
 
     captured_at: str | None = None
+    captured_at_source: str | None = None
     camera_make: str | None = None
     camera_model: str | None = None
     orientation: int = 1
@@ -35,7 +39,10 @@ class Rendition:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """All that Shoebox keeps of a picture beside its original. `timings` are milliseconds by step."""
+    """All that Shoebox keeps of a picture beside its original.
+
+    `warnings` are codes of `workers.imaging.warning_codes`, sorted; `timings` are milliseconds by step.
+    """
 
     width: int
     height: int
@@ -45,3 +52,4 @@ class Prepared:
     placeholder: str
     metadata: Metadata
     timings: Mapping[str, float] = field(repr=False, compare=False)
+    warnings: tuple[WarningCode, ...] = ()

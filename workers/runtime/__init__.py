@@ -9,6 +9,7 @@ transport   one connection, kept and re-made     asgi        web applications be
 protocol    the Runtime API's messages           slots       the poll loops
 client      one slot's calls to the Runtime API  drain       how a process ends
 streaming   answers in parts, as handlers make   serve       from settings to exit code
+main_thread where a lone sync handler runs
 callers     sync and async handlers              supervisor  several processes, kept alive
 execution   one handler call and its deadline    testing     the Runtime API as an in-process fake
 """

@@ -8,16 +8,20 @@ one invocation at a time: botocore takes it from there, and would put one invoca
 from __future__ import annotations
 
 import json
+import logging
 import os
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from workers.runtime.errors import ContextUnmarshalError
 from workers.runtime.protocol import Invocation
 
+_W3C = ("traceparent", "tracestate", "baggage")
 TRACE_VARIABLE = "_X_AMZN_TRACE_ID"
 LONGEST_TIMEOUT_S = 900
 """Lambda's longest function timeout: the deadline if nothing else is known."""
@@ -25,7 +29,7 @@ OLDEST_DEADLINE_MS = 24 * 3600 * 1000
 """A deadline longer ago is none: some local emulators send milliseconds from now, such as 600000."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class CognitoIdentity:
     """Who called, if the call came through a mobile SDK."""
 
@@ -33,7 +37,7 @@ class CognitoIdentity:
     cognito_identity_pool_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Client:
     """The calling application, as its mobile SDK describes it."""
 
@@ -44,7 +48,7 @@ class Client:
     app_package_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class ClientContext:
     """What the caller passed in `ClientContext`."""
 
@@ -53,15 +57,19 @@ class ClientContext:
     client: Client | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True, repr=False)
 class Context:
-    """AWS's context object. All fields have defaults, so that a test may make one in a line."""
+    """AWS's context object (awslambdaric, LambdaContext): open to attributes of handlers and libraries.
+
+    All fields have defaults, so that a test may make one in a line.
+    """
 
     aws_request_id: str = "00000000-0000-0000-0000-000000000000"
     function_name: str = ""
     function_version: str = "$LATEST"
     invoked_function_arn: str = ""
-    memory_limit_in_mb: int = 128
+    memory_limit_in_mb: str = "128"
+    """A string, as AWS's is."""
     log_group_name: str = ""
     log_stream_name: str = ""
     deadline_ms: int = field(default_factory=lambda: _now_ms() + LONGEST_TIMEOUT_S * 1000)
@@ -70,15 +78,57 @@ class Context:
     trace_id: str | None = None
     """X-Ray's header, such as `Root=1-5e1b4151-...;Parent=...;Sampled=1`."""
     client_context: ClientContext | None = None
-    identity: CognitoIdentity = CognitoIdentity()
+    identity: CognitoIdentity = field(default_factory=CognitoIdentity)
+    w3c_fields: dict[str, str] = field(default_factory=dict)
+
+    __hash__ = object.__hash__
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until Lambda gives the invocation up; never negative."""
         return max(0, self.deadline_ms - _now_ms())
 
+    def w3c(self) -> dict[str, str]:
+        """The W3C trace context that came with the client context."""
+        return dict(self.w3c_fields)
+
+    def log(self, message: object) -> None:
+        """Write `message` to the function's log as it is, whatever the log's format and level."""
+        for handler in logging.getLogger().handlers:
+            if hasattr(handler, "log_sink"):
+                handler.log_sink.log(str(message))
+                return
+        sys.stdout.write(str(message))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)}" for name in _SHOWN)
+        return f"LambdaContext([{shown}])"
+
+
+_SHOWN = (
+    "aws_request_id",
+    "log_group_name",
+    "log_stream_name",
+    "function_name",
+    "memory_limit_in_mb",
+    "function_version",
+    "invoked_function_arn",
+    "client_context",
+    "identity",
+    "tenant_id",
+)
 
 current_context: ContextVar[Context | None] = ContextVar("current_context", default=None)
 """The running invocation's context; None outside of one."""
+
+_only: Context | None = None
+
+
+def running_context() -> Context | None:
+    """The context of the invocation that this code belongs to.
+
+    A thread that a handler starts has no context variables of its handler's; of a lone invocation it is all the same.
+    """
+    return current_context.get() or _only
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +145,21 @@ class FunctionDescription:
 
     def context(self, invocation: Invocation, *, clock: Callable[[], float] = time.time) -> Context:
         """The context of one invocation. Raises ContextUnmarshalError."""
+        client_context, w3c_fields = _client_context(invocation.client_context)
         return Context(
             aws_request_id=invocation.request_id,
             function_name=self.name,
             function_version=self.version,
             invoked_function_arn=invocation.function_arn,
-            memory_limit_in_mb=self.memory_mb,
+            memory_limit_in_mb=str(self.memory_mb),
             log_group_name=self.log_group,
             log_stream_name=self.log_stream,
             deadline_ms=self._deadline_ms(invocation.deadline_ms, int(clock() * 1000)),
             tenant_id=invocation.tenant_id,
             trace_id=invocation.trace_id,
-            client_context=_client_context(invocation.client_context),
+            client_context=client_context,
             identity=_identity(invocation.cognito_identity),
+            w3c_fields=w3c_fields,
         )
 
     def _deadline_ms(self, sent_ms: int, now_ms: int) -> int:
@@ -116,35 +168,41 @@ class FunctionDescription:
         return now_ms + int((self.timeout_s or LONGEST_TIMEOUT_S) * 1000)
 
 
-def export_trace(trace_id: str | None) -> None:
-    """Put the trace where AWS's SDKs look for it, or take the last one away."""
-    if trace_id is None:
+@contextmanager
+def alone(context: Context) -> Iterator[None]:
+    """Let the whole process know the only invocation that it runs: its trace where AWS's SDKs look, its context."""
+    global _only
+    if context.trace_id is None:
         os.environ.pop(TRACE_VARIABLE, None)
     else:
-        os.environ[TRACE_VARIABLE] = trace_id
+        os.environ[TRACE_VARIABLE] = context.trace_id
+    _only = context
+    try:
+        yield
+    finally:
+        _only = None
 
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
-_NO_IDENTITY = CognitoIdentity()
-
-
 def _identity(text: str | None) -> CognitoIdentity:
     if text is None:
-        return _NO_IDENTITY
+        return CognitoIdentity()
     sent = _object(text, "Cognito Identity")
     return CognitoIdentity(sent.get("cognitoIdentityId"), sent.get("cognitoIdentityPoolId"))
 
 
-def _client_context(text: str | None) -> ClientContext | None:
+def _client_context(text: str | None) -> tuple[ClientContext | None, dict[str, str]]:
+    """The client context, and the fields of W3C's trace context that came in it."""
     if text is None:
-        return None
+        return None, {}
     sent = _object(text, "Client Context")
-    client = sent.get("client")
-    known = {name: client.get(name) for name in Client.__slots__} if isinstance(client, Mapping) else None
-    return ClientContext(sent.get("custom"), sent.get("env"), Client(**known) if known is not None else None)
+    client, w3c = sent.get("client"), sent.get("w3c")
+    known = {f.name: client.get(f.name) for f in fields(Client)} if isinstance(client, Mapping) else None
+    trace = {name: w3c[name] for name in _W3C if isinstance(w3c.get(name), str)} if isinstance(w3c, Mapping) else {}
+    return ClientContext(sent.get("custom"), sent.get("env"), Client(**known) if known is not None else None), trace
 
 
 def _object(text: str, name: str) -> Mapping[str, Any]:

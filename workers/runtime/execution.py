@@ -1,14 +1,15 @@
 """One handler call as a task, stopped before its deadline.
 
 `margin` before the deadline the task is cancelled. It then has half of the margin to clean up, and may still answer;
-the other half is kept for posting. A task that outlives even that is leaked: its slot no longer waits for it.
+the other half is kept for posting. A task that outlives even that is leaked: its slot no longer waits for it. A lone
+one may answer until its deadline and `overrun` seconds later is to end the process: Lambda kills it at the deadline.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workers.runtime.context import Context
 from workers.runtime.errors import DeadlineExceeded, HandlerLeaked, InvocationFault
@@ -43,27 +44,30 @@ class Execution:
         context: Context,
         *,
         margin: float,
+        overrun: float | None = None,
         on_leak: Callable[[asyncio.Task[Outcome]], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._coroutine = coroutine
         self._task = self._loop.create_task(self._run())
-        self._patience = margin / 2
+        self._patience = margin / 2 if overrun is None else margin + overrun
+        self._ends_process = overrun is not None
         self._on_leak = on_leak
         self._stopped_by: InvocationFault | None = None
         seconds = context.get_remaining_time_in_millis() / 1000 - margin
         self._timer = self._loop.call_later(seconds, self._deadline, seconds)
 
     async def wait(self) -> Outcome:
-        """The outcome, at the latest half the margin before the deadline or after `stop`."""
+        """The outcome, at the latest half the margin before the deadline or after `stop`; a lone handler's later."""
         try:
             await self._ended
         finally:
             self._timer.cancel()
         if not self._task.done():
             self._on_leak(self._task)
-            return Failure.of(HandlerLeaked(f"{self._stopped_by}; the handler ignored its cancellation and runs on"))
+            fault = HandlerLeaked(f"{self._stopped_by}; the handler ignored its cancellation and runs on")
+            return replace(Failure.of(fault), exit_code=1 if self._ends_process else None)
         try:
             return self._task.result()
         except asyncio.CancelledError as cancelled:

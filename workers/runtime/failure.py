@@ -9,6 +9,7 @@ import importlib
 import itertools
 import os
 import re
+import signal
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,8 +47,9 @@ class Failure:
             return cls(error.error_type, str(error), _user_frames(cause) if cause else (), error.stack)
         frames = _user_frames(error) or _frames(error)
         if isinstance(error, (SystemExit, KeyboardInterrupt)):
-            code = _exit_code(error)
-            return cls(EXIT_ERROR, f"Runtime exited with error: {error!r}", frames, exit_code=code)
+            status = exit_status(error)
+            # Lambda takes any exit inside an invocation for a failure, so even `sys.exit(0)` becomes 1.
+            return cls(EXIT_ERROR, exit_reason(status), frames, exit_code=status or 1)
         return cls(type(error).__name__, _message(error), frames)
 
     @property
@@ -102,7 +104,16 @@ def _user_frames(error: BaseException) -> tuple[FrameSummary, ...]:
     return tuple(user)[-MAX_FRAMES:]
 
 
-def _exit_code(error: BaseException) -> int:
-    """Lambda takes any exit inside an invocation for a failure, so even `sys.exit(0)` becomes 1."""
-    code = error.code if isinstance(error, SystemExit) else None
-    return code if isinstance(code, int) and 0 < code < 256 else 1
+def exit_reason(status: int) -> str:
+    """A process's end in the words of Lambda's interface emulator."""
+    if status < 0:
+        return f"Runtime exited with error: signal: {signal.Signals(-status).name}"
+    return f"Runtime exited with error: exit status {status}" if status else "Runtime exited without providing a reason"
+
+
+def exit_status(error: BaseException) -> int:
+    """The status with which the interpreter would end over this."""
+    code = error.code if isinstance(error, SystemExit) else 1
+    if isinstance(code, int):
+        return code & 0xFF
+    return int(code is not None)

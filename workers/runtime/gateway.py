@@ -99,6 +99,8 @@ class GatewayResponse:
 
 
 def _of_version_1(event: Mapping[str, Any]) -> GatewayRequest:
+    """REST APIs send the path as it came; HTTP APIs, which name the version, have decoded it."""
+    decoded = "version" in event
     many = event.get("multiValueHeaders") or {n: [v] for n, v in (event.get("headers") or {}).items()}
     query = event.get("multiValueQueryStringParameters") or event.get("queryStringParameters") or {}
     identity = (event.get("requestContext") or {}).get("identity") or {}
@@ -106,8 +108,8 @@ def _of_version_1(event: Mapping[str, Any]) -> GatewayRequest:
     return GatewayRequest(
         version="1.0",
         method=event["httpMethod"].upper(),
-        path=unquote(path),
-        raw_path=quote(path, safe=_PATH_SAFE + "%").encode("ascii"),
+        path=path if decoded else unquote(path),
+        raw_path=quote(path, safe=_PATH_SAFE if decoded else _PATH_SAFE + "%").encode("ascii"),
         query=urlencode(query, doseq=True).encode("ascii"),  # this version sends it decoded
         headers=_headers((name, value) for name, values in many.items() for value in values),
         body=_body_bytes(event),

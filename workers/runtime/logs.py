@@ -16,11 +16,11 @@ import sys
 import time
 import traceback
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self, TextIO
 
-from workers.runtime.context import current_context
+from workers.runtime.context import running_context
 
-_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "aws_request_id", "tenant_id"}
 _FRAME = 0xA55A0000
 _JSON, _TEXT = 0b10, 0b11
 _LEVELS = {0: 0, logging.DEBUG: 8, logging.INFO: 12, logging.WARNING: 16, logging.ERROR: 20, logging.CRITICAL: 24}
@@ -60,6 +60,30 @@ class TextLines(logging.Formatter):
         return text.rstrip().replace("\n", "\r")
 
 
+class InvocationFilter(logging.Filter):
+    """Gives records `aws_request_id` and `tenant_id`, as AWS's client does: formatters of functions use them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass."""
+        context = running_context()
+        record.aws_request_id = context.aws_request_id if context else ""
+        record.tenant_id = context.tenant_id if context else None
+        return True
+
+
+class Lines(logging.StreamHandler[TextIO]):
+    """Writes records to stdout."""
+
+    @property
+    def log_sink(self) -> Self:
+        """What `Context.log` writes to, under AWS's name."""
+        return self
+
+    def log(self, text: str) -> None:
+        """Write a text as it is, on lines of its own."""
+        self.stream.write(text if text.endswith("\n") else text + "\n")
+
+
 class Frames(logging.Handler):
     """Writes records to the descriptor in `_LAMBDA_TELEMETRY_LOG_FD`, so that Lambda knows where each begins and ends.
 
@@ -74,17 +98,30 @@ class Frames(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one frame."""
-        body = self.format(record).encode("utf-8", "backslashreplace")
-        kind = _FRAME | _LEVELS[min(50, max(0, record.levelno)) // 10 * 10] | self._format
-        os.write(self._descriptor, struct.pack("!IIQ", kind, len(body), time.time_ns() // 1000) + body)
+        self._write(_LEVELS[min(50, max(0, record.levelno)) // 10 * 10] | self._format, self.format(record))
+
+    @property
+    def log_sink(self) -> Self:
+        """What `Context.log` writes to, under AWS's name."""
+        return self
+
+    def log(self, text: str) -> None:
+        """Write a text as it is, in a frame without a level."""
+        self._write(_TEXT, text)
+
+    def _write(self, kind: int, text: str) -> None:
+        body = text.encode("utf-8", "backslashreplace")
+        os.write(self._descriptor, struct.pack("!IIQ", _FRAME | kind, len(body), time.time_ns() // 1000) + body)
 
 
 def configure_logging(level: int, *, text: bool = False, descriptor: int | None = None) -> None:
     """Write all log records, one line each, at once, to stdout or framed to `descriptor`; stdout is for prints, too."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
-    handler = logging.StreamHandler(sys.stdout) if descriptor is None else Frames(descriptor, text=text)
+    logging.Formatter.converter = time.gmtime  # as AWS's client: for the formatters of functions
+    handler = Lines(sys.stdout) if descriptor is None else Frames(descriptor, text=text)
     handler.setFormatter(TextLines() if text else JsonLines())
+    handler.addFilter(InvocationFilter())
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(level)
@@ -99,7 +136,7 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _invocation() -> dict[str, str]:
-    context = current_context.get()
+    context = running_context()
     if context is None:
         return {}
     fields = {"requestId": context.aws_request_id}

@@ -1,6 +1,7 @@
 """JSON in and out: orjson where it is installed, else the standard library, with the same results.
 
-As AWS's Python runtime client: any JSON value, tuples, Decimal as a number, non-string keys; nothing else.
+As AWS's Python runtime client (simplejson): any JSON value, tuples, named tuples as objects, Decimal as a number, bytes
+as the UTF-8 text that they hold, keys that are no strings; nothing else.
 Differences: UUIDs and enums are written by value; NaN and infinities, which JSON does not have, as null. With orjson,
 integers of an event beyond 64 bits are read as floats; without it, a Decimal fraction keeps 17 digits.
 """
@@ -57,9 +58,9 @@ def dumps(value: Any) -> bytes:
         try:
             return orjson.dumps(value, _default_orjson, _ORJSON_OPTIONS)
         except TypeError:
-            pass  # integers beyond 64 bits, which the standard library can write; or truly no JSON
+            pass  # integers beyond 64 bits and lone surrogates, which the standard library can write; or truly no JSON
     try:
-        return _encode(value).encode()
+        return json.dumps(_plain(value), default=_default, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise MarshalError(f"Unable to marshal response: {error}") from error
 
@@ -77,14 +78,11 @@ if orjson is not None:
 def _default_orjson(value: Any) -> Any:
     if isinstance(value, Decimal):
         return orjson.Fragment(str(value)) if value.is_finite() else None
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return value._asdict()
     raise TypeError
-
-
-def _encode(value: Any) -> str:
-    try:
-        return json.dumps(value, default=_default, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except ValueError:
-        return json.dumps(_without_nan(value), default=_default, ensure_ascii=False, separators=(",", ":"))
 
 
 def _default(value: Any) -> Any:
@@ -101,11 +99,16 @@ def _number(value: Decimal) -> int | float:
     return int(value) if value == value.to_integral_value() else float(value)
 
 
-def _without_nan(value: Any) -> Any:
+def _plain(value: Any) -> Any:
+    """What the standard library would write otherwise than AWS's client, or not at all."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        value = value._asdict()
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key.decode() if isinstance(key, bytes) else key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
+        return [_plain(item) for item in value]
     return value

@@ -14,8 +14,9 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import asdict
+from functools import partial
 
-from workers.runtime.callers import caller_for
+from workers.runtime.callers import Caller, caller_for, is_synchronous
 from workers.runtime.client import post_init_failure
 from workers.runtime.drain import Drain, end_process_after, on_signals
 from workers.runtime.errors import SettingsError
@@ -23,6 +24,7 @@ from workers.runtime.failure import Failure
 from workers.runtime.lifespan import LifespanHandler
 from workers.runtime.loader import Handler, load_handler
 from workers.runtime.logs import configure_logging
+from workers.runtime.main_thread import MainThread
 from workers.runtime.settings import Settings, read_settings
 from workers.runtime.slots import Slots
 from workers.runtime.supervisor import Supervisor
@@ -45,38 +47,49 @@ def main() -> int:
     configure_logging(settings.log_level, text=settings.text_logs, descriptor=settings.log_descriptor)
     if settings.processes > 1:
         return asyncio.run(_supervise(settings))
+    main_thread = MainThread() if settings.slots.alone else None
+    try:
+        # Before the loop runs: a module may call asyncio.run while it is imported.
+        handler = load_handler(settings.handler, settings.task_root)
+    except BaseException as error:  # noqa: BLE001  # whatever a module raises, Lambda is to know
+        return asyncio.run(report_init_failure(settings, error))
+    if main_thread is not None and is_synchronous(handler):
+        return main_thread.run(partial(_run, settings, handler, main_thread))
+    return _run(settings, handler)
+
+
+def _run(settings: Settings, handler: Handler, main_thread: MainThread | None = None) -> int:
     with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as runner:
         try:
-            # Before the loop runs: a module may call asyncio.run while it is imported.
-            handler = load_handler(settings.handler, settings.task_root)
-        except BaseException as error:  # noqa: BLE001  # whatever a module raises, Lambda is to know
-            return runner.run(report_init_failure(settings, error))
-        try:
-            return runner.run(serve(settings, handler))
+            return runner.run(serve(settings, handler, main_thread))
         except (SystemExit, KeyboardInterrupt) as error:  # from a task that a handler started
             failure = Failure.of(error)
             _log.critical("the process exits", extra=failure.fields())
             return failure.exit_code or 1
 
 
-def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's, or None for the standard one. Raises ImportError if uvloop is demanded and missing."""
+def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    """uvloop's, or the standard one's. Raises ImportError if uvloop is demanded and missing."""
     if name == "asyncio":
-        return None
+        return asyncio.new_event_loop
     try:
         import uvloop
     except ImportError:
         if name == "uvloop":
             raise
-        return None
+        return asyncio.new_event_loop
     return uvloop.new_event_loop
 
 
-async def serve(settings: Settings, handler: Handler) -> int:
-    """Open the handler's resources, run its slots until drained, close; return the exit code."""
+async def serve(settings: Settings, handler: Handler, main_thread: MainThread | None = None) -> int:
+    """Open the handler's resources, run its slots until drained, close; return the exit code.
+
+    With `main_thread` synchronous handlers run there, and signals come from there; the loop runs in another thread.
+    """
     drain = Drain()
     lifespan = handler.lifespan() if isinstance(handler, LifespanHandler) else nullcontext()
-    with on_signals(drain.request):
+    signals = on_signals(drain.request) if main_thread is None else main_thread.on_signals(drain.request)
+    with signals:
         try:
             await _open(lifespan, drain)
         except BaseException as error:  # noqa: BLE001  # whatever the resources raise, Lambda is to know
@@ -85,20 +98,20 @@ async def serve(settings: Settings, handler: Handler) -> int:
             return await report_init_failure(settings, error)
         async with _closing(lifespan, drain):
             gc.freeze()  # what is loaded by now stays; going through it again and again cost a seventh of the CPU
-            await _run_slots(settings, handler, drain)
+            await _run_slots(settings, caller_for(handler, main_thread), drain)
     return drain.exit_code
 
 
-async def _run_slots(settings: Settings, handler: Handler, drain: Drain) -> None:
-    slots = _slots(settings, handler, drain)
+async def _run_slots(settings: Settings, callers: Callable[[], Caller], drain: Drain) -> None:
+    slots = _slots(settings, callers, drain)
     with drain.calling(lambda: end_process_after(settings.slots.drain + CLOSING_S, drain)):
         await slots.run()
     end_process_after(CLOSING_S, drain)
     _log.info("drained", extra=asdict(slots.statistics))
 
 
-def _slots(settings: Settings, handler: Handler, drain: Drain) -> Slots:
-    callers, seat = caller_for(handler), settings.seat
+def _slots(settings: Settings, callers: Callable[[], Caller], drain: Drain) -> Slots:
+    seat = settings.seat
     if seat is None:
         return Slots(settings.slots, settings.function, callers, drain)
     table = seat.table()

@@ -10,7 +10,7 @@
 | `AWS_LAMBDA_FUNCTION_NAME`, `_VERSION`, `_MEMORY_SIZE` (MB) | the function, for the context |
 | `AWS_LAMBDA_FUNCTION_TIMEOUT` | seconds, which only emulators tell; counts where an invocation has no deadline |
 | `AWS_LAMBDA_LOG_GROUP_NAME`, `AWS_LAMBDA_LOG_STREAM_NAME` | for the context |
-| `AWS_LAMBDA_LOG_LEVEL` | TRACE, DEBUG, INFO, WARN, ERROR or FATAL; INFO |
+| `AWS_LAMBDA_LOG_LEVEL` | TRACE, DEBUG, INFO, WARN, ERROR or FATAL; INFO for JSON, WARN for Text, as on Lambda |
 | `AWS_LAMBDA_LOG_FORMAT` | JSON or Text; JSON, as Lambda Managed Instances demand |
 | `_LAMBDA_TELEMETRY_LOG_FD` | Lambda's: a descriptor that takes framed log records |
 | `_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET` | Lambda's: where further processes connect their stdout and stderr |
@@ -80,6 +80,7 @@ class Settings:
         handler = arguments[0] if arguments else read.text("_HANDLER", needed="package.module.attribute")
         seat = Seat.parse(text) if (text := read.text(SEAT_VARIABLE)) else None
         slots, function = _slots(read, seat), _function(read)
+        text_logs = read.choice("AWS_LAMBDA_LOG_FORMAT", LOG_FORMATS, "JSON") == "Text"
         settings = cls(
             handler=handler,
             slots=slots,
@@ -87,8 +88,8 @@ class Settings:
             processes=1 if seat else _processes(read, slots.slots, function.memory_mb),
             seat=seat,
             task_root=read.text("LAMBDA_TASK_ROOT") or None,
-            log_level=LOG_LEVELS[read.choice("AWS_LAMBDA_LOG_LEVEL", LOG_LEVELS, "INFO")],
-            text_logs=read.choice("AWS_LAMBDA_LOG_FORMAT", LOG_FORMATS, "JSON") == "Text",
+            log_level=LOG_LEVELS[read.choice("AWS_LAMBDA_LOG_LEVEL", LOG_LEVELS, "WARN" if text_logs else "INFO")],
+            text_logs=text_logs,
             log_descriptor=read.descriptor("_LAMBDA_TELEMETRY_LOG_FD"),
             log_socket=read.text("_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"),
             loop=read.choice("RUNTIME_LOOP", LOOPS, "auto"),
@@ -112,7 +113,7 @@ def _slots(read: _Reader, seat: Seat | None) -> SlotsSettings:
     return SlotsSettings(
         endpoint=endpoint,
         slots=seat.slots if seat else slots,
-        trace_in_environment=slots == 1,
+        alone=slots == 1,
         margin=read.number("RUNTIME_DEADLINE_MARGIN_MS", 200, 0, 60_000) / 1000,
         drain=read.number("RUNTIME_DRAIN_S", 10, 0, 900),
         reconnect=read.number("RUNTIME_RECONNECT_S", 30, 0, 900),

@@ -10,23 +10,26 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import aclosing
-from dataclasses import dataclass
+from contextlib import aclosing, nullcontext
+from dataclasses import dataclass, replace
 
 from workers.runtime.backoff import Backoff
 from workers.runtime.callers import Caller
 from workers.runtime.client import RuntimeClient
-from workers.runtime.context import Context, FunctionDescription, current_context, export_trace
+from workers.runtime.context import Context, FunctionDescription, alone, current_context
 from workers.runtime.drain import Drain
 from workers.runtime.errors import InvocationFault, PollAbandoned, RuntimeApiError, ShutDown
 from workers.runtime.execution import Answer, Execution, Outcome, Streamed
-from workers.runtime.failure import Failure
+from workers.runtime.failure import EXIT_ERROR, Failure
 from workers.runtime.marshal import marshal, unmarshal
 from workers.runtime.protocol import Endpoint, Invocation
 from workers.runtime.response_stream import ResponseStream
 from workers.runtime.running import NoRow, Row
 from workers.runtime.streaming import StreamingResponse
 from workers.runtime.transport import RECEIVE_BUFFER_BYTES
+
+OVERRUN_S = 1.0
+"""How long after its deadline a lone handler may still run before the process ends itself; Lambda kills it sooner."""
 
 _log = logging.getLogger("runtime")
 
@@ -56,8 +59,12 @@ class SlotsSettings:
     """How long running invocations may go on when the environment ends."""
     reconnect: float = 30.0
     """How long the Runtime API may be out of reach."""
-    trace_in_environment: bool = False
-    """Whether the trace also goes into `os.environ`, as on Lambda: only if no other invocation shares the process."""
+    alone: bool = False
+    """Whether the environment runs one invocation at a time, as Lambda's other runtimes know it.
+
+    Then the trace also goes into `os.environ`, and a handler that outlives its deadline takes the process with it: in
+    Lambda it would be killed by then, and beside it no other invocation must run.
+    """
 
 
 class Slots:
@@ -91,7 +98,7 @@ class Slots:
                 backoff=Backoff(settings.reconnect),
                 on_leak=self._leaked,
                 row=rows(number),
-                trace_in_environment=settings.trace_in_environment,
+                alone=settings.alone,
             )
             for number in range(settings.slots)
         ]
@@ -131,7 +138,8 @@ class Slots:
         since = time.monotonic()
         context = current_context.get()
         request_id = context.aws_request_id if context else None
-        _log.error("handler leaked: it ignored its cancellation; the slot goes on without it")
+        rest = "the process ends" if self._settings.alone else "the slot goes on without it"
+        _log.error("handler leaked: it ignored its cancellation; %s", rest)
 
         def ended(task: asyncio.Task[Outcome]) -> None:
             self._leaks.discard(task)
@@ -156,7 +164,7 @@ class Slot:
         backoff: Backoff,
         on_leak: Callable[[asyncio.Task[Outcome]], None],
         row: Row,
-        trace_in_environment: bool = False,
+        alone: bool = False,
     ) -> None:
         self.polling = asyncio.Event()
         """Set with the first `next`, or when there will be none."""
@@ -170,7 +178,7 @@ class Slot:
         self._backoff = backoff
         self._on_leak = on_leak
         self._row = row
-        self._trace_in_environment = trace_in_environment
+        self._alone = alone
         self._execution: Execution | None = None
 
     @property
@@ -231,17 +239,18 @@ class Slot:
         except InvocationFault as fault:
             await self._fail(invocation, Failure.of(fault), stream)
             return
-        if self._trace_in_environment:
-            export_trace(context.trace_id)
         token = current_context.set(context)
         try:
-            await self._post(invocation, await self._execute(invocation, context, stream), stream)
+            with alone(context) if self._alone else nullcontext():
+                await self._post(invocation, await self._execute(invocation, context, stream), stream)
         finally:
             current_context.reset(token)
 
     async def _execute(self, invocation: Invocation, context: Context, stream: ResponseStream) -> Outcome:
         call = call_handler(self._caller, invocation, context, stream)
-        self._execution = Execution(call, context, margin=self._margin, on_leak=self._leaked)
+        self._execution = Execution(
+            call, context, margin=self._margin, overrun=OVERRUN_S if self._alone else None, on_leak=self._leaked
+        )
         try:
             return await self._execution.wait()
         finally:
@@ -263,6 +272,8 @@ class Slot:
 
     async def _fail(self, invocation: Invocation, failure: Failure, stream: ResponseStream) -> None:
         self.failed += 1
+        if failure.error_type == EXIT_ERROR:
+            failure = replace(failure, message=f"RequestId: {invocation.request_id} Error: {failure.message}")
         _log.error("invocation failed", extra=failure.fields() | {"requestId": invocation.request_id})
         if stream.begun:
             await self._client.end_stream(stream, failure)

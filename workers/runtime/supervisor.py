@@ -18,10 +18,10 @@ from collections.abc import Awaitable, Callable
 from workers.runtime.backoff import Backoff
 from workers.runtime.client import RuntimeClient, post_init_failure
 from workers.runtime.drain import Drain, on_signals
-from workers.runtime.failure import EXIT_ERROR, Failure
+from workers.runtime.failure import EXIT_ERROR, Failure, exit_reason
 from workers.runtime.protocol import Endpoint
 from workers.runtime.running import Unanswered, shares
-from workers.runtime.worker import Ended, Worker, exit_reason
+from workers.runtime.worker import Ended, Worker
 
 LONGEST_PAUSE_S = 5.0
 STEADY_S = 10.0

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
-from workers.runtime.failure import EXIT_ERROR, Failure
+from workers.runtime.failure import EXIT_ERROR, Failure, exit_reason
 from workers.runtime.running import RunningTable, Unanswered, table_file
 from workers.runtime.seat import VARIABLE, Report, Seat
 
@@ -86,13 +86,6 @@ class Worker:
         """Send it a signal."""
         with suppress(ProcessLookupError):
             self._process.send_signal(number)
-
-
-def exit_reason(status: int) -> str:
-    """A process's end in the words of Lambda's interface emulator."""
-    if status < 0:
-        return f"Runtime exited with error: signal: {signal.Signals(-status).name}"
-    return f"Runtime exited with error: exit status {status}" if status else "Runtime exited without providing a reason"
 
 
 def _exited(status: int) -> Failure:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,21 @@ def sleep(event: Any, context: Any) -> str:
     return "slept"
 
 
+def nap(event: Any, context: Any) -> int:
+    """The same; the process."""
+    time.sleep(event["seconds"])
+    return os.getpid()
+
+
+async def sleep_on(event: Any, context: Any) -> int:
+    """The same as a coroutine that ignores its cancellation."""
+    until = time.monotonic() + event["seconds"]
+    while time.monotonic() < until:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(until - time.monotonic())
+    return os.getpid()
+
+
 def meet(event: Any, context: Any) -> str:
     """Wait until so many invocations as the event says have begun, in whichever process they run."""
     folder = Path(event["folder"])
@@ -63,6 +81,12 @@ def large(event: Any, context: Any) -> str:
 def say(event: Any, context: Any) -> None:
     """Print a line."""
     print(f"said {event}")  # noqa: T201
+
+
+def warn(event: Any, context: Any) -> None:
+    """Log a line, in JSON also under AWS's client, and print another."""
+    logging.getLogger().warning("warned %s", event)
+    print("whose line is this?")  # noqa: T201
 
 
 def terminal(event: Any, context: Any) -> bool:

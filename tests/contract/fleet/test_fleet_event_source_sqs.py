@@ -2,6 +2,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 from fleet_bench import FleetOf, function, stack_of, until
 
@@ -16,6 +18,7 @@ from fleet.credentials import RoleCredentials
 from fleet.emulator import Emulator
 from fleet.provision import RoleSource, provision
 from fleet.provision.report import Change
+from fleet.settings import SHOEBOX_RUNTIME
 from shoebox.aws import Clients
 from shoebox.place import BoundStack
 
@@ -161,6 +164,22 @@ async def test_a_killed_environment_loses_no_message(fleet_of: FleetOf, queue_of
             await queue.until_empty()
     assert second["record"]["messageId"] == first["record"]["messageId"]
     assert second["record"]["attributes"]["ApproximateReceiveCount"] == "2"
+    assert second["pid"] != first["pid"]
+
+
+@pytest.mark.parametrize("runtime", [SHOEBOX_RUNTIME], ids=["shoebox"])
+async def test_messages_of_an_overrun_stay_invisible(fleet_of: FleetOf, queue_of: QueueOf, root_clients: Clients):
+    """The environment is killed at its deadline; the message comes back when its visibility ends, and not before."""
+    async with queue_of(visibility=6) as queue:
+        await queue.send({"hang": True})
+        async with fleet_of(queue.stack, RoleSource(queue.stack, root_clients)):
+            (first,) = await queue.until_written(1)
+            begun = time.monotonic()
+            await until(lambda: not psutil.pid_exists(first["pid"]))
+            _, second = await queue.until_written(2)
+            assert time.monotonic() - begun > 5
+            await queue.until_empty()
+    assert second["record"]["messageId"] == first["record"]["messageId"]
     assert second["pid"] != first["pid"]
 
 

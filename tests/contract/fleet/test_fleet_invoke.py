@@ -1,6 +1,8 @@
 import asyncio
+import base64
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -15,6 +17,7 @@ from botocore.exceptions import ClientError
 from fleet_bench import FleetOf, Running, function, stack_of, until
 
 from fleet.credentials import RoleCredentials
+from fleet.settings import AWSLAMBDARIC, RuntimeCommand
 from shoebox.aws import Credentials
 
 
@@ -36,6 +39,11 @@ async def called(running: Running, **arguments: Any) -> tuple[Any, Any]:
     api = client(running)
     answer = await asyncio.to_thread(lambda: api.invoke(**arguments))
     return answer, json.loads(await asyncio.to_thread(answer["Payload"].read) or b"null")
+
+
+def tail(answer: Any) -> str:
+    """The log in an answer of boto3's."""
+    return base64.b64decode(answer["LogResult"]).decode()
 
 
 async def test_boto3_invokes_a_function(fleet_of: FleetOf):
@@ -70,6 +78,56 @@ async def test_event_is_accepted_and_runs_later(fleet_of: FleetOf):
         answer, _ = await called(running, FunctionName="tests-say-fn", InvocationType="Event", Payload=b'"hello"')
         assert answer["StatusCode"] == 202
         await until(lambda: "said hello" in running.printed("say-fn"))
+
+
+async def test_log_tail(fleet_of: FleetOf):
+    """Invoke's LogType: this invocation's lines between START and END, a REPORT, and at most 4 KB of them."""
+    functions = {"say-fn": function("say"), "nap-fn": function("nap", timeout=1), "die-fn": function("die")}
+    async with fleet_of(stack_of(functions)) as running:
+        name = "tests-say-fn"
+        first, _ = await called(running, FunctionName=name, Payload=b'"one"', LogType="Tail")
+        second, _ = await called(running, FunctionName=name, Payload=b'"two"', LogType="Tail")
+        long = json.dumps("x" * 5000).encode()
+        third, _ = await called(running, FunctionName=name, Payload=long, LogType="Tail")
+        without, _ = await called(running, FunctionName=name, Payload=b'"four"')
+        event, _ = await called(running, FunctionName=name, Payload=b'"5"', InvocationType="Event", LogType="Tail")
+        late, _ = await called(running, FunctionName="tests-nap-fn", Payload=b'{"seconds": 600}', LogType="Tail")
+        dead, _ = await called(running, FunctionName="tests-die-fn", Payload=b"{}", LogType="Tail")
+        with pytest.raises(ClientError, match="Unknown log type"):
+            await called(running, FunctionName=name, Payload=b"{}", LogType="Head")
+    report = r"Duration: \d+\.\d\d ms\tBilled Duration: \d+ ms\tMemory Size: 128 MB(\tMax Memory Used: \d+ MB)?"
+    init = r"\tInit Duration: \d+\.\d\d ms"
+    for answer, said, end in (
+        (first, "said one\n", init),
+        (second, "said two\n", ""),
+        (late, r"\S+Z {id} Task timed out after 1\.\d\d seconds\n\n", init + r"\tStatus: timeout"),
+        (
+            dead,
+            "RequestId: {id} Error: Runtime exited with error: signal: killed\nRuntime.ExitError\n",
+            init + r"\tStatus: error\tError Type: Runtime.ExitError",
+        ),
+    ):
+        lines = f"START RequestId: {{id}} Version: [$]LATEST\n{said}END RequestId: {{id}}\nREPORT RequestId: {{id}}\t"
+        expected = lines.replace("{id}", answer["ResponseMetadata"]["RequestId"]) + report + end + "\t\n"
+        assert re.fullmatch(expected, tail(answer)), tail(answer)
+    assert len(tail(third)) == 4096
+    assert tail(third).startswith("xxx")
+    assert re.search("x\nEND RequestId: .*\nREPORT RequestId: .*\t\n$", tail(third))
+    assert "LogResult" not in without | event
+
+
+async def test_log_tail_where_several_run(fleet_of: FleetOf):
+    """Of an environment with several slots only the lines that name the invocation are surely its own."""
+    async with fleet_of(stack_of({"note-fn": function("warn", slots=3)})) as running:
+        answers = [
+            called(running, FunctionName="tests-note-fn", Payload=json.dumps(n).encode(), LogType="Tail")
+            for n in range(3)
+        ]
+        tails = [tail(answer) for answer, _ in await asyncio.gather(*answers)]
+    for number, text in enumerate(tails):
+        assert re.findall(r"warned \d", text) == [f"warned {number}"]
+        assert "whose line" not in text
+        assert "Init Duration" not in text
 
 
 async def test_dry_run_runs_nothing(fleet_of: FleetOf):
@@ -132,14 +190,23 @@ async def test_an_init_error_reaches_the_caller(fleet_of: FleetOf):
             assert running.fleet.statistics().pools[0].started == started
 
 
-async def test_time_is_up(fleet_of: FleetOf):
-    """The caller hears of it, and the function answers again afterwards."""
-    async with fleet_of(stack_of({"sleep-fn": function("sleep", timeout=3)})) as running:
+@pytest.mark.parametrize("handler", ["nap", "sleep_on"])
+async def test_time_is_up(fleet_of: FleetOf, runtime: RuntimeCommand, handler: str):
+    """The caller hears of it in Lambda's words, the process is gone, and the next invocation gets a new one."""
+    if handler == "sleep_on" and runtime is AWSLAMBDARIC:
+        handler = "nap"  # AWS's client runs no coroutines
+    async with fleet_of(stack_of({"sleep-fn": function(handler, timeout=2)})) as running:
+        first = json.loads((await running.fleet.invoke("sleep-fn", b'{"seconds": 0}')).payload)
         result = await asyncio.wait_for(running.fleet.invoke("sleep-fn", b'{"seconds": 600}'), 60)
         assert result.function_error == "Unhandled"
-        assert "Task timed out after" in json.loads(result.payload)["errorMessage"]
-        again = await running.fleet.invoke("sleep-fn", b'{"seconds": 0}')
-        assert again.payload == b'"slept"'
+        assert json.loads(result.payload) == {
+            "errorType": "Sandbox.Timedout",
+            "errorMessage": f"RequestId: {result.request_id} Error: Task timed out after 2.00 seconds",
+        }
+        again = json.loads((await running.fleet.invoke("sleep-fn", b'{"seconds": 0}')).payload)
+        assert again != first
+        await until(lambda: not psutil.pid_exists(first))
+        assert running.fleet.statistics().pools[0].started == 2
 
 
 async def test_a_crash_is_told_and_healed(fleet_of: FleetOf):

@@ -1,6 +1,7 @@
 """InvokeWithResponseStream on a real fleet, read by AWS's own clients ("Response streaming for Lambda functions")."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -38,20 +39,23 @@ async def events_of(running: Running, name: str, event: Any) -> AsyncIterator[di
 
 
 async def test_boto3_reads_the_stream(fleet_of: FleetOf):
-    """Chunks, which need not be the function's parts, and the end; botocore checks every checksum."""
+    """Chunks, which need not be the function's parts, and the end, with the log; botocore checks every checksum."""
     async with fleet_of(stack_of({"parts-fn": streaming("parts")})) as running:
         client = boto3.client("lambda", endpoint_url=running.fleet.runtime_url, config=ONCE, **ACCESS)
 
-        def invoke() -> list[dict[str, Any]]:
+        def invoke(**arguments: str) -> list[dict[str, Any]]:
             answer = client.invoke_with_response_stream(
-                FunctionName="tests-parts-fn", Payload=b'{"parts": 3, "bytes": 5}'
+                FunctionName="tests-parts-fn", Payload=b'{"parts": 3, "bytes": 5}', **arguments
             )
             assert answer["ResponseStreamContentType"] == "application/vnd.amazon.eventstream"
             return list(answer["EventStream"])
 
         *chunks, last = await asyncio.to_thread(invoke)
+        logged = (await asyncio.to_thread(invoke, LogType="Tail"))[-1]["InvokeComplete"]["LogResult"]
     assert b"".join(chunk["PayloadChunk"]["Payload"] for chunk in chunks) == b"".join(bytes([n]) * 5 for n in range(3))
     assert last == {"InvokeComplete": {}}
+    start, end, report = base64.b64decode(logged).decode().splitlines()
+    assert (start.split()[0], end.split()[0], report.split()[0]) == ("START", "END", "REPORT")
 
 
 async def test_parts_arrive_while_the_function_runs(fleet_of: FleetOf):

@@ -97,6 +97,16 @@ def stuck(event: Any, context: Context) -> Any:
         time.sleep(60)
 
 
+async def stuck_shielded(event: Any, context: Context) -> Any:
+    """A coroutine that ignores its cancellation."""
+    print("stuck", flush=True)
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            continue
+
+
 async def stuck_in_a_thread(event: Any, context: Context) -> Any:
     """A thread that never ends."""
     await asyncio.to_thread(threading.Event().wait)

@@ -3,7 +3,9 @@
 AWS's client passing proves the fake; ours passing the same tests proves the runtime.
 """
 
+import asyncio
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -145,3 +147,73 @@ async def test_init_error(
     sent = request.headers["lambda-runtime-function-error-type"]
     assert sent.removeprefix("Function.") == error_type
     assert not api.ready.is_set()
+
+
+MAIN_THREAD = {"main": True, "imported_loop": True, "running": False, "awaited": True, "another": None}
+
+
+async def test_synchronous_handlers_run_in_the_main_thread(api: FakeRuntimeApi, kind: Kind) -> None:
+    """Its event loop is set and not running, signals may be set, context variables last."""
+    async with runtime_process(api, "aws_handlers.main_thread", kind=kind):
+        assert (await api.invoke()).json() == MAIN_THREAD | {"seen": 8}
+        assert (await api.invoke("run")).json() == MAIN_THREAD | {"another": "ran", "seen": 9}
+
+
+@pytest.mark.parametrize("handler", ["own_loop", "closes_the_loop"])
+async def test_a_handler_may_do_with_the_loop_what_it_likes(api: FakeRuntimeApi, kind: Kind, handler: str) -> None:
+    """A loop of its own stays set; ours also gives one back to whoever closes it, AWS's does not."""
+    async with runtime_process(api, f"aws_handlers.{handler}", kind=kind):
+        assert (await api.invoke()).json() == "ran"
+        again = await api.invoke()
+    if kind == "workers.runtime" or handler == "own_loop":
+        assert again.json() == "ran"
+    else:
+        assert again.json()["errorMessage"] == "Event loop is closed"
+
+
+async def test_the_context_is_an_ordinary_object(api: FakeRuntimeApi, kind: Kind) -> None:
+    """Attributes may be added, memory is a string, W3C's trace is apart from the client context."""
+    client = {"custom": {"a": "b"}, "client": {}, "env": {}, "w3c": {"traceparent": "00-1", "tracestate": 1, "x": "y"}}
+    headers = {"Lambda-Runtime-Client-Context": json.dumps(client), "Lambda-Runtime-Trace-Id": "Root=1-2"}
+    async with runtime_process(api, "aws_handlers.context_object", kind=kind):
+        described = (await api.invoke(request_id="r-1", headers=headers)).json()
+    assert described.pop("shown").startswith("LambdaContext([aws_request_id=r-1,")
+    assert described == {
+        "note": "kept",
+        "memory": "512",
+        "hashed": 1,
+        "w3c": {"traceparent": "00-1"},
+        "custom": {"a": "b"},
+        "hidden": False,
+        "trace": "Root=1-2",
+    }
+
+
+async def test_values_become_the_same_json(api: FakeRuntimeApi, kind: Kind) -> None:
+    """Bytes are text, named tuples objects, Decimals numbers, keys strings."""
+    async with runtime_process(api, "aws_handlers.values", kind=kind):
+        posted = await api.invoke()
+    assert posted.json() == {"body": "cGhvdG8=", "size": {"width": 3, "height": 2}, "price": 1.1, "3": None}
+    assert b"1.10" in posted.request.body
+
+
+@pytest.mark.parametrize(("variables", "level"), [({}, "WARNING"), ({"AWS_LAMBDA_LOG_LEVEL": "DEBUG"}, "DEBUG")])
+async def test_text_logs(api: FakeRuntimeApi, kind: Kind, variables: dict[str, str], level: str) -> None:
+    """print and context.log write as they are; records carry the request id, also in threads and own formats."""
+    variables = {"AWS_LAMBDA_LOG_FORMAT": "Text", **variables}
+    async with runtime_process(api, "aws_handlers.log", kind=kind, variables=variables) as process:
+        assert (await api.invoke(request_id="r-1")).json() == level
+        lines = [await process.line(text) for text in ("printed", "written", "from a thread", "hello")]
+    assert (lines[0], lines[1], lines[3]) == ("printed", "written", "r-1 says hello")
+    assert re.fullmatch(r"\[ERROR\]\t\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\tr-1\tfrom a thread", lines[2])
+
+
+async def test_the_functions_own_signal_handler_counts(api: FakeRuntimeApi, kind: Kind) -> None:
+    """AWS's sample for a graceful shutdown sets one for SIGTERM and exits in it."""
+    variables = {"AWS_EXECUTION_ENV": "AWS_Lambda_python3.13"}  # from 3.12 on AWS's client polls in another thread
+    async with runtime_process(api, "aws_handlers.graceful", kind=kind, variables=variables) as process:
+        assert (await api.invoke()).json() == "ready"
+        await api.wait_idle(1)
+        process.signal()
+        assert await asyncio.wait_for(process.ended(), 60) == 0
+    assert "goodbye" in process.lines

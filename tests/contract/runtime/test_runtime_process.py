@@ -5,12 +5,18 @@ import json
 import signal
 import socket
 import time
+from typing import Any
 
 import pytest
 from runtime_processes import runtime_process
 
 from workers.runtime.testing import FakeRuntimeApi
 
+EXITS = [
+    (3, 3, "Runtime exited with error: exit status 3"),
+    ("bye", 1, "Runtime exited with error: exit status 1"),
+    (0, 1, "Runtime exited without providing a reason"),
+]
 WEB = {"httpMethod": "GET", "path": "/photos"}
 
 
@@ -110,12 +116,56 @@ async def test_exit_inside_a_handlers_task(api: FakeRuntimeApi) -> None:
 @pytest.mark.parametrize("function", ["stuck", "stuck_in_a_thread"])
 async def test_a_thread_that_never_ends_does_not_hold_the_process(api: FakeRuntimeApi, function: str) -> None:
     """Python waits for threads at its exit; the runtime does not wait for ever."""
-    async with runtime_process(api, f"runtime_functions.{function}", variables={"RUNTIME_DRAIN_S": "600"}) as process:
+    variables = {"RUNTIME_DRAIN_S": "600", "AWS_LAMBDA_MAX_CONCURRENCY": "2"}
+    async with runtime_process(api, f"runtime_functions.{function}", variables=variables) as process:
         posted = await api.invoke(deadline_ms=int((time.time() + 0.5) * 1000))
         assert posted.json()["errorType"] in ("Runtime.HandlerLeaked", "Runtime.DeadlineExceeded")
         process.signal()
         assert await asyncio.wait_for(process.ended(), 60) == 0
     assert "ending by force" in "".join(process.lines)
+
+
+@pytest.mark.parametrize("function", ["aws_handlers.stuck", "runtime_functions.stuck_shielded"])
+async def test_a_lone_handler_that_overruns_takes_its_process_along(api: FakeRuntimeApi, function: str) -> None:
+    """Lambda kills it at its deadline; where nobody does, it is reported after it, and nothing runs beside it."""
+    async with runtime_process(api, function) as process:
+        deadline = time.time() + 1.0
+        invocation = api.invoke(deadline_ms=int(deadline * 1000))
+        await process.line("stuck")
+        later = api.invoke()
+        posted = await invocation
+        assert time.time() > deadline
+        assert posted.json()["errorType"] == "Runtime.HandlerLeaked"
+        assert await asyncio.wait_for(process.ended(), 60) == 1
+    assert not later.taken.is_set()
+
+
+async def test_a_lone_synchronous_handler_has_its_time_to_the_end(api: FakeRuntimeApi) -> None:
+    """Nothing can cancel it, so nothing is gained by failing it before its deadline."""
+    variables = {"RUNTIME_DEADLINE_MARGIN_MS": "60000"}
+    async with runtime_process(api, "aws_handlers.wait", variables=variables):
+        posted = await api.invoke(0.1, deadline_ms=int((time.time() + 59) * 1000))
+    assert posted.json() == 0.1
+
+
+async def test_drain_of_the_main_thread(api: FakeRuntimeApi) -> None:
+    """SIGTERM while a synchronous handler runs: it ends and is answered, then the process, with 0."""
+    async with runtime_process(api, "aws_handlers.wait") as process:
+        running = api.invoke(0.3)
+        await process.line("waiting")
+        process.signal()
+        assert await asyncio.wait_for(process.ended(), 60) == 0
+        assert (await running).json() == 0.3
+
+
+@pytest.mark.parametrize(("status", "code", "reason"), EXITS)
+async def test_exit_inside_a_synchronous_handler(api: FakeRuntimeApi, status: Any, code: int, reason: str) -> None:
+    """Reported in Lambda's words, and the process ends with a failure, also after `sys.exit(0)`."""
+    async with runtime_process(api, "aws_handlers.leave") as process:
+        posted = await api.invoke(status, request_id="r-1")
+        assert await asyncio.wait_for(process.ended(), 60) == code
+    assert posted.json()["errorType"] == "Runtime.ExitError"
+    assert posted.json()["errorMessage"] == f"RequestId: r-1 Error: {reason}"
 
 
 async def test_a_runtime_api_that_falls_silent_does_not_hold_the_process() -> None:

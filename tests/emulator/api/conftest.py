@@ -160,7 +160,8 @@ PICTURE = Picture(
     height=3024,
     placeholder="1QcSHQRnh493V4dIh4eXh1h4kJUI",
     renditions=(RenditionInfo("2048", 2048, 1536, 401), RenditionInfo("320", 320, 240, 21)),
-    metadata={"camera_make": "Shoebox"},
+    metadata={"captured_at": "2024-07-05T10:11:12", "captured_at_source": "EXIF:CreateDate", "camera_make": "Shoebox"},
+    warnings=("icc_profile_broken",),
 )
 
 

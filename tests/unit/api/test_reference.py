@@ -1,4 +1,4 @@
-"""docs/reference/problems.md is true: its codes are those of the source, and its tests exist."""
+"""docs/reference/problems.md and warnings.md are true: their codes are those of the source, and their tests exist."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 from workers.imaging.errors import Reason
+from workers.imaging.warning_codes import MEANINGS, WarningCode
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs/reference/problems.md").read_text()
@@ -36,3 +37,10 @@ def test_every_code_of_the_source_is_told() -> None:
 
     assert {"token_signature", "name_invalid", "scope_missing", "body_too_large", "truncated"} <= codes
     assert not {code for code in codes if f"`{code}`" not in TEXT}
+
+
+def test_the_table_of_warnings_is_the_sources() -> None:
+    """docs/reference/warnings.md has each code with its meaning, and no other."""
+    page = (ROOT / "docs/reference/warnings.md").read_text()
+    assert dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.MULTILINE)) == MEANINGS
+    assert set(MEANINGS) == set(get_args(WarningCode))

@@ -44,6 +44,18 @@ class FakeDocker:
         lines += [f"printf '%s\\n' {shlex.quote(stderr)} >&2"] if stderr else []
         pattern = arguments.replace(" ", r"\ ")
         self._cases.insert(0, f"{pattern})\n{chr(10).join([*lines, then])}\nexit {code} ;;\n")
-        script = f"#!/bin/sh\nprintf '%s\\n' \"$*\" >> {shlex.quote(str(self.folder / 'calls'))}\n"
+        self._write()
+
+    def _write(self) -> None:
+        script = f"#!/bin/bash\nprintf '%s\\n' \"$*\" >> {shlex.quote(str(self.folder / 'calls'))}\n"
         self.command.write_text(f'{script}case "$*" in\n{"".join(self._cases)}esac\n')
         self.command.chmod(0o755)
+
+    def change(self, arguments: str, stdout: str, *, after: str, stderr: str = "", code: int = 0) -> None:
+        """Answer `arguments` with `stdout` from when `after` was asked on, which says `stderr` and ends with `code`."""
+        mark = shlex.quote(str(self.folder / "changed"))
+        changed = shlex.quote(stdout)
+        self.answer(after, stderr=stderr, code=code, then=f": > {mark}")
+        pattern = arguments.replace(" ", r"\ ")
+        self._cases.insert(0, f"{pattern})\nif [ -e {mark} ]; then printf '%s\\n' {changed}; exit 0; fi ;;&\n")
+        self._write()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fake_docker import FakeDocker
@@ -49,6 +50,26 @@ def test_no_command(tmp_path: Path) -> None:
 
     assert trouble(missing) == ("There is no docker command.", "Install Docker. Debian: apt-get install docker.io")
     assert why_not(missing) == "There is no docker command."
+
+
+def test_no_right_to_the_socket(engine: Engine, docker: FakeDocker) -> None:
+    """The engine runs, and the user is not in its group: starting it would not help."""
+    docker.answer("version*", stderr="permission denied while trying to connect to the Docker daemon socket", code=1)
+
+    message, hint = trouble(engine)
+
+    assert message == "You may not use Docker's socket."
+    assert "usermod -aG docker" in hint
+
+
+def test_a_full_disk(engine: Engine, docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of Docker's images tells; another machine's engine has none here."""
+    assert engine.full_disk() is None
+    docker.answer("info*", str(tmp_path))
+    assert engine.full_disk() is None
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=12_000_000))
+
+    assert f"{tmp_path}, is full: 12 MB are free. docker builder prune" in (engine.full_disk() or "")
 
 
 def test_no_engine(engine: Engine, docker: FakeDocker) -> None:

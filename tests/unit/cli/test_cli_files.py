@@ -55,8 +55,9 @@ async def test_list_filters_by_state(service: Service, picture: MakePicture) -> 
 
 
 async def test_show_and_delete(service: Service, picture: MakePicture) -> None:
-    """A file is shown, deleted once, and then is not there."""
-    await shoebox("upload", picture("a.jpg"), service=service)
+    """A file is shown with its warnings, deleted once, and then is not there."""
+    service.warn["a.jpg"] = ["icc_profile_broken"]
+    uploaded = await shoebox("upload", picture("a.jpg"), service=service)
     (file_id,) = service.files
 
     shown = await shoebox("files", "show", file_id, service=service)
@@ -67,6 +68,8 @@ async def test_show_and_delete(service: Service, picture: MakePicture) -> None:
     gone = await shoebox("files", "show", file_id, service=service)
 
     assert "a.jpg" in shown.stdout
+    assert "icc_profile_broken" in shown.stdout
+    assert "icc_profile_broken" in uploaded.stdout
     assert as_json.document["file_id"] == file_id
     assert (unasked.code, "--yes" in unasked.stderr) == (2, True)
     assert (deleted.code, deleted.stdout) == (0, f"{file_id}\n")

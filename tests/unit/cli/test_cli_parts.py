@@ -17,6 +17,7 @@ import typer
 from fleet.emulator import EmulatorError, EmulatorFailed, NoRoomToStart, StateNotSaved, StateUnreadable
 from shoebox.cli import checks
 from shoebox.cli.checks import Level
+from shoebox.cli.deployment import running_deployment
 from shoebox.cli.errorline import ErrorLine
 from shoebox.cli.exits import CliError, Exit
 from shoebox.cli.explained import explained
@@ -82,17 +83,19 @@ async def test_new_errors_are_shown_once_and_counted() -> None:
         errors.line("ingest", b'{"level": "ERROR", "message": "it [red]broke"}')
     errors.line("api", b'{"level": "error", "event": "slow"}')
     errors.line("api", b'{"level": "info", "event": "request"}')
+    errors.line("own", b'{"level": "CRITICAL", "message": "cannot start", "errorMessage": "No module named x"}')
     errors.line("api", b"level, but no JSON")
 
     task = asyncio.create_task(errors.show("logs"))
     async with asyncio.timeout(30):
-        said = [await talk.said.get(), await talk.said.get()]
+        said = [await talk.said.get() for _ in range(3)]
     task.cancel()
 
-    assert errors.total == 4
+    assert errors.total == 5
     assert said == [
         "[red]✗[/red] ingest: it \\[red]broke (3 times) [dim]logs[/dim]",
         "[red]✗[/red] api: slow [dim]logs[/dim]",
+        "[red]✗[/red] own: cannot start: No module named x [dim]logs[/dim]",
     ]
 
 
@@ -100,14 +103,14 @@ def test_a_folder_knows_whether_a_stack_runs_in_it(tmp_path: Path) -> None:
     """A note without a lock is one that somebody left who was killed; it is not believed."""
     folder = DataFolder(tmp_path)
     (tmp_path / "running.json").write_text('{"url": "http://127.0.0.1:1", "and": "more than the next note has"}')
-    left_behind = folder.gateway_url()
+    left_behind = folder.running()
     with folder.announced({"url": "http://127.0.0.1:2"}) as first:
-        running = folder.gateway_url()
+        running = folder.running()
         with folder.announced({"url": "http://127.0.0.1:3"}) as second:
-            beside = folder.gateway_url()
-        after = folder.gateway_url()
+            beside = folder.running()
+        after = folder.running()
 
-    assert (left_behind, running, beside, after) == (None, *["http://127.0.0.1:2"] * 3)
+    assert (left_behind, running, beside, after) == (None, *[{"url": "http://127.0.0.1:2"}] * 3)
     assert (first, second) == (True, False)
     assert list(tmp_path.glob("running*")) == []
 
@@ -137,10 +140,11 @@ def test_the_doctor_names_who_holds_a_port(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        (held,) = checks.ports([port], tmp_path)
-        with DataFolder(tmp_path).announced({"url": f"http://127.0.0.1:{port}"}):
-            (own,) = checks.ports([port], tmp_path)
-    (free,) = checks.ports([port], tmp_path)
+        (held,) = checks.ports([port], None)
+        addresses = {name: f"http://127.0.0.1:{port + n}" for n, name in enumerate(("url", "control", "emulator"))}
+        with DataFolder(tmp_path).announced(addresses):
+            (own,) = checks.ports([port], running_deployment(tmp_path))
+    (free,) = checks.ports([port], None)
 
     assert (held.level, "pid" in held.found, "--free-ports" in held.advice) == (Level.PROBLEM, True, True)
     assert own.level is Level.OK

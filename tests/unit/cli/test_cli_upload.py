@@ -16,6 +16,7 @@ MakeFolder = Callable[..., Path]
 async def test_json_is_one_document_and_nothing_else(service: Service, picture: MakePicture) -> None:
     """stdout parses as JSON also when files are rejected, fail, are doubled or left out; exit code 1 tells of it."""
     service.reject["bad.jpg"] = "truncated"
+    service.warn = dict.fromkeys(["good.jpg", "twin.jpg"], ["icc_profile_broken"])  # whichever is registered first
     folder = picture("bad.jpg").parent
     picture("good.jpg")
     picture("twin.jpg", seed="good.jpg")
@@ -24,10 +25,10 @@ async def test_json_is_one_document_and_nothing_else(service: Service, picture: 
     ended = await shoebox("upload", folder, "--json", service=service)
 
     assert ended.code == 1
-    assert {f["name"]: (f["outcome"], f["code"]) for f in ended.document["files"]} == {
-        "bad.jpg": ("REJECTED", "truncated"),
-        "good.jpg": ("READY", None),
-        "twin.jpg": ("READY", None),
+    assert {f["name"]: (f["outcome"], f["code"], f["warnings"]) for f in ended.document["files"]} == {
+        "bad.jpg": ("REJECTED", "truncated", []),
+        "good.jpg": ("READY", None, ["icc_profile_broken"]),
+        "twin.jpg": ("READY", None, ["icc_profile_broken"]),
     }
     assert [Path(left["path"]).name for left in ended.document["left_out"]] == ["notes.txt"]
     assert ended.document["summary"]["duplicates"] == 1

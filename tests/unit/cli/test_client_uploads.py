@@ -422,6 +422,19 @@ async def test_patience_ends(service: Service, picture: MakePicture) -> None:
     assert not report.succeeded
 
 
+@pytest.mark.parametrize(("told", "patience"), [(0.3, None), (720, 0.3)])
+async def test_the_service_says_how_long_to_wait(
+    service: Service, picture: MakePicture, told: float, patience: float | None
+) -> None:
+    """Without a patience of its own a run ends after the service's `wait_seconds` without news."""
+    service.polls_until_ready = 10**6
+    service.limits = {**service.limits, "wait_seconds": told}
+
+    report = await upload(service, picture("a.jpg"), patience=patience)
+
+    assert report.records[0].code == "not_processed"
+
+
 async def test_a_file_deleted_while_waiting_is_reported(service: Service, picture: MakePicture) -> None:
     """A file that the service no longer knows fails after a few looks."""
 

@@ -11,7 +11,7 @@ import pytest
 
 import api
 from shoebox.client.exclusion import LEFT_OUT, MAX_IGNORE_BYTES, Exclusion, parse_patterns
-from shoebox.client.walk import Found, Skipped, Unreadable, media_type, walk
+from shoebox.client.walk import Found, Skipped, Unreadable, walk
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(20)
 
@@ -207,22 +207,17 @@ def test_pipes_are_left_alone(tmp_path: Path) -> None:
     assert reasons(tmp_path) == {"pipe.jpg": "not a file"}
 
 
-@pytest.mark.parametrize(
-    ("head", "name", "expected"),
-    [
-        (b"\x89PNG\r\n\x1a\n", "a.jpg", "image/png"),
-        (b"GIF89a", "x", "image/gif"),
-        (b"RIFF\0\0\0\0WEBPVP8 ", "x", "image/webp"),
-        (b"RIFF\0\0\0\0WAVEfmt ", "x.wav", None),
-        (b"\0\0\0\x18ftypheic", "x", "image/heic"),
-        (b"\0\0\0\x18ftypmif1", "x.HEIF", "image/heic"),
-        (b"\0\0\0\x18ftypavif", "x.heic", None),
-        (b"\0\0\0\x18ftypisom", "film.mp4", None),
-        (b"This is no photo", "text.JPG", "image/jpeg"),
-        (b"This is no photo", "notes.txt", None),
-        (b"", "empty.png", "image/png"),
-    ],
-)
-def test_the_bytes_win_over_the_name(head: bytes, name: str, expected: str | None) -> None:
-    """The first bytes decide; a name alone is enough only where they say nothing."""
-    assert media_type(head, name) == expected
+def test_what_is_not_accepted_is_left_out_by_name(tmp_path: Path) -> None:
+    """Films, RAW files and scans beside the photos are named, with what to do."""
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "b.jpg").write_bytes(b"II*\0")
+    (tmp_path / "c.NEF").write_bytes(b"II*\0")
+    (tmp_path / "d.mp4").write_bytes(b"\0\0\0\x18ftypisom")
+    (tmp_path / "e.txt").write_bytes(b"notes")
+
+    assert reasons(tmp_path) == {
+        "b.jpg": "TIFF is not accepted; save it as JPEG or PNG",
+        "c.NEF": "Nikon RAW (NEF) is not accepted; export it as JPEG",
+        "d.mp4": "A film (MP4) is not accepted; save a still picture of it as JPEG",
+        "e.txt": "not a picture Shoebox takes",
+    }

@@ -27,6 +27,7 @@ LIMITS = {
     "part_bytes": 250_000,
     "content_types": ["image/jpeg", "image/png", "image/webp", "image/heic", "image/gif"],
     "renditions": ["2048", "1024", "320"],
+    "wait_seconds": 720,
 }
 TOKEN = "a.good.token"
 
@@ -64,6 +65,7 @@ class StoredFile:
     registration: dict[str, Any]
     state: str = "REGISTERED"
     reason: str | None = None
+    warnings: list[str] = field(default_factory=list)
     registered_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     finished_at: datetime | None = None
     polls_left: int = 1
@@ -84,6 +86,7 @@ class Service:
         self.url_seconds = 3600.0
         self.polls_until_ready = 1
         self.reject: dict[str, str] = {}  # name → reason
+        self.warn: dict[str, list[str]] = {}  # name → warnings
         self.problems: dict[str, dict[str, str]] = {}  # name → problem of its entry
         self.register_sizes: list[int] = []
         self.putting = 0
@@ -177,6 +180,7 @@ class Service:
             "finished_at": ends,
             "width": 4000 if file.state == "READY" else None,
             "height": 3000 if file.state == "READY" else None,
+            "warnings": file.warnings,
             "renditions": [],
         }
 
@@ -216,6 +220,7 @@ class Service:
             file.polls_left -= 1
             if file.polls_left <= 0:
                 file.reason = self.reject.get(file.registration["name"])
+                file.warnings = self.warn.get(file.registration["name"], [])
                 file.state = "REJECTED" if file.reason else "READY"
                 file.finished_at = file.registered_at + timedelta(milliseconds=123)
         return self.document(file)

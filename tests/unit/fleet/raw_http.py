@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -43,12 +43,17 @@ class Raw:
 
     async def reply(self) -> Reply:
         """The next response, without what frames it."""
+        reply = await self.head()
+        body = await self._reader.readexactly(int(reply.headers.get("content-length", 0)))
+        return replace(reply, body=orjson.loads(body) if body else None)
+
+    async def head(self) -> Reply:
+        """The next response as far as its body, which a response to HEAD has not."""
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         status, *lines = head.strip().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         assert len(headers) == len(lines), f"a header twice: {lines}"
-        body = await self._reader.readexactly(int(headers.get("content-length", 0)))
-        return Reply(int(status.split()[1]), headers, orjson.loads(body) if body else None)
+        return Reply(int(status.split()[1]), headers, None)
 
     async def closed(self) -> bytes:
         """What still comes before the server closes the connection."""

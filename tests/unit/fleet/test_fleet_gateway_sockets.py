@@ -101,12 +101,32 @@ async def test_a_second_token_is_refused_and_the_first_still_good():
         assert await _status(raw, get(b"/x", TOKEN)) == 200
 
 
-async def test_a_function_that_answers_204_with_a_body_breaks_no_connection():
-    """The body would be read as the head of the next response."""
-    api = api_of({"routes": ROUTES}, web=lambda _: {"statusCode": 204, "body": "{}"})
+LIES = {"content-length": "1", "Transfer-Encoding": "chunked", "Connection": "close", "Trailer": "x"}
+
+
+@pytest.mark.parametrize("kind", ["rest", "http"])
+@pytest.mark.parametrize(
+    ("method", "answer", "status"),
+    [
+        (b"GET", {"statusCode": 204, "body": "{}"}, 204),
+        (b"GET", {"statusCode": 304, "body": "{}", "headers": LIES}, 304),
+        (b"GET", {"statusCode": 200, "body": "{}", "headers": LIES}, 200),
+        (b"HEAD", {"statusCode": 200, "body": "{}", "headers": LIES}, 200),
+        (b"GET", {"statusCode": 101, "body": "{}"}, None),
+    ],
+)
+async def test_no_answer_of_a_function_breaks_the_next_on_its_connection(
+    kind: str, method: bytes, answer: dict[str, Any], status: int | None
+):
+    """What frames a response is the server's; a body where none may be would be read as the next response."""
+    api = api_of({"kind": kind, "routes": ROUTES}, web=lambda _: answer)
+    status = status or {"rest": 502, "http": 500}[kind]
     async with served(api) as server, connected(server.port) as raw:
         for _ in range(2):
-            assert await _status(raw, get(b"/open")) == 204
+            raw.send(get(b"/open").replace(b"GET", method, 1))
+            reply = await (raw.head() if method == b"HEAD" else raw.reply())
+            assert reply.status == status
+            assert not {"transfer-encoding", "trailer", "connection"} & reply.headers.keys()
 
 
 async def test_a_fault_of_the_gateway_is_an_answer_with_an_id():

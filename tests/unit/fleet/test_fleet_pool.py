@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -155,15 +156,18 @@ async def test_an_environment_that_cannot_be_launched_fails_the_invocation(bench
 
 
 async def test_time_is_up_for_the_caller_and_the_classic_environment_is_ended(bench: MakeBench):
-    """AWS's message with the limit; the environment of a single slot goes with its hanging handler."""
+    """AWS's message with the limit; the environment of a single slot is killed with its hanging handler, unasked."""
     async with bench(timeout=0) as b:
         task = b.invoke("r1")
         environment, process = await b.ready()
         await b.next(environment)
         result = await task
-        assert kind(result) == "Sandbox.Timedout"
-        assert b" r1 Task timed out after 0.00 seconds" in result.payload
-        await process.stopped.wait()
+        assert json.loads(result.payload) == {
+            "errorType": "Sandbox.Timedout",
+            "errorMessage": "RequestId: r1 Error: Task timed out after 0.00 seconds",
+        }
+        assert await process.ended == -9
+        assert not process.stopped.is_set()
 
 
 async def test_with_many_slots_a_timeout_takes_one_slot_only(bench: MakeBench):

@@ -91,7 +91,9 @@ async def test_a_refused_move_is_not_copied_instead():
 class Copying:
     """Two queues in memory, without move tasks; `bad` bodies cannot be sent, `comes` is sent while messages move."""
 
-    def __init__(self, dead: int = 0, *, code: str = "InvalidAction") -> None:
+    def __init__(self, dead: int = 0, *, code: str = "InvalidAction", queue: DeadLetters = QUEUE) -> None:
+        self.queue = queue
+        self.sends: list[int] = []
         self.dead = [self.message(n) for n in range(dead)]
         self.hidden: dict[str, dict[str, Any]] = {}
         self.work: list[dict[str, Any]] = []
@@ -123,12 +125,12 @@ class Copying:
 
     async def get_queue_attributes(self, QueueUrl: str, AttributeNames: list[str]) -> dict[str, Any]:  # noqa: N803
         """The number of visible messages, a string as in SQS."""
-        assert QueueUrl == QUEUE.url
+        assert QueueUrl == self.queue.url
         return {"Attributes": {name: str(len(self.dead)) for name in AttributeNames}}
 
     async def receive_message(self, QueueUrl: str, MaxNumberOfMessages: int, **arguments: Any) -> dict[str, Any]:  # noqa: N803
         """Hide messages; without any there is no such key in the answer."""
-        assert QueueUrl == QUEUE.url
+        assert QueueUrl == self.queue.url
         assert arguments == {
             "VisibilityTimeout": 60,
             "MessageAttributeNames": ["All"],
@@ -149,9 +151,10 @@ class Copying:
 
     async def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
         """Take what is not bad; lists that would be empty are not in the answer."""
-        assert QueueUrl == QUEUE.source_url
+        assert QueueUrl == self.queue.source_url
         assert 0 < len(Entries) <= 10
         self.calls.append("send")
+        self.sends.append(len(Entries))
         self.sent += Entries
         good = [e for e in Entries if e["MessageBody"] not in self.bad]
         self.work += [{"Body": e["MessageBody"], "MessageAttributes": e["MessageAttributes"]} for e in good]
@@ -165,7 +168,7 @@ class Copying:
 
     async def delete_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
         """Forget them."""
-        assert QueueUrl == QUEUE.url
+        assert QueueUrl == self.queue.url
         assert 0 < len(Entries) <= 10
         self.calls.append("delete")
         for entry in Entries:
@@ -185,14 +188,53 @@ async def test_messages_are_copied_where_nobody_moves_them(code: str):
     assert sqs.calls == ["receive", "send", "delete"] * 3
 
 
-async def test_messages_of_a_fifo_queue_stay_in_their_groups():
-    """And are no duplicates of those that were sent first; a standard queue takes no group."""
-    sqs, plain = Copying(1), Copying(1)
-    sqs.group = "a"
-    await redrive(sqs, QUEUE)
-    await redrive(plain, QUEUE)
-    assert [(e["MessageGroupId"], e["MessageDeduplicationId"]) for e in sqs.sent] == [("a", "m0")]
-    assert "MessageGroupId" not in plain.sent[0]
+FIFO = DeadLetters("http://sqs/dead.fifo", "arn:dead.fifo", "http://sqs/work.fifo", "arn:work.fifo")
+
+
+@pytest.mark.parametrize(
+    ("queue", "group", "sent"),
+    [
+        pytest.param(FIFO, "a", ("a", "m0"), id="a FIFO queue"),
+        pytest.param(QUEUE, "a", ("a", None), id="a fair standard queue, which refuses deduplication ids"),
+        pytest.param(QUEUE, None, (None, None), id="a standard queue"),
+    ],
+)
+async def test_messages_stay_in_their_groups(queue: DeadLetters, group: str | None, sent: tuple[str | None, ...]):
+    """And are no duplicates of those that were sent first: SQS itself takes the failed message's id for that."""
+    sqs = Copying(1, queue=queue)
+    sqs.group = group
+    await redrive(sqs, queue)
+    [entry] = sqs.sent
+    assert (entry.get("MessageGroupId"), entry.get("MessageDeduplicationId")) == sent
+
+
+LARGE = [
+    pytest.param([250_000] * 7, 0, [4, 3], id="seven of 250 KB"),
+    pytest.param([1_048_576] * 2, 0, [1, 1], id="each as large as can be"),
+    pytest.param([524_288, 524_288, 1], 0, [2, 1], id="to the byte"),
+    pytest.param([524_288, 524_288], 9, [1, 1], id="attributes count"),
+    pytest.param([100] * 12, 0, [10, 2], id="small ones by number"),
+]
+
+
+@pytest.mark.parametrize(("sizes", "attribute", "calls"), LARGE)
+async def test_no_call_is_larger_than_sqs_takes(sizes: list[int], attribute: int, calls: list[int]):
+    """ "Amazon SQS message quotas": 1 MiB for all messages of a batch; bodies count in UTF-8, and attributes, too."""
+    sqs = Copying()
+    value = {"n": {"DataType": "Binary", "BinaryValue": b"x" * (attribute - len("nBinary"))}} if attribute else {}
+    sqs.dead = [{"MessageId": f"m{n}", "Body": "x" * size, "MessageAttributes": value} for n, size in enumerate(sizes)]
+    assert await redrive(sqs, QUEUE) == len(sizes)
+    assert (sqs.sends, sqs.left) == (calls, [])
+
+
+async def test_when_a_part_of_a_batch_fails_all_the_rest_stays():
+    """The number of those that stay counts those that were received and not yet sent."""
+    sqs = Copying()
+    sqs.dead = [{"MessageId": f"m{n}", "Body": f"{n}" * 500_000, "MessageAttributes": None} for n in range(5)]
+    sqs.bad = {"2" * 500_000}
+    with pytest.raises(RedriveError, match="2 messages stay, after 3 were moved: try later"):
+        await redrive(sqs, QUEUE)
+    assert [body[0] for body in sqs.left] == ["2", "4"]
 
 
 async def test_an_empty_queue_is_no_fault():

@@ -157,3 +157,54 @@ def test_an_http_api_takes_the_most_specific_match(
 ):
     """Full match, then greedy, then $default; within each we take names before variables, at the first difference."""
     assert found(routes(*paths, kind="http"), method, path) == expected
+
+
+GUARDED = [
+    Route(path="/resource/{id}", function="web"),
+    Route(path="/v1/{proxy+}", function="web"),
+    Route(path="/{proxy+}", function="web", authorize=False),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "rest", "http"),
+    [
+        pytest.param(
+            "/resource/my-id%2F100",
+            ("/resource/{id}", {"id": "my-id%2F100"}),
+            ("/{proxy+}", {"proxy": "resource/my-id/100"}),
+            id="an encoded slash ends no segment of a REST API",
+        ),
+        pytest.param(
+            "/resource/test%7Cid%20%2525",
+            ("/resource/{id}", {"id": "test%7Cid%20%2525"}),
+            ("/resource/{id}", {"id": "test|id %25"}),
+            id="parameters as sent, or decoded once",
+        ),
+        pytest.param(
+            "/%76%31/x", ("/v1/{proxy+}", {"proxy": "x"}), ("/v1/{proxy+}", {"proxy": "x"}), id="names are decoded"
+        ),
+        pytest.param(
+            "/v1%2Fx", ("/v1/{proxy+}", {"proxy": "x"}), ("/v1/{proxy+}", {"proxy": "x"}), id="not round the authorizer"
+        ),
+        pytest.param(
+            "/open%2F..%2Fv1%2Fx",
+            ("/{proxy+}", {"proxy": "open%2F..%2Fv1%2Fx"}),
+            ("/{proxy+}", {"proxy": "open/../v1/x"}),
+            id="dots are characters",
+        ),
+        pytest.param(
+            "/v1/%2e%2e/open",
+            ("/v1/{proxy+}", {"proxy": "%2e%2e/open"}),
+            ("/v1/{proxy+}", {"proxy": "../open"}),
+            id="also encoded",
+        ),
+        pytest.param(
+            "/open%2Fx", ("/{proxy+}", {"proxy": "open%2Fx"}), ("/{proxy+}", {"proxy": "open/x"}), id="an open route"
+        ),
+    ],
+)
+def test_percent_encoding(path: str, rest: tuple[str, dict[str, str]], http: tuple[str, dict[str, str]]):
+    """A REST API routes what was sent, an HTTP API what it means; no spelling leads round an authorizer."""
+    assert found(Routes(GUARDED), "GET", path) == rest
+    assert found(Routes(GUARDED, "http"), "GET", path) == http

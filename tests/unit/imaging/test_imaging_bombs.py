@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from picture_builders import chunk, save, scan_bomb
+from PIL import Image
 
 from shoebox.config import environment_without_aws
 from shoebox.samples import scene
@@ -60,6 +61,14 @@ def looping_exif() -> bytes:
 
 FLOOD = zlib.compress(bytes(200_000_000), 1)  # 870 KB
 PIXEL = chunk(b"IDAT", zlib.compress(bytes(4)))
+LARGE = Image.new("RGB", (2000, 1500), (90, 120, 150))
+
+
+def stated(form: str, width: int, height: int) -> bytes:
+    """A flat picture of 3 megapixels whose container states another size."""
+    return save(LARGE, form).replace(struct.pack(">II", 2000, 1500), struct.pack(">II", width, height))
+
+
 PROGRESSIVE = save(scene(640, 480), "JPEG", progressive=True)
 
 
@@ -72,7 +81,9 @@ PROGRESSIVE = save(scene(640, 480), "JPEG", progressive=True)
         pytest.param(png(chunk(b"IDAT", FLOOD)), "image/png", "READY", id="png-more-data-than-pixels"),
         pytest.param(png(PIXEL, width=10_000, height=10_000), "image/png", "truncated", id="png-without-data"),
         pytest.param(png(chunk(b"IDAT", b"") * 1_000_000), "image/png", "corrupt", id="png-a-million-chunks"),
-        pytest.param(sized(PROGRESSIVE, b"\xff\xc2", 10_000, 10_000), "image/jpeg", "corrupt", id="jpeg-without-data"),
+        pytest.param(
+            sized(PROGRESSIVE, b"\xff\xc2", 10_000, 10_000), "image/jpeg", "truncated", id="jpeg-without-data"
+        ),
         pytest.param(scan_bomb(160, 120, 600, hidden=True), "image/jpeg", "too_costly", id="jpeg-scans"),
         pytest.param(
             arithmetic(scan_bomb(160, 120, 600, hidden=True)), "image/jpeg", "too_costly", id="jpeg-arithmetic-scans"
@@ -84,6 +95,10 @@ PROGRESSIVE = save(scene(640, 480), "JPEG", progressive=True)
         pytest.param(
             save(scene(64, 48), "JPEG", icc_profile=os.urandom(8_000_000)), "image/jpeg", "READY", id="jpeg-profile"
         ),
+        pytest.param(stated("HEIC", 64, 64), "image/heic", "corrupt", id="heic-larger-than-stated"),
+        pytest.param(stated("HEIC", 9200, 9200), "image/heic", "corrupt", id="heic-smaller-than-stated"),
+        pytest.param(stated("AVIF", 64, 64), "image/avif", "READY", id="avif-larger-than-stated"),
+        pytest.param(stated("AVIF", 4000, 3000), "image/avif", "READY", id="avif-smaller-than-stated"),
         pytest.param(
             b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, 0) + b"\x21\xfe" + b"\x01a" * 600_000 + b"\0\x3b",
             "image/gif",

@@ -12,7 +12,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifImage
 
 from shoebox.samples import display_p3_profile, exif_block, scene
-from workers.imaging import ImageLimits, PictureRejected, inspect, prepare
+from workers.imaging import ImageLimits, PictureRejected, Prepared, inspect, prepare
 from workers.imaging.decode import decode
 
 LIMITS = ImageLimits(max_pixels=2_000_000)  # a flipped bit may claim more, and decoding that would only take time
@@ -29,17 +29,34 @@ FILES = {
     "webp-lossless": (TYPES["WEBP"], save(SMALL, "WEBP", lossless=True)),
     "gif": (TYPES["GIF"], save(SMALL, "GIF", save_all=True, append_images=[SMALL.rotate(90)])),
     "heic": (TYPES["HEIC"], save(SMALL, "HEIC", exif=exif_block(gps=True))),
+    "avif": (TYPES["AVIF"], save(SMALL, "AVIF", exif=exif_block(gps=True))),
+}
+# How many bytes at a file's end no pixel depends on: its end marker, metadata, a second frame.
+NO_PIXELS_BEHIND = {
+    **dict.fromkeys(("baseline", "progressive", "restarts", "cmyk"), 3),  # EOI, and perhaps the last bits' padding
+    **dict.fromkeys(("png", "palette"), 12),
+    "webp": 260,
+    "webp-lossless": 1,
+    "gif": 13_546,
+    "heic": 0,
 }
 EACH_FILE = pytest.mark.parametrize("name", FILES)
 
 
-def outcome(data: bytes, media_type: str) -> str:
-    """READY or the reason; anything but a rejection fails the test by itself."""
+def tried(data: bytes, media_type: str) -> Prepared | str:
+    """What was prepared, or the reason; anything but a rejection fails the test by itself."""
     try:
-        prepared = prepare(data, media_type, LIMITS)
+        return prepare(data, media_type, LIMITS)
     except PictureRejected as rejection:
         return rejection.reason
-    assert [rendition.jpeg[:2] for rendition in prepared.renditions] == [b"\xff\xd8"] * 3
+
+
+def outcome(data: bytes, media_type: str) -> str:
+    """READY or the reason."""
+    ended = tried(data, media_type)
+    if isinstance(ended, str):
+        return ended
+    assert [rendition.jpeg[:2] for rendition in ended.renditions] == [b"\xff\xd8"] * 3
     return "READY"
 
 
@@ -52,12 +69,17 @@ def test_the_whole_file_is_ready(name: str) -> None:
 
 @EACH_FILE
 def test_a_cut_file_is_truncated(name: str) -> None:
-    """Cut anywhere behind the signature, near the start, the end and between, a file is called truncated."""
+    """Cut anywhere behind the signature, a file is called truncated, unless every pixel of it is there."""
     media_type, data = FILES[name]
+    whole = prepare(data, media_type, LIMITS).renditions
     chosen = random.Random(name).sample(range(600, len(data) - 64), 100)
-    offsets = [*range(64, 600, 7), *chosen, *range(len(data) - 64, len(data))]
-    outcomes = {offset: outcome(data[:offset], media_type) for offset in offsets}
-    assert {offset: seen for offset, seen in outcomes.items() if seen != "truncated"} == {}
+    for offset in [*range(64, 600, 7), *chosen, *range(len(data) - 64, len(data))]:
+        ended = tried(data[:offset], media_type)
+        if isinstance(ended, Prepared):
+            assert (ended.renditions, bool(ended.warnings)) == (whole, True), offset
+            assert offset >= len(data) - NO_PIXELS_BEHIND[name], offset
+        else:
+            assert ended == "truncated", offset
 
 
 @EACH_FILE
@@ -92,6 +114,7 @@ def test_flipped_bits_only_ever_reject(name: str) -> None:
         ("image/gif", b"GIF89a"),
         ("image/webp", b"RIFF\x00\x02\x00\x00WEBPVP8X"),
         ("image/heic", b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"),
+        ("image/avif", b"\x00\x00\x00\x18ftypavif\x00\x00\x00\x00mif1avif"),
     ],
 )
 def test_random_bytes_behind_a_signature_are_rejected(media_type: str, start: bytes) -> None:
@@ -138,7 +161,7 @@ def test_scans_without_end_are_refused() -> None:
     assert inspect(data, "image/jpeg", LIMITS).width == 160
 
 
-@pytest.mark.parametrize("name", ["png", "palette", "webp", "webp-lossless", "gif", "heic"])
+@pytest.mark.parametrize("name", ["png", "palette", "webp", "webp-lossless", "gif", "heic", "avif"])
 def test_a_codec_that_finds_another_size_does_not_decode(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Costs were weighed by the header's size, so that of the codec is compared before it begins."""
     media_type, data = FILES[name]
@@ -151,3 +174,51 @@ def test_a_codec_that_finds_another_size_does_not_decode(name: str, monkeypatch:
         monkeypatch.setattr(opened, "load", load)
     with pytest.raises(PictureRejected, match="its codec 160x120"):
         decode(data, media_type, replace(header, width=80, height=60), 2048)
+
+
+def pixels(data: bytes, media_type: str) -> bytes | str:
+    """The decoded pixels, before orientation and colours; or the reason."""
+    try:
+        image = decode(data, media_type, inspect(data, media_type, LIMITS).header, 2048)
+    except PictureRejected as rejection:
+        return rejection.reason
+    return image.convert("RGBA").tobytes()
+
+
+def outside_of_pixels(name: str) -> list[int]:
+    """Where the bytes of a file are that its decoder does not get."""
+    media_type, data = FILES[name]
+    outside = set(range(16, len(data)))
+    for piece in inspect(data, media_type, LIMITS).header.pieces:
+        if len(piece) >= 8 and (start := data.find(bytes(piece))) >= 0:
+            outside -= set(range(start, start + len(piece)))
+    return sorted(outside)
+
+
+@pytest.mark.parametrize("name", ["baseline", "progressive", "png", "webp", "gif"])
+def test_damage_outside_of_the_pixels_changes_none(name: str) -> None:
+    """A bit of metadata, a marker or a later frame is flipped, lost or doubled: the same pixels, or a rejection."""
+    media_type, data = FILES[name]
+    whole, source = pixels(data, media_type), random.Random(f"outside {name}")
+    seen = []
+    for number, at in enumerate(source.choices(outside_of_pixels(name), k=120)):
+        flipped = bytes([data[at] ^ 1 << source.randrange(8)])
+        damaged = data[:at] + (flipped, b"", data[at : at + 1] * 2)[number % 3] + data[at + 1 :]
+        seen.append(pixels(damaged, media_type))
+    assert {ended for ended in seen if ended != whole} <= {"truncated", "corrupt", "unsupported_type"}
+    assert seen.count(whole) > 20
+
+
+@pytest.mark.parametrize("name", ["baseline", "restarts", "cmyk", "png", "palette", "webp", "gif"])
+def test_a_hole_in_the_pixels_is_never_ready(name: str) -> None:
+    """A tenth of the pixels' data is taken out somewhere, and the file goes on behind it.
+
+    In a progressive JPEG the codec may decode other detail from what is left, and notice nothing.
+    """
+    media_type, data = FILES[name]
+    longest = max(inspect(data, media_type, LIMITS).header.pieces, key=len)
+    start, hole = data.index(bytes(longest)) + 16, len(longest) // 10
+    source = random.Random(f"hole {name}")
+    chosen = [start + source.randrange(len(longest) - hole - 32) for _ in range(20)]
+    seen = {at: outcome(data[:at] + data[at + hole :], media_type) for at in chosen}
+    assert {at for at, ended in seen.items() if ended == "READY"} == set()

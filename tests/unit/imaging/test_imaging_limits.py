@@ -112,7 +112,7 @@ def test_each_type_has_its_own_limit(side: int) -> None:
     assert inspect(png_claiming(side, side), "image/png", LIMITS).width == side
 
 
-@pytest.mark.parametrize("media_type", ["image/png", "image/webp", "image/gif", "image/heic"])
+@pytest.mark.parametrize("media_type", ["image/png", "image/webp", "image/gif", "image/heic", "image/avif"])
 def test_pixel_limits_keep_the_memory_that_the_function_has(media_type: str) -> None:
     """The limit that GET /v1/limits states for a type fits into the bound on its peak, whatever the picture's form."""
     limits = ImageLimits(max_pixels_by_type=Limits().max_pixels_by_type).for_type(media_type)
@@ -144,7 +144,7 @@ def refused(media_type: str, header: Header, limits: ImageLimits) -> bool:
 
 def test_settings_leave_out_types_that_may_have_all_pixels() -> None:
     """A type is named only if it may have less than the others."""
-    assert Limits().max_pixels_by_type.keys() == {"image/webp", "image/heic", "image/heif"}
+    assert Limits().max_pixels_by_type.keys() == {"image/webp", "image/heic", "image/heif", "image/avif"}
     assert Limits(max_pixels=50_000_000).max_pixels_by_type == {}
 
 
@@ -156,9 +156,10 @@ def test_a_jpeg_that_takes_too_much_memory_is_too_costly() -> None:
     assert reason_of(save(photo, "JPEG", progressive=True), "image/jpeg", limits) == "too_costly"
 
 
-def test_a_webp_of_nothing_but_a_size_is_too_costly() -> None:
-    """Lossless WebP may say any number of pixels in 34 bytes; a small flat one is a picture all the same."""
-    flat = save(Image.new("RGB", (5000, 5000), (10, 20, 30)), "WEBP", lossless=True, method=0)
-    assert reason_of(flat, "image/webp") == "too_costly"
-    small = save(Image.new("RGB", (500, 500), (10, 20, 30)), "WEBP", lossless=True, method=0)
-    assert inspect(small, "image/webp", LIMITS).megapixels == 0.25
+@pytest.mark.parametrize(("form", "options"), [("WEBP", {"lossless": True, "method": 0}), ("AVIF", {"speed": 10})])
+def test_a_file_of_nothing_but_a_size_is_too_costly(form: str, options: dict[str, int]) -> None:
+    """Flat colour may be any number of pixels in some bytes; a small flat picture is a picture all the same."""
+    flat = save(Image.new("RGB", (5000, 5000), (10, 20, 30)), form, **options)
+    assert reason_of(flat, TYPES[form]) == "too_costly"
+    small = save(Image.new("RGB", (500, 500), (10, 20, 30)), form, **options)
+    assert inspect(small, TYPES[form], LIMITS).megapixels == 0.25

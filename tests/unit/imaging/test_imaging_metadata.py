@@ -27,6 +27,7 @@ def test_what_the_camera_noted_is_read() -> None:
     header = Header(1, 1, exif=exif_block(orientation=6, gps=True), icc=display_p3_profile())
     assert read_metadata(header) == Metadata(
         captured_at="2024-06-21T18:30:05+02:00",
+        captured_at_source="EXIF:DateTimeOriginal",
         camera_make="Shoebox",
         camera_model="Formula 1",
         orientation=6,

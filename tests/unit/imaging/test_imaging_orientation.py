@@ -9,7 +9,7 @@ UPRIGHT = {place: place for place in corners()}
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "HEIC"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "HEIC", "AVIF"])
 def test_every_orientation_comes_out_upright(form: str, orientation: int) -> None:
     """All corners are where they belong in every rendition: turned once, not twice and not never."""
     prepared = prepare(turned(form, orientation), TYPES[form], LIMITS)

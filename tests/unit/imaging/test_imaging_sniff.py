@@ -1,49 +1,41 @@
 import pytest
 from picture_builders import TYPES, save
 
+from shoebox.files import MEDIA_TYPES
+from shoebox.picture_types import REFUSED
 from shoebox.samples import scene
+from tests.unit.test_picture_types import FILES, ftyp
 from workers.imaging import PictureRejected
-from workers.imaging.sniff import confirm, sniff
-
-
-def ftyp(*brands: bytes) -> bytes:
-    """A HEIF file's first box with a major brand, a minor version and compatible brands."""
-    body = b"ftyp" + brands[0] + bytes(4) + b"".join(brands[1:])
-    return (len(body) + 4).to_bytes(4, "big") + body
+from workers.imaging.sniff import ACCEPTED, ALIASES, confirm
 
 
 @pytest.mark.parametrize(("form", "media_type"), TYPES.items())
 def test_real_files_are_known_by_their_bytes(form: str, media_type: str) -> None:
     """Each accepted format is told by what its encoder writes."""
-    assert sniff(save(scene(64, 48), form)) == media_type
+    assert confirm(save(scene(64, 48), form), media_type) == media_type
 
 
-@pytest.mark.parametrize(
-    ("brands", "media_type"),
-    [
-        ((b"heic", b"mif1", b"heic"), "image/heic"),
-        ((b"mif1", b"mif1", b"heic", b"tmap"), "image/heic"),
-        ((b"mif1", b"mif1"), "image/heic"),
-        ((b"avif", b"mif1", b"miaf"), None),
-        ((b"mif1", b"avif"), None),
-        ((b"isom", b"mp42"), None),
-        ((b"heic",), "image/heic"),
-    ],
-)
-def test_brands_tell_heic_from_its_relatives(brands: tuple[bytes, ...], media_type: str | None) -> None:
-    """AVIF and MP4 share HEIC's container and are not taken for it."""
-    assert sniff(ftyp(*brands)) == media_type
-
-
-@pytest.mark.parametrize("data", [b"", b"\xff", b"\xff\xd8", b"BM", b"%PDF-1.7", b"<svg/>", b"RIFF\0\0\0\0WAVE"])
-def test_other_bytes_are_no_picture(data: bytes) -> None:
-    """Formats that are not on the list are nothing at all."""
-    assert sniff(data) is None
+def test_what_may_be_registered_is_what_a_worker_takes() -> None:
+    """The API's list of types and the worker's are the same."""
+    assert set(MEDIA_TYPES) == {*ACCEPTED, *ALIASES}
+    assert set(MEDIA_TYPES.values()) == set(ACCEPTED)
 
 
 def test_heif_is_another_name_for_heic() -> None:
     """Senders may declare either."""
     assert confirm(ftyp(b"heic"), "image/heif") == "image/heic"
+
+
+@pytest.mark.parametrize("form", ["HEIC", "AVIF"])
+@pytest.mark.parametrize("declared", ["image/heic", "image/avif"])
+@pytest.mark.parametrize("brand", [b"mif1", b"mif2", b"miaf"])
+def test_a_brand_for_any_coding_leaves_the_choice_to_the_content(form: str, declared: str, brand: bytes) -> None:
+    """Behind a brand that allows any coding nobody can declare the right type, so the picture's own coding decides."""
+    data = save(scene(64, 48), form)
+    size = int.from_bytes(data[:4], "big")
+    generic = ftyp(brand, b"miaf").ljust(size, b"\0")
+    generic = size.to_bytes(4, "big") + generic[4:] + data[size:]
+    assert confirm(generic, declared) == TYPES[form]
 
 
 def test_a_lie_about_the_type_is_rejected() -> None:
@@ -53,7 +45,26 @@ def test_a_lie_about_the_type_is_rejected() -> None:
     assert caught.value.reason == "wrong_type"
 
 
-@pytest.mark.parametrize("declared", ["image/svg+xml", "image/avif", "text/plain", ""])
+@pytest.mark.parametrize(("head", "media_type"), [(head, kind) for head, _, kind in FILES if kind in REFUSED and head])
+def test_what_is_not_accepted_is_named(head: bytes, media_type: str) -> None:
+    """A TIFF that calls itself a JPEG is told that TIFF is not accepted, and what to do."""
+    if head.startswith(b"II*\0") and media_type != "image/x-canon-cr2":
+        media_type = "image/tiff"  # a RAW file that only its name tells from a TIFF
+    with pytest.raises(PictureRejected) as caught:
+        confirm(head, "image/jpeg")
+    name, advice = REFUSED[media_type]
+    assert (caught.value.reason, caught.value.detail) == ("unsupported_type", f"{name} is not accepted; {advice}.")
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff", b"\xff\xd8", b"BM", b"hello", b"RIFF\0\0\0\0WAVE"])
+def test_other_bytes_are_no_picture(data: bytes) -> None:
+    """Bytes of no known format are only called a wrong type."""
+    with pytest.raises(PictureRejected) as caught:
+        confirm(data, "image/jpeg")
+    assert caught.value.reason == "wrong_type"
+
+
+@pytest.mark.parametrize("declared", ["image/svg+xml", "image/tiff", "text/plain", ""])
 def test_a_type_that_nobody_promised_is_rejected(declared: str) -> None:
     """The list of types is closed."""
     with pytest.raises(PictureRejected) as caught:

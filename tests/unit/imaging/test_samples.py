@@ -26,7 +26,9 @@ def test_each_sample_ends_as_it_promises(samples: list[Sample]) -> None:
         except PictureRejected as rejection:
             ending = ("REJECTED", rejection.reason)
         assert ending == (sample.state, sample.reason), sample.path.name
-    assert {sample.media_type for sample in samples} == {f"image/{n}" for n in ("jpeg", "png", "webp", "heic", "gif")}
+    assert {sample.media_type for sample in samples} == {
+        f"image/{n}" for n in ("jpeg", "png", "webp", "heic", "avif", "gif")
+    }
     assert {sample.reason for sample in samples} == {None, "truncated", "wrong_type"}
 
 

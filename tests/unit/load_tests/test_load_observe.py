@@ -284,6 +284,24 @@ def test_a_queue_over_the_run(bench: Bench) -> None:
     assert line(observed, "age", "uploads").values == [7.5, 2.5, None]
 
 
+def test_each_refusal_has_one_reason(bench: Bench) -> None:
+    """What limits counted together is what the reasons add up to: batches that waited and refused events, too."""
+    reasons = ("ConcurrentInvocationLimitExceeded", "FunctionInvocationRateLimitExceeded")
+    names = ("lambda.concurrency", "lambda.scaling", "lambda.mapping_concurrency", "lambda.async_queue", "gateway.rate")
+    bench.look({}, *(limit(name, throttled=1) for name in names))
+    observed = bench.finish(
+        {f'fleet_throttles_total{{function="api",reason="{reason}"}}': n for n, reason in enumerate(reasons, 1)},
+        *(limit(name, throttled=n) for n, name in enumerate(names, 2)),
+    )
+
+    counted = {(one.subject, one.reason): one.count for one in observed.throttles}
+    assert sum(counted.values()) == sum(one.throttled for one in observed.limits) == 15
+    assert {reason: count for (_, reason), count in counted.items()} == {
+        **dict(zip(reasons, (1, 2), strict=True)),
+        **dict(zip(names[2:], (3, 4, 5), strict=True)),
+    }
+
+
 def test_throttles_by_subject_and_reason(bench: Bench) -> None:
     """Functions with AWS's reasons, services by the limit that refused; Lambda's own limits are not told twice."""
     reserved = 'fleet_throttles_total{function="api",reason="ReservedFunctionConcurrentInvocationLimitExceeded"}'

@@ -112,10 +112,41 @@ def test_stages_are_the_times_between_the_service_s_moments() -> None:
     assert summary.stages([]) == {}
 
 
-def test_the_rate_is_over_the_time_that_the_photos_took() -> None:
-    """From the first registration to the last READY; of none it is nothing."""
-    assert summary.ready_per_second([ready(0, 1), ready(2, 3), *gone(Fate.REFUSED, 9)]) == pytest.approx(2 / 5)
-    assert summary.ready_per_second([]) == 0
+@pytest.mark.parametrize(
+    ("load_seconds", "seconds"),
+    [
+        pytest.param(4.0, 5.0, id="the last photo was READY in the drain"),
+        pytest.param(20.0, 20.0, id="all were READY before the load ended"),
+    ],
+)
+def test_rates_are_over_the_run_until_the_last_photo_was_ready(load_seconds: float, seconds: float) -> None:
+    """From the run's first second, however late the first photo came, and at least as long as there was load."""
+    records = [ready(0.5, 1), ready(2, 3), *gone(Fate.REFUSED, 9)]
+    assert summary.ready_seconds(records, start=START, load_seconds=load_seconds) == pytest.approx(seconds)
+    assert summary.ready_seconds([], start=START, load_seconds=load_seconds) == load_seconds
+
+
+@pytest.mark.parametrize(
+    ("count", "too_few_for"),
+    [
+        (1, ["50", "90", "95", "99", "99.9"]),
+        (2, ["90", "95", "99", "99.9"]),
+        (74, ["99", "99.9"]),
+        (99, ["99", "99.9"]),
+        (100, ["99.9"]),
+        (999, ["99.9"]),
+        (1000, []),
+    ],
+)
+def test_a_percentile_of_few_is_not_told(count: int, too_few_for: list[str]) -> None:
+    """p99 of fewer than 100 is the slowest of them by nearest rank; the document names it, and reports show a dash."""
+    found = Distribution.of(range(1, count + 1))
+
+    assert found is not None
+    assert found.too_few_for == too_few_for
+    assert {name for name in found.percentiles if found.percentile(name) is None} == {*too_few_for}
+    assert all(found.percentiles[name] == found.max for name in too_few_for)
+    assert Distribution.model_validate_json(found.model_dump_json()) == found
 
 
 @dataclass

@@ -19,7 +19,8 @@ from load_tests import report
 from load_tests.report.__main__ import main
 from load_tests.report.files import read_results
 from load_tests.report.page import comparison_page, inline_json, report_page
-from load_tests.results import Limit, Request, Results, Series
+from load_tests.report.trend import HEIGHT, WIDTH, groups_of, runs_in
+from load_tests.results import Distribution, Limit, Request, Results, Series
 from tests.unit.load_tests.report_runs import christmas, naive, simulated_day
 
 ROOT = Path(__file__).parents[3]
@@ -161,6 +162,102 @@ def test_a_folder_holds_results_page_and_tables(tmp_path: Path) -> None:
     names = {path.name for path in page.parent.iterdir()}
     assert names == {"results.json", "report.html", "series.csv", "requests.csv", "limits.csv"}
     assert read_results(page.parent) == read_results(page.parent / "results.json") == results
+
+
+def test_the_page_links_to_the_files_beside_it(tmp_path: Path) -> None:
+    """Relative, so that they open wherever the folder lies; only those that are there."""
+    (tmp_path / "photos.csv").write_text("visit\n", "utf-8")
+    page = report.write(christmas(), tmp_path).read_text("utf-8")
+    links = [a["href"] for tag, a in _Document(page).elements if tag == "a" and not (a["href"] or "").startswith("#")]
+    files = [link for link in links if link and "://" not in link]
+    assert files == ["results.json", "series.csv", "requests.csv", "limits.csv", "photos.csv"]
+    assert all((tmp_path / name).is_file() for name in files)
+
+
+def test_percentiles_of_few_are_empty_in_the_csv(tmp_path: Path) -> None:
+    """Unknown is empty; the slowest has its own column."""
+    few = Request(name="GET", count=20, failures=0, seconds=Distribution.of(range(1, 21)), reasons={})
+    report.write(christmas(requests=[few]), tmp_path)
+    [row] = _rows(tmp_path / "requests.csv")
+    assert (row["p90"], row["p95"], row["p99"], row["p99.9"], row["max"]) == ("18.0", "19.0", "", "", "20.0")
+
+
+def runs(folder: Path, *found: Results) -> None:
+    """A folder of runs, the oldest first."""
+    for n, results in enumerate(found):
+        run = folder / f"2026112{n}T000000Z-christmas"
+        run.mkdir(parents=True)
+        (run / "results.json").write_text(results.model_dump_json(), "utf-8")
+
+
+def _run(day: int, **changed: object) -> Results:
+    return christmas(started_at=f"2026-11-2{day}T00:00:00Z", ready_seconds=518.8, **changed)
+
+
+def test_only_runs_of_the_same_load_and_machine_are_compared(tmp_path: Path) -> None:
+    """Another scale, photos, seed, length or machine is another group; another kernel or version is not."""
+    machine = christmas().machine
+    runs(
+        tmp_path,
+        _run(0),
+        _run(1, ready_per_second=40.0, machine=machine | {"system": "Linux-7"}, versions={"commit": "abc"}),
+        _run(2, scale=10, quotas="aws/10"),
+        _run(3, machine=machine | {"cores": 64}),
+        _run(4, seed=1),
+        _run(5, seconds=60.0),
+        _run(6, config=christmas().config | {"photo bytes": 1}),
+        _run(7, invalid=["saturated"]),
+    )
+    (tmp_path / "no run").mkdir()
+    (tmp_path / "20261129T000000Z-broken").mkdir()
+    (tmp_path / "20261129T000000Z-broken" / "results.json").write_text("{}", "utf-8")
+
+    groups = groups_of(runs_in(tmp_path))
+
+    assert [[run.results.started_at[8:10] for run, *_ in group.rows] for group in groups] == [
+        *(["27", "21", "20"], ["26"], ["25"], ["24"], ["23"], ["22"])
+    ]
+    assert [state for _, state, _ in groups[0].rows] == ["invalid", "passed", "passed"]
+    line = groups[0].lines[0]
+    assert (line.title, line.top.replace("\u00a0", " ")) == ("READY", "40 photos/s")
+    assert [dot.about.split(": ")[1].replace("\u00a0", " ") for dot in line.dots] == ["31.2 photos/s", "40 photos/s"]
+    assert all(0 <= dot.x <= WIDTH and 0 <= dot.y <= HEIGHT for one in groups[0].lines for dot in one.dots)
+    assert [group.lines for group in groups[1:]] == [()] * 5
+
+
+def test_rates_of_documents_of_before_are_no_rates_of_the_trend(tmp_path: Path) -> None:
+    """They are over another time."""
+    runs(tmp_path, christmas(started_at="2026-11-20T00:00:00Z"), _run(1))
+    [group] = groups_of(runs_in(tmp_path))
+    assert [cells[1] for *_, cells in group.rows] == ["31.2", "–"]
+    assert "READY" not in [line.title for line in group.lines]
+
+
+def test_the_trend_links_to_each_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both sides of a comparison, too; a name with markup or a colon stays a name of a file."""
+    runs(tmp_path, _run(0))
+    for side in ("queue", 'nai"ve<b>'):
+        (tmp_path / "20261128T000000Z-naive" / side).mkdir(parents=True)
+        document = naive(title=HOSTILE, started_at=HOSTILE).model_dump_json()
+        (tmp_path / "20261128T000000Z-naive" / side / "results.json").write_text(document, "utf-8")
+    assert main(["--trend", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'trend.html'}\n"
+    document = _Document((tmp_path / "trend.html").read_text("utf-8"))
+    links = {a["href"] for tag, a in document.elements if tag == "a"}
+    assert links == {
+        "20261120T000000Z-christmas/report.html",
+        "20261128T000000Z-naive/queue/report.html",
+        "20261128T000000Z-naive/nai%22ve%3Cb%3E/report.html",
+    }
+    assert sum(tag == "script" for tag, _ in document.elements) == 3
+    assert not [tag for tag, _ in document.elements if tag in {"img", "b"}]
+
+
+def test_a_folder_without_runs_says_so(tmp_path: Path) -> None:
+    """An empty one has a page; one that is not there is an error."""
+    assert "There is no run yet." in report.write_trend(tmp_path).read_text("utf-8")
+    with pytest.raises(SystemExit):
+        main(["--trend", str(tmp_path / "nowhere")])
 
 
 def test_series_csv_is_long(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from load_tests.report.comparison import comparison_of
 from load_tests.report.formats import SPACE
 from load_tests.report.histograms import HEIGHT, WIDTH, histograms_of
 from load_tests.report.verdict import limited_by, verdict_of
-from load_tests.results import Distribution, Limit, Photos, Request, Results, Threshold
+from load_tests.results import Distribution, Limit, Photos, Request, Results, Threshold, Throttle
+from load_tests.thresholds import judged
 from tests.unit.load_tests.report_runs import christmas, naive, simulated_day
 
 
@@ -21,10 +22,56 @@ def test_the_sentence_says_it_all() -> None:
     assert verdict.state == "passed"
     assert verdict.reasons == ()
     assert _plain(verdict.sentence) == (
-        "31.2 photos/s READY over 8 min of load = 2.7 million a day here, 269.6 million a day at full scale (aws/100); "
-        "99 in 100 photos were READY within 4.29 s; 0 lost; first limit hit: lambda.reserved_concurrency of ingest at "
-        "3:08."
+        "31.2 photos/s READY (16,187 in 8 min 39 s, 8 min of it load) = 2.7 million a day here, 269.6 million a day at "
+        "full scale (aws/100); 99 in 100 photos were READY within 4.29 s; 0 lost; first limit hit: "
+        "lambda.reserved_concurrency of ingest at 3:08."
     )
+
+
+def test_the_rate_and_its_time_agree() -> None:
+    """Wherever a rate is shown, it is what stands beside it by the seconds that stand beside it."""
+    photos = Photos(ready=74, rejected=0, refused=0, unfinished=0, lost=0)
+    run = christmas(photos=photos, seconds=20.0, drain_seconds=12.0, ready_seconds=20.0, ready_per_second=74 / 20)
+    verdict = verdict_of(run)
+    assert _plain(verdict.sentence).startswith("3.70 photos/s READY (74 in 20 s) = ")
+    [rate] = [figure for figure in verdict.figures if figure.unit == "photos/s"]
+    assert (rate.value, _plain(rate.about)) == ("3.70", "READY: 74 in 20 s")
+    table = tables.requests(run)
+    assert _plain(table.note).startswith("Calls/s over 20.0 s, as the photos’ rate.")
+    assert table.rows[0].cells[4] == "270"  # 5,407 calls
+    assert judged(run, ["ready_per_second>=3.7"])[0].ok
+    before = run.model_copy(update={"ready_seconds": None, "ready_per_second": 74 / 17.9})
+    assert _plain(verdict_of(before).sentence).startswith("4.13 photos/s READY (74 in 17.9 s, 20 s of it load) = ")
+
+
+def test_percentiles_of_few_say_so() -> None:
+    """A dash with the reason in tables, the slowest by its name in figures, sentence and thresholds."""
+    whole = Distribution.of([n / 10 for n in range(1, 75)])
+    run = christmas(stages={"registered → ready": whole}, requests=[])
+    assert "; all 74 were READY within 7.40 s; " in _plain(verdict_of(run).sentence)
+    figures = {one.about: _plain(one.value) for one in verdict_of(run).figures}
+    assert figures["slowest of 74, registered → READY: p99 needs 100"] == "7.40 s"
+    table = tables.stages(run)
+    assert [_plain(cell) for cell in table.rows[0].cells[3:]] == ["3.70 s", "6.70 s", "7.10 s", "–", "–", "7.40 s"]
+    assert table.note == "–: too few photos (p99 needs 100, p99.9 needs 1,000); the slowest is below “max”."
+    assert [mark.text.split()[0] for one in histograms_of(run) for mark in one.marks] == ["p50"]
+    [threshold] = judged(run, ["ready_p99<10"])
+    assert (threshold.value, threshold.ok, threshold.note) == (7.4, True, "max of 74")
+    shown = tables.thresholds(run.model_copy(update={"thresholds": [threshold]})).rows[0].cells
+    assert _plain(shown[2]) == "7.40 s (max of 74)"
+    [missed] = verdict_of(run.model_copy(update={"thresholds": judged(run, ["ready_p99<5"])})).reasons
+    assert _plain(missed) == "ready_p99 < 5 s was not met: it was 7.40 s (max of 74)"
+
+
+def test_refusals_are_counted_once() -> None:
+    """The figure, what throttled first and the reasons have the same sum; batches that waited are explained."""
+    waited = Limit(limit="lambda.mapping_concurrency", subject="ingest", unit="batches", peak=4, most=4, throttled=3)
+    run = christmas(limits=[waited], throttles=[Throttle(subject="ingest", reason=waited.limit, count=3)])
+    totals = [table.rows[-1].cells[-1] for table in (tables.first_refusals(run), tables.throttles(run))]
+    [figure] = [figure for figure in verdict_of(run).figures if figure.about == "refusals by limits"]
+    assert (totals, figure.value, figure.bad) == (["3", "3"], "3", True)
+    assert tables.throttles(run).note.startswith("lambda.mapping_concurrency: batches that had to wait")
+    assert tables.throttles(christmas()).note == ""
 
 
 def test_a_missed_threshold_fails_the_run_and_is_named() -> None:
@@ -144,7 +191,7 @@ def test_limits_have_the_nearest_first() -> None:
 def test_requests_say_why_they_failed() -> None:
     """The reasons stand below a call, the most frequent first; a call without times has dashes."""
     request = Request(name="GET", count=10, failures=10, seconds=None, reasons={"503": 1, "429": 9})
-    rows = tables.requests(christmas(requests=[request], seconds=100)).rows
+    rows = tables.requests(christmas(requests=[request], ready_seconds=100)).rows
     assert [row.cells for row in rows[1:]] == [("9 × 429",), ("1 × 503",)]
     assert tuple(map(_plain, rows[0].cells)) == ("GET", "10", "10", "100 %", "0.1", "–", "–", "–", "–", "–")
 

@@ -34,7 +34,7 @@ def test_fields() -> None:
         function_name="ingest",
         function_version="7",
         invoked_function_arn="arn:f",
-        memory_limit_in_mb=512,
+        memory_limit_in_mb="512",
         log_group_name="/aws/lambda/ingest",
         log_stream_name="stream",
         deadline_ms=NOW_MS + 5000,

@@ -66,6 +66,17 @@ def test_a_path_is_decoded_once(domain: str, path: str, raw_path: bytes) -> None
     assert (request.path, request.raw_path) == (path, raw_path.replace(b" ", b"%20"))
 
 
+@pytest.mark.parametrize(
+    ("version", "path", "raw_path"),
+    [({}, "/aA b", b"/a%41 b"), ({"version": "1.0"}, "/a%41 b", b"/a%2541%20b")],
+    ids=["a REST API has not decoded the path", "an HTTP API has"],
+)
+def test_a_path_of_version_1_is_decoded_once(version: dict[str, str], path: str, raw_path: bytes) -> None:
+    """Only HTTP APIs name the version."""
+    request = GatewayRequest.of({"httpMethod": "GET", "path": "/a%41 b", **version})
+    assert (request.path, request.raw_path) == (path, raw_path.replace(b" ", b"%20"))
+
+
 def test_version_2_request() -> None:
     """Cookies become one header, bodies are decoded, the query is left as the client wrote it."""
     request = GatewayRequest.of(V2)

@@ -7,7 +7,7 @@ import json
 import math
 import uuid
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -31,6 +31,13 @@ class Colour(enum.Enum):
     RED = "red"
 
 
+class Size(NamedTuple):
+    """simplejson, which AWS's client uses, writes one as an object."""
+
+    width: int
+    height: int
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -44,6 +51,8 @@ class Colour(enum.Enum):
         ([math.inf, Decimal("NaN"), {"x": -math.inf}], [None, None, {"x": None}]),
         (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
         (Colour.RED, "red"),
+        ({"body": b"caf\xc3\xa9", b"key": Size(3, 2)}, {"body": "café", "key": {"width": 3, "height": 2}}),
+        ("\ud800", "\ud800"),
     ],
 )
 def test_values(either: str, value: Any, expected: Any) -> None:
@@ -58,11 +67,17 @@ class Point:
     x: int
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, dt.datetime(2026, 1, 1, tzinfo=dt.UTC), Point(1), b"x"])
+@pytest.mark.parametrize("value", [object(), {1, 2}, dt.datetime(2026, 1, 1, tzinfo=dt.UTC), Point(1), bytearray(1)])
 def test_what_is_no_json_is_a_fault(either: str, value: Any) -> None:
     """As with AWS's client, a handler turns its own types into JSON itself."""
     with pytest.raises(MarshalError, match="is not JSON serializable"):
         marshal.dumps({"value": value})
+
+
+def test_bytes_that_are_no_text_are_a_fault(either: str) -> None:
+    """A picture goes into JSON as Base64, or is returned alone."""
+    with pytest.raises(MarshalError, match="invalid start byte"):
+        marshal.dumps({"value": b"\xff"})
 
 
 def test_circles_are_a_fault(either: str) -> None:

@@ -20,9 +20,7 @@ def test_defaults() -> None:
     """Lambda's two variables are enough."""
     assert Settings.of(NEEDED) == Settings(
         handler="app.handler",
-        slots=SlotsSettings(
-            Endpoint("127.0.0.1", 9001), slots=1, margin=0.2, drain=10, reconnect=30, trace_in_environment=True
-        ),
+        slots=SlotsSettings(Endpoint("127.0.0.1", 9001), slots=1, margin=0.2, drain=10, reconnect=30, alone=True),
         function=FunctionDescription(),
         task_root=None,
         log_level=logging.INFO,
@@ -156,4 +154,4 @@ def test_a_seat_overrides_the_variables() -> None:
         NEEDED | {"AWS_LAMBDA_MAX_CONCURRENCY": "64", "RUNTIME_PROCESSES": "8", "_RUNTIME_SEAT": seat.text()}
     )
     assert (settings.seat, settings.processes, settings.slots.slots) == (seat, 1, 3)
-    assert not settings.slots.trace_in_environment
+    assert not settings.slots.alone

@@ -7,8 +7,10 @@ from typing import Any
 import pillow_heif
 
 from workers.imaging.errors import PictureRejected
-from workers.imaging.headers.cursor import Cursor
+from workers.imaging.headers.boxes import check_boxes, read_items
 from workers.imaging.headers.header import Header
+from workers.imaging.limits import ImageLimits
+from workers.imaging.nclx import profile_of, warnings_of
 
 # One photo is one thread: whoever runs several photos at once decides how many cores they take.
 pillow_heif.options.DECODE_THREADS = 1
@@ -20,22 +22,25 @@ pillow_heif.options.DEPTH_IMAGES = False
 pillow_heif.options.AUX_IMAGES = False
 
 HEIF_ERRORS = (ValueError, SyntaxError, EOFError, RuntimeError, OSError, IndexError)
-NEEDED_BOXES = frozenset({b"ftyp", b"meta", b"mdat", b"moov", b"idat"})
-EXTENDED_SIZE, TO_THE_END = 1, 0
 
 
-def read_heic(data: bytes) -> Header:
-    """Check that no box is cut, then ask libheif. Width and height are those after the file's rotation."""
-    _check_boxes(data)
+def read_heic(data: bytes, limits: ImageLimits) -> Header:
+    """Check that no box is cut and what is inside, then ask libheif. Width and height are those after its rotation."""
+    check_boxes(data)
+    items = read_items(data)
+    items.check("HEIC", "hvc1", limits)
     image = primary_image(data)
     width, height = image.size
     info: dict[str, Any] = image.info
+    icc = info.get("icc_profile") or b""
     return Header(
         width,
         height,
         channels=4 if image.has_alpha else 3,
         exif=info.get("exif") or b"",
-        icc=info.get("icc_profile") or b"",
+        xmp=info.get("xmp") or b"",
+        icc=icc or profile_of(*items.colour),
+        warnings=set() if icc else warnings_of(*items.colour),
     )
 
 
@@ -51,8 +56,11 @@ def primary_image(data: bytes) -> pillow_heif.HeifImage:
 def heif_fault(error: BaseException) -> PictureRejected:
     """What libheif's words mean for the picture."""
     text = str(error) or "no picture inside"
+    # Its limit on pixels is above ours, and that on the size a part may have is what the file itself announces.
+    if "Image size" in text or "image size" in text:
+        return PictureRejected("corrupt", text)
     if "Security limit" in text:
-        return PictureRejected("too_many_pixels", text)
+        return PictureRejected("too_costly", text)
     if "Memory allocation error" in text:
         raise MemoryError(text) from error
     if isinstance(error, EOFError) or "end of file" in text.lower() or "outside of file" in text.lower():
@@ -60,18 +68,3 @@ def heif_fault(error: BaseException) -> PictureRejected:
     if isinstance(error, SyntaxError):
         return PictureRejected("unsupported_type", text)
     return PictureRejected("corrupt", text)
-
-
-def _check_boxes(data: bytes) -> None:
-    """Raise if a box that the picture needs is cut (ISO/IEC 14496-12, 4.2)."""
-    cursor = Cursor(data)
-    while len(data) - cursor.position >= 8:
-        start = cursor.position
-        size, kind = int.from_bytes(cursor.take(4), "big"), cursor.take(4)
-        if size == TO_THE_END:
-            return
-        if size == EXTENDED_SIZE:
-            size = int.from_bytes(cursor.take(8), "big")
-        if size < cursor.position - start or (kind not in NEEDED_BOXES and start + size > len(data)):
-            return  # what phones append after the picture need not be boxes
-        cursor.skip(start + size - cursor.position)

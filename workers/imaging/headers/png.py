@@ -3,52 +3,108 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 
 from workers.imaging.errors import PictureRejected
 from workers.imaging.headers.cursor import Cursor
 from workers.imaging.headers.header import Header
+from workers.imaging.warning_codes import WarningCode
+from workers.imaging.xmp import MAX_XMP_BYTES
 
-SIGNATURE_BYTES = 8
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+END = b"\x00\x00\x00\x00IEND\xae\x42\x60\x82"
 # Only these reach the decoder: no text that unpacks to gigabytes, no frames of an animation.
-PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
+LATER_FRAMES = frozenset({b"fcTL", b"fdAT"})
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 MAX_ICC_BYTES = 4 * 1024 * 1024
+XMP_KEYWORD = b"XML:com.adobe.xmp\x00"
 
 
 def read_png(data: bytes) -> Header:
-    """Walk the chunks to the last. Checksums are left to the decoding."""
-    cursor = Cursor(data, SIGNATURE_BYTES)
-    spans: list[tuple[int, int]] = []
-    found = {b"IHDR": b"", b"eXIf": b"", b"iCCP": b""}
-    kind = b""
-    while kind != b"IEND":
-        start = cursor.position
-        length, kind = int.from_bytes(cursor.take(4), "big"), cursor.take(4)
-        payload = cursor.position
-        cursor.skip(length + 4)  # and the checksum
+    """Walk the chunks to the last. The checksums of those that pixels depend on are left to the decoding.
+
+    What stands behind the pixels may be damaged or missing: whether they are all there is for the decoder to say.
+    """
+    cursor = Cursor(data, len(SIGNATURE))
+    pieces: list[bytes | memoryview] = [SIGNATURE]
+    warnings: set[WarningCode] = set()
+    found = {b"eXIf": b"", b"iCCP": b""}
+    xmp = b""
+    for kind, chunk in _chunks(cursor, pieces, warnings):
         if kind in PIXEL_CHUNKS:
-            spans.append((start, cursor.position))
-        if kind in found:
-            found[kind] = data[payload : payload + length]
-    ihdr = found[b"IHDR"]
-    if len(ihdr) != 13 or spans[0][0] != SIGNATURE_BYTES or ihdr[9] not in CHANNELS:
+            pieces.append(chunk)
+        elif not checksum_is_right(chunk):
+            warnings.add("later_frame_damaged" if kind in LATER_FRAMES else "metadata_damaged")
+        elif kind in found:
+            found[kind] = bytes(chunk[8:-4])
+        elif kind == b"iTXt" and not xmp and chunk[8 : 8 + len(XMP_KEYWORD)] == XMP_KEYWORD:
+            xmp = _xmp(bytes(chunk[8 + len(XMP_KEYWORD) : -4])) if len(chunk) <= MAX_XMP_BYTES else b""
+    ihdr = bytes(pieces[1]) if len(pieces) > 1 else b""
+    if len(ihdr) != 25 or ihdr[4:8] != b"IHDR" or ihdr[17] not in CHANNELS:
         raise PictureRejected("corrupt", "the first chunk is no valid IHDR")
+    profile = _unpack_icc(found[b"iCCP"])
+    if found[b"iCCP"] and not profile:
+        warnings.add("icc_profile_broken")
     return Header(
-        int.from_bytes(ihdr[:4], "big"),
-        int.from_bytes(ihdr[4:8], "big"),
-        channels=CHANNELS[ihdr[9]],
+        int.from_bytes(ihdr[8:12], "big"),
+        int.from_bytes(ihdr[12:16], "big"),
+        channels=CHANNELS[ihdr[17]],
         exif=found[b"eXIf"],
-        icc=_unpack_icc(found[b"iCCP"]),
-        spans=tuple(spans),
+        xmp=xmp,
+        icc=profile,
+        pieces=(*pieces, END),
+        warnings=warnings,
     )
+
+
+def checksum_is_right(chunk: bytes | memoryview) -> bool:
+    """Compare the checksum at the end of a chunk."""
+    return zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
+
+
+def _chunks(
+    cursor: Cursor, pieces: list[bytes | memoryview], warnings: set[WarningCode]
+) -> Iterator[tuple[bytes, memoryview]]:
+    """Each chunk before IEND; a file that is cut behind the first IDAT, in a chunk that is none, ends there."""
+    view = memoryview(cursor.data)
+    while True:
+        start, kind = cursor.position, b""
+        try:
+            length, kind = int.from_bytes(cursor.take(4), "big"), cursor.take(4)
+            cursor.skip(length + 4)  # and the checksum
+        except PictureRejected as cut:
+            if cut.reason != "truncated" or kind == b"IDAT" or pieces[-1][4:8] != b"IDAT":
+                raise
+            warnings.add("end_marker_missing")
+            return
+        chunk = view[start : cursor.position]
+        if kind == b"IEND":
+            if chunk != END:
+                warnings.add("end_marker_missing")
+            elif cursor.position < cursor.end:
+                warnings.add("trailing_bytes")
+            return
+        yield kind, chunk
 
 
 def _unpack_icc(payload: bytes) -> bytes:
     """The profile, or nothing if it is broken or unpacks to more than any profile has."""
     _, _, rest = payload.partition(b"\x00")
+    return _inflate(rest[1:], MAX_ICC_BYTES)
+
+
+def _xmp(payload: bytes) -> bytes:
+    """The packet in an iTXt chunk behind its keyword, or nothing: compressed or not, language, translated keyword."""
+    *_, text = payload[2:].split(b"\x00", 2)
+    return _inflate(text, MAX_XMP_BYTES) if payload[:1] == b"\x01" else text
+
+
+def _inflate(packed: bytes, max_bytes: int) -> bytes:
+    """What `packed` unpacks to, or nothing if it is broken or more than `max_bytes`."""
     inflate = zlib.decompressobj()
     try:
-        profile = inflate.decompress(rest[1:], MAX_ICC_BYTES)
+        unpacked = inflate.decompress(packed, max_bytes)
     except zlib.error:
         return b""
-    return profile if inflate.eof else b""
+    return unpacked if inflate.eof else b""
