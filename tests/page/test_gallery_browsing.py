@@ -131,7 +131,7 @@ async def test_lightbox_works_by_keyboard_alone(open_gallery: OpenGallery, photo
     await expect(page.get_by_role("dialog", name="photo-2.jpg")).to_be_visible()
     await expect(page.locator("#lightbox-close")).to_be_focused()
     await expect(page.locator("#lightbox-picture")).to_have_attribute("src", re.compile("/2048"))
-    await expect(page.locator("#lightbox-facts")).to_have_text(re.compile(r"^1 of 3 · 400 × 300 · 40.0 kB"))
+    await expect(page.locator("#lightbox-facts")).to_have_text(re.compile(r"^1 of 3 · 400 × 300 · 41.0 kB"))
     await keyboard.press("ArrowRight")
     await expect(page.locator("#lightbox-name")).to_have_text("photo-1.jpg")
     for _ in range(8):
