@@ -12,6 +12,7 @@ from load_tests.report.palette import Colours
 from load_tests.report.tables import Column, Row, Table
 from load_tests.report.verdict import Verdict, limited_by, p99_of, per_day, state_of, verdict_of
 from load_tests.results import WHOLE, Request, Results
+from shoebox.cli.output import plural
 
 _ORDER = ("api", "error", "throttle", "refus", "concurren", "photo", "delay", "backlog", "age")
 """The panels, those first for which runs are compared: does the API feel the uploads?"""
@@ -98,7 +99,7 @@ def _sentence(sides: tuple[Results, Results], names: tuple[str, str]) -> str:
 def _times(throttled: int | None) -> str:
     if throttled is None:
         return "not watched"
-    return f"throttled {number(throttled)} times" if throttled else "never throttled"
+    return f"throttled {plural(throttled, 'time')}" if throttled else "never throttled"
 
 
 _FIGURES: tuple[tuple[str, Callable[[Results], str]], ...] = (

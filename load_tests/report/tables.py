@@ -10,7 +10,7 @@ from load_tests.report.charts import span_of
 from load_tests.report.formats import DASH, SPACE, clock, dollars, duration, large, number, quantity, share, sign, size
 from load_tests.report.verdict import per_day, refusals, refused_limits, threshold_value, use_of
 from load_tests.results import PERCENTILES, CostLine, Distribution, Limit, Process, Request, Results, needed
-from shoebox.cli.output import number_text
+from shoebox.cli.output import number_text, plural
 
 _CALL_PERCENTILES = (50, 95, 99)
 MAPPING = "lambda.mapping_concurrency"
@@ -360,8 +360,8 @@ def _offered_note(results: Results) -> str:
         else f" 99 in 100 arrivals began within {duration(offered.late_p99)} of their time."
     )
     repeated = results.photos.repeated
-    again = "" if repeated is None else f" {number(repeated)} photos were prepared once more although they had been."
+    again = "" if repeated is None else f" Prepared once more although they had been: {plural(repeated, 'photo')}."
     return (
-        f"Offered: {number(offered.photos)} photos ({size(offered.bytes)}) in {number(offered.visits)} visits; "
-        f"{number(offered.missed)} were missed by the generator.{late}{again}"
+        f"Offered: {plural(offered.photos, 'photo')} ({size(offered.bytes)}) in {plural(offered.visits, 'visit')}; "
+        f"missed by the generator: {number(offered.missed)}.{late}{again}"
     )

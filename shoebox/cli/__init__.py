@@ -5,6 +5,7 @@ Commands live in one module each and import what they need when they run, so tha
 
 from __future__ import annotations
 
+import errno
 import sys
 
 
@@ -21,6 +22,8 @@ def main() -> None:
         Output().error(error.message, error.hint)
         sys.exit(error.exit_code)
     except OSError as error:  # what the machine refuses: a path that is too long, a full disk, a folder that is a file
+        if not error.filename and error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}:
+            raise
         what = f"{error.filename}: " if error.filename else ""
         Output().error(
             f"{what}{error.strerror or error}", "Look at the paths that were given, and with: shoebox doctor"
