@@ -20,9 +20,9 @@ SCAN_NS = 2
 # Not measured, for nothing here writes such files: each bit is decoded by itself, some ten to twenty a pixel and 4 ns.
 ARITHMETIC_NS = 60
 # Flat colour has 400 pixels a byte as lossy WebP, but 34 bytes of lossless WebP may be any number of pixels, and a
-# thousand of AVIF 64 million. In other formats missing data costs nothing, and bytes bound the pixels (PNG 300 a byte,
-# GIF 1,300, HEIC 4,000).
-SMALL_WHEN_FLAT = frozenset({"image/webp", "image/avif"})
+# thousand of AVIF 64 million; a GIF's frame may be a pixel of a large screen. In other formats missing data costs
+# nothing, and bytes bound the pixels (PNG 300 a byte, GIF's frame 1,300, HEIC 4,000).
+SMALL_WHEN_FLAT = frozenset({"image/webp", "image/avif", "image/gif"})
 MAX_PIXELS_PER_BYTE = 20_000
 MAX_FLAT_PIXELS = 12_000_000
 

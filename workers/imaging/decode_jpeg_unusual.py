@@ -16,16 +16,24 @@ from workers.imaging.errors import PictureRejected
 from workers.imaging.headers import Header
 from workers.imaging.headers.jpeg import FRAMES, Piece, coded_pieces
 
+RESTART_MARKERS = range(0xD0, 0xD8)
 RESTART = re.compile(rb"\xff([\xd0-\xd7])")
 DRI = 0xDD
+# Bytes are put in at each. With one at the end of each row of units, 30,000 rows of pixels have 3,750 in each scan.
+MAX_RESTARTS = 100_000
 FOLLOWING = b"\x5a" * 64, b"\xa5" * 64  # each bit of one differs from that of the other
 
 
 def decode_unusual(header: Header, size: tuple[int, int]) -> Image.Image:
     """The picture, at `size` or the next larger one that the codec knows.
 
-    Raises `PictureRejected`: `truncated` if data are missing, `corrupt`.
+    Raises `PictureRejected`: `truncated` if data are missing, `corrupt`, `too_costly`.
     """
+    restarts = sum(
+        bytes(piece).count(b"\xff" + bytes([marker])) for piece in header.pieces for marker in RESTART_MARKERS
+    )
+    if restarts > MAX_RESTARTS:
+        raise PictureRejected("too_costly", f"the picture has {restarts} restart intervals")
     image, other = (_decode(_followed_by(header.pieces, following), header, size) for following in FOLLOWING)
     _check_restarts(header.pieces)
     if ImageChops.difference(image, other).getbbox() is not None:

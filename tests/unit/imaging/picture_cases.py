@@ -144,6 +144,10 @@ def cases_of_jpeg() -> dict[str, Case]:
         "surplus-before-eoi.jpg": Case(
             JPEG[:-2] + surplus + b"\xff\xd9", "that many bytes were part of the picture", reason="corrupt"
         ),
+        "no-eoi-and-a-second-picture.jpg": Case(
+            JPEG[:-2] + LARGE_JPEG, "the first is whole", warnings=["end_marker_missing"]
+        ),
+        "cut-and-a-second-picture.jpg": Case(JPEG[:-99] + LARGE_JPEG, "the first is cut", reason="truncated"),
         "no-eoi.jpg": Case(JPEG[:-2], "only the marker is missing", warnings=["end_marker_missing"]),
         "half-an-eoi.jpg": Case(JPEG[:-1], "the same", warnings=["end_marker_missing"]),
         "zeros-without-eoi.jpg": Case(
@@ -215,6 +219,21 @@ def cases_of_png() -> dict[str, Case]:
         **modes,
         **deep,
         "iend-crc-missing.png": Case(PNG[:-4], "every pixel is checked", warnings=["end_marker_missing"]),
+        "palette-damaged.png": Case(
+            palette_png(8).replace(b"PLTE", b"PLTD"), "a palette's colours are lost", reason="corrupt"
+        ),
+        "palette-missing.png": Case(
+            palette_png(8).replace(chunk(b"PLTE", bytes(6)), b""), "the same", reason="corrupt"
+        ),
+        "iphone-resource.png": Case(
+            PNG[:8] + chunk(b"CgBI", b"\x50\0\x20\2") + PNG[8:], "its pixels are no PNG's", reason="unsupported_type"
+        ),
+        "unknown-critical-chunk.png": Case(
+            PNG[:33] + chunk(b"QIDT", b"1") + PNG[33:], "pixels may depend on it", reason="unsupported_type"
+        ),
+        "iend-kind-wrong.png": Case(
+            PNG.replace(b"IEND", b"IENE"), "every pixel is there", warnings=["end_marker_missing", "metadata_damaged"]
+        ),
         "iend-crc-wrong.png": Case(PNG[:-4] + bytes(4), "the same", warnings=["end_marker_missing"]),
         "iend-missing.png": Case(PNG[:-12], "the same", warnings=["end_marker_missing"]),
         "bytes-behind-iend.png": Case(PNG + b"more", "the picture has ended", warnings=["trailing_bytes"]),

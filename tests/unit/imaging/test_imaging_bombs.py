@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 
 import pytest
-from picture_builders import chunk, save, scan_bomb
+from picture_builders import chunk, jpeg_of_layout, save, scan_bomb
 from PIL import Image
 
 from shoebox.config import environment_without_aws
@@ -69,6 +69,27 @@ def stated(form: str, width: int, height: int) -> bytes:
     return save(LARGE, form).replace(struct.pack(">II", 2000, 1500), struct.pack(">II", width, height))
 
 
+def box(kind: bytes, payload: bytes) -> bytes:
+    """A box of HEIF or AVIF."""
+    return (len(payload) + 8).to_bytes(4, "big") + kind + payload
+
+
+def heif_of(brand: bytes, *tables: bytes) -> bytes:
+    """A file of this brand with a picture that is made of `tables`."""
+    head = box(b"hdlr", bytes(8) + b"pict" + bytes(13)) + box(b"pitm", bytes(4) + b"\0\1")
+    return box(b"ftyp", brand + bytes(4) + brand + b"mif1miaf") + box(b"meta", bytes(4) + head + b"".join(tables))
+
+
+ITEMS = 100_000
+PLACES = box(
+    b"iloc", b"\2" + bytes(5) + struct.pack(">I", ITEMS) + b"".join(struct.pack(">I6x", i) for i in range(ITEMS))
+)
+PROPERTIES = box(
+    b"iprp", box(b"ipma", struct.pack(">4xI", ITEMS) + b"".join(struct.pack(">Hx", i % 65_536) for i in range(ITEMS)))
+)
+PARTS = box(b"iref", bytes(4) + box(b"dimg", struct.pack(">HH", 1, 65_535) + b"\0\1" * 65_535))
+PACKET = chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(1_100_000), 9))
+JPEG = save(scene(64, 48), "JPEG")
 PROGRESSIVE = save(scene(640, 480), "JPEG", progressive=True)
 
 
@@ -78,6 +99,7 @@ PROGRESSIVE = save(scene(640, 480), "JPEG", progressive=True)
         pytest.param(png(chunk(b"iCCP", b"p\0\0" + FLOOD), PIXEL), "image/png", "READY", id="png-profile"),
         pytest.param(png(chunk(b"zTXt", b"t\0\0" + FLOOD), PIXEL), "image/png", "READY", id="png-ztxt"),
         pytest.param(png(chunk(b"iTXt", b"t\0\1\0\0\0" + FLOOD), PIXEL), "image/png", "READY", id="png-itxt"),
+        pytest.param(png(PACKET * 9_000, PIXEL), "image/png", "READY", id="png-packets"),
         pytest.param(png(chunk(b"IDAT", FLOOD)), "image/png", "READY", id="png-more-data-than-pixels"),
         pytest.param(png(PIXEL, width=10_000, height=10_000), "image/png", "truncated", id="png-without-data"),
         pytest.param(png(chunk(b"IDAT", b"") * 1_000_000), "image/png", "corrupt", id="png-a-million-chunks"),
@@ -90,6 +112,32 @@ PROGRESSIVE = save(scene(640, 480), "JPEG", progressive=True)
         ),
         pytest.param(
             sized(arithmetic(PROGRESSIVE), b"\xff\xca", 10_000, 10_000), "image/jpeg", "corrupt", id="jpeg-arithmetic"
+        ),
+        pytest.param(
+            JPEG[:2] + b"\xff" * 200_000 + b"\0" + JPEG[2:], "image/jpeg", "READY", id="jpeg-fill-bytes-of-no-marker"
+        ),
+        pytest.param(
+            JPEG[:-2] + b"\xff\x01" * 20_000_000 + JPEG[-2:], "image/jpeg", "READY", id="jpeg-markers-that-end-nothing"
+        ),
+        pytest.param(
+            jpeg_of_layout(((3, 1), (1, 1), (1, 1)))[:-2] + b"\xff\xd0" * 3_000_000 + JPEG[-2:],
+            "image/jpeg",
+            "too_costly",
+            id="jpeg-restarts-in-an-unusual-layout",
+        ),
+        pytest.param(heif_of(b"avif", PLACES), "image/avif", "too_costly", id="avif-places"),
+        pytest.param(heif_of(b"avif", PROPERTIES), "image/avif", "too_costly", id="avif-properties"),
+        pytest.param(heif_of(b"heic", PARTS), "image/heic", "too_costly", id="heic-parts"),
+        pytest.param(
+            b"GIF89a"
+            + struct.pack("<HHBxx", 10_000, 10_000, 0x80)
+            + bytes(6)
+            + b"\x2c"
+            + struct.pack("<HHHHB", 0, 0, 1, 1, 0)
+            + b"\2\2\x44\1\0\x3b",
+            "image/gif",
+            "too_costly",
+            id="gif-one-pixel-of-a-large-screen",
         ),
         pytest.param(save(scene(64, 48), "JPEG", exif=looping_exif()), "image/jpeg", "READY", id="exif-loop"),
         pytest.param(

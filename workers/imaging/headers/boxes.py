@@ -26,6 +26,10 @@ CODINGS = {
 }
 MAX_DEPTH = 8
 MAX_ITEMS = 1000  # libheif's own limit; an iPhone's 48 megapixels have some 250
+# Libraries look for each item of these tables among all before it, so what 1,000 items need is the limit: iloc has
+# 18 bytes an item, iref 14, ipma 8.
+TABLES = frozenset({b"iloc", b"iref", b"ipma"})
+MAX_TABLE_BYTES = 64 * 1024
 # Overlays may draw over each other, and a grid's last tiles reach over its edge. Above this a file only wants to cost.
 MAX_OVERDRAW = 4
 SMALL = 1_000_000
@@ -136,6 +140,7 @@ def read_items(data: bytes) -> Items:
             continue
         for inner, inner_start, inner_end in _boxes(data, start + 4, end):
             cursor = Cursor(data, inner_start, inner_end)
+            _check_table(inner, inner_end - inner_start)
             match inner:
                 case b"pitm":
                     items.primary = _number(cursor, 4 if _version(cursor) else 2)
@@ -162,6 +167,13 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]
             return
         yield kind, cursor.position, at + size
         cursor.skip(at + size - cursor.position)
+
+
+def _check_table(kind: bytes, size: int) -> None:
+    if kind in TABLES and size > MAX_TABLE_BYTES:
+        raise PictureRejected(
+            "too_costly", f"the file's {kind.decode()} box has {size} bytes; {MAX_TABLE_BYTES} are enough"
+        )
 
 
 def _read_types(cursor: Cursor, items: Items) -> None:
@@ -198,6 +210,7 @@ def _read_properties(data: bytes, cursor: Cursor, items: Items) -> None:
                 elif name == b"colr" and data.startswith(b"nclx", at):
                     colours[place] = _number(box, 2), _number(box, 2)
         elif kind == b"ipma":
+            _check_table(kind, end - start)
             for item, place in _associations(Cursor(data, start, end)):
                 if place in sizes:
                     items.sizes[item] = sizes[place]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from typing import NoReturn
 
 from workers.imaging.errors import PictureRejected
 from workers.imaging.headers.cursor import Cursor
@@ -11,10 +12,13 @@ from workers.imaging.headers.header import Header
 from workers.imaging.warning_codes import WarningCode
 from workers.imaging.xmp import MAX_XMP_BYTES
 
+EMPTY = 12  # bytes of a chunk without content
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 END = b"\x00\x00\x00\x00IEND\xae\x42\x60\x82"
 # Only these reach the decoder: no text that unpacks to gigabytes, no frames of an animation.
 PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
+CRITICAL = range(ord("A"), ord("Z") + 1)  # the first letter of a kind that no decoder may skip (5.4)
+PALETTE = 3
 LATER_FRAMES = frozenset({b"fcTL", b"fdAT"})
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 MAX_ICC_BYTES = 4 * 1024 * 1024
@@ -30,19 +34,23 @@ def read_png(data: bytes) -> Header:
     pieces: list[bytes | memoryview] = [SIGNATURE]
     warnings: set[WarningCode] = set()
     found = {b"eXIf": b"", b"iCCP": b""}
-    xmp = b""
+    xmp: bytes | None = None
     for kind, chunk in _chunks(cursor, pieces, warnings):
         if kind in PIXEL_CHUNKS:
             pieces.append(chunk)
+        elif kind[0] in CRITICAL and len(chunk) > EMPTY:
+            _refuse(kind, chunk)
         elif not checksum_is_right(chunk):
             warnings.add("later_frame_damaged" if kind in LATER_FRAMES else "metadata_damaged")
         elif kind in found:
             found[kind] = bytes(chunk[8:-4])
-        elif kind == b"iTXt" and not xmp and chunk[8 : 8 + len(XMP_KEYWORD)] == XMP_KEYWORD:
+        elif kind == b"iTXt" and xmp is None and chunk[8 : 8 + len(XMP_KEYWORD)] == XMP_KEYWORD:
             xmp = _xmp(bytes(chunk[8 + len(XMP_KEYWORD) : -4])) if len(chunk) <= MAX_XMP_BYTES else b""
     ihdr = bytes(pieces[1]) if len(pieces) > 1 else b""
     if len(ihdr) != 25 or ihdr[4:8] != b"IHDR" or ihdr[17] not in CHANNELS:
         raise PictureRejected("corrupt", "the first chunk is no valid IHDR")
+    if ihdr[17] == PALETTE and not any(piece[4:8] == b"PLTE" for piece in pieces):
+        raise PictureRejected("corrupt", "the palette is missing")
     profile = _unpack_icc(found[b"iCCP"])
     if found[b"iCCP"] and not profile:
         warnings.add("icc_profile_broken")
@@ -51,11 +59,20 @@ def read_png(data: bytes) -> Header:
         int.from_bytes(ihdr[12:16], "big"),
         channels=CHANNELS[ihdr[17]],
         exif=found[b"eXIf"],
-        xmp=xmp,
+        xmp=xmp or b"",
         icc=profile,
         pieces=(*pieces, END),
         warnings=warnings,
     )
+
+
+def _refuse(kind: bytes, chunk: memoryview) -> NoReturn:
+    """Raise `PictureRejected` for a chunk that pixels depend on, in a way that is not known here."""
+    if not checksum_is_right(chunk):
+        raise PictureRejected("corrupt", f"a chunk {kind!r} is damaged, and pixels depend on it")
+    if kind == b"CgBI":
+        raise PictureRejected("unsupported_type", "it is a PNG of an iPhone app's resources (CgBI); save it as PNG")
+    raise PictureRejected("unsupported_type", f"pixels depend on a chunk {kind!r}, which PNG does not have")
 
 
 def checksum_is_right(chunk: bytes | memoryview) -> bool:
