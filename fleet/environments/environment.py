@@ -106,6 +106,7 @@ class Environment:
     def take_back(self, request_id: str) -> Invocation | None:
         """Remove an invocation that never reached the process."""
         found = self._running.pop(request_id, None)
+        self._tails.pop(request_id, None)
         self._drain()
         return found
 

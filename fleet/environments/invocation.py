@@ -61,7 +61,10 @@ class Call:
 
 @dataclass(slots=True, eq=False)
 class Invocation:
-    """A call that was admitted. `nonce` tells this attempt from a later one with the same request id."""
+    """A call that was admitted. `nonce` tells this attempt from a later one with the same request id.
+
+    `start_killed`: an environment that it waited for was killed before it was ready.
+    """
 
     call: Call
     admitted_at: float
@@ -70,6 +73,7 @@ class Invocation:
     started_at: float = 0.0
     deadline_ms: int = 0
     timer: asyncio.TimerHandle | None = None
+    start_killed: bool = False
 
     @property
     def request_id(self) -> str:

@@ -51,11 +51,15 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class StartFailure:
-    """Why an environment never became ready: in the runtime's own words (`reported`), or in ours."""
+    """Why an environment never became ready: in the runtime's own words (`reported`), or in ours.
+
+    `killed`: a signal has ended its process, so it may well start the next time.
+    """
 
     kind: str
     message: str
     reported: bytes | None = None
+    killed: bool = False
 
     def result(self, request_id: str) -> InvokeResult:
         """What an invocation that waited for the environment gets."""
@@ -91,7 +95,7 @@ async def live(
         status = await process.wait()
         guide.cancel()
     if environment.state is State.STARTING:
-        start_failed(environment, StartFailure("Runtime.ExitError", results.exit_reason(status)))
+        start_failed(environment, StartFailure("Runtime.ExitError", results.exit_reason(status), killed=status < 0))
     return End(status, process.pid)
 
 

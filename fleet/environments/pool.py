@@ -262,14 +262,22 @@ class Pool:
         self._dispatch()
 
     def _start_failed(self, environment: Environment, failure: StartFailure) -> None:
-        """Fail the invocations that waited for it, unless another environment can take them."""
+        """Fail the invocations that waited for it, unless another environment can take them.
+
+        If it was killed, they wait for one more, as Lambda runs Init once again after a crash ("Understanding the Lambda
+        execution environment lifecycle"): messages of a queue would stay hidden, though no handler has seen them.
+        """
         environment.state = State.ENDED
         why = failure.message or "see the function's log"
         _log.error("environment did not start", function=self.function.key, type=failure.kind, reason=why)
         if any(other.state is State.READY for other in self._environments.values()):
             return
         for invocation in list(self._waiting.values()):
-            if invocation.admitted_at <= environment.started_at:
+            if invocation.admitted_at > environment.started_at:
+                continue
+            if failure.killed and not invocation.start_killed:
+                invocation.start_killed = True
+            else:
                 self._settle(invocation, failure.result(invocation.request_id), "init_error")
 
     async def _retire_regularly(self) -> None:

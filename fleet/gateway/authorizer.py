@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -67,6 +68,10 @@ class Authorizer:
         began = time.monotonic()
         answer = await self._answer(identity, request, match)
         verdict = answer.verdict(arn)
+        if verdict is Verdict.ALLOW and request.path != request.raw_path:
+            # Routes compare names decoded, so a Deny counts for the decoded path, too: no encoding leads round it.
+            decoded = answer.verdict(self._api.method_arn(replace(request, raw_path=request.path)))
+            verdict = Verdict.EXPLICIT_DENY if decoded is Verdict.EXPLICIT_DENY else verdict
         if verdict is not Verdict.ALLOW:
             raise Refusal("ACCESS_DENIED", answer.context, fault=_DENIALS[verdict])
         return self._rules.passed(answer, int((time.monotonic() - began) * 1000))

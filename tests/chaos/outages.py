@@ -44,7 +44,7 @@ async def hosted(stack: Stack, function: str = "ingest") -> AsyncIterator[None]:
 
 def _very_impatient(stack: dict[str, Any]) -> None:
     stack["functions"]["ingest"]["timeout"] = 3
-    stack["queues"]["uploads"]["visibility_timeout"] = 18
+    stack["queues"]["uploads"] |= {"visibility_timeout": 18, "max_receive_count": 5}
 
 
 def _short_registrations(stack: dict[str, Any]) -> None:

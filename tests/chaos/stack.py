@@ -48,6 +48,8 @@ def impatient(stack: dict[str, Any]) -> None:
     stack["queues"]["uploads"]["visibility_timeout"] = 24
     stack["functions"]["cleanup"]["timeout"] = 4
     stack["queues"]["deletions"]["visibility_timeout"] = 24
+    for name in ("uploads", "deletions"):
+        stack["queues"][name]["max_receive_count"] = 5
 
 
 def free_port() -> int:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from shoebox.config import VISIBILITY_SECONDS
+from shoebox.stack import load_stack
 from workers.batch import BatchResult, BatchStatistics, Message
 from workers.heartbeat import Heartbeat, hidden_seconds
 
+ROOT = Path(__file__).parents[2]
 ARN = "arn:aws:sqs:eu-west-1:1:q"
 
 
@@ -82,8 +86,18 @@ def test_each_receive_hides_for_longer_up_to_the_queues_own(receive_count: int, 
     assert hidden_seconds(20, receive_count, 6 * timeout) == seconds
 
 
-def test_an_outage_of_minutes_makes_no_dead_letters() -> None:
-    """A message that fails at once each time is received for the fifth and last time after more than ten minutes."""
+@pytest.mark.parametrize(("function", "seconds"), [("ingest", 1700), ("cleanup", 980)])
+def test_an_outage_of_minutes_makes_no_dead_letters(function: str, seconds: int) -> None:
+    """A message that fails at once each time is received for the last time so long after the first, by stack.yaml."""
+    stack = load_stack(ROOT / "stack.yaml")
+    described = stack.functions[function]
+    assert described.queue is not None
+    receives = stack.queues[described.queue.name].max_receive_count
+    assert sum(hidden_seconds(VISIBILITY_SECONDS, n, 6 * described.timeout) for n in range(1, receives)) == seconds
+
+
+def test_hidden_times_grow_by_receive() -> None:
+    """The fifth receive of an upload comes after more than ten minutes."""
     assert sum(hidden_seconds(20, n, 360) for n in range(1, 5)) == 620
 
 
@@ -170,6 +184,27 @@ async def test_messages_of_several_queues_are_hidden_in_each() -> None:
     messages = [message("a"), message("b", arn=f"{ARN}.fifo"), message("", arn="")]
     await queue.heartbeat().run(messages, work_until(done), seconds_left=60)
     assert [changed for _, changed in queue.changes] == [{"a": 20}, {"b": 20}]
+
+
+async def test_a_queue_that_does_not_answer_delays_no_batch() -> None:
+    """The last calls are cut off before the invocation's time is over, and nothing of them is left."""
+    queue, done, late = Queue(), asyncio.Event(), message("late")
+    done.set()
+    cut_off: list[Mapping[str, int]] = []
+
+    async def change(queue_arn: str, timeouts: Mapping[str, int]) -> int:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cut_off.append(timeouts)
+        return 0
+
+    queue.change = change  # type: ignore[method-assign]
+    async with asyncio.timeout(1):
+        found = await queue.heartbeat().run([late], work_until(done, late), seconds_left=0.02)
+    assert found.returned == ("late",)
+    assert cut_off == [{"late": 1}, {"late": 0}]
+    assert not asyncio.all_tasks() - {asyncio.current_task()}
 
 
 async def test_a_queue_that_refuses_fails_no_batch() -> None:

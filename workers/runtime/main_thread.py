@@ -33,10 +33,11 @@ class MainThread(Executor):
     """
 
     def __init__(self) -> None:
-        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._at_first = {number: signal.getsignal(number) for number in SIGNALS}
         self._on_exit: Callback | None = None
         self._exit_code: int | None = None
+        self._ended = False
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
 
@@ -48,8 +49,11 @@ class MainThread(Executor):
         served: Future[int] = Future()
         thread = threading.Thread(target=self._serve, args=(serve, served), name="runtime")
         thread.start()
-        while (call := self._next()) is not None:
-            call()
+        while not self._ended:
+            try:
+                self._calls.get()()
+            except BaseException as error:  # noqa: BLE001  # a signal handler of the function has raised it, as an exit
+                self._exit(exit_status(error))
         thread.join()
         return served.result()
 
@@ -80,14 +84,10 @@ class MainThread(Executor):
         except BaseException as error:  # noqa: BLE001  # it is raised where the result is asked for
             served.set_exception(error)
         finally:
-            self._calls.put(None)
+            self._calls.put(self._end)
 
-    def _next(self) -> Callable[[], None] | None:
-        while True:
-            try:
-                return self._calls.get()
-            except BaseException as error:  # noqa: BLE001  # a signal handler of the function has raised it, as an exit
-                self._exit(exit_status(error))
+    def _end(self) -> None:
+        self._ended = True
 
     def _run(self, future: Future[Any], call: Callable[[], Any]) -> None:
         self._set_event_loop()
@@ -113,6 +113,6 @@ class MainThread(Executor):
 
     def _exit(self, code: int) -> None:
         self._exit_code = code
-        if self._on_exit is not None:
+        if (on_exit := self._on_exit) is not None:
             with suppress(RuntimeError):  # the loop is closed already
-                self._on_exit(code)
+                on_exit(code)

@@ -1,4 +1,6 @@
 import asyncio
+from dataclasses import replace
+from urllib.parse import unquote
 
 import orjson
 import pytest
@@ -82,6 +84,19 @@ async def test_the_policy_is_cached_and_evaluated_for_each_path():
         await gate.authorize(request(path="/v1/y"), MATCH)
     assert refused.value.context == {"tenant": "acme"}
     assert len(function.calls) == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/admin/x", "/v1/%61dmin/x", "/v1%2Fadmin%2fx"])
+async def test_no_encoding_leads_round_a_deny(path: str):
+    """Names of a route are compared decoded, so the function would be reached under the name that is denied."""
+    statements = [
+        {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": EVERYTHING},
+        {"Effect": "Deny", "Action": "execute-api:Invoke", "Resource": f"{EVERYTHING[:-1]}GET/v1/admin/*"},
+    ]
+    output = {"principalId": "ann", "policyDocument": {"Statement": statements}}
+    gate = authorizer(Function(InvokeResult(orjson.dumps(output))))
+    with pytest.raises(Refusal, match="ACCESS_DENIED"):
+        await gate.authorize(replace(request(path=unquote(path)), raw_path=path), MATCH)
 
 
 async def test_requests_at_once_with_one_token_share_one_call():

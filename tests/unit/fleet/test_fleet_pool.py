@@ -130,6 +130,31 @@ async def test_a_process_that_ends_before_it_is_ready_is_an_exit_error(bench: Ma
         assert b"exit status 3" in result.payload
 
 
+async def test_after_a_start_that_was_killed_the_invocation_gets_another_one(bench: MakeBench):
+    """No handler has seen it; a batch of a queue would stay hidden for the queue's visibility timeout."""
+    async with bench() as b:
+        task = b.invoke("r1")
+        _, process = await b.ready()
+        process.end(-9)
+        other, _ = await b.ready()
+        await b.next(other)
+        b.pool.finish(other, "r1", None, InvokeResult(b"1"))
+        assert (await task).payload == b"1"
+
+
+async def test_a_start_that_is_killed_twice_is_an_exit_error(bench: MakeBench):
+    """A function that has too little memory to start, say."""
+    async with bench() as b:
+        task = b.invoke("r1")
+        for _ in range(2):
+            _, process = await b.ready()
+            process.end(-9)
+        result = await task
+        assert kind(result) == "Runtime.ExitError"
+        assert b"signal: killed" in result.payload
+        assert b.launcher.count == 2
+
+
 async def test_an_environment_that_is_not_ready_in_time_is_killed(bench: MakeBench):
     """The init phase has its own limit."""
     async with bench(init=0.01) as b:
