@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 
+from api.compression import not_modified, weak_etag
 from api.problems import MEDIA_TYPE
 
 router = APIRouter(include_in_schema=False)
@@ -38,10 +39,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
 async def show_openapi(request: Request) -> Response:
     """The description as JSON."""
     body = orjson.dumps(describe(request.app))
-    headers = {"etag": f'"{hashlib.sha256(body).hexdigest()[:20]}"', "cache-control": "no-cache"}
-    if request.headers.get("if-none-match") == headers["etag"]:
-        return Response(status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+    headers = {"etag": weak_etag(hashlib.sha256(body).hexdigest()[:20]), "cache-control": "no-cache"}
+    return not_modified(request, headers) or Response(body, media_type="application/json", headers=headers)
 
 
 def _correct(document: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from api.compression import not_modified, weak_etag
 from api.services import ServicesOf
 from shoebox.errors import NotFound
 
@@ -87,19 +88,16 @@ def _answer(request: Request, path: str, s3_url: str) -> Response:
     page = load_pages().get(path)
     if page is None:
         raise NotFound("There is nothing at this address.")
-    etag = f'"{page.version}"'
     pinned = request.query_params.get("v") == page.version
     headers = {
-        "etag": etag,
+        "etag": weak_etag(page.version),
         # An address that names the version never changes its content; a plain one is asked about each time.
         "cache-control": f"public, max-age={_YEAR}, immutable" if pinned else "no-cache",
         "content-security-policy": content_security_policy(s3_url),
         "cross-origin-opener-policy": "same-origin",
         "permissions-policy": "geolocation=(), microphone=(), payment=()",
     }
-    if etag in (tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")):
-        return Response(status_code=304, headers=headers)
-    return Response(page.content, media_type=page.media_type, headers=headers)
+    return not_modified(request, headers) or Response(page.content, media_type=page.media_type, headers=headers)
 
 
 def _page(path: Path) -> Page:

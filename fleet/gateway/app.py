@@ -101,7 +101,8 @@ class Gateway:
             _log.exception("request_failed", request_id=request.request_id)
             answer = self._responses.refuse("DEFAULT_5XX", request.path)
         marks = self._marks(request.request_id, request.extended_id, request.trace_id)
-        await respond(send, Response(answer.status, answer.body, [*answer.headers, *marks]))
+        whole = Response(answer.status, answer.body, [*answer.headers, *marks])
+        await respond(send, whole, to_head=request.method == "HEAD")
         self._meters.count(match.route.path if match else "none", answer.status, time.perf_counter() - began)
 
     def refuse(self, kind: str) -> Response:

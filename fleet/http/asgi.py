@@ -84,12 +84,15 @@ async def body_parts(receive: Receive, limit: int) -> AsyncIterator[bytes]:
             yield part
 
 
-async def respond(send: Send, response: Response) -> None:
-    """Send a whole answer; a status without content (RFC 9110, 6.4.1) goes without its body."""
+async def respond(send: Send, response: Response, *, to_head: bool = False) -> None:
+    """Send a whole answer; a status without content (RFC 9110, 6.4.1) goes without its body.
+
+    An answer to HEAD whose body was left out before says no length: 0 would be wrong (RFC 9110, 8.6).
+    """
     headers, body = [*response.headers], response.body
     if response.status in _WITHOUT_CONTENT:
         body = b""
-    if response.status != 204:
+    if response.status != 204 and (body or not to_head):
         headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -31,6 +31,12 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in _anchors(target), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_merge_is_left_half_done(page: Path) -> None:
+    """No page holds the marks that git leaves where two changes meet."""
+    assert not re.search(r"(?m)^(<{7}|>{7}|={7}$)", page.read_text())
+
+
 def test_a_debugger_finds_the_functions_that_are_named() -> None:
     """`b module.Class.method` names code that exists."""
     page = (ROOT / "docs" / "how-to" / "debug-a-function.md").read_text()

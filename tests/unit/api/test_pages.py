@@ -83,11 +83,13 @@ async def test_an_unchanged_file_is_not_sent_again(site: httpx.AsyncClient) -> N
     tag = first.headers["etag"]
     assert first.headers["cache-control"] == "no-cache"
 
-    for condition in (tag, f"W/{tag}", f'"other", {tag}'):
+    assert tag.startswith('W/"')  # the compressed and the plain form share it (RFC 9110, 8.8.3.3)
+    for condition in (tag, tag.removeprefix("W/"), f'"other", {tag}', "*"):
         again = await site.get("/pages/icon.svg", headers={"if-none-match": condition})
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        assert again.headers["vary"] == "Accept-Encoding"  # as the 200 would have (RFC 9110, 15.4.5)
     assert (await site.get("/pages/icon.svg", headers={"if-none-match": '"other"'})).status_code == 200
-    pinned = await site.get("/pages/icon.svg", params={"v": tag.strip('"')})
+    pinned = await site.get("/pages/icon.svg", params={"v": tag.removeprefix("W/").strip('"')})
     assert pinned.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert (await site.get("/pages/icon.svg", params={"v": "old"})).headers["cache-control"] == "no-cache"
 
@@ -243,7 +245,18 @@ async def test_limits_are_told_to_anyone(site: httpx.AsyncClient) -> None:
     }
 
 
-@pytest.mark.parametrize(("accepts", "compressed"), [("gzip, br", True), ("identity", False), ("", False)])
+@pytest.mark.parametrize(
+    ("accepts", "compressed"),
+    [
+        ("gzip, br", True),
+        ("br;q=1.0, gzip;q=0.5", True),
+        ("gzip;q=0.001", True),
+        ("gzip;q=0", False),
+        ("br, GZIP ; Q=0.000, deflate", False),
+        ("identity", False),
+        ("", False),
+    ],
+)
 async def test_files_are_compressed_for_who_can_read_that(
     site: httpx.AsyncClient, accepts: str, compressed: bool
 ) -> None:
