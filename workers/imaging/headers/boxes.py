@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from workers.imaging.errors import PictureRejected
-from workers.imaging.headers.cursor import Cursor
+from workers.imaging.headers.cursor import Cursor, check_end
 from workers.imaging.limits import ImageLimits
 
 NEEDED_BOXES = frozenset({b"ftyp", b"meta", b"mdat", b"moov", b"idat"})
@@ -103,7 +103,10 @@ class Items:
 
 
 def check_boxes(data: bytes) -> None:
-    """Raise `PictureRejected` (`truncated`) if a box that the picture needs is cut (ISO/IEC 14496-12, 4.2)."""
+    """Raise `PictureRejected` (`truncated`) if a box that the picture needs is cut (ISO/IEC 14496-12, 4.2).
+
+    `mdat`, which has the pixels, must not end in zeros.
+    """
     cursor = Cursor(data)
     pixels = False
     while len(data) - cursor.position >= (8 if pixels else 1):
@@ -117,6 +120,8 @@ def check_boxes(data: bytes) -> None:
         if size < cursor.position - start or (kind not in NEEDED_BOXES and start + size > len(data)):
             return  # what phones append after the picture need not be boxes
         cursor.skip(start + size - cursor.position)
+        if kind == b"mdat":
+            check_end(data, start, cursor.position)
 
 
 def primary_codings(data: bytes) -> set[str]:
