@@ -52,7 +52,7 @@ class CpuBound:
 
 # Who is not alone may take little more than the estimate, so that pictures whose headers lie cannot hold all processes.
 TIGHT = CpuBound(0.5, 2.0)
-# For slow machines, and JPEGs that are decoded twice because of a harmless warning.
+# For slow machines, and JPEGs that are decoded twice: behind padding, and in unusual chroma layouts.
 FULL = CpuBound(3.0, 4.0)
 
 

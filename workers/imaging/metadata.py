@@ -11,7 +11,9 @@ from workers.imaging.headers import Header
 from workers.imaging.results import Metadata
 from workers.imaging.xmp import read_xmp
 
-# XMP's dates in EXIF's order, the moment of capture first (Metadata Working Group, Guidelines 2.0, 5.4).
+# XMP's dates in EXIF's order, the moment of capture first. photoshop:DateCreated, xmp:CreateDate and xmp:ModifyDate are
+# what EXIF's three are called there (Metadata Working Group, Guidelines for Handling Image Metadata 2.0); the
+# properties of the namespaces exif and tiff are copies of EXIF's tags.
 XMP_DATES = (
     "exif:DateTimeOriginal",
     "photoshop:DateCreated",

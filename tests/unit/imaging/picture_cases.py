@@ -147,6 +147,12 @@ def cases_of_jpeg() -> dict[str, Case]:
         "no-eoi-and-a-second-picture.jpg": Case(
             JPEG[:-2] + LARGE_JPEG, "the first is whole", warnings=["end_marker_missing"]
         ),
+        "cut-behind-the-scan.jpg": Case(
+            JPEG[:-2] + b"\xff\xe1\x40\0cut", "what is cut is no pixel", warnings=["end_marker_missing"]
+        ),
+        "cut-in-and-behind-the-scan.jpg": Case(
+            JPEG[:-99] + b"\xff\xe1\x40\0cut", "pixels are missing as well", reason="truncated"
+        ),
         "cut-and-a-second-picture.jpg": Case(JPEG[:-99] + LARGE_JPEG, "the first is cut", reason="truncated"),
         "no-eoi.jpg": Case(JPEG[:-2], "only the marker is missing", warnings=["end_marker_missing"]),
         "half-an-eoi.jpg": Case(JPEG[:-1], "the same", warnings=["end_marker_missing"]),

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from picture_builders import TYPES, chunk, save
+from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
@@ -222,3 +223,21 @@ def test_a_hole_in_the_pixels_is_never_ready(name: str) -> None:
     chosen = [start + source.randrange(len(longest) - hole - 32) for _ in range(20)]
     seen = {at: outcome(data[:at] + data[at + hole :], media_type) for at in chosen}
     assert {at for at, ended in seen.items() if ended == "READY"} == set()
+
+
+@pytest.mark.parametrize("percent", [30, 50, 80])
+@pytest.mark.parametrize("name", ["webp", "heic", "avif"])
+def test_half_a_download_in_a_file_of_full_length_is_truncated(name: str, percent: int) -> None:
+    """Zeros where the rest of the pixels should be are pixels for some decoders."""
+    media_type, _ = FILES[name]
+    data = save(scene(320, 240), name.upper())
+    size = len(data) * percent // 100
+    assert outcome(data, media_type) == "READY"
+    assert outcome(data[:size] + bytes(len(data) - size), media_type) == "truncated"
+
+
+@pytest.mark.parametrize("colour", ["black", "white", (90, 120, 150)], ids=str)
+@pytest.mark.parametrize("name", ["webp", "heic", "avif"])
+def test_a_flat_picture_is_no_half_download(name: str, colour: str | tuple[int, int, int]) -> None:
+    """Its data are few, and mostly zeros if any are."""
+    assert outcome(save(Image.new("RGB", (1600, 1200), colour), name.upper()), FILES[name][0]) == "READY"

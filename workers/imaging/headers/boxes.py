@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from workers.imaging.errors import PictureRejected
-from workers.imaging.headers.cursor import Cursor
+from workers.imaging.headers.cursor import Cursor, check_end
 from workers.imaging.limits import ImageLimits
 
 NEEDED_BOXES = frozenset({b"ftyp", b"meta", b"mdat", b"moov", b"idat"})
@@ -40,6 +40,7 @@ SRGB = (1, 13)
 class Items:
     """The still pictures of a file: item types, what is derived from what, and properties.
 
+    `parts` are what a picture is made of, `auxiliaries` what belongs to it: alpha, which is decoded with it, depth.
     `sizes` are width and height as stored (`ispe`), `colours` the numbers of colour primaries and transfer
     characteristics (`colr` with `nclx`; ITU-T H.273).
     """
@@ -48,6 +49,7 @@ class Items:
     film: bool = False
     types: dict[int, str] = field(default_factory=dict)
     parts: dict[int, list[int]] = field(default_factory=dict)
+    auxiliaries: dict[int, list[int]] = field(default_factory=dict)
     sizes: dict[int, tuple[int, int]] = field(default_factory=dict)
     colours: dict[int, tuple[int, int]] = field(default_factory=dict)
 
@@ -84,8 +86,8 @@ class Items:
         """Raise `PictureRejected` unless the primary picture is coded in `coding`, as a file of `form` should be.
 
         `too_many_pixels` by the size that the container states, before a library judges it by limits of its own;
-        `unsupported_type` for another coding and for a film; `too_costly` if its parts have far more pixels than it
-        has; `corrupt` as `coded`. What cannot be read at all is left to the library.
+        `unsupported_type` for another coding and for a film; `too_costly` if its parts and alpha have far more pixels
+        than it has; `corrupt` as `coded`. What cannot be read at all is left to the library.
         """
         if self.primary is None and self.film:
             detail = f"this {form} file is a sequence of pictures without a still one; save one as JPEG"
@@ -97,13 +99,19 @@ class Items:
             raise PictureRejected("unsupported_type", detail)
         width, height = self.sizes.get(self.primary or 0, (1, 1))
         limits.check_pixels(width, height)
+        for item in self.auxiliaries.get(self.primary or 0, ()):
+            across, down = self.sizes.get(item, (0, 0))
+            pixels += across * down
         if pixels > MAX_OVERDRAW * max(width * height, SMALL):
             detail = f"the picture is {width}x{height}, and {pixels / 1e6:.0f} megapixels are decoded for it"
             raise PictureRejected("too_costly", detail)
 
 
 def check_boxes(data: bytes) -> None:
-    """Raise `PictureRejected` (`truncated`) if a box that the picture needs is cut (ISO/IEC 14496-12, 4.2)."""
+    """Raise `PictureRejected` (`truncated`) if a box that the picture needs is cut (ISO/IEC 14496-12, 4.2).
+
+    `mdat`, which has the pixels, must not end in zeros.
+    """
     cursor = Cursor(data)
     pixels = False
     while len(data) - cursor.position >= (8 if pixels else 1):
@@ -117,6 +125,8 @@ def check_boxes(data: bytes) -> None:
         if size < cursor.position - start or (kind not in NEEDED_BOXES and start + size > len(data)):
             return  # what phones append after the picture need not be boxes
         cursor.skip(start + size - cursor.position)
+        if kind == b"mdat":
+            check_end(data, start, cursor.position)
 
 
 def primary_codings(data: bytes) -> set[str]:
@@ -191,10 +201,15 @@ def _read_types(cursor: Cursor, items: Items) -> None:
 def _read_parts(cursor: Cursor, items: Items) -> None:
     width = 4 if _version(cursor) else 2
     for kind, start, end in _boxes(cursor.data, cursor.position, cursor.end):
-        if kind == b"dimg":
+        if kind in (b"dimg", b"auxl"):
             reference = Cursor(cursor.data, start, end)
             item, count = _number(reference, width), _number(reference, 2)
-            items.parts[item] = [_number(reference, width) for _ in range(count)]
+            others = [_number(reference, width) for _ in range(count)]
+            if kind == b"dimg":
+                items.parts[item] = others
+            else:
+                for other in others:
+                    items.auxiliaries.setdefault(other, []).append(item)
 
 
 def _read_properties(data: bytes, cursor: Cursor, items: Items) -> None:

@@ -145,7 +145,12 @@ class _Walk:
                 continue
             if marker < FIRST_MARKER or marker == SOI:  # has no length: a codec would read on where we skip
                 raise PictureRejected("corrupt", f"0xff{marker:02x} at byte {start} is no segment")
-            self._segment(marker)
+            try:
+                self._segment(marker)
+            except PictureRejected as cut:
+                if cut.reason != "truncated" or self.frame is None or not self.frame.complete:
+                    raise
+                break  # behind the last scan; whether that is whole is for the codec to say
         if not self.scans:
             raise PictureRejected("truncated", "the file ends before its first scan")
         self.warnings.add("end_marker_missing")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from workers.imaging.errors import PictureRejected
-from workers.imaging.headers.cursor import Cursor
+from workers.imaging.headers.cursor import Cursor, check_end
 from workers.imaging.headers.header import Header
 from workers.imaging.limits import ImageLimits
 from workers.imaging.warning_codes import WarningCode
@@ -31,6 +31,9 @@ def read_webp(data: bytes, limits: ImageLimits) -> Header:
     walk.run(end)
     if not walk.whole:
         raise PictureRejected("truncated", f"the file has {len(data)} bytes, announces {end}, and no whole picture")
+    for chunk in walk.chunks:
+        if chunk[:4] == b"VP8 ":
+            check_end(bytes(chunk), CHUNK_HEADER, len(chunk))
     if not walk.warnings and walk.cursor.position != end:
         walk.warnings.add("length_wrong")
     elif not walk.warnings and walk.cursor.position < len(data):
