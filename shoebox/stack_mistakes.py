@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from types import UnionType
@@ -145,7 +144,7 @@ def pruned(model: type[P], content: dict[str, Any], stand_ins: Mapping[str, Base
     Of a list the wrong entries are left out, of a part the wrong keys. What a part then lacks is taken from the
     stand-in of its section, and so is a part of which nothing can be used.
     """
-    content = copy.deepcopy(content)
+    content = _with_text_keys(content)
     dumped = {section: stand_in.model_dump() for section, stand_in in stand_ins.items()}
     named = {section: [*content[section]] for section in dumped if isinstance(content.get(section), dict)}
     while True:
@@ -168,6 +167,13 @@ def pruned(model: type[P], content: dict[str, Any], stand_ins: Mapping[str, Base
             for section, names in named.items():
                 kept = content.get(section)
                 content[section] = {name: dict(dumped[section]) for name in names} | (kept or {})
+
+
+def _with_text_keys(value: Any) -> Any:
+    """A copy whose keys are text, as in the places of mistakes: YAML takes `on`, `1` and an empty key for other types."""
+    if isinstance(value, dict):
+        return {str(key): _with_text_keys(inner) for key, inner in value.items()}
+    return [_with_text_keys(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _take_out(content: dict[str, Any], loc: tuple[Any, ...], done: set[tuple[int, Any]]) -> None:

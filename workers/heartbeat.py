@@ -8,9 +8,10 @@ timeout": heartbeat). A message that is not done then comes back by itself:
 receive   1      2      3       4 and later
 hidden    20 s   60 s   180 s   6 × the function's timeout
 
-The later ones are longer so that an outage of 28 minutes makes no dead letters in the eight receives of stack.yaml. What only lacked time is given back
-at once. None of these calls can fail a batch: without them the queue's own timeout counts. When the work is done they
-get a second, and no more than half of the time that is left to answer: a thousand calls to a slow SQS would take longer.
+The later ones are longer so that an outage of 28 minutes makes no dead letters in the eight receives of stack.yaml.
+What only lacked time is given back at once. None of these calls can fail a batch: without them the queue's own timeout
+counts. When the work is done they get a second, and no more than half of the time that is left to answer: a thousand
+calls to a slow SQS would take longer.
 """
 
 from __future__ import annotations

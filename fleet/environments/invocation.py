@@ -63,7 +63,8 @@ class Call:
 class Invocation:
     """A call that was admitted. `nonce` tells this attempt from a later one with the same request id.
 
-    `start_killed`: an environment that it waited for was killed before it was ready.
+    `start_killed`: an environment that it waited for was killed before it was ready. `unread`: the process that it was
+    handed to has closed its connection before it read it.
     """
 
     call: Call
@@ -74,11 +75,16 @@ class Invocation:
     deadline_ms: int = 0
     timer: asyncio.TimerHandle | None = None
     start_killed: bool = False
+    unread: bool = False
 
     @property
     def request_id(self) -> str:
         """The request id that caller and function see."""
         return self.call.request_id
+
+    def note_unread(self) -> None:
+        """No handler has begun with it."""
+        self.unread = True
 
     def stop_timer(self) -> None:
         """Cancel the running timer, if any."""

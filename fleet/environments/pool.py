@@ -169,9 +169,13 @@ class Pool:
         if invocation.done.done():
             self._settle(invocation, None, "abandoned")
             return
-        invocation.stop_timer()
-        self._waiting = {invocation.request_id: invocation, **self._waiting}
+        self._wait_again(invocation)
         self._dispatch()
+
+    def _wait_again(self, invocation: Invocation) -> None:
+        invocation.stop_timer()
+        invocation.timer = asyncio.get_running_loop().call_later(self._times.wait, self._give_up, invocation)
+        self._waiting = {invocation.request_id: invocation, **self._waiting}
 
     def finish(self, environment: Environment, request_id: str, nonce: str | None, result: InvokeResult) -> None:
         """The environment has answered an invocation.
@@ -257,6 +261,10 @@ class Pool:
         if left:
             _log.error("environment ended", function=self.function.key, status=end.status, invocations=len(left))
         for invocation in left:
+            if invocation.unread and not (invocation.done.done() or self._closing.is_set()):
+                invocation.unread = False
+                self._wait_again(invocation)
+                continue
             result = results.exited(invocation.request_id, end.status)
             self._settle(invocation, self._with_log(environment, invocation, result), "exit")
         self._dispatch()
@@ -264,7 +272,7 @@ class Pool:
     def _start_failed(self, environment: Environment, failure: StartFailure) -> None:
         """Fail the invocations that waited for it, unless another environment can take them.
 
-        If it was killed, they wait for one more, as Lambda runs Init once again after a crash ("Understanding the Lambda
+        If it was killed, they wait for one more, as Lambda runs Init again after a crash ("Understanding the Lambda
         execution environment lifecycle"): messages of a queue would stay hidden, though no handler has seen them.
         """
         environment.state = State.ENDED

@@ -16,6 +16,7 @@ from fleet.environments.invocation import RESPONSE_PAYLOAD, Invocation, InvokeRe
 from fleet.environments.pool import Pool
 from fleet.environments.response_stream import Collector, failure_in_trailers, is_streamed
 from fleet.http.asgi import (
+    ON_UNREAD,
     App,
     BodyTooLarge,
     Disconnected,
@@ -76,7 +77,7 @@ class RuntimeApi:
             return
         match scope["method"], operation.removeprefix(_RUNTIME).split("/"):
             case "GET", ["invocation", "next"]:
-                await _next(pool, environment, receive, send)
+                await _next(pool, environment, scope, receive, send)
             case "POST", ["invocation", request_id, "response"]:
                 await respond(send, await _response(pool, environment, request_id, scope, receive))
             case "POST", ["invocation", request_id, "error"]:
@@ -87,7 +88,7 @@ class RuntimeApi:
                 await respond(send, _LOST)
 
 
-async def _next(pool: Pool, environment: Environment, receive: Receive, send: Send) -> None:
+async def _next(pool: Pool, environment: Environment, scope: Scope, receive: Receive, send: Send) -> None:
     """Wait for an invocation; when the slot's connection closes meanwhile, the invocation goes to another."""
     try:
         poller = pool.poll(environment)
@@ -97,6 +98,7 @@ async def _next(pool: Pool, environment: Environment, receive: Receive, send: Se
     watch = asyncio.create_task(_leave_when_gone(environment, poller, receive))
     try:
         invocation = await asyncio.shield(poller)
+        await asyncio.sleep(0)  # the watch hears of a connection that is lost in this very turn of the loop
     finally:
         gone = watch.done()
         watch.cancel()
@@ -107,6 +109,7 @@ async def _next(pool: Pool, environment: Environment, receive: Receive, send: Se
     elif gone:
         pool.offer_again(environment, invocation)
     else:
+        scope[ON_UNREAD] = invocation.note_unread
         await respond(send, Response(200, invocation.call.payload, _headers(pool, invocation)))
 
 

@@ -17,6 +17,9 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
+ON_UNREAD = "fleet.on_unread"
+"""Where an application puts, into the scope, what to call when its response was not read to the end."""
+
 JSON: Headers = [(b"content-type", b"application/json")]
 SAFE: Headers = [(name.encode(), value.encode()) for name, value in SAFE_HEADERS.items()]
 """What every response has that we make ourselves."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from fleet.http.asgi import ON_UNREAD
 from fleet.http.limits import RequestLimits
 
 if TYPE_CHECKING:
@@ -64,6 +65,13 @@ class LimitedProtocol(HttpToolsProtocol):
             transport.abort()
         elif len(self.connections) > self._limits.max_connections:
             self._hang_up(TOO_MANY_CONNECTIONS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the connection; an application that asked for it learns that the client has not read its response."""
+        super().connection_lost(exc)
+        # Who dies or closes before it has read everything resets the connection (RFC 9293, 3.6.1; Linux does so).
+        if isinstance(exc, ConnectionResetError) and self.scope and ON_UNREAD in self.scope:
+            self.scope[ON_UNREAD]()  # type: ignore[literal-required]
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""

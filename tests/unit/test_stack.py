@@ -351,6 +351,20 @@ def test_a_stack_has_a_name(tmp_path: Path):
         load_stack(path)
 
 
+@pytest.mark.parametrize("key", [None, True, 1, 1.5])
+def test_a_key_that_is_no_text_is_a_mistake_like_others(broken: Callable[..., str], key: object):
+    """YAML takes `on:` for true, and an empty key for null; the search for more mistakes ends all the same."""
+
+    def change(content: dict[str, Any]) -> None:
+        content[key] = content.pop("gateway")
+        content["queues"][key] = {}
+        content["queues"]["uploads"][key] = 1
+
+    message = broken(change)
+    assert message.count("Keys should be strings") == 2
+    assert ".[key]: Input should be a valid string" in message
+
+
 def test_all_wrong_references_are_listed_at_once(broken: Callable[..., str]):
     """References and times are checked together, across the parts."""
 

@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 from workers.runtime.drain import SIGNALS
 from workers.runtime.failure import exit_status
+
+_LOOK_SECONDS = 0.5
+"""A signal that comes just before a wait for a lock does not end it; Python runs its handler after the wait."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,7 +54,9 @@ class MainThread(Executor):
         thread.start()
         while not self._ended:
             try:
-                self._calls.get()()
+                self._calls.get(timeout=_LOOK_SECONDS)()
+            except Empty:
+                continue
             except BaseException as error:  # noqa: BLE001  # a signal handler of the function has raised it, as an exit
                 self._exit(exit_status(error))
         thread.join()

@@ -121,3 +121,14 @@ def graceful(event, context):
     """AWS's sample of a graceful shutdown: the function's own SIGTERM handler."""
     signal.signal(signal.SIGTERM, _say_goodbye)
     return "ready"
+
+
+def _signalled_here():
+    time.sleep(0.1)  # the main thread waits for the next invocation by then
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+
+def signalled_elsewhere(event, context):
+    """SIGTERM comes soon, in a thread that is not the main one: the system does not wake that for it."""
+    threading.Thread(target=_signalled_here).start()
+    return "soon"

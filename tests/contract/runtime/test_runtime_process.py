@@ -125,6 +125,13 @@ async def test_a_thread_that_never_ends_does_not_hold_the_process(api: FakeRunti
     assert "ending by force" in "".join(process.lines)
 
 
+async def test_a_signal_that_does_not_wake_the_main_thread(api: FakeRuntimeApi) -> None:
+    """Python handles signals in the main thread alone, and not before a wait for a lock that had just begun."""
+    async with runtime_process(api, "aws_handlers.signalled_elsewhere") as process:
+        assert (await api.invoke()).json() == "soon"
+        assert await asyncio.wait_for(process.ended(), 10) == 0
+
+
 @pytest.mark.parametrize("function", ["aws_handlers.stuck", "runtime_functions.stuck_shielded"])
 async def test_a_lone_handler_that_overruns_takes_its_process_along(api: FakeRuntimeApi, function: str) -> None:
     """Lambda kills it at its deadline; where nobody does, it is reported after it, and nothing runs beside it."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import uvicorn
 from raw_http import GET, POST, connected, echo, serving
 from uvicorn.server import ServerState
 
-from fleet.http.asgi import App, Receive, Scope, Send
+from fleet.http.asgi import ON_UNREAD, App, Receive, Scope, Send, json_response, respond
 from fleet.http.limits import PROGRAMS, RequestLimits
 from fleet.http.protocol import LimitedProtocol
 from fleet.http.server import refuse
@@ -355,3 +356,31 @@ async def test_a_servers_time_passes_by_itself():
         assert (await second.reply()).status == 200
         assert (await first.reply()).status == 408
         assert await first.closed() == b""
+
+
+@pytest.mark.parametrize("read", [True, False])
+async def test_an_application_learns_that_its_response_was_not_read(read: bool):
+    """A client that dies before it has read everything resets the connection; one that has read it only closes."""
+    unread, gone = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/wait":
+            await receive()
+            await receive()
+            gone.set()
+            return
+        scope[ON_UNREAD] = unread.set
+        await respond(send, json_response(200, {}))
+
+    async with serving(app) as server:
+        client = socket.create_connection(("127.0.0.1", server.port))
+        client.sendall(GET)
+        await asyncio.to_thread(client.recv, 1000, 0 if read else socket.MSG_PEEK)
+        client.close()
+        if not read:
+            await asyncio.wait_for(unread.wait(), 30)
+            return
+        async with connected(server.port) as other:  # comes after it, and is known to have been heard of
+            other.send(GET.replace(b"/a", b"/wait"))
+        await asyncio.wait_for(gone.wait(), 30)
+    assert not unread.is_set()

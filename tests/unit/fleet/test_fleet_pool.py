@@ -130,6 +130,32 @@ async def test_a_process_that_ends_before_it_is_ready_is_an_exit_error(bench: Ma
         assert b"exit status 3" in result.payload
 
 
+async def test_what_a_dead_process_never_read_goes_to_another_one(bench: MakeBench):
+    """It was handed to a process that was being killed; whatever else runs there has failed."""
+    async with bench(slots=2) as b:
+        read, unread = b.invoke("read"), b.invoke("unread")
+        environment, process = await b.ready()
+        await b.next(environment)
+        (await b.next(environment)).note_unread()
+        process.end(-9)
+        assert kind(await read) == "Runtime.ExitError"
+        other, _ = await b.ready()
+        await b.next(other)
+        b.pool.finish(other, "unread", None, InvokeResult(b"1"))
+        assert (await unread).payload == b"1"
+
+
+async def test_what_was_never_read_waits_no_longer_than_others(bench: MakeBench):
+    """Where no environment comes, its caller learns that there is no capacity."""
+    async with bench(most=1, wait=0.01) as b:
+        task = b.invoke("r1")
+        environment, process = await b.ready()
+        (await b.next(environment)).note_unread()
+        process.end(-9)
+        with pytest.raises(NoCapacity):
+            await task
+
+
 async def test_after_a_start_that_was_killed_the_invocation_gets_another_one(bench: MakeBench):
     """No handler has seen it; a batch of a queue would stay hidden for the queue's visibility timeout."""
     async with bench() as b:
