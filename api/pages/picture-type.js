@@ -46,8 +46,8 @@ export function refusal(file, type, limits) {
   if (file.size === 0) return { title: "The file is empty", detail: "There is nothing in it to upload." };
   if (!limits.content_types.includes(type)) {
     const [name, advice] = types.refused[type] ?? [];
-    const known = name ? `${name} is not accepted; ${advice}. ` : "";
-    const detail = `${known}Shoebox takes ${kinds(limits.content_types)}${type && !known ? `; this is ${type}` : ""}.`;
+    const taken = `Shoebox takes ${kinds(limits.content_types)}${type ? `; this is ${type}` : ""}.`;
+    const detail = name ? `${name} is not accepted; ${advice}.` : taken; // short: a phone's tile has seven lines
     return { title: "Not a picture Shoebox takes", detail };
   }
   if (file.size > limits.max_bytes) {

@@ -197,6 +197,7 @@ def _show(file: dict[str, Any], output: Output) -> None:
         *((f"rendition {r['name']}", safe(r["url"])) for r in file.get("renditions") or []),
         ("original", safe(file.get("original_url") or "")),
     ]
+    width = max(len(name) for name, value in rows if value)
     for name, value in rows:
         if value:
-            output.markup(f"{safe(name):<16}  {value}")
+            output.markup(f"{safe(name):<{width}}  {value}")

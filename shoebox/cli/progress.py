@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -32,7 +32,7 @@ async def shown(output: Output, *, wait: bool = True) -> AsyncIterator[events.Li
         if isinstance(event, events.Retrying) and (line := retries.line(event)):
             output.say(line)
 
-    show = _bars(tally, output, wait=wait) if output.talk.is_terminal else _lines(tally, output)
+    show = _bars(tally, output, wait=wait) if output.talk.is_terminal else lines(tally, output)
     task = asyncio.create_task(show)
     try:
         yield listen
@@ -59,14 +59,26 @@ class RetryLines:
         return f"[yellow]↻[/yellow] {name}trying again{lasting}. {safe(event.detail)}"
 
 
-async def _lines(tally: Tally, output: Output) -> None:
+async def lines(tally: Tally, output: Output, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    """Say how far the upload is, now and then.
+
+    A line that would say nothing new is left out: `--watch` may wait for days, and would fill the log.
+    """
+    said = _line(tally)
     while True:
-        await asyncio.sleep(_LINE_SECONDS)
-        output.say(
-            f"… {tally.found} found, {tally.stored} stored "
-            f"({size_text(tally.bytes_sent)} of {size_text(tally.bytes_total)}), "
-            f"{tally.processing} being processed, {tally.settled} done"
-        )
+        await sleep(_LINE_SECONDS)
+        line = _line(tally)
+        if line != said:
+            output.say(line)
+        said = line
+
+
+def _line(tally: Tally) -> str:
+    return (
+        f"… {tally.found} found, {tally.stored} stored "
+        f"({size_text(tally.bytes_sent)} of {size_text(tally.bytes_total)}), "
+        f"{tally.processing} being processed, {tally.settled} done"
+    )
 
 
 async def _bars(tally: Tally, output: Output, *, wait: bool) -> None:

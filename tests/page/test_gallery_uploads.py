@@ -133,6 +133,22 @@ async def test_what_is_no_photo_is_refused_before_it_moves(
     await expect(tile).to_have_count(0)
 
 
+async def test_a_phones_tile_shows_all_that_it_says(
+    open_gallery: OpenGallery, photo: MakePhoto, tmp_path: Path
+) -> None:
+    """A scanner's TIFF is told to be one, and what to do; neither that nor a photo's size is cut off."""
+    gallery = await open_gallery(viewport={"width": 390, "height": 844})
+    scan = tmp_path / "scan.tif"
+    scan.write_bytes(b"II*\0" + bytes(60))
+    original = photo(1)
+    await gallery.choose(scan, original)
+    why = (await gallery.wait_for("scan.tif", "refused")).locator(".why")
+    await expect(why.locator("span")).to_have_text("TIFF is not accepted; save it as JPEG or PNG.")
+    note = (await gallery.wait_for(original.name, "ready")).locator(".note")
+    for shown in (why, note):
+        assert await shown.evaluate("e => e.scrollHeight <= e.clientHeight && e.scrollWidth <= e.clientWidth")
+
+
 async def test_a_file_that_is_too_large_is_refused_before_it_moves(open_gallery: OpenGallery, tmp_path: Path) -> None:
     """A file beyond the service's limit is refused by the page, which says how large a photo may be."""
     gallery = await open_gallery()

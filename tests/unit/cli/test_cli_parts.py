@@ -25,7 +25,7 @@ from shoebox.cli.folder import DataFolder
 from shoebox.cli.local import stack_file
 from shoebox.cli.options import count, seconds
 from shoebox.cli.output import Output, safe, size_text
-from shoebox.cli.progress import RetryLines
+from shoebox.cli.progress import RetryLines, lines
 from shoebox.cli.tally import Tally
 from shoebox.client import events
 from shoebox.client.records import Outcome, Record
@@ -227,13 +227,13 @@ def test_texts_for_people() -> None:
 def test_retries_are_told_now_and_then_with_how_long_they_last() -> None:
     """The first one at once, then a line in five seconds at most, however many files fail; names cannot steer."""
     now = 0.0
-    lines = RetryLines(lambda: now)
+    retries = RetryLines(lambda: now)
     odd = record("[bold].jpg", 1)
 
     def at(moment: float) -> str | None:
         nonlocal now
         now = moment
-        return lines.line(events.Retrying(odd if now < 31 else None, "Shoebox does not answer.", since=now))
+        return retries.line(events.Retrying(odd if now < 31 else None, "Shoebox does not answer.", since=now))
 
     assert [at(moment) for moment in (0.0, 0.1, 4.9, 5.0, 6.0, 31.4)] == [
         "[yellow]↻[/yellow] \\[bold].jpg: trying again. Shoebox does not answer.",
@@ -322,3 +322,21 @@ def test_no_trouble_of_the_emulator_is_advised_to_wipe_the_photos(kind: type[Emu
     assert all(word in ended.value.hint for word in words)
     assert "--fresh" not in ended.value.hint
     assert ended.value.exit_code == Exit.LOCAL
+
+
+async def test_a_log_gets_no_line_of_progress_that_says_nothing_new() -> None:
+    """A watch that waits for days is silent; the first line comes with the first file."""
+    tally, talk, pauses = Tally(), Talk(), 0
+
+    async def sleep(_: float) -> None:
+        nonlocal pauses
+        pauses += 1
+        if pauses == 3:
+            tally(events.Found(record("a.jpg", 1500)))
+        if pauses == 9:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await lines(tally, talk, sleep)
+    assert talk.said.qsize() == 1
+    assert talk.said.get_nowait() == "… 1 found, 0 stored (0 B of 1.5 kB), 0 being processed, 0 done"

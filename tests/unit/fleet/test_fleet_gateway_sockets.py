@@ -132,11 +132,11 @@ async def test_no_answer_of_a_function_breaks_the_next_on_its_connection(
 @pytest.mark.parametrize(("body", "length"), [("{}", "2"), ("", None)])
 async def test_an_answer_to_head_claims_no_wrong_length(body: str, length: str | None):
     """A function that left the body out has not said that there is none: GET would have one."""
-    async with served(api_of({"routes": ROUTES}, web=lambda _: {"statusCode": 200, "body": body})) as server:
-        async with connected(server.port) as raw:
-            raw.send(get(b"/open").replace(b"GET", b"HEAD", 1))
-            assert (await raw.head()).headers.get("content-length") == length
-            assert await _status(raw, get(b"/open")) == 200
+    api = api_of({"routes": ROUTES}, web=lambda _: {"statusCode": 200, "body": body})
+    async with served(api) as server, connected(server.port) as raw:
+        raw.send(get(b"/open").replace(b"GET", b"HEAD", 1))
+        assert (await raw.head()).headers.get("content-length") == length
+        assert await _status(raw, get(b"/open")) == 200
 
 
 async def test_a_fault_of_the_gateway_is_an_answer_with_an_id():
