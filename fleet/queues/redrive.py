@@ -1,7 +1,8 @@
 """Redrive: messages of a dead-letter queue go back to work, once what made them fail is mended.
 
 AWS and LocalStack have an operation for it ("Configure a dead-letter queue redrive"); the embedded emulator has not, so
-the messages are copied there: sent first and deleted then, so that a fault in between doubles one and loses none.
+the messages are copied there: sent first and deleted then, so that a fault in between doubles one and loses none. FIFO
+queues are always copied: LocalStack's operation keeps deduplication ids, and loses what was sent within five minutes.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ class DeadLetters:
     source_url: str
     source_arn: str
 
+    @property
+    def is_fifo(self) -> bool:
+        """Whether it is a FIFO queue, as its source then is, too."""
+        return self.source_url.endswith(".fifo")
+
 
 async def redrive(sqs: Any, queue: DeadLetters, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> int:
     """Move every message that is visible now back to its queue; returns how many.
@@ -44,6 +50,8 @@ async def redrive(sqs: Any, queue: DeadLetters, *, sleep: Callable[[float], Awai
     Raises:
         RedriveError: SQS refused, or the move ended early.
     """
+    if queue.is_fifo:
+        return await _copied(sqs, queue)
     try:
         started = await sqs.start_message_move_task(SourceArn=queue.arn, DestinationArn=queue.source_arn)
     except ClientError as error:
@@ -118,8 +126,7 @@ def _copy_of(message: dict[str, Any], *, fifo: bool) -> dict[str, Any]:
 
 
 async def _send(sqs: Any, queue: DeadLetters, messages: Sequence[dict[str, Any]], before: int) -> None:
-    fifo = queue.source_url.endswith(".fifo")
-    copies = [{"Id": str(n), **_copy_of(message, fifo=fifo)} for n, message in enumerate(messages)]
+    copies = [{"Id": str(n), **_copy_of(message, fifo=queue.is_fifo)} for n, message in enumerate(messages)]
     for part in _parts(copies):
         sent = await sqs.send_message_batch(QueueUrl=queue.source_url, Entries=part)
         done = [int(entry["Id"]) for entry in sent.get("Successful", [])]

@@ -93,7 +93,9 @@ def redrive(
     if json:
         output.document({"queue": name, "moved": moved})
     else:
-        output.say(f"[green]✓[/green] {plural(moved, 'message')} of {safe(name)} back at work.")
+        output.say(
+            f"[green]✓[/green] {plural(moved, 'message')} of {safe(name)} {'is' if moved == 1 else 'are'} back at work."
+        )
 
 
 async def _states(sqs: Any, described: Stack, prefix: str) -> list[QueueState]:
