@@ -332,18 +332,18 @@ async def test_buckets_are_closed_encrypted_and_tidied(provisioned: BoundStack, 
 # --- queues, topics, tables --------------------------------------------------------------------------------------
 
 
-async def test_a_message_that_fails_five_times_is_put_aside(own_stack: BoundStack, root_clients: Clients):
-    """The fifth receive is the last one; then the message waits in the dead-letter queue."""
+async def test_a_message_that_fails_eight_times_is_put_aside(own_stack: BoundStack, root_clients: Clients):
+    """The eighth receive is the last one; then the message waits in the dead-letter queue."""
     await provision(own_stack, root_clients)
     sqs = await root_clients.open("sqs")
     url, dead = own_stack.queue_url("deletions"), own_stack.queue_url("deletions-dead")
     await sqs.send_message(QueueUrl=url, MessageBody="poison")
     counts = []
-    for _ in range(5):
+    for _ in range(8):
         (message,) = await messages(sqs, url)
         counts.append(message["Attributes"]["ApproximateReceiveCount"])
         await sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
-    assert counts == ["1", "2", "3", "4", "5"]
+    assert counts == ["1", "2", "3", "4", "5", "6", "7", "8"]
     assert await messages(sqs, url) == []
     (aside,) = await eventually(lambda: messages(sqs, dead))
     assert aside["Body"] == "poison"

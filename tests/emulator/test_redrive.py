@@ -46,7 +46,7 @@ async def test_dead_letters_go_back_whole(own_stack: BoundStack, root_clients: C
     bodies = [f"{n} – ü" for n in range(23)]
     for body in bodies:
         await sqs.send_message(QueueUrl=queue.source_url, MessageBody=body, MessageAttributes=ATTRIBUTES)
-    for _ in range(5):
+    for _ in range(own_stack.stack.queues["deletions"].max_receive_count):
         for message in await take(sqs, queue.source_url):
             await sqs.change_message_visibility(
                 QueueUrl=queue.source_url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
