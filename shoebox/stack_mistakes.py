@@ -170,7 +170,7 @@ def pruned(model: type[P], content: dict[str, Any], stand_ins: Mapping[str, Base
 
 
 def _with_text_keys(value: Any) -> Any:
-    """A copy whose keys are text, as in the places of mistakes: YAML takes `on`, `1` and an empty key for others."""
+    """A copy whose keys are text, as in the places of mistakes; to YAML `on`, `1` and nothing are none."""
     if isinstance(value, dict):
         return {str(key): _with_text_keys(inner) for key, inner in value.items()}
     return [_with_text_keys(inner) for inner in value] if isinstance(value, list) else value

@@ -32,7 +32,8 @@ class LogTail:
         """Keep whole lines, each with its end."""
         if not self._alone:
             own = self._request_id.encode()
-            lines = b"".join(line for line in lines.splitlines(keepends=True) if own in line)
+            # A record in text format has carriage returns: its traceback belongs to it.
+            lines = b"".join(line + b"\n" for line in lines.removesuffix(b"\n").split(b"\n") if own in line)
         self._keep(lines)
 
     def end(self, result: InvokeResult, seconds: float, memory: int, pid: int | None) -> bytes:
