@@ -155,6 +155,7 @@ def _show(found: dict[str, Any], output: Output, *, keeps: bool) -> None:
         *([("Hosts", found["hosts"])] if found["hosts"] else []),
     ):
         output.line(f"{name:<9} {address}")
-    end = "stops everything and keeps the photos" if keeps else "stops everything"
+    kept = "photos" if found["gallery"] else "data"
+    end = f"stops everything and keeps the {kept}" if keeps else "stops everything"
     upload = "Upload: shoebox upload PATH. " if found["gallery"] else ""
     output.say(f"[dim]{upload}Ctrl-C {end}.[/dim]")

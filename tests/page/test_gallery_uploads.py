@@ -133,11 +133,12 @@ async def test_what_is_no_photo_is_refused_before_it_moves(
     await expect(tile).to_have_count(0)
 
 
+@pytest.mark.parametrize("width", [320, 390])
 async def test_a_phones_tile_shows_all_that_it_says(
-    open_gallery: OpenGallery, photo: MakePhoto, tmp_path: Path
+    open_gallery: OpenGallery, photo: MakePhoto, tmp_path: Path, width: int
 ) -> None:
     """A scanner's TIFF is told to be one, and what to do; neither that nor a photo's size is cut off."""
-    gallery = await open_gallery(viewport={"width": 390, "height": 844})
+    gallery = await open_gallery(viewport={"width": width, "height": 844})
     scan = tmp_path / "scan.tif"
     scan.write_bytes(b"II*\0" + bytes(60))
     original = photo(1)
