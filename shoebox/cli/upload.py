@@ -18,77 +18,88 @@ if TYPE_CHECKING:
 _PANEL = "Upload"
 
 
+Paths = Annotated[
+    list[Path],
+    typer.Argument(exists=True, metavar="PATH…", help="Photos, and folders of photos.", envvar="SHOEBOX_PATHS"),
+]
+Concurrency = Annotated[
+    int,
+    typer.Option(
+        "--concurrency",
+        "-c",
+        min=1,
+        max=64,
+        envvar="SHOEBOX_CONCURRENCY",
+        help="Uploads at once.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Wait = Annotated[
+    bool,
+    typer.Option(envvar="SHOEBOX_WAIT", help="Wait until each photo is READY or REJECTED.", rich_help_panel=_PANEL),
+]
+Patience = Annotated[
+    int | None,
+    typer.Option(
+        parser=seconds,
+        metavar="TIME",
+        envvar="SHOEBOX_PATIENCE",
+        help="Stop waiting when nothing becomes ready for so long; without it the service says how long.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Recursive = Annotated[
+    bool,
+    typer.Option(envvar="SHOEBOX_RECURSIVE", help="Go into folders within folders.", rich_help_panel=_PANEL),
+]
+Watch = Annotated[
+    bool,
+    typer.Option(
+        "--watch",
+        envvar="SHOEBOX_WATCH",
+        help="Go on with what is new or changed, until Ctrl-C.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="SHOEBOX_EXCLUDE",
+        metavar="PATTERN",
+        show_default=False,
+        help="Leave out what matches, as in .gitignore; may be repeated. Folders may have a .shoeboxignore.",
+        rich_help_panel=_PANEL,
+    ),
+]
+DefaultExcludes = Annotated[
+    bool,
+    typer.Option(
+        envvar="SHOEBOX_DEFAULT_EXCLUDES",
+        help="Leave out what is hidden, and thumbnails and waste of NAS and photo programs.",
+        rich_help_panel=_PANEL,
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        envvar="SHOEBOX_DRY_RUN",
+        help="Say what would be uploaded; send nothing.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
+
 def upload(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(exists=True, metavar="PATH…", help="Photos, and folders of photos.", envvar="SHOEBOX_PATHS"),
-    ],
-    concurrency: Annotated[
-        int,
-        typer.Option(
-            "--concurrency",
-            "-c",
-            min=1,
-            max=64,
-            envvar="SHOEBOX_CONCURRENCY",
-            help="Uploads at once.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = 4,
-    wait: Annotated[
-        bool,
-        typer.Option(envvar="SHOEBOX_WAIT", help="Wait until each photo is READY or REJECTED.", rich_help_panel=_PANEL),
-    ] = True,
-    patience: Annotated[
-        int | None,
-        typer.Option(
-            parser=seconds,
-            metavar="TIME",
-            envvar="SHOEBOX_PATIENCE",
-            help="Stop waiting when nothing becomes ready for so long; without it the service says how long.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = None,
-    recursive: Annotated[
-        bool,
-        typer.Option(envvar="SHOEBOX_RECURSIVE", help="Go into folders within folders.", rich_help_panel=_PANEL),
-    ] = True,
-    watch: Annotated[
-        bool,
-        typer.Option(
-            "--watch",
-            envvar="SHOEBOX_WATCH",
-            help="Go on with what is new or changed, until Ctrl-C.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = False,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="SHOEBOX_EXCLUDE",
-            metavar="PATTERN",
-            show_default=False,
-            help="Leave out what matches, as in .gitignore; may be repeated. Folders may have a .shoeboxignore.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = None,
-    default_excludes: Annotated[
-        bool,
-        typer.Option(
-            envvar="SHOEBOX_DEFAULT_EXCLUDES",
-            help="Leave out what is hidden, and thumbnails and waste of NAS and photo programs.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = True,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            envvar="SHOEBOX_DRY_RUN",
-            help="Say what would be uploaded; send nothing.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = False,
+    paths: Paths,
+    concurrency: Concurrency = 4,
+    wait: Wait = True,
+    patience: Patience = None,
+    recursive: Recursive = True,
+    watch: Watch = False,
+    exclude: Exclude = None,
+    default_excludes: DefaultExcludes = True,
+    dry_run: DryRun = False,
     url: Url = None,
     token: Token = None,
     data: Data = DATA,
