@@ -1,7 +1,9 @@
 """The suites: which worker runs what, and how long each took.
 
 Under pytest-xdist a worker takes a module at a time. What shares an expensive stack stays on one worker: everything on
-LocalStack and in containers, the pages, the faults. The long suites begin, so that the workers end together.
+LocalStack and in containers, the pages, the faults. The pages follow the containers on theirs, for Chromium fails what
+it loads (ERR_NETWORK_CHANGED) when Docker makes or removes an interface. The long suites begin, so that the workers
+end together.
 """
 
 import os
@@ -18,7 +20,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 LONGEST_FIRST = ("localstack", "chaos", "page", "e2e", "contract", "emulator", "unit")
 _ON_LOCALSTACK = re.compile(r"[\[-]localstack[\]-]")  # a parameter's id
-ON_ONE_WORKER = ("localstack", "chaos", "page")
+WORKER_OF = {"localstack": "network", "page": "network", "chaos": "chaos"}
 
 
 def suite_of(nodeid: str) -> str:
@@ -39,8 +41,7 @@ class ModulesAndStacks(LoadScopeScheduling):
     """Give a worker a module at a time, or all tests of a suite that shares a stack."""
 
     def _split_scope(self, nodeid: str) -> str:
-        suite = suite_of(nodeid)
-        return suite if suite in ON_ONE_WORKER else nodeid.partition("::")[0]
+        return WORKER_OF.get(suite_of(nodeid)) or nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ModulesAndStacks:

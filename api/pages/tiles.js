@@ -41,10 +41,14 @@ export class Tiles {
     this.#keys.update();
   }
 
+  /** Take a photo's tile away; if the focus was in it, it goes to the tile in its place. */
   drop(key) {
-    this.#tiles.get(key)?.element.remove();
+    const element = this.#tiles.get(key)?.element;
+    const at = element?.contains(document.activeElement) ? this.indexOf(key) : -1;
+    element?.remove();
     this.#tiles.delete(key);
     this.#keys.update();
+    if (at >= 0) this.#keys.focus(null, at);
   }
 
   get(key) {

@@ -5,7 +5,7 @@ import re
 import httpx
 import pytest
 from gallery import Gallery, OpenGallery
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 from running_stack import RunningStack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -129,6 +129,26 @@ async def test_delete_asks_by_keyboard(open_gallery: OpenGallery, stack: Running
     await expect(gallery.page.get_by_role("dialog")).to_contain_text(f"Delete {name}?")
     await gallery.page.locator("#confirm").get_by_role("button", name="Delete").press("Enter")
     await expect(gallery.tile(str(name))).to_have_count(0)
+    await expect(gallery.tile(str(following)).get_by_role("button").first).to_be_focused()
+
+
+async def test_the_focus_stays_when_the_list_hears_of_the_deletion_first(
+    open_gallery: OpenGallery, stack: RunningStack, user: str
+) -> None:
+    """The page asks for photos that are under way, and may learn that one is gone before the deletion is answered."""
+    gallery = await grid(open_gallery, stack, user)
+    first, following = [await gallery.tiles().nth(n).locator(".name").text_content() for n in (0, 1)]
+
+    async def answered_late(route: Route) -> None:
+        response = await route.fetch()
+        if route.request.method == "DELETE":
+            await expect(gallery.tile(str(first))).to_have_count(0)
+        await route.fulfill(response=response)
+
+    await gallery.page.route("**/v1/files/*", answered_late)
+    await gallery.page.keyboard.press("Delete")
+    async with gallery.page.expect_response(lambda response: response.request.method == "DELETE"):
+        await gallery.page.locator("#confirm").get_by_role("button", name="Delete").press("Enter")
     await expect(gallery.tile(str(following)).get_by_role("button").first).to_be_focused()
 
 
