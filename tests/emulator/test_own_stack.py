@@ -56,7 +56,7 @@ async def test_the_how_tos_functions_queues_and_commands_work(tmp_path: Path, ht
                 await asyncio.sleep(0.05)
 
     assert [queue["name"] for queue in listed.document["queues"]] == ["shoebox-steps.fifo", "shoebox-steps-dead.fifo"]
-    assert (moved.code, "1 messages of steps-dead are back" in moved.stderr) == (0, True)
+    assert (moved.code, "1 message of steps-dead is back" in moved.stderr) == (0, True)
     assert "stack.yaml is valid (2 functions)" in [finding["found"] for finding in looked.document["findings"]]
     worked = [line.split()[-1] for line in log.read_text().splitlines() if line.startswith("working on order-1")]
     assert worked == ["first", "second", "third"]
