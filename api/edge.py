@@ -36,10 +36,8 @@ class Edge:
         method = scope["method"]
         scope[REQUEST_ID] = _request_id(scope)
         answer = _Answer(send, empty=method == "HEAD")
-        if method == "HEAD":
-            scope["method"] = (
-                "GET"  # every route that answers GET answers HEAD alike, without the body (RFC 9110, 9.3.2)
-            )
+        if method == "HEAD":  # every route that answers GET answers HEAD alike, without the body (RFC 9110, 9.3.2)
+            scope["method"] = "GET"
         begin = time.perf_counter()
         with log_context(request_id=scope[REQUEST_ID], **_tenant(scope)):
             await self._answer(scope, receive, answer)

@@ -10,9 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from shoebox.cli.deployment import Deployment
+from shoebox.cli.deployment import Deployment, listed
 from shoebox.cli.folder import DataFolder
-from shoebox.cli.output import size_text
+from shoebox.cli.output import plural, size_text
 
 _LEAST_PYTHON = (3, 11)
 _LEAST_FREE = 500 * 1000**2
@@ -124,8 +124,6 @@ def recovery(data: Path) -> Iterator[Finding]:
 
 def containers(deployment: Deployment | None) -> Iterator[Finding]:
     """Whether each container of the stack is well, and what LocalStack's memory comes to."""
-    from shoebox.cli.deployment import listed
-
     if deployment is None or deployment.engine is None:
         return
     found = listed(deployment.engine, "--all")
@@ -155,8 +153,7 @@ def stack(path: Path) -> Iterator[Finding]:
     except StackError as error:
         yield Finding("stack.yaml", Level.PROBLEM, str(error), f"Correct {path}.")
         return
-    functions = len(loaded.functions)
-    yield Finding("stack.yaml", Level.OK, f"stack.yaml is valid ({functions} function{'s' * (functions != 1)})")
+    yield Finding("stack.yaml", Level.OK, f"stack.yaml is valid ({plural(len(loaded.functions), 'function')})")
 
 
 async def gateway(url: str | None, what: str = "gateway") -> Finding:

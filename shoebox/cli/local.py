@@ -50,7 +50,7 @@ async def started(
         starting = Starting.start(settings, _publishing(folder, steps), on_line=errors.line, on_wait=_waiting(steps))
         async with starting as local:
             functions = len(local.fleet.pools)
-            steps.done(f"{functions} function{'s' * (functions != 1)} and the gateway")
+            steps.done(f"{plural(functions, 'function')} and the gateway")
             if local.emulator and local.emulator.recovery.cut_off:
                 output.say(f"[yellow]![/yellow] {recovered(local.emulator.recovery)}")
             yield local
