@@ -47,16 +47,25 @@ FROM ${BASE} AS code
 WORKDIR /var/task
 COPY stack.yaml ./
 COPY api api
+COPY console console
+COPY emulator emulator
 COPY fleet fleet
 COPY shoebox shoebox
+COPY shoebox_cli shoebox_cli
+COPY shoebox_client shoebox_client
+COPY standalone standalone
 COPY workers workers
 RUN python3 -m compileall -q . && chmod -R u=rwX,go=rX .
 
 FROM ${BASE} AS load-code
 WORKDIR /var/task
+COPY console console
+COPY emulator emulator
 COPY fleet fleet
-COPY shoebox shoebox
 COPY load_tests load_tests
+COPY shoebox shoebox
+COPY shoebox_client shoebox_client
+COPY standalone standalone
 RUN python3 -m compileall -q . && chmod -R u=rwX,go=rX .
 
 # --- what both images run on: Python, the shared libraries, the packages, a user of its own ---------------------------

@@ -19,7 +19,7 @@ from api.tenant_keys import Rules, TenantKeys
 from shoebox.config import AuthorizerSettings
 from shoebox.errors import Unauthorized
 from shoebox.telemetry import configure_logging, get_logger, log_context
-from shoebox.tokens import Identity, read_token, verify_token
+from shoebox.tenants.tokens import Identity, read_token, verify_token
 from workers.runtime.context import Context
 from workers.runtime.lifespan import with_lifespan
 

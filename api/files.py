@@ -33,7 +33,7 @@ from api.problems import problem_responses
 from api.registrations import RegistrationEntry, read_entry
 from api.services import LinksOf, Services, ServicesOf
 from shoebox.errors import Invalid, NotFound
-from shoebox.files import FILE_ID, File, FileKey, Generation, Registration, State
+from shoebox.files.model import FILE_ID, File, FileKey, Generation, Registration, State
 from shoebox.telemetry import get_logger
 
 router = APIRouter(tags=["files"])

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from api.models import Json
 from api.services import Services
 from shoebox.errors import ShoeboxError
-from shoebox.files import FileKey, Generation, Owner
+from shoebox.files.model import FileKey, Generation, Owner
 from shoebox.telemetry import get_logger
 
 router = APIRouter(tags=["service"])

@@ -15,7 +15,8 @@ from fastapi.security.base import SecurityBase
 
 from api.services import Services
 from shoebox.errors import Forbidden, Unauthorized
-from shoebox.files import TENANT, USER, Owner
+from shoebox.files.model import Owner
+from shoebox.identifiers import TENANT, USER
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from api.models import Json, LimitsDocument
 from api.services import ServicesOf
-from shoebox.files import MEDIA_TYPES, RENDITIONS
+from shoebox.files.model import MEDIA_TYPES, RENDITIONS
 
 router = APIRouter(tags=["service"])
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
+from shoebox.aws.presign import Presigner
 from shoebox.config import FunctionSettings
-from shoebox.files import File, checksum_header
-from shoebox.presign import Presigner
+from shoebox.files.model import File, checksum_header
 
 _SUFFIXES = {
     "image/jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),

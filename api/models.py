@@ -10,8 +10,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from api.links import Link, Links
-from shoebox.files import File, Picture, State
-from shoebox.ports.items import iso
+from shoebox.files.items import iso
+from shoebox.files.model import File, Picture, State
 
 FileState = Literal["REGISTERED", "READY", "REJECTED"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 as 64 lower-case hex digits.")]

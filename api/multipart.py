@@ -30,9 +30,9 @@ from api.models import (
 from api.problems import problem_responses
 from api.services import LinksOf, Services, ServicesOf
 from shoebox.errors import Conflict, Invalid, NotFound
-from shoebox.files import File, State
-from shoebox.ports.items import iso
-from shoebox.ports.pictures import Part
+from shoebox.files.items import iso
+from shoebox.files.model import File, State
+from shoebox.files.pictures import Part
 
 router = APIRouter(tags=["multipart"])
 _UPLOAD = "/v1/files/{file_id}/multipart/{upload_id}"

@@ -16,7 +16,7 @@ from api.services import ServicesOf
 from shoebox.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
-FOLDER = Path(__file__).with_name("pages")
+FOLDER = Path(__file__).with_name("static")
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",

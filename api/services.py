@@ -11,13 +11,13 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.links import Links
-from shoebox.aws import Clients, Credentials
+from shoebox.aws.clients import Clients, Credentials
+from shoebox.aws.dynamodb import open_dynamodb
+from shoebox.aws.presign import Presigner
 from shoebox.config import AwsSettings, FunctionSettings, Limits
-from shoebox.ports.deletions import Deletions
-from shoebox.ports.dynamodb_http import open_dynamodb
-from shoebox.ports.files_table import FilesTable
-from shoebox.ports.pictures import Pictures
-from shoebox.presign import Presigner
+from shoebox.files.deletions import Deletions
+from shoebox.files.pictures import Pictures
+from shoebox.files.table import FilesTable
 
 
 @dataclass(frozen=True, slots=True)

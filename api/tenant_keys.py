@@ -20,8 +20,8 @@ from typing import TypeVar
 
 from api.http_get import FetchError
 from shoebox.errors import Unauthorized, Unavailable
-from shoebox.jwks import JwksError, VerificationKey, read_jwks
 from shoebox.telemetry import get_logger
+from shoebox.tenants.jwks import JwksError, VerificationKey, read_jwks
 
 Fetch = Callable[[str], Awaitable[bytes | None]]
 _Value = TypeVar("_Value")

@@ -23,8 +23,8 @@ from hashlib import sha256
 import aiohttp
 from PIL import Image
 
-from shoebox.client.api import Api
-from shoebox.samples import jpeg_of_size
+from shoebox_client.api import Api
+from shoebox_client.samples import jpeg_of_size
 
 GIVE_UP_SECONDS = 900
 SIDE = 10_000
@@ -107,7 +107,7 @@ async def main() -> None:
 
 
 def _token(folder: str, user: str) -> str:
-    command = [sys.executable, "-m", "shoebox", "token", "mint", "--data", folder, "--user", user]
+    command = [sys.executable, "-m", "shoebox_cli", "token", "mint", "--data", folder, "--user", user]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 

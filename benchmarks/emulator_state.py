@@ -22,9 +22,9 @@ from typing import Any
 
 import psutil
 
-from fleet.emulator import ROOT, Emulator
+from emulator.embedded import ROOT_CREDENTIALS, Emulator
 from fleet.limits.quotas import load_quotas
-from shoebox.aws import Clients
+from shoebox.aws.clients import Clients
 
 TABLE = "files"
 WAYS = ("in memory", "kept")
@@ -48,7 +48,10 @@ class Measured:
 @asynccontextmanager
 async def emulator(folder: Path | None) -> AsyncIterator[tuple[Emulator, Any, Any]]:
     """An emulator, with clients of DynamoDB and SQS."""
-    async with Emulator(folder, quotas=load_quotas("off")) as running, Clients(running.aws, ROOT) as clients:
+    async with (
+        Emulator(folder, quotas=load_quotas("off")) as running,
+        Clients(running.aws, ROOT_CREDENTIALS) as clients,
+    ):
         yield running, await clients.open("dynamodb"), await clients.open("sqs")
 
 

@@ -24,21 +24,21 @@ from typing import Any, TypeVar
 import psutil
 import uvloop
 
+from emulator.embedded import ROOT_CREDENTIALS, Emulator
+from emulator.provision import RoleSource, provision
 from fleet.credentials import CredentialsCache
-from fleet.emulator import ROOT, Emulator
 from fleet.limits.event_source import FixedScale
-from fleet.local import emulated_place
 from fleet.metrics import Metrics
-from fleet.provision import RoleSource, provision
 from fleet.queues.event_source import EventSourceMapping
 from fleet.queues.mapping_settings import MappingSettings
 from fleet.queues.source_queue import QueueAddress, RoleQueue, SourceQueue
 from fleet.queues.sqs_event import SqsMessage, message_of
 from fleet.service import Fleet
 from fleet.settings import FleetSettings
-from shoebox.aws import Clients
-from shoebox.place import BoundStack, bind
-from shoebox.stack import Stack
+from shoebox.aws.clients import Clients
+from shoebox.stack.deployment import BoundStack, bind
+from shoebox.stack.model import Stack
+from standalone.stack import emulated_place
 
 _ROOT_FOLDER = Path(__file__).parents[1]
 _FUNCTION = "worker"
@@ -110,7 +110,7 @@ async def bench() -> AsyncIterator[Bench]:
     async with AsyncExitStack() as opening:
         emulator = await opening.enter_async_context(Emulator())
         stack = bind(Stack.model_validate(_DESCRIBED), emulated_place(emulator.url, gateway_url=_NOWHERE))
-        clients = await opening.enter_async_context(Clients(emulator.aws, ROOT))
+        clients = await opening.enter_async_context(Clients(emulator.aws, ROOT_CREDENTIALS))
         await provision(stack, clients)
         source = RoleSource(stack, clients)
         cache = CredentialsCache(source)

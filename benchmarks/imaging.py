@@ -14,7 +14,7 @@ import PIL
 from PIL import Image, ImageCms, ImageOps
 
 from benchmarks.timing import compare
-from shoebox.samples import jpeg_of_size, write_samples
+from shoebox_client.samples import jpeg_of_size, write_samples
 from workers.imaging import ImageLimits, prepare
 
 LIMITS = ImageLimits(max_bytes=100 * 2**20, max_pixels=100_000_000, max_side=30_000)

@@ -19,9 +19,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from shoebox.config import Limits, environment_without_aws
-from shoebox.files import Registration
-from shoebox.ports.pictures import Original
-from shoebox.samples import jpeg_of_size, write_samples
+from shoebox.files.model import Registration
+from shoebox.files.pictures import Original
+from shoebox_client.samples import jpeg_of_size, write_samples
 from workers.imaging import ImageLimits, prepare
 from workers.render_pool import RenderPool
 

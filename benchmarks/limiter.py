@@ -17,11 +17,11 @@ from typing import Any
 
 import aiohttp
 
-from fleet.emulator import ROOT, Emulator
+from emulator.embedded import ROOT_CREDENTIALS, Emulator
+from emulator.limiter.app import Limiter
 from fleet.http.asgi import App, Message, Receive, Response, Scope, Send, respond
-from fleet.limiter.app import Limiter
 from fleet.limits.quotas import DynamoDBQuotas, Quotas, S3Quotas, load_quotas
-from shoebox.aws import Clients
+from shoebox.aws.clients import Clients
 
 CALLS, ROUNDS = 300, 9
 HUGE = 1e12
@@ -192,7 +192,7 @@ def _cpu_ns(emulator: Emulator) -> int:
 
 async def _prepare(emulator: Emulator) -> None:
     """A table with an index, twenty items of one owner, a bucket."""
-    async with Clients(emulator.aws, ROOT) as clients:
+    async with Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
         dynamodb, s3 = await clients.open("dynamodb"), await clients.open("s3")
         await s3.create_bucket(Bucket="bench-photos")
         await dynamodb.create_table(

@@ -21,14 +21,20 @@ from pathlib import Path
 from aiohttp import ClientSession
 from yarl import URL
 
+from emulator.embedded import ROOT_CREDENTIALS, Emulator
+from emulator.provision import RoleSource, provision
 from fleet.credentials import CredentialsCache
-from fleet.emulator import ROOT, Emulator
-from fleet.provision import RoleSource, provision
 from fleet.queues.source_queue import QueueAddress, RoleQueue
 from fleet.queues.sqs_event import SqsMessage
-from shoebox.aws import Clients
+from shoebox.aws.clients import Clients
+from shoebox.aws.dynamodb import open_dynamodb
+from shoebox.aws.presign import Presigner
+from shoebox.aws.s3 import S3Http, open_connections
+from shoebox.aws.sns import open_sns
+from shoebox.aws.visibility import VisibilityHttp, open_visibility
 from shoebox.config import VISIBILITY_SECONDS
-from shoebox.files import (
+from shoebox.files.events import FileEvent, FileEvents
+from shoebox.files.model import (
     RENDITIONS,
     File,
     Generation,
@@ -39,16 +45,10 @@ from shoebox.files import (
     State,
     checksum_header,
 )
-from shoebox.place import BoundStack, Place, bind
-from shoebox.ports.dynamodb_http import open_dynamodb
-from shoebox.ports.events import FileEvent, FileEvents
-from shoebox.ports.files_table import FilesTable, Stages
-from shoebox.ports.pictures import PhotoBytes
-from shoebox.ports.s3_http import S3Http, open_connections
-from shoebox.ports.sns_http import open_sns
-from shoebox.ports.visibility_http import VisibilityHttp, open_visibility
-from shoebox.presign import Presigner
-from shoebox.stack import load_stack
+from shoebox.files.pictures import PhotoBytes
+from shoebox.files.table import FilesTable, Stages
+from shoebox.stack.deployment import BoundStack, Place, bind
+from shoebox.stack.model import load_stack
 
 STACK_FILE = Path(__file__).parents[1] / "stack.yaml"
 REGION = "us-east-1"
@@ -120,7 +120,7 @@ async def open_ports(emulator: Emulator, opening: AsyncExitStack) -> Ports:
     url = emulator.url
     place = Place(endpoint_url=url, s3_url=url, s3_public_url=url, sqs_url=url, gateway_url=url)
     bound = bind(load_stack(STACK_FILE), place)
-    root = await opening.enter_async_context(Clients(emulator.aws, ROOT))
+    root = await opening.enter_async_context(Clients(emulator.aws, ROOT_CREDENTIALS))
     await provision(bound, root)
     roles = RoleSource(bound, root)
     keys = {name: (await roles(name)).keys for name in ("api", "ingest")}

@@ -21,7 +21,7 @@ import pillow_avif  # noqa: F401 - it registers AVIF with Pillow
 import pillow_heif
 from PIL import Image
 
-from shoebox.samples import scene
+from shoebox_client.samples import scene
 
 TYPES = {form: f"image/{form.lower()}" for form in ("JPEG", "PNG", "WEBP", "GIF", "HEIC", "AVIF")}
 MEASURE = """

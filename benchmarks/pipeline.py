@@ -29,12 +29,12 @@ from botocore.config import Config
 
 from load_tests.observe.processes import Usage
 from load_tests.stack import Stack, running_stack
-from shoebox.aws import Credentials
-from shoebox.client.api import open_api
-from shoebox.client.uploads import Uploader, UploadSettings
-from shoebox.files import checksum_header
-from shoebox.presign import Presigner
-from shoebox.samples import jpeg_of_size
+from shoebox.aws.clients import Credentials
+from shoebox.aws.presign import Presigner
+from shoebox.files.model import checksum_header
+from shoebox_client.api import open_api
+from shoebox_client.samples import jpeg_of_size
+from shoebox_client.uploads import Uploader, UploadSettings
 
 ROOT = Credentials("test", "test")
 REGION = "us-east-1"

@@ -8,10 +8,10 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
-from fleet.emulator import ROOT, Emulator
-from shoebox.aws import Clients
-from shoebox.ports.s3_http import S3Http, open_connections
-from shoebox.presign import Presigner
+from emulator.embedded import ROOT_CREDENTIALS, Emulator
+from shoebox.aws.clients import Clients
+from shoebox.aws.presign import Presigner
+from shoebox.aws.s3 import S3Http, open_connections
 
 BODY = bytes(100_000)
 CALLS, AT_ONCE, REPEATS = 400, 8, 5
@@ -22,7 +22,7 @@ async def main() -> None:
     """Print the table."""
     async with AsyncExitStack() as opening:
         emulator = await opening.enter_async_context(Emulator())
-        clients = await opening.enter_async_context(Clients(emulator.aws, ROOT))
+        clients = await opening.enter_async_context(Clients(emulator.aws, ROOT_CREDENTIALS))
         connections = await opening.enter_async_context(open_connections(emulator.url))
         s3 = await clients.open("s3")
         await s3.create_bucket(Bucket=BUCKET)

@@ -19,10 +19,10 @@ from pathlib import Path
 
 from load_tests.photos import Photo, Photos
 from load_tests.stack import Stack, running_stack
-from shoebox.client.api import Api, Document, open_api
-from shoebox.keys import KeyPair
-from shoebox.samples import jpeg_of_size
-from shoebox.tokens import mint_token
+from shoebox.tenants.keys import KeyPair
+from shoebox.tenants.tokens import mint_token
+from shoebox_client.api import Api, Document, open_api
+from shoebox_client.samples import jpeg_of_size
 
 UPLOAD = 10  # photos of one phone
 AT_ONCE = 4  # of them sent together

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from shoebox.aws import Credentials
+from shoebox.aws.clients import Credentials
 
 Clock: TypeAlias = Callable[[], float]
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from fleet.errors import FunctionNotFound
 from fleet.limits.async_events import AsyncRules
-from shoebox.place import BoundStack
+from shoebox.stack.deployment import BoundStack
 
 VERSION = "$LATEST"
 _MANAGED_INIT = 130.0  # AWS Lambda, "Lambda Managed Instances": or the function's timeout, if that is longer

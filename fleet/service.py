@@ -44,10 +44,10 @@ from fleet.queues.s3_delivery import S3Deliveries
 from fleet.queues.sqs_client import SqsClient
 from fleet.settings import FleetSettings
 from fleet.statistics import FleetStatistics
-from shoebox.aws import Credentials
+from shoebox.aws.clients import Credentials
+from shoebox.aws.connections import Connections
 from shoebox.config import AwsSettings
-from shoebox.connections import Connections
-from shoebox.place import BoundStack
+from shoebox.stack.deployment import BoundStack
 
 Thing = TypeVar("Thing")
 

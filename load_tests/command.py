@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from console.exits import CliError, Exit
+from console.options import Json, Quiet, address, count, seconds
+from console.output import Output
 from load_tests.order import Order, carried_out
 from load_tests.photos import MIXES
 from load_tests.scenarios import SCENARIOS
 from load_tests.thresholds import ThresholdError, check
-from shoebox.cli.exits import CliError, Exit
-from shoebox.cli.options import Json, Quiet, address, count, seconds
-from shoebox.cli.output import Output
 
 app = typer.Typer(
     add_completion=False,

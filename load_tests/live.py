@@ -13,11 +13,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from console.output import number_text
 from load_tests.records import Fate, Records
 from load_tests.report.verdict import verdict_of
 from load_tests.results import Results
 from load_tests.scenarios import Plan
-from shoebox.cli.output import number_text
 
 _LINE_EVERY = 10.0
 _WINDOW = 10.0

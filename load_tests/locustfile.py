@@ -26,8 +26,8 @@ from load_tests.service import Service
 from load_tests.settings import LoadSettings
 from load_tests.visit import PhoneVisit
 from shoebox.config import ConfigError
-from shoebox.keys import KeyFileError, KeyPair
-from shoebox.tokens import MAX_LIFETIME, mint_token
+from shoebox.tenants.keys import KeyFileError, KeyPair
+from shoebox.tenants.tokens import MAX_LIFETIME, mint_token
 
 try:
     SETTINGS = LoadSettings.from_environment()

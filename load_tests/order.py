@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from console.exits import CliError, Exit
+from console.messages import explained
+from console.output import Output, safe
 from fleet.limits.quotas import load_quotas
 from load_tests import report
 from load_tests.naive.stack import naive_stack
@@ -20,10 +23,7 @@ from load_tests.session import UI_PORT, Target, run_locust, started_stack
 from load_tests.settings import LoadSettings
 from load_tests.stack import StackError
 from load_tests.thresholds import judged
-from shoebox.cli.exits import CliError, Exit
-from shoebox.cli.explained import explained
-from shoebox.cli.local import stack_file
-from shoebox.cli.output import Output, safe
+from shoebox.stack.model import stack_file
 
 NAIVE = "naive"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-from shoebox.samples import jpeg_of_size
+from shoebox_client.samples import jpeg_of_size
 
 _START, _COMMENT = b"\xff\xd8", b"\xff\xfe"  # SOI and COM (ITU-T T.81, B.1.1.3)
 

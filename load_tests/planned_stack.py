@@ -8,8 +8,8 @@ import yaml
 
 from fleet.limits.quotas import AWS_QUOTAS
 from load_tests.arrivals import VISIT_SIZES, mean_photos
-from shoebox.cli.photo_load import PhotoLoad, needs
-from shoebox.stack import load_stack
+from load_tests.simulator.photo_load import PhotoLoad, needs
+from shoebox.stack.model import load_stack
 
 
 def planned_concurrency(stack: Path, rate: float) -> int | None:

@@ -17,6 +17,8 @@ import gevent
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
+from console.exits import Exit
+from console.output import number_text
 from load_tests.crowd import Part
 from load_tests.generator import GeneratorOfRun, Meter, Usage
 from load_tests.live import LiveView, Moment
@@ -29,8 +31,6 @@ from load_tests.scenarios import SCENARIOS, Plan, planned
 from load_tests.settings import LoadSettings
 from load_tests.summary import Generator
 from load_tests.thresholds import ThresholdError, check
-from shoebox.cli.exits import Exit
-from shoebox.cli.output import number_text
 
 _MESSAGE = "shoebox_part"
 _KEY = "shoebox"

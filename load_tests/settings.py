@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 from pydantic import BeforeValidator, Field
 
+from console.options import count, seconds
 from load_tests.photos import MIXES
-from shoebox.cli.options import count, seconds
 from shoebox.config import Settings
 
 

@@ -18,9 +18,9 @@ from unittest import mock
 
 import structlog
 
-from shoebox.cli import main
+from shoebox_cli import main
 
-COMMAND = [sys.executable, "-c", "from shoebox.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from shoebox_cli import main; main()"]
 END_SECONDS = 60
 NO_CONTAINERS = {"COMPOSE_PROJECT_NAME": "shoebox-none"}  # a stack in containers on this machine is not the test's
 _ROOT = Path(__file__).parents[1]

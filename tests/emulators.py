@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fleet.emulator import Emulator
+from emulator.embedded import Emulator
 
 EMULATORS = ("embedded", "localstack")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ConnectionClosedError
 
-from shoebox.connections import Answer, ConnectionLost, Connections
+from shoebox.aws.connections import Answer, ConnectionLost, Connections
 
 
 class LossyConnections(Connections):

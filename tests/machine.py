@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from shoebox.cli.engine import Engine, why_not
+from shoebox_cli.engine import Engine, why_not
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 NOT_ASKED_FOR = "LocalStack, containers and chaos: ./run test --all"

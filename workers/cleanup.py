@@ -13,13 +13,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from shoebox.aws import Clients
+from shoebox.aws.clients import Clients
+from shoebox.aws.visibility import open_visibility
 from shoebox.config import AwsSettings, FunctionSettings
-from shoebox.files import Generation
-from shoebox.ports.deletions import read_order
-from shoebox.ports.files_table import FilesTable
-from shoebox.ports.pictures import Pictures
-from shoebox.ports.visibility_http import open_visibility
+from shoebox.files.deletions import read_order
+from shoebox.files.model import Generation
+from shoebox.files.pictures import Pictures
+from shoebox.files.table import FilesTable
 from shoebox.telemetry import configure_logging, get_logger, log_context
 from workers.batch import Message, TimeBudget, run_batch
 from workers.heartbeat import Heartbeat

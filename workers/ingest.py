@@ -20,19 +20,19 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeGuard
 
-from shoebox.aws import Clients
+from shoebox.aws.clients import Clients
+from shoebox.aws.dynamodb import open_dynamodb
+from shoebox.aws.presign import Presigner
+from shoebox.aws.s3 import S3Http, open_connections
+from shoebox.aws.sns import open_sns
+from shoebox.aws.visibility import open_visibility
 from shoebox.config import AwsSettings, FunctionSettings, Limits, environment_without_aws
-from shoebox.files import File, Generation, Picture, RenditionInfo, State
+from shoebox.files.deletions import Deletions
+from shoebox.files.events import FileEvent, FileEvents
+from shoebox.files.model import File, Generation, Picture, RenditionInfo, State
+from shoebox.files.pictures import Original, PhotoBytes
+from shoebox.files.table import FilesTable, Stages
 from shoebox.metrics import PHOTOS, REPEATED, SKIPPED, STAGE_SECONDS, STALE
-from shoebox.ports.deletions import Deletions
-from shoebox.ports.dynamodb_http import open_dynamodb
-from shoebox.ports.events import FileEvent, FileEvents
-from shoebox.ports.files_table import FilesTable, Stages
-from shoebox.ports.pictures import Original, PhotoBytes
-from shoebox.ports.s3_http import S3Http, open_connections
-from shoebox.ports.sns_http import open_sns
-from shoebox.ports.visibility_http import open_visibility
-from shoebox.presign import Presigner
 from shoebox.telemetry import configure_logging, get_logger, log_context
 from workers.batch import BatchResult, Message, TimeBudget, run_batch
 from workers.heartbeat import Heartbeat

@@ -34,9 +34,9 @@ from dataclasses import dataclass
 from typing import Self, TypeVar
 
 from shoebox.config import Limits
-from shoebox.files import Registration
+from shoebox.files.model import Registration
+from shoebox.files.pictures import Original
 from shoebox.metrics import RENDER_PROCESSES_ENDED, RENDER_SECONDS
-from shoebox.ports.pictures import Original
 from shoebox.telemetry import get_logger
 from workers.imaging import ImageLimits, PictureRejected, Prepared
 from workers.render_process import COMMAND, Costs, CpuTimeSpent, RenderProcess, RenderProcessDied

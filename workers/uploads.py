@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus
 
 import orjson
 
-from shoebox.files import Generation
+from shoebox.files.model import Generation
 
 MAX_RECORDS = 100
 """Of one message. S3 sends one; more would take a batch's time from the other messages, and their reads."""

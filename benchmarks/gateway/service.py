@@ -14,9 +14,9 @@ import uvloop
 from fleet.credentials import RoleCredentials
 from fleet.service import Fleet
 from fleet.settings import FleetSettings
-from shoebox.aws import Credentials
-from shoebox.place import BoundStack, Place, bind
-from shoebox.stack import Stack
+from shoebox.aws.clients import Credentials
+from shoebox.stack.deployment import BoundStack, Place, bind
+from shoebox.stack.model import Stack
 
 _NOWHERE = "http://127.0.0.1:9"
 

@@ -20,8 +20,8 @@ from fleet.gateway.routes import Routes
 from fleet.limits.gateway import GatewayThrottle
 from fleet.limits.quotas import Quotas
 from fleet.metrics import Metrics
-from shoebox.place import BoundStack
-from shoebox.stack import Gateway as Described
+from shoebox.stack.deployment import BoundStack
+from shoebox.stack.model import Gateway as Described
 
 _API_ID = "local"
 _HTTP_STAGE = "$default"

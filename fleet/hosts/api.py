@@ -27,7 +27,7 @@ from fleet.http.asgi import (
     respond,
 )
 from fleet.settings import FleetSettings
-from shoebox.place import Place
+from shoebox.stack.deployment import Place
 from shoebox.telemetry import get_logger
 
 _log = get_logger(action="fleet.hosts")

@@ -14,7 +14,7 @@ from typing import Any, Self
 import orjson
 
 from fleet.functions import FunctionSpec
-from shoebox.aws import Credentials
+from shoebox.aws.clients import Credentials
 
 PREFIX = "/.hosts/"
 

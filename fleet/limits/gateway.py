@@ -16,7 +16,7 @@ from fleet.limits.bucket import TokenBucket
 from fleet.limits.gate import Gate, pass_many
 from fleet.limits.quotas import Quotas
 from fleet.limits.use import LimitUse
-from shoebox.stack import Throttle
+from shoebox.stack.model import Throttle
 
 _LIMIT = "gateway.rate"
 

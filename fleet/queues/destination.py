@@ -5,7 +5,7 @@ from __future__ import annotations
 from botocore.exceptions import BotoCoreError, ClientError
 
 from fleet.credentials import CredentialsCache, CredentialsError
-from shoebox.aws import Clients
+from shoebox.aws.clients import Clients
 from shoebox.config import AwsSettings
 
 

@@ -21,8 +21,8 @@ from fleet.queues.mapping_settings import MappingSettings
 from fleet.queues.observed_queue import ObservedQueue
 from fleet.queues.source_queue import RoleQueue
 from fleet.settings import LONG_POLL, FleetSettings
-from shoebox.place import BoundStack
-from shoebox.stack import Queue, QueueTrigger, StackError
+from shoebox.stack.deployment import BoundStack
+from shoebox.stack.model import Queue, QueueTrigger, StackError
 
 _POLLERS = 5  # what a mapping starts with, and stays with where its environments are hosts'
 _JOINED_POLL = 2  # seconds: what a poll brings after the last host has left goes back, and has cost a receive

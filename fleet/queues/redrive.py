@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from fleet.provision.report import failed_with
+from shoebox.aws.botocore_errors import failed_with
 
 _NOT_THERE = ("InvalidAction", "UnsupportedOperation", "UnknownOperation", "UnknownOperationException")
 _BATCH = 10

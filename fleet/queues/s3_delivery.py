@@ -5,8 +5,8 @@ of such events hold from there (fleet.async_events). `Records` is a list for the
 and has one record in practice; so it is here, whatever a message holds. S3's test events are for queues and topics, so
 none reaches a function.
 
-The events come by a queue (fleet.s3_queues), taken from it as an event source mapping takes messages, with its polls,
-retries and end; but nothing is batched for the function, and none of a mapping's quotas hold. A message is deleted
+The events come by a queue (shoebox.stack.s3_queues), taken from it as an event source mapping takes messages, with its
+polls, retries and end; but nothing is batched for the function, and none of a mapping's quotas hold. A message is deleted
 once its events are accepted; what is not accepted, because too many events wait already, comes again.
 """
 
@@ -29,10 +29,10 @@ from fleet.metrics import Metrics
 from fleet.queues.event_source import EventSourceMapping
 from fleet.queues.mapping_settings import MappingSettings
 from fleet.queues.source_queue import RoleQueue
-from fleet.s3_queues import with_s3_queues
 from fleet.settings import FleetSettings
-from shoebox.place import BoundStack
-from shoebox.stack_mistakes import s3_queue
+from shoebox.stack.deployment import BoundStack
+from shoebox.stack.mistakes import s3_queue
+from shoebox.stack.s3_queues import with_s3_queues
 from shoebox.telemetry import get_logger
 
 _AT_ONCE = 4  # receive calls of ten; one alone brings some 1,000 events a second from the embedded emulator

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from fleet.credentials import CredentialsCache, CredentialsError, RoleCredentials
 from fleet.queues.sqs_client import SqsClient
 from fleet.queues.sqs_event import SqsMessage, message_of
-from shoebox.aws_json import AwsError
+from shoebox.aws.connections import Connections
+from shoebox.aws.json_service import AwsError
 from shoebox.config import AwsSettings
-from shoebox.connections import Connections
-from shoebox.place import BoundStack
+from shoebox.stack.deployment import BoundStack
 
 _GONE = ("ReceiptHandleIsInvalid", "AWS.SimpleQueueService.ReceiptHandleIsInvalid")
 _DENIED = ("AccessDenied", "AccessDeniedException", "AWS.SimpleQueueService.AccessDenied", "UnauthorizedOperation")

@@ -1,4 +1,4 @@
-"""A small SQS client for event source mappings: `shoebox.aws_json` as SQS wants it. Why not aiobotocore's: ADR 0015."""
+"""A small SQS client for event source mappings, on `shoebox.aws.json_service`. Why not aiobotocore's: ADR 0015."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from shoebox.aws import Credentials
-from shoebox.aws_json import JsonService, Patience
-from shoebox.connections import Connections
+from shoebox.aws.clients import Credentials
+from shoebox.aws.connections import Connections
+from shoebox.aws.json_service import JsonService, Patience
 
 PATIENCE = Patience(attempts=3, first_pause=0.05, answer_seconds=10.0)
 """An answer may take ten seconds beyond those of a long poll."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from shoebox.stack import StackError, load_stack
+from shoebox.stack.model import StackError, load_stack
 
 FUNCTION, QUEUE = "ingest", "uploads"
 HANDLER = "load_tests.naive.handler.handler"

@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from console.output import plural
 from load_tests.report.charts import Chart, charts_of, rank
 from load_tests.report.formats import DASH, dollars, duration, large, number, quantity, share
 from load_tests.report.palette import Colours
 from load_tests.report.tables import Column, Row, Table
 from load_tests.report.verdict import Verdict, limited_by, p99_of, per_day, state_of, verdict_of
 from load_tests.results import WHOLE, Request, Results
-from shoebox.cli.output import plural
 
 _ORDER = ("api", "error", "throttle", "refus", "concurren", "photo", "delay", "backlog", "age")
 """The panels, those first for which runs are compared: does the API feel the uploads?"""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 
-from shoebox.cli.output import number_text, size_text
+from console.output import number_text, size_text
 
 DASH = "–"
 SPACE = "\u00a0"

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from console.output import number_text, plural
 from load_tests.report.charts import span_of
 from load_tests.report.formats import DASH, SPACE, clock, dollars, duration, large, number, quantity, share, sign, size
 from load_tests.report.verdict import per_day, refusals, refused_limits, threshold_value, use_of
 from load_tests.results import PERCENTILES, CostLine, Distribution, Limit, Process, Request, Results, needed
-from shoebox.cli.output import number_text, plural
 
 _CALL_PERCENTILES = (50, 95, 99)
 MAPPING = "lambda.mapping_concurrency"

@@ -11,8 +11,8 @@ from fleet.limits.gateway import GatewayThrottle
 from fleet.limits.quotas import Quotas
 from fleet.limits.s3 import S3Limits
 from fleet.limits.use import Limit, LimitUse
-from shoebox.cli.photo_load import Writes
-from shoebox.stack import QueueTrigger, Stack, StackError
+from load_tests.simulator.photo_load import Writes
+from shoebox.stack.model import QueueTrigger, Stack, StackError
 
 API, AUTHORIZER, INGEST = "api", "authorizer", "ingest"
 TABLE, INDEX = Resource("files"), Resource("files", "by-owner")

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from fleet.limits.quotas import AWS_QUOTAS, Quotas
 from load_tests.curves import CURVES, DAY
-from shoebox.cli.photo_load import PhotoCalls, PhotoLoad
-from shoebox.client.retry import RetryPolicy
-from shoebox.stack import Stack
+from load_tests.simulator.photo_load import PhotoCalls, PhotoLoad
+from shoebox.stack.model import Stack
+from shoebox_client.retry import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class Parameters:
     20 Mbit/s, and AWS's "typically delivered in seconds" ("Amazon S3 Event Notifications")."""
     poll_seconds: float = 1.0
     """Between two polls of a phone, the first as long after the upload. Assumption; the client's own pauses grow from
-    0.25 to 2 s (shoebox/client/waiting.py)."""
+    0.25 to 2 s (shoebox_client/waiting.py)."""
     phone: RetryPolicy = field(default_factory=RetryPolicy)
-    """How a client tries again: shoebox/client/retry.py."""
+    """How a client tries again: shoebox_client/retry.py."""
     attempts: int = 4
-    """Of a call to S3 or DynamoDB in ingest: shoebox/aws.py and shoebox/ports/s3_http.py."""
+    """Of a call to S3 or DynamoDB in ingest: shoebox/aws/clients.py and shoebox/aws/s3.py."""
     pause_seconds: float = 0.5
     """Before the second attempt, doubled each time: the mean of botocore's standard mode, whose jitter is 0 to 1 s."""
     photo_bytes: int = 3_000_000

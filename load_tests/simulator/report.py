@@ -16,8 +16,8 @@ from load_tests.results import Cost, Distribution, Limit, Offered, Photos, Queue
 from load_tests.simulator.day import Day
 from load_tests.simulator.limits import API, AUTHORIZER, INGEST, Name
 from load_tests.simulator.model import Parameters, Settings
+from load_tests.simulator.photo_load import needs
 from load_tests.simulator.tally import Point, Tally
-from shoebox.cli.photo_load import needs
 
 _GB = 1e9
 Value = Callable[[Point, float], float | None]

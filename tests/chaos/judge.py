@@ -16,8 +16,8 @@ from typing import Any
 
 import aiohttp
 
-from fleet.emulator import ACCOUNT
-from shoebox.client.errors import ClientError, Gone
+from emulator.embedded import ACCOUNT
+from shoebox_client.errors import ClientError, Gone
 from tests.chaos.load import Load
 from tests.chaos.photos import Photo, digest, shown_code
 from tests.chaos.stack import Stack

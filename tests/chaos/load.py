@@ -13,11 +13,11 @@ from random import Random
 
 import numpy as np
 
-from shoebox.client.api import Api, open_api
-from shoebox.client.errors import ClientError, Gone, Passing
-from shoebox.client.retry import RetryPolicy
-from shoebox.client.uploads import Uploader, UploadSettings
-from shoebox.files import Owner
+from shoebox.files.model import Owner
+from shoebox_client.api import Api, open_api
+from shoebox_client.errors import ClientError, Gone, Passing
+from shoebox_client.retry import RetryPolicy
+from shoebox_client.uploads import Uploader, UploadSettings
 from tests.chaos.photos import Photo, digest, draw
 from tests.chaos.stack import Stack, environment
 from tests.command import COMMAND

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from shoebox.client.sending import Instruction
+from shoebox_client.sending import Instruction
 from tests.chaos.judge import Judge, Verdict
 from tests.chaos.lab import Experiment, Lab
 from tests.chaos.load import Load

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from shoebox.client.errors import ClientError
+from shoebox_client.errors import ClientError
 from tests.chaos.judge import Verdict
 from tests.chaos.lab import Experiment, Lab
 from tests.chaos.load import Load

@@ -19,15 +19,15 @@ from typing import Any
 import psutil
 import yaml
 
-from fleet.emulator import ROOT, Emulator
+from emulator.embedded import ROOT_CREDENTIALS, Emulator
 from fleet.limits.quotas import load_quotas
-from fleet.local import emulated_place
-from shoebox.aws import Clients
+from shoebox.aws.clients import Clients
 from shoebox.config import AwsSettings
-from shoebox.keys import KeyPair, jwks
-from shoebox.place import BoundStack, bind
-from shoebox.stack import load_stack
-from shoebox.tokens import mint_token
+from shoebox.stack.deployment import BoundStack, bind
+from shoebox.stack.model import load_stack
+from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.tokens import mint_token
+from standalone.stack import emulated_place
 from tests.chaos.proxy import Proxy
 from tests.command import COMMAND
 
@@ -249,7 +249,7 @@ class Stack:
         url = self.addresses["emulator"]
         place = emulated_place(url, gateway_url=self.url)
         self._bound = bind(load_stack(self._stack_file()), place)
-        self._clients = await self._opened.enter_async_context(Clients(AwsSettings(endpoint_url=url), ROOT))
+        self._clients = await self._opened.enter_async_context(Clients(AwsSettings(endpoint_url=url), ROOT_CREDENTIALS))
         for tenant in self._keys:
             await self._publish(tenant)
 

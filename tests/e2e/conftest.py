@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fleet.local import Local, LocalSettings
-from shoebox.keys import KeyPair
+from shoebox.tenants.keys import KeyPair
+from standalone.stack import Local, LocalSettings
 from tests.e2e.system import ROOT, LocalSystem
 
 Start = Callable[..., AbstractAsyncContextManager[LocalSystem]]

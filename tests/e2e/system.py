@@ -16,18 +16,18 @@ from typing import Any
 
 import aiohttp
 
-from fleet.local import Local
 from fleet.queues.event_source import MappingStatistics
-from shoebox.aws import Clients
-from shoebox.client.api import Api, open_api
-from shoebox.client.records import Record
-from shoebox.client.uploads import Uploader, UploadSettings
-from shoebox.files import Owner, Registration, State
-from shoebox.keys import KeyPair, jwks
-from shoebox.place import BoundStack
-from shoebox.ports.files_table import FilesTable
-from shoebox.samples import jpeg_of_size
-from shoebox.tokens import mint_token
+from shoebox.aws.clients import Clients
+from shoebox.files.model import Owner, Registration, State
+from shoebox.files.table import FilesTable
+from shoebox.stack.deployment import BoundStack
+from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.tokens import mint_token
+from shoebox_client.api import Api, open_api
+from shoebox_client.records import Record
+from shoebox_client.samples import jpeg_of_size
+from shoebox_client.uploads import Uploader, UploadSettings
+from standalone.stack import Local
 
 ROOT = Path(__file__).parents[2]
 TENANT = "demo"

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from shoebox.samples import jpeg_of_size
+from shoebox_client.samples import jpeg_of_size
 from tests.command import Ended, end, shoebox, shoebox_process, start
 
 START_SECONDS = 90

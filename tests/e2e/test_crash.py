@@ -4,7 +4,7 @@ from pathlib import Path
 
 import psutil
 
-from shoebox.files import State
+from shoebox.files.model import State
 from tests.e2e.conftest import Start
 from tests.e2e.system import IMPATIENT, Herd, LocalSystem, changed_stack
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from fleet.local import Local, LocalSettings
-from shoebox.files import File, FileKey, Generation, Owner, State
+from shoebox.files.model import File, FileKey, Generation, Owner, State
+from standalone.stack import Local, LocalSettings
 from tests.e2e.system import ROOT, TENANT, LocalSystem, fetch, until
 
 FOLDERS = ROOT / "tests" / "fixtures" / "data-folders"

@@ -11,9 +11,9 @@ import jwt
 import pytest
 from yarl import URL
 
-from fleet.local import Local
-from shoebox.keys import KeyPair, jwks
-from shoebox.tokens import mint_token
+from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.tokens import mint_token
+from standalone.stack import Local
 from tests.e2e.conftest import Start
 
 PHOTO = {"name": "a.jpg", "size": 5, "content_type": "image/jpeg", "sha256": "ab" * 32}

@@ -17,9 +17,9 @@ from fleet.async_events import AsyncStatistics
 from fleet.limits.concurrency import ThrottleReason
 from fleet.limits.quotas import AWS_QUOTAS, LambdaQuotas
 from load_tests.naive.stack import naive_stack
-from shoebox.client.records import Outcome, Record
-from shoebox.client.retry import RetryPolicy
-from shoebox.client.uploads import Uploader, UploadSettings
+from shoebox_client.records import Outcome, Record
+from shoebox_client.retry import RetryPolicy
+from shoebox_client.uploads import Uploader, UploadSettings
 from tests.e2e.conftest import Start
 from tests.e2e.system import ROOT, LocalSystem, photo, until
 

@@ -12,9 +12,9 @@ import pytest
 
 from load_tests.observe import Observed, Observer
 from load_tests.stack import Stack, running_stack
-from shoebox.client.api import open_api
-from shoebox.client.records import Outcome
-from shoebox.client.uploads import Uploader, UploadSettings
+from shoebox_client.api import open_api
+from shoebox_client.records import Outcome
+from shoebox_client.uploads import Uploader, UploadSettings
 from tests.e2e.system import photo, until
 
 PHOTOS = 20

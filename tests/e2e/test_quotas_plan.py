@@ -8,16 +8,16 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from emulator.limiter.app import Limiter
+from emulator.limiter.proxy import Upstream
 from fleet.http.ports import listen
 from fleet.http.server import Server
-from fleet.limiter.app import Limiter
-from fleet.limiter.proxy import Upstream
 from fleet.limits.capacity import item_size
 from fleet.limits.quotas import load_quotas
-from fleet.local import Local, LocalSettings
-from shoebox.cli.photo_load import PhotoLoad, needs
-from shoebox.keys import KeyPair
-from shoebox.stack import load_stack
+from load_tests.simulator.photo_load import PhotoLoad, needs
+from shoebox.stack.model import load_stack
+from shoebox.tenants.keys import KeyPair
+from standalone.stack import Local, LocalSettings
 from tests.e2e.system import ROOT, LocalSystem, photo, until
 
 PHOTOS, POLLS, PREFIX = 12, 2, "plan"

@@ -30,13 +30,13 @@ from fleet.queues.sqs_client import SqsClient
 from load_tests.photos import Photo, with_comment
 from load_tests.simulator.day import Day, simulate
 from load_tests.simulator.model import Parameters, Settings
+from load_tests.simulator.photo_load import PhotoCalls
 from load_tests.simulator.tally import at_rank
-from shoebox.cli.photo_load import PhotoCalls
-from shoebox.client.api import Api
-from shoebox.connections import Connections
-from shoebox.files import File, FileKey, Owner, State
-from shoebox.samples import jpeg_of_size
-from shoebox.stack import load_stack
+from shoebox.aws.connections import Connections
+from shoebox.files.model import File, FileKey, Owner, State
+from shoebox.stack.model import load_stack
+from shoebox_client.api import Api
+from shoebox_client.samples import jpeg_of_size
 from tests.e2e.conftest import Start
 from tests.e2e.system import TENANT, Change, LocalSystem, changed_stack, until
 

@@ -11,13 +11,13 @@ import pytest
 from botocore.exceptions import ClientError
 from PIL import Image
 
-from fleet.provision import RoleSource
+from emulator.provision import RoleSource
 from fleet.queues.overview import dead_letters_of, queue_state
 from fleet.queues.redrive import redrive
-from shoebox.aws import Clients
-from shoebox.client.records import Outcome
+from shoebox.aws.clients import Clients
 from shoebox.config import AwsSettings
-from shoebox.samples import jpeg_of_size
+from shoebox_client.records import Outcome
+from shoebox_client.samples import jpeg_of_size
 from tests.e2e.conftest import Start
 from tests.e2e.system import IMPATIENT, Change, System, changed_stack, fetch, photo, until
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from fleet.emulator import ROOT, Emulator
-from fleet.provision import RoleSource, provision
-from shoebox.aws import Clients
+from emulator.embedded import ROOT_CREDENTIALS, Emulator
+from emulator.provision import RoleSource, provision
+from shoebox.aws.clients import Clients
 from shoebox.config import AwsSettings
-from shoebox.place import BoundStack, Place, bind
-from shoebox.stack import Stack, load_stack
+from shoebox.stack.deployment import BoundStack, Place, bind
+from shoebox.stack.model import Stack, load_stack
 
 STACK_FILE = Path(__file__).parents[2] / "stack.yaml"
 GATEWAY_URL = "http://127.0.0.1:8088"  # nobody listens there; it is the origin that CORS lets in
@@ -43,7 +43,7 @@ def bind_to(emulator: Emulator | EmulatorAt, stack: Stack, prefix: str = "shoebo
 
 async def provision_as_root(emulator: EmulatorAt, bound: BoundStack) -> None:
     """Create the stack with root's keys."""
-    async with Clients(emulator.aws, ROOT) as clients:
+    async with Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
         await provision(bound, clients)
 
 
@@ -82,7 +82,7 @@ def own_stack(emulator: EmulatorAt, stack: Stack, request: pytest.FixtureRequest
 @pytest.fixture
 async def root_clients(emulator: EmulatorAt) -> AsyncIterator[Clients]:
     """Clients that may do anything, as the provisioner."""
-    async with Clients(emulator.aws, ROOT) as clients:
+    async with Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
         yield clients
 
 

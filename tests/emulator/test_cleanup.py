@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from shoebox.aws import Clients
-from shoebox.files import RENDITIONS, File, Generation, Owner, Registration
-from shoebox.ports.deletions import order_text
-from shoebox.ports.files_table import FilesTable, Stages
-from shoebox.ports.pictures import Pictures
+from shoebox.aws.clients import Clients
+from shoebox.files.deletions import order_text
+from shoebox.files.model import RENDITIONS, File, Generation, Owner, Registration
+from shoebox.files.pictures import Pictures
+from shoebox.files.table import FilesTable, Stages
 from tests.emulator.conftest import ClientsFor
 from workers.batch import BatchResult, Message, TimeBudget, run_batch
 from workers.cleanup import Cleanup

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet.emulator import ROOT, Emulator
-from shoebox.aws import Clients
+from emulator.embedded import ROOT_CREDENTIALS, Emulator
+from shoebox.aws.clients import Clients
 from tests.command import Ended, shoebox
 
 
@@ -30,7 +30,7 @@ async def test_provision_list_redrive(empty: Emulator, tmp_path: Path):
     at = ("--endpoint-url", empty.url)
     first = await shoebox("provision", *at, "--json", folder=tmp_path)
     again = await shoebox("provision", *at, folder=tmp_path)
-    async with Clients(empty.aws, ROOT) as clients:
+    async with Clients(empty.aws, ROOT_CREDENTIALS) as clients:
         sqs, s3 = await clients.open("sqs"), await clients.open("s3")
         dead = (await sqs.get_queue_url(QueueName="shoebox-uploads-dead"))["QueueUrl"]
         for body in ("a", "b"):

@@ -12,12 +12,12 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from fleet.emulator import ROOT, Emulator, EmulatorDied, EmulatorFailed
+from emulator.embedded import ROOT_CREDENTIALS, Emulator, EmulatorDied, EmulatorFailed
+from emulator.provision import Change, RoleSource, provision
 from fleet.http.ports import PortTaken, holder_of, listen
-from fleet.provision import Change, RoleSource, provision
-from shoebox.aws import Clients, Credentials
-from shoebox.place import BoundStack
-from shoebox.stack import Stack
+from shoebox.aws.clients import Clients, Credentials
+from shoebox.stack.deployment import BoundStack
+from shoebox.stack.model import Stack
 from tests.emulator.conftest import bind_to
 
 pytestmark = pytest.mark.only_on("embedded", reason="it is about the embedded emulator's own process")
@@ -52,7 +52,7 @@ async def test_a_taken_port_is_named_with_its_holder():
 
 async def test_a_process_that_ends_at_once_is_reported(monkeypatch: pytest.MonkeyPatch):
     """A start that fails is an error soon, not a wait until the time is up."""
-    monkeypatch.setattr("fleet.emulator.sys.executable", "/bin/false")
+    monkeypatch.setattr("emulator.embedded.sys.executable", "/bin/false")
     async with asyncio.timeout(60):
         with pytest.raises(EmulatorFailed, match="ended instead of starting"):
             async with Emulator():
@@ -122,9 +122,9 @@ async def read_object(bound: BoundStack, clients: Clients) -> tuple[bytes, dict[
 
 async def test_a_restart_keeps_everything(tmp_path: Path, stack: Stack):
     """After a stop and a start, on another port, there is nothing to provision, and all data is there."""
-    async with Emulator(tmp_path) as emulator, Clients(emulator.aws, ROOT) as clients:
+    async with Emulator(tmp_path) as emulator, Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
         await fill(bind_to(emulator, stack), clients)
-    async with Emulator(tmp_path) as emulator, Clients(emulator.aws, ROOT) as clients:
+    async with Emulator(tmp_path) as emulator, Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
         bound = bind_to(emulator, stack)
         report = await provision(bound, clients)
         assert report.outcomes == report.having(Change.UNCHANGED)
@@ -141,7 +141,7 @@ async def test_a_long_poll_does_not_hold_up_its_stop(tmp_path: Path, stack: Stac
     """A waiting receiver is cut off after a second, and the data is saved all the same."""
     async with Emulator(tmp_path) as emulator:
         bound = bind_to(emulator, stack)
-        async with Clients(emulator.aws, ROOT) as clients:
+        async with Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
             await provision(bound, clients)
             sqs = await clients.open("sqs")
             poll = asyncio.create_task(
@@ -151,14 +151,14 @@ async def test_a_long_poll_does_not_hold_up_its_stop(tmp_path: Path, stack: Stac
             async with asyncio.timeout(30):
                 await emulator.stop()
             poll.cancel()
-    async with Emulator(tmp_path) as emulator, Clients(emulator.aws, ROOT) as clients:
+    async with Emulator(tmp_path) as emulator, Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
         assert not emulator.recovery.cut_off
         assert len((await (await clients.open("sqs")).list_queues())["QueueUrls"]) == len(stack.queues)
 
 
 PARENT = """
 import asyncio, pathlib, sys
-from fleet.emulator import Emulator
+from emulator.embedded import Emulator
 async def main():
     async with Emulator(pathlib.Path(sys.argv[1])) as emulator:
         print(emulator.pid, flush=True)

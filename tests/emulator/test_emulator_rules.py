@@ -10,10 +10,10 @@ import pytest
 from botocore.exceptions import ClientError
 from yarl import URL
 
-from fleet.provision import RoleSource
-from shoebox.aws import Clients, Credentials
-from shoebox.place import BoundStack
-from shoebox.presign import Presigner
+from emulator.provision import RoleSource
+from shoebox.aws.clients import Clients, Credentials
+from shoebox.aws.presign import Presigner
+from shoebox.stack.deployment import BoundStack
 from tests.emulator.conftest import ClientsFor, EmulatorAt
 
 pytestmark = pytest.mark.only_on("embedded", reason="LocalStack checks neither signed headers nor permissions")

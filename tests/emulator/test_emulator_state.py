@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from fleet.data_folder import FolderInUse, StillSaving, data_folder
-from fleet.emulator import ROOT, Emulator, NoRoomToStart, StateNotSaved, StateUnreadable
-from fleet.provision import Change, provision
-from shoebox.aws import Clients
+from emulator.data_folder import FolderInUse, StillSaving, data_folder
+from emulator.embedded import ROOT_CREDENTIALS, Emulator, NoRoomToStart, StateNotSaved, StateUnreadable
+from emulator.provision import Change, provision
+from shoebox.aws.clients import Clients
 from shoebox.config import AwsSettings
-from shoebox.place import BoundStack
-from shoebox.stack import Stack
+from shoebox.stack.deployment import BoundStack
+from shoebox.stack.model import Stack
 from tests.emulator.conftest import bind_to
 
 pytestmark = pytest.mark.only_on("embedded", reason="it is about the embedded emulator's own process")
@@ -79,7 +79,7 @@ class Stored:
 @asynccontextmanager
 async def stored(folder: Path, stack: Stack, **settings: Any) -> AsyncIterator[Stored]:
     """An emulator on `folder` with the stack in it."""
-    async with Emulator(folder, **settings) as emulator, Clients(emulator.aws, ROOT) as clients:
+    async with Emulator(folder, **settings) as emulator, Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
         bound = bind_to(emulator, stack)
         await provision(bound, clients)
         yield Stored(emulator, bound, clients, folder)
@@ -118,7 +118,7 @@ async def test_after_a_kill_there_is_nothing_to_provision(tmp_path: Path, stack:
     async with stored(tmp_path, stack) as at:
         await at.until_saved()
         await at.kill()
-    async with Emulator(tmp_path) as emulator, Clients(emulator.aws, ROOT) as clients:
+    async with Emulator(tmp_path) as emulator, Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
         report = await provision(bind_to(emulator, stack), clients)
         assert report.outcomes == report.having(Change.UNCHANGED)
 
@@ -243,7 +243,7 @@ state = pathlib.Path(sys.argv[1])
 os.environ.update(PERSIST_STATE="1", STATE_DIR=str(state), AUTH="true")
 from ministack import app
 from ministack.core import persistence
-from fleet.emulator_state import StateKeeper
+from emulator.state import StateKeeper
 save_all = app.save_all
 async def main():
     keeper = StateKeeper(state)
@@ -312,7 +312,7 @@ import asyncio, os, pathlib, sys
 folder = pathlib.Path(sys.argv[1])
 os.environ.update(PERSIST_STATE="1", STATE_DIR=str(folder))
 from ministack.services import sqs
-from fleet.emulator_state import StateFile, StateKeeper
+from emulator.state import StateFile, StateKeeper
 async def main():
     keeper = StateKeeper(folder)
     keeper.load()
@@ -330,8 +330,8 @@ asyncio.run(main())
 # A parent as `shoebox up` is one: the data folder's lock, and an emulator that inherits it.
 PARENT = """
 import asyncio, pathlib, sys
-from fleet.data_folder import data_folder
-from fleet.emulator import Emulator
+from emulator.data_folder import data_folder
+from emulator.embedded import Emulator
 async def main():
     with data_folder(pathlib.Path(sys.argv[1])) as held:
         async with Emulator(held.path / "aws", inherited=(held.lock,)) as emulator:
@@ -363,14 +363,14 @@ async def test_a_killed_parents_folder_is_locked_until_its_emulator_has_saved(tm
     async with asyncio.timeout(60):
         while not unlocked(tmp_path):  # noqa: ASYNC110 - a lock of another process tells nobody
             await asyncio.sleep(0.05)
-    async with Emulator(tmp_path / "aws") as again, Clients(again.aws, ROOT) as clients:
+    async with Emulator(tmp_path / "aws") as again, Clients(again.aws, ROOT_CREDENTIALS) as clients:
         assert not again.recovery.cut_off, "it was killed by nobody"
         assert len((await (await clients.open("sqs")).list_queues())["QueueUrls"]) == 1
 
 
 async def create_queue(port: int) -> None:
     """Change something that has to be saved."""
-    async with Clients(AwsSettings(endpoint_url=f"http://127.0.0.1:{port}"), ROOT) as clients:
+    async with Clients(AwsSettings(endpoint_url=f"http://127.0.0.1:{port}"), ROOT_CREDENTIALS) as clients:
         await (await clients.open("sqs")).create_queue(QueueName="kept")
 
 

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from fleet import emulator_tuning
-from fleet.emulator import ACCOUNT
-from fleet.emulator_tuning import TUNED_VERSION, copied, remembering_texts, with_parsed_policy
-from fleet.provision import RoleSource, provision
-from shoebox.aws import Clients
-from shoebox.place import BoundStack
+from emulator import tuning as emulator_tuning
+from emulator.embedded import ACCOUNT
+from emulator.provision import RoleSource, provision
+from emulator.tuning import TUNED_VERSION, copied, remembering_texts, with_parsed_policy
+from shoebox.aws.clients import Clients
+from shoebox.stack.deployment import BoundStack
 from tests.emulator.conftest import EmulatorAt
 
 pytestmark = pytest.mark.only_on("embedded", reason="it is about ministack")
@@ -109,7 +109,7 @@ from ministack import app
 from ministack.core import router, sigv4, iam_evaluator as iam
 from ministack.services import dynamodb, s3, sqs
 if sys.argv[1] == "tuned":
-    from fleet.emulator_tuning import tune
+    from emulator.tuning import tune
     assert tune()
 sqs.ACTIONS_UNDER_TEST = next(
     each["DeleteMessageBatch"] for each in vars(sqs).values() if isinstance(each, dict) and "DeleteMessageBatch" in each

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from shoebox.aws import Clients
+from shoebox.aws.clients import Clients
+from shoebox.aws.dynamodb import open_dynamodb
 from shoebox.errors import Invalid
-from shoebox.files import File, FileKey, Generation, Owner, Picture, Registration, RenditionInfo, State
-from shoebox.ports.dynamodb_http import open_dynamodb
-from shoebox.ports.files_table import UNFINISHED_SECONDS, FilesTable, Stages
-from shoebox.ports.items import picture_text, registered
-from shoebox.stack import load_stack
-from shoebox.ulid import new_ulid
+from shoebox.files.items import picture_text, registered
+from shoebox.files.model import File, FileKey, Generation, Owner, Picture, Registration, RenditionInfo, State
+from shoebox.files.table import UNFINISHED_SECONDS, FilesTable, Stages
+from shoebox.files.ulid import new_ulid
+from shoebox.stack.model import load_stack
 from tests.emulator.conftest import STACK_FILE, ClientsFor, EmulatorAt
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

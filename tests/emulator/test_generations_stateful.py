@@ -22,17 +22,17 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from fleet.emulator import ROOT
-from shoebox.aws import Credentials
-from shoebox.aws_json import Patience
+from emulator.embedded import ROOT_CREDENTIALS
+from shoebox.aws.clients import Credentials
+from shoebox.aws.dynamodb import DynamoDBHttp
+from shoebox.aws.json_service import Patience
 from shoebox.config import AwsSettings
-from shoebox.files import RENDITIONS, File, FileKey, Generation, Owner, Registration, State
-from shoebox.place import BoundStack
-from shoebox.ports.deletions import order_text, read_order
-from shoebox.ports.dynamodb_http import DynamoDBHttp
-from shoebox.ports.events import FileEvent
-from shoebox.ports.files_table import FilesTable
-from shoebox.ports.pictures import Original
+from shoebox.files.deletions import order_text, read_order
+from shoebox.files.events import FileEvent
+from shoebox.files.model import RENDITIONS, File, FileKey, Generation, Owner, Registration, State
+from shoebox.files.pictures import Original
+from shoebox.files.table import FilesTable
+from shoebox.stack.deployment import BoundStack
 from tests.faulty_aws import LossyConnections
 from workers.batch import Message, TimeBudget, run_batch
 from workers.cleanup import Cleanup
@@ -372,7 +372,7 @@ async def opened(runner: asyncio.Runner, url: str) -> AsyncIterator[World]:
     aws = AwsSettings(endpoint_url=url)
 
     async def credentials() -> Credentials:
-        return ROOT
+        return ROOT_CREDENTIALS
 
     faults = LossyConnections(url)
     quick = Patience(attempts=4, first_pause=0.001)

@@ -21,21 +21,21 @@ from PIL import Image
 from prometheus_client import REGISTRY
 
 from load_tests.naive import handler as naive
-from shoebox.aws import Clients
+from shoebox.aws.clients import Clients
+from shoebox.aws.dynamodb import DynamoDBHttp
+from shoebox.aws.presign import Presigner
+from shoebox.aws.s3 import S3Http, open_connections
+from shoebox.aws.sns import open_sns
+from shoebox.aws.visibility import VisibilityHttp, open_visibility
 from shoebox.config import Limits, environment_without_aws
-from shoebox.files import RENDITIONS, File, FileKey, Generation, Owner, Registration, State
-from shoebox.place import BoundStack
-from shoebox.ports.deletions import Deletions
-from shoebox.ports.dynamodb_http import DynamoDBHttp
-from shoebox.ports.events import FileEvents
-from shoebox.ports.files_table import FilesTable
-from shoebox.ports.pictures import PhotoBytes
-from shoebox.ports.s3_http import S3Http, open_connections
-from shoebox.ports.sns_http import open_sns
-from shoebox.ports.visibility_http import VisibilityHttp, open_visibility
-from shoebox.presign import Presigner
-from shoebox.samples import exif_block, jpeg_of_size, scene
-from shoebox.ulid import new_ulid
+from shoebox.files.deletions import Deletions
+from shoebox.files.events import FileEvents
+from shoebox.files.model import RENDITIONS, File, FileKey, Generation, Owner, Registration, State
+from shoebox.files.pictures import PhotoBytes
+from shoebox.files.table import FilesTable
+from shoebox.files.ulid import new_ulid
+from shoebox.stack.deployment import BoundStack
+from shoebox_client.samples import exif_block, jpeg_of_size, scene
 from tests.emulator.conftest import ClientsFor, EmulatorAt
 from tests.faulty_aws import LossyConnections, StaleReads
 from workers.batch import BatchResult, Message, TimeBudget

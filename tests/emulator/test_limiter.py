@@ -16,16 +16,16 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from yarl import URL
 
-from fleet.emulator import ROOT, Emulator
-from fleet.limiter.proxy import limited
-from fleet.limiter.uses import read_data_use
+from emulator.embedded import ROOT_CREDENTIALS, Emulator
+from emulator.limiter.proxy import limited
+from emulator.limiter.uses import read_data_use
+from emulator.provision import RoleSource, provision
 from fleet.limits.quotas import DynamoDBQuotas, Quotas, S3Quotas, load_quotas
 from fleet.limits.use import DataUse
-from fleet.local import Local, LocalSettings
-from fleet.provision import RoleSource, provision
-from shoebox.aws import Clients, Credentials
-from shoebox.presign import Presigner
-from shoebox.stack import Stack
+from shoebox.aws.clients import Clients, Credentials
+from shoebox.aws.presign import Presigner
+from shoebox.stack.model import Stack
+from standalone.stack import Local, LocalSettings
 from tests.emulator.conftest import bind_to
 
 pytestmark = pytest.mark.only_on("embedded", reason="the limiter is ours; no emulator keeps limits")
@@ -60,7 +60,7 @@ async def prepare(emulator: Emulator, stack: Stack) -> Credentials:
     """Create the stack, and a role beside it: no function may write batches."""
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     allowed = {"Effect": "Allow", "Action": ["dynamodb:*", "s3:*"], "Resource": "*"}
-    async with Clients(emulator.aws, ROOT) as clients:
+    async with Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
         await provision(bind_to(emulator, stack), clients)
         iam, sts = await clients.open("iam"), await clients.open("sts")
         role = await iam.create_role(RoleName="tester", AssumeRolePolicyDocument=document(trust))

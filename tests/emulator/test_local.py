@@ -10,12 +10,12 @@ import aiohttp
 import psutil
 import pytest
 
-from fleet.data_folder import MARKER, FolderInUse, ForeignFolder
-from fleet.emulator import EmulatorDied
+from emulator.data_folder import MARKER, FolderInUse, ForeignFolder
+from emulator.embedded import EmulatorDied
+from emulator.provision import Change
 from fleet.http.ports import PortTaken, listen
-from fleet.local import Local, LocalSettings
-from fleet.provision import Change
-from shoebox.stack import StackError
+from shoebox.stack.model import StackError
+from standalone.stack import Local, LocalSettings
 
 ROOT_FOLDER = Path(__file__).parents[2]
 STACK = """

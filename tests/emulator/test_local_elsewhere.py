@@ -8,10 +8,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from fleet.emulator import Emulator
-from fleet.local import Local, LocalSettings
-from fleet.provision import Change
-from shoebox.stack import StackError
+from emulator.embedded import Emulator
+from emulator.provision import Change
+from shoebox.stack.model import StackError
+from standalone.stack import Local, LocalSettings
 
 ROOT_FOLDER = Path(__file__).parents[2]
 STACK = """

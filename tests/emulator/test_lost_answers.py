@@ -16,9 +16,9 @@ from hashlib import sha256
 import pytest
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 
-from shoebox.files import File, Owner, Picture, Registration, RenditionInfo, State
-from shoebox.ports.dynamodb_http import DynamoDBHttp
-from shoebox.ports.files_table import FilesTable, Stages
+from shoebox.aws.dynamodb import DynamoDBHttp
+from shoebox.files.model import File, Owner, Picture, Registration, RenditionInfo, State
+from shoebox.files.table import FilesTable, Stages
 from tests.emulator.conftest import ClientsFor, EmulatorAt
 from tests.faulty_aws import LossyConnections, LossyHttp
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import aiohttp
 
-from fleet.local import Local, LocalSettings
+from standalone.stack import Local, LocalSettings
 from tests.command import shoebox
 
 REPOSITORY = Path(__file__).parents[2]

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from fleet.emulator import ROOT
-from fleet.provision import RoleSource, provision
-from fleet.provision.roles import ensure_roles
-from shoebox.aws import Clients
-from shoebox.place import BoundStack, bind
-from shoebox.policies import Grant, statements
-from shoebox.stack import Stack, load_stack
+from emulator.embedded import ROOT_CREDENTIALS
+from emulator.provision import RoleSource, provision
+from emulator.provision.roles import ensure_roles
+from shoebox.aws.clients import Clients
+from shoebox.stack.deployment import BoundStack, bind
+from shoebox.stack.model import Stack, load_stack
+from shoebox.stack.policies import Grant, statements
 from tests.emulator.conftest import STACK_FILE, ClientsFor, EmulatorAt, bind_to
 
 pytestmark = pytest.mark.only_on("embedded", reason="LocalStack stores policies and enforces none")
@@ -166,7 +166,7 @@ def own(emulator: EmulatorAt, stack: Stack) -> BoundStack:
     bound = bind_to(emulator, stack, prefix="permissions")
 
     async def create() -> None:
-        async with Clients(emulator.aws, ROOT) as clients:
+        async with Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
             await provision(bound, clients)
 
     with asyncio.Runner() as runner:

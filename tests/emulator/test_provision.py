@@ -11,13 +11,13 @@ import aiohttp
 import pytest
 from botocore.exceptions import ClientError
 
-from fleet.emulator import ROOT
-from fleet.provision import Change, Problem, RoleSource, provision
-from shoebox.aws import Clients
+from emulator.embedded import ROOT_CREDENTIALS
+from emulator.provision import Change, Problem, RoleSource, provision
+from shoebox.aws.clients import Clients
+from shoebox.aws.presign import Presigner
 from shoebox.config import AwsSettings
-from shoebox.place import BoundStack, bind
-from shoebox.presign import Presigner
-from shoebox.stack import Key, Notification, Queue, Stack, Table, Topic
+from shoebox.stack.deployment import BoundStack, bind
+from shoebox.stack.model import Key, Notification, Queue, Stack, Table, Topic
 from tests.emulator.conftest import GATEWAY_URL, ClientsFor, EmulatorAt, bind_to
 
 
@@ -152,7 +152,7 @@ async def test_a_refusal_names_the_resource_and_the_reason(provisioned: BoundSta
 async def test_an_unreachable_place_is_a_problem_too(bound: BoundStack, unused_tcp_port: int):
     """No traceback of a network library, but the resource and the address."""
     settings = AwsSettings(endpoint_url=f"http://127.0.0.1:{unused_tcp_port}")
-    async with Clients(settings, ROOT) as clients:
+    async with Clients(settings, ROOT_CREDENTIALS) as clients:
         with pytest.raises(Problem, match="Could not connect to the endpoint URL"):
             await provision(bound, clients)
 
@@ -387,7 +387,7 @@ async def test_another_region_is_named_to_s3(root_clients: Clients, emulator: Em
     bound = bind_to(emulator, stack, prefix="faraway")
     there = bind(stack, bound.place.model_copy(update={"region": "eu-central-1"}))
     settings = emulator.aws.model_copy(update={"region": "eu-central-1"})
-    async with Clients(settings, ROOT) as clients:
+    async with Clients(settings, ROOT_CREDENTIALS) as clients:
         await provision(there, clients)
         location = await (await clients.open("s3")).get_bucket_location(Bucket="faraway-personal")
         assert location["LocationConstraint"] == "eu-central-1"

@@ -3,13 +3,13 @@
 import asyncio
 from typing import Any
 
-from fleet.provision import provision
-from fleet.provision.queues import ensure_queues
+from emulator.provision import provision
+from emulator.provision.queues import ensure_queues
 from fleet.queues.overview import dead_letters_of, queue_state
 from fleet.queues.redrive import DeadLetters, redrive
-from shoebox.aws import Clients
-from shoebox.place import BoundStack, bind
-from shoebox.stack import Queue, Stack
+from shoebox.aws.clients import Clients
+from shoebox.stack.deployment import BoundStack, bind
+from shoebox.stack.model import Queue, Stack
 
 ATTRIBUTES = {
     "kind": {"DataType": "String", "StringValue": "tést"},

@@ -14,14 +14,14 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from fleet.emulator import ROOT as ADMINISTRATOR
-from fleet.local import emulated_place
-from shoebox.aws import Clients
-from shoebox.cli.engine import Engine
+from emulator.embedded import ROOT_CREDENTIALS
+from shoebox.aws.clients import Clients
 from shoebox.config import AwsSettings
-from shoebox.keys import KeyPair
-from shoebox.place import bind
-from shoebox.stack import load_stack
+from shoebox.stack.deployment import bind
+from shoebox.stack.model import load_stack
+from shoebox.tenants.keys import KeyPair
+from shoebox_cli.engine import Engine
+from standalone.stack import emulated_place
 from tests.e2e.system import ROOT, System
 
 PORTS = (
@@ -113,10 +113,10 @@ class Project:
     @asynccontextmanager
     async def system(self) -> AsyncIterator[System]:
         """The running stack as clients and operators meet it, with the demo tenant's key from its volume."""
-        pem = self.must("run", "--rm", "--entrypoint", "cat", "token", "/var/lib/shoebox/keys/demo.pem")
+        pem = self.must("run", "--rm", "--entrypoint", "cat", "token", "/var/lib/shoebox/tenants/keys/demo.pem")
         gateway, emulator = self.url("SHOEBOX_PORT"), self.url("SHOEBOX_EMULATOR_PORT")
         bound = bind(load_stack(self.stack), emulated_place(emulator, gateway_url=gateway))
-        async with Clients(AwsSettings(endpoint_url=emulator), ADMINISTRATOR) as clients:
+        async with Clients(AwsSettings(endpoint_url=emulator), ROOT_CREDENTIALS) as clients:
             yield System(gateway, bound, clients, KeyPair.of(load_pem_private_key(pem.encode(), None)))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from shoebox.client.records import Outcome
+from shoebox_client.records import Outcome
 from tests.e2e.system import IMPATIENT, Change, changed_stack, fetch, photo, until
 from tests.localstack.project import BUILD_SECONDS, ROOT, Project, project
 

@@ -15,13 +15,13 @@ import aiohttp
 import pytest
 from botocore.exceptions import ClientError
 
-from fleet.emulator import ROOT as ROOT_KEYS
-from fleet.local import Local, LocalSettings
-from shoebox.aws import Clients
-from shoebox.cli.localstack import localstack_at
-from shoebox.client.records import Outcome
+from emulator.embedded import ROOT_CREDENTIALS
+from shoebox.aws.clients import Clients
 from shoebox.config import AwsSettings
-from shoebox.files import State
+from shoebox.files.model import State
+from shoebox_cli.localstack import localstack_at
+from shoebox_client.records import Outcome
+from standalone.stack import Local, LocalSettings
 from tests.e2e.system import IMPATIENT, ROOT, Herd, LocalSystem, changed_stack, photo, until
 from tests.localstack.container import ENGINE, LocalStackContainer, localstack
 from tests.localstack.project import free_ports
@@ -75,7 +75,7 @@ async def test_a_transaction_that_fails_leaves_everything_and_none_copies_the_ta
     container: LocalStackContainer,
 ) -> None:
     """Of a put, an update, a delete and a false condition nothing stays; and beside 3,000 items it takes no longer."""
-    async with Clients(AwsSettings(region="us-east-1", endpoint_url=container.get_url()), ROOT_KEYS) as clients:
+    async with Clients(AwsSettings(region="us-east-1", endpoint_url=container.get_url()), ROOT_CREDENTIALS) as clients:
         dynamodb = await clients.open("dynamodb")
         key: Any = {"AttributeName": "pk", "KeyType": "HASH"}
         await dynamodb.create_table(
@@ -110,7 +110,7 @@ async def test_a_transaction_that_fails_leaves_everything_and_none_copies_the_ta
 
 async def test_bodies_are_on_disk(container: LocalStackContainer) -> None:
     """A hundred megabytes in objects below 512 KB cost no memory, and come back whole, in part and copied."""
-    async with Clients(AwsSettings(region="us-east-1", endpoint_url=container.get_url()), ROOT_KEYS) as clients:
+    async with Clients(AwsSettings(region="us-east-1", endpoint_url=container.get_url()), ROOT_CREDENTIALS) as clients:
         s3 = await clients.open("s3")
         await s3.create_bucket(Bucket="bodies")
         body = random.Random(1).randbytes(400_000)
@@ -154,7 +154,7 @@ async def test_out_of_memory_is_told_and_uploads_are_refused_before(localstack_i
 
         await until(healthy, 60)
         state = localstack_at(url)
-        async with Clients(AwsSettings(region="us-east-1", endpoint_url=url), ROOT_KEYS) as clients:
+        async with Clients(AwsSettings(region="us-east-1", endpoint_url=url), ROOT_CREDENTIALS) as clients:
             s3 = await clients.open("s3")
             await s3.create_bucket(Bucket="full")
             link = await s3.generate_presigned_url("put_object", Params={"Bucket": "full", "Key": "upload"})

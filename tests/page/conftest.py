@@ -12,7 +12,7 @@ from gallery import Gallery, MakePhoto, OpenGallery
 from playwright.async_api import Browser, async_playwright
 from running_stack import RunningStack, running_stack
 
-from shoebox.samples import Sample, jpeg_of_size, write_samples
+from shoebox_client.samples import Sample, jpeg_of_size, write_samples
 from tests.machine import find_chromium
 
 HERE = Path(__file__).parent

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleet.local import Local, LocalSettings
-from shoebox.keys import KeyPair, jwks
-from shoebox.tokens import SCOPES, mint_token
+from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.tokens import SCOPES, mint_token
+from standalone.stack import Local, LocalSettings
 
 ROOT = Path(__file__).parents[2]
 TENANTS = ("demo", "corner-shop")

@@ -10,7 +10,7 @@ from landscapes import landscape
 from PIL import Image
 from playwright.async_api import expect
 
-from shoebox.samples import CAMERA, Sample, exif_block
+from shoebox_client.samples import CAMERA, Sample, exif_block
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}

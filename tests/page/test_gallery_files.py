@@ -6,7 +6,7 @@ from pathlib import Path
 
 from workers.imaging.warning_codes import MEANINGS
 
-PAGES = Path(__file__).parents[2] / "api" / "pages"
+PAGES = Path(__file__).parents[2] / "api" / "static"
 SCRIPT_BUDGET = 40_000  # bytes, compressed
 NAMESPACE = "http://www.w3.org/2000/svg"
 

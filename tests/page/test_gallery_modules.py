@@ -17,8 +17,8 @@ from gallery import OpenGallery
 from landscapes import landscape
 from PIL import Image
 
-from shoebox.names import clean_name
-from shoebox.samples import scene
+from shoebox_client.names import clean_name
+from shoebox_client.samples import scene
 from tests.unit.test_names import CLEANED, PLAIN
 from tests.unit.test_picture_types import FILES
 from workers.imaging.placeholder import placeholder
@@ -102,7 +102,7 @@ async () => {
 
 
 async def test_names_are_cleaned_as_the_service_wants_them(open_gallery: OpenGallery) -> None:
-    """The page's own rule agrees with shoebox/names.py: plain names stay, all others become plain ones."""
+    """The page's own rule agrees with shoebox_client/names.py: plain names stay, all others become plain ones."""
     expected = {**{name: name for name in PLAIN}, **dict(CLEANED)}
     gallery = await open_gallery(token=None)
     cleaned = await gallery.page.evaluate(NAME_OF, json.dumps([*expected]))

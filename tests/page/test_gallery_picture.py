@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.async_api import expect
 from running_stack import RunningStack
 
-from shoebox.samples import Sample
+from shoebox_client.samples import Sample
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 COMMITTED = Path(__file__).parents[2] / "docs" / "images" / "gallery.png"

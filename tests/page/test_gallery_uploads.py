@@ -8,7 +8,7 @@ import pytest
 from gallery import PATIENCE, Gallery, MakePhoto, OpenGallery
 from playwright.async_api import Locator, Request, Response, Route, expect
 
-from shoebox.samples import Sample, jpeg_of_size
+from shoebox_client.samples import Sample, jpeg_of_size
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 FAILED_LOAD = r"Failed to load resource"

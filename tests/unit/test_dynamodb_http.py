@@ -8,10 +8,10 @@ import orjson
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
 
-from shoebox.aws import Credentials
-from shoebox.aws_json import Patience
-from shoebox.connections import Connections
-from shoebox.ports.dynamodb_http import DynamoDBHttp
+from shoebox.aws.clients import Credentials
+from shoebox.aws.connections import Connections
+from shoebox.aws.dynamodb import DynamoDBHttp
+from shoebox.aws.json_service import Patience
 from tests.scripted_server import Script, ScriptedServer, answer, scripted_server
 
 KEYS = Credentials("ASIAONE", "secret", "token")

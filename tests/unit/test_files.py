@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoebox.files import FILE_ID, File, FileKey, Generation, Owner, Registration, State, checksum_header
-from shoebox.ports.items import to_file
+from shoebox.files.items import to_file
+from shoebox.files.model import FILE_ID, File, FileKey, Generation, Owner, Registration, State, checksum_header
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 ULID = "01KB6ZJX3M0123456789ABCDEF"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shoebox.config import VISIBILITY_SECONDS
-from shoebox.stack import load_stack
+from shoebox.stack.model import load_stack
 from workers.batch import BatchResult, BatchStatistics, Message
 from workers.heartbeat import Heartbeat, hidden_seconds
 

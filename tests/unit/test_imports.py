@@ -39,4 +39,4 @@ def test_a_forbidden_import_breaks_a_contract(tmp_path: Path) -> None:
     result = lint_imports(tmp_path)
 
     assert result.returncode == 1
-    assert "shoebox.files -> workers.ingest" in result.stdout
+    assert "shoebox.files.model -> workers.ingest" in result.stdout

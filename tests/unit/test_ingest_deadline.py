@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
 
-from shoebox.files import File, FileKey
-from shoebox.ports.events import FileEvent
+from shoebox.files.events import FileEvent
+from shoebox.files.model import File, FileKey
 from workers.batch import Message, TimeBudget
 from workers.heartbeat import Heartbeat
 from workers.ingest import Ingest

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import RSAAlgorithm
 
-from shoebox.jwks import ALGORITHMS, Algorithm, JwksError, read_jwks
-from shoebox.keys import KeyFileError, KeyPair, jwks
+from shoebox.tenants.jwks import ALGORITHMS, Algorithm, JwksError, read_jwks
+from shoebox.tenants.keys import KeyFileError, KeyPair, jwks
 
 
 @lru_cache

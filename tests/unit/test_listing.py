@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from shoebox.files import OWNER_SHARDS, FileKey, Owner, State
-from shoebox.ports.items import iso
-from shoebox.ports.listing import Page, list_files
+from shoebox.files.items import iso
+from shoebox.files.listing import Page, list_files
+from shoebox.files.model import OWNER_SHARDS, FileKey, Owner, State
 
 OWNER = Owner("demo", "anna")
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from api.models import RefusedEntry
 from api.registrations import read_entry
 from shoebox.config import Limits
-from shoebox.names import MAX_NAME_BYTES, clean_name, is_plain_name
+from shoebox_client.names import MAX_NAME_BYTES, clean_name, is_plain_name
 
 TABLE = json.loads((Path(__file__).parents[1] / "fixtures" / "names.json").read_text())
 """Names that stay as they are, and others with what becomes of them: for this module, the API's rule and the page's."""

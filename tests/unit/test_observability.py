@@ -19,7 +19,7 @@ from fleet.limit_board import LimitBoard
 from fleet.limits.quotas import load_quotas
 from fleet.metrics import Metrics
 from fleet.statistics import FleetStatistics
-from shoebox.stack import load_stack
+from shoebox.stack.model import load_stack
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose"

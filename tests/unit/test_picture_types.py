@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from api.pages import FOLDER
-from shoebox.files import MEDIA_TYPES
-from shoebox.picture_types import ENDINGS, HEIF, REFUSED, media_type, page_module, refusal, sniff
+from shoebox.files.model import MEDIA_TYPES
+from shoebox_client.picture_types import ENDINGS, HEIF, REFUSED, media_type, page_module, refusal, sniff
 
 
 def ftyp(*brands: bytes) -> bytes:
@@ -96,5 +96,5 @@ def test_every_type_is_accepted_or_refused_by_name() -> None:
 
 
 def test_the_page_has_the_same_table() -> None:
-    """If this fails: python -m shoebox.picture_types >api/pages/picture-types.js."""
+    """If this fails: python -m shoebox_client.picture_types >api/static/picture-types.js."""
     assert (FOLDER / "picture-types.js").read_text() == page_module()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from shoebox.place import BoundStack, Place, bind
-from shoebox.stack import Cors, Function, Queue, Stack, StackError, load_stack
+from shoebox.stack.deployment import BoundStack, Place, bind
+from shoebox.stack.model import Cors, Function, Queue, Stack, StackError, load_stack
 
 STACK = load_stack(Path(__file__).parents[2] / "stack.yaml")
 PLACE = Place(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shoebox.policies import Grant, statements
+from shoebox.stack.policies import Grant, statements
 
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:shoebox-uploads"
 BUCKET = "arn:aws:s3:::shoebox-personal"

@@ -9,8 +9,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from shoebox.aws import Credentials
-from shoebox.presign import Presigner
+from shoebox.aws.clients import Credentials
+from shoebox.aws.presign import Presigner
 
 ENDPOINT = "http://127.0.0.1:4566"
 KEYS = ["originals/demo/anna/fabc", "a b/ü~-_.+%/x", "renditions/demo/1/f/2048.jpg"]

@@ -22,9 +22,9 @@ from PIL import Image
 from prometheus_client import REGISTRY
 
 from shoebox.config import Limits, environment_without_aws
-from shoebox.files import Registration
-from shoebox.ports.pictures import Original
-from shoebox.samples import jpeg_of_size
+from shoebox.files.model import Registration
+from shoebox.files.pictures import Original
+from shoebox_client.samples import jpeg_of_size
 from workers import render_pool
 from workers.imaging import ImageLimits, PictureRejected, Prepared, child, prepare
 from workers.imaging.costs import cpu_seconds, peak_bytes

@@ -9,10 +9,10 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoebox.aws import Credentials
-from shoebox.connections import ConnectionLost
-from shoebox.ports.s3_http import S3Error, S3Http, _code, open_connections
-from shoebox.presign import Presigner
+from shoebox.aws.clients import Credentials
+from shoebox.aws.connections import ConnectionLost
+from shoebox.aws.presign import Presigner
+from shoebox.aws.s3 import S3Error, S3Http, _code, open_connections
 
 STORED = "Mon, 23 Nov 2026 10:00:00 GMT"
 

@@ -13,12 +13,12 @@ from botocore.credentials import Credentials as BotoCredentials
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.serialize import create_serializer
 
-from shoebox.aws import Credentials
-from shoebox.aws_json import Patience
-from shoebox.aws_query import FORM
-from shoebox.connections import Connections
-from shoebox.ports.sns_http import SnsHttp
-from shoebox.sigv4 import Signer
+from shoebox.aws.clients import Credentials
+from shoebox.aws.connections import Connections
+from shoebox.aws.json_service import Patience
+from shoebox.aws.query_service import FORM
+from shoebox.aws.sigv4 import Signer
+from shoebox.aws.sns import SnsHttp
 from tests.scripted_server import Script, ScriptedServer, answer, scripted_server
 
 KEYS = Credentials("ASIAONE", "secret", "token")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from shoebox.stack import Function, ProvisionedPollers, Queue, QueueTrigger, Stack, StackError, load_stack
+from shoebox.stack.model import Function, ProvisionedPollers, Queue, QueueTrigger, Stack, StackError, load_stack
 
 STACK_FILE = Path(__file__).parents[2] / "stack.yaml"
 CONTENT: dict[str, Any] = yaml.safe_load(STACK_FILE.read_text(encoding="utf-8"))
@@ -185,7 +185,7 @@ MISTAKES = [
         "functions.ingest.queue.filters: List should have at most 5 items",
         id="six filters",
     ),
-    # Amazon SQS, S3, SNS and AWS Lambda on FIFO queues; see shoebox.stack.
+    # Amazon SQS, S3, SNS and AWS Lambda on FIFO queues; see shoebox.stack.model.
     pytest.param(
         put("queues", "uploads", "content_based_deduplication", to=True),
         "queues.uploads: Value error, content_based_deduplication is for FIFO queues",

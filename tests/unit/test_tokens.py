@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from jwt import PyJWS
 
 from shoebox.errors import Unauthorized
-from shoebox.jwks import ALGORITHMS, Algorithm, VerificationKey, read_jwks
-from shoebox.keys import KeyPair, jwks
-from shoebox.tokens import CLOCK_SKEW, MAX_LIFETIME, Identity, mint_token, read_token, verify_token
+from shoebox.tenants.jwks import ALGORITHMS, Algorithm, VerificationKey, read_jwks
+from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.tokens import CLOCK_SKEW, MAX_LIFETIME, Identity, mint_token, read_token, verify_token
 
 NOW = 1_800_000_000
 CLAIMS: dict[str, Any] = {

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoebox.ulid import PATTERN, new_ulid
+from shoebox.files.ulid import PATTERN, new_ulid
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shoebox.files import FileKey, Generation, Owner
+from shoebox.files.model import FileKey, Generation, Owner
 from workers.uploads import MalformedEventError, read_uploads
 
 OWNER = Owner("demo", "anna_1")

@@ -7,10 +7,10 @@ import orjson
 import pytest
 from botocore.exceptions import NoCredentialsError
 
-from shoebox.aws import Credentials
+from shoebox.aws.clients import Credentials
+from shoebox.aws.connections import Connections
+from shoebox.aws.visibility import VisibilityHttp, queue_url
 from shoebox.config import AwsSettings, ConfigError
-from shoebox.connections import Connections
-from shoebox.ports.visibility_http import VisibilityHttp, queue_url
 from tests.scripted_server import Script, ScriptedServer, answer, scripted_server
 
 ARN = "arn:aws:sqs:eu-west-1:000000000000:uploads"

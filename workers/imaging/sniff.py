@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shoebox.picture_types import HEIF, refusal, sniff
+from shoebox_client.picture_types import HEIF, refusal, sniff
 from workers.imaging.errors import PictureRejected
 from workers.imaging.headers.boxes import primary_codings
 

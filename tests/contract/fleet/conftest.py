@@ -9,12 +9,12 @@ import aiohttp
 import pytest
 from fleet_bench import HERE, ROOT_FOLDER, FleetOf, Running, an_hour
 
+from emulator.embedded import ROOT_CREDENTIALS, Emulator
 from fleet.credentials import CredentialsSource
-from fleet.emulator import ROOT, Emulator
 from fleet.service import Fleet
 from fleet.settings import AWSLAMBDARIC, SHOEBOX_RUNTIME, FleetSettings, RuntimeCommand
-from shoebox.aws import Clients
-from shoebox.place import BoundStack
+from shoebox.aws.clients import Clients
+from shoebox.stack.deployment import BoundStack
 
 
 @pytest.fixture(params=[SHOEBOX_RUNTIME, AWSLAMBDARIC], ids=["shoebox", "awslambdaric"])
@@ -66,5 +66,5 @@ def emulator(embedded: Emulator) -> Emulator:
 @pytest.fixture
 async def root_clients(emulator: Emulator) -> AsyncIterator[Clients]:
     """Clients that may do anything."""
-    async with Clients(emulator.aws, ROOT) as clients:
+    async with Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
         yield clients

@@ -10,9 +10,9 @@ from typing import Any
 
 from fleet.credentials import RoleCredentials
 from fleet.service import Fleet
-from shoebox.aws import Credentials
-from shoebox.place import BoundStack, Place, bind
-from shoebox.stack import Stack
+from shoebox.aws.clients import Credentials
+from shoebox.stack.deployment import BoundStack, Place, bind
+from shoebox.stack.model import Stack
 
 HERE = Path(__file__).parent
 ROOT_FOLDER = HERE.parents[2]

@@ -13,10 +13,10 @@ import aiohttp
 import pytest
 from fleet_bench import FleetOf, Running, function, stack_of, until
 
+from emulator.embedded import ROOT_CREDENTIALS, Emulator
 from fleet.credentials import RoleCredentials
-from fleet.emulator import ROOT, Emulator
-from shoebox.aws import Clients
-from shoebox.place import BoundStack
+from shoebox.aws.clients import Clients
+from shoebox.stack.deployment import BoundStack
 
 PICTURE = bytes(range(256))
 IMAGE = {"Content-Type": "image/png", "Accept": "image/png"}
@@ -24,7 +24,7 @@ IMAGE = {"Content-Type": "image/png", "Accept": "image/png"}
 
 async def as_root(function: str) -> RoleCredentials:
     """Credentials that may do anything."""
-    return RoleCredentials(ROOT, time.time() + 3600)
+    return RoleCredentials(ROOT_CREDENTIALS, time.time() + 3600)
 
 
 def web(kind: str, handler: str) -> BoundStack:

@@ -14,13 +14,13 @@ import psutil
 import pytest
 from fleet_bench import FleetOf, function, stack_of, until
 
+from emulator.embedded import Emulator
+from emulator.provision import RoleSource, provision
+from emulator.provision.report import Change
 from fleet.credentials import RoleCredentials
-from fleet.emulator import Emulator
-from fleet.provision import RoleSource, provision
-from fleet.provision.report import Change
 from fleet.settings import SHOEBOX_RUNTIME
-from shoebox.aws import Clients
-from shoebox.place import BoundStack
+from shoebox.aws.clients import Clients
+from shoebox.stack.deployment import BoundStack
 
 SECONDS = 60
 SOON = 12  # seconds until a message comes back; a sixth of it is what an invocation may take

@@ -8,7 +8,7 @@ import pytest
 from fleet_bench import FleetOf, function, stack_of, until
 from yarl import URL
 
-from shoebox.place import BoundStack
+from shoebox.stack.deployment import BoundStack
 
 RESPONSES = {
     "UNAUTHORIZED": {"status": 401, "code": "token_missing", "title": "Unauthorized", "detail": "Send a token."},

@@ -20,9 +20,9 @@ from fleet.hosts.status import HostStatus
 from fleet.http.ports import listen
 from fleet.http.server import Server
 from fleet.settings import SHOEBOX_RUNTIME, RuntimeCommand
-from shoebox.aws import Credentials
+from shoebox.aws.clients import Credentials
 
-COMMAND = [sys.executable, "-c", "from shoebox.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from shoebox_cli import main; main()"]
 ALL_CODE = {"PYTHONPATH": f"{ROOT_FOLDER}:{HERE}"}  # for `shoebox host`, whose code is Shoebox's own
 
 

@@ -13,10 +13,10 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from fleet_bench import FleetOf, Running, function, stack_of, until
 
+from emulator.embedded import ROOT_CREDENTIALS, Emulator
 from fleet.credentials import RoleCredentials
-from fleet.emulator import ROOT, Emulator
 from fleet.limits.quotas import LambdaQuotas, Quotas
-from shoebox.aws import Clients
+from shoebox.aws.clients import Clients
 
 
 def client(running: Running) -> Any:
@@ -114,7 +114,7 @@ async def test_an_event_that_is_given_up_ends_in_its_destination(
     )
 
     async def as_root(name: str) -> RoleCredentials:
-        return RoleCredentials(ROOT, 2**40)
+        return RoleCredentials(ROOT_CREDENTIALS, 2**40)
 
     async with fleet_of(stack, credentials=as_root) as running:
         await asyncio.to_thread(

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from fleet_bench import FleetOf, function, stack_of, until
 
-from fleet.emulator import Emulator
-from fleet.provision import RoleSource, provision
-from shoebox.aws import Clients
-from shoebox.place import BoundStack
+from emulator.embedded import Emulator
+from emulator.provision import RoleSource, provision
+from shoebox.aws.clients import Clients
+from shoebox.stack.deployment import BoundStack
 
 OBJECTS = 40
 

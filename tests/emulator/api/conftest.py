@@ -19,16 +19,16 @@ import pytest_asyncio
 
 from api.app import build_app
 from api.services import Services, open_services
-from fleet.emulator import ROOT
-from fleet.provision import RoleSource
-from shoebox.aws import Clients, Credentials
+from emulator.embedded import ROOT_CREDENTIALS
+from emulator.provision import RoleSource
+from shoebox.aws.clients import Clients, Credentials
+from shoebox.aws.presign import Presigner
+from shoebox.aws.s3 import S3Http, open_connections
 from shoebox.config import FunctionSettings, Limits
-from shoebox.files import FileKey, Generation, Owner, Picture, RenditionInfo
-from shoebox.place import BoundStack
-from shoebox.ports.files_table import Stages
-from shoebox.ports.pictures import Original, PhotoBytes
-from shoebox.ports.s3_http import S3Http, open_connections
-from shoebox.presign import Presigner
+from shoebox.files.model import FileKey, Generation, Owner, Picture, RenditionInfo
+from shoebox.files.pictures import Original, PhotoBytes
+from shoebox.files.table import Stages
+from shoebox.stack.deployment import BoundStack
 from tests.emulator.conftest import EmulatorAt
 from workers.runtime.asgi import AsgiHandler, asgi_handler
 from workers.runtime.context import Context
@@ -137,7 +137,7 @@ class Bench:
         generation = await self.generation(file_id)
 
         async def presigner() -> Presigner:
-            return Presigner(ROOT, region=self.services.region, endpoint_url=self.services.settings.s3_url)
+            return Presigner(ROOT_CREDENTIALS, region=self.services.region, endpoint_url=self.services.settings.s3_url)
 
         settings = self.services.settings
         async with open_connections(settings.s3_url) as connections:
@@ -205,7 +205,7 @@ def settings(provisioned: BoundStack) -> FunctionSettings:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def root(emulator: EmulatorAt) -> AsyncIterator[Clients]:
     """Clients that may do anything."""
-    async with Clients(emulator.aws, ROOT) as clients:
+    async with Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
         yield clients
 
 

@@ -25,11 +25,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.app import build_app
 from api.openapi import describe
-from fleet.emulator import ROOT
-from fleet.provision import RoleSource
-from shoebox.aws import Clients
+from emulator.embedded import ROOT_CREDENTIALS
+from emulator.provision import RoleSource
+from shoebox.aws.clients import Clients
 from shoebox.config import FunctionSettings
-from shoebox.place import BoundStack
+from shoebox.stack.deployment import BoundStack
 from tests.emulator.api.conftest import Clock, entry, serving
 from tests.emulator.conftest import EmulatorAt
 
@@ -89,7 +89,7 @@ class Threaded:
     async def _run(self) -> None:
         emulator, provisioned, settings = self._given
         async with AsyncExitStack() as stack:
-            root = await stack.enter_async_context(Clients(emulator.aws, ROOT))
+            root = await stack.enter_async_context(Clients(emulator.aws, ROOT_CREDENTIALS))
             role = (await RoleSource(provisioned, root)("api")).keys
             _, services = await stack.enter_async_context(serving(emulator, role, settings, Clock()))
 

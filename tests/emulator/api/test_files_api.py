@@ -15,10 +15,10 @@ import pytest
 from api import files
 from api.app import build_app
 from api.openapi import describe
-from shoebox.aws import Clients
-from shoebox.files import FileKey, Generation, Owner
-from shoebox.place import BoundStack
-from shoebox.ports.dynamodb_http import DynamoDBHttp
+from shoebox.aws.clients import Clients
+from shoebox.aws.dynamodb import DynamoDBHttp
+from shoebox.files.model import FileKey, Generation, Owner
+from shoebox.stack.deployment import BoundStack
 from tests.emulator.api.conftest import PART, PICTURE, Bench, entry
 from tests.emulator.conftest import EmulatorAt
 from tests.faulty_aws import LossyConnections

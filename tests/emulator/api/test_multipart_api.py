@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from shoebox.files import FileKey
-from shoebox.ports.dynamodb_http import DynamoDBHttp
+from shoebox.aws.dynamodb import DynamoDBHttp
+from shoebox.files.model import FileKey
 from tests.emulator.api.conftest import PART, PICTURE, Bench
 from tests.emulator.conftest import EmulatorAt
 from tests.faulty_aws import LossyConnections, LossyHttp

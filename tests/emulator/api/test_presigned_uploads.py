@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from api.links import Links
-from shoebox.files import FileKey
-from shoebox.presign import Presigner
+from shoebox.aws.presign import Presigner
+from shoebox.files.model import FileKey
 from tests.emulator.api.conftest import Bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -12,11 +12,11 @@ import pytest_asyncio
 from api.authorizer import Authorizer
 from api.http_get import HttpGetter
 from api.tenant_keys import TenantKeys
-from shoebox.aws import Clients
+from shoebox.aws.clients import Clients
 from shoebox.config import AuthorizerSettings
-from shoebox.keys import KeyPair, jwks
-from shoebox.place import BoundStack
-from shoebox.tokens import mint_token
+from shoebox.stack.deployment import BoundStack
+from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.tokens import mint_token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 ARN = "arn:aws:execute-api:us-east-1:000000000000:shoebox/live/GET/v1/files"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shoebox.keys import KeyPair, jwks
-from shoebox.tokens import mint_token
+from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.tokens import mint_token
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,8 @@ from api.authorizer import Authorizer
 from api.http_get import FetchError
 from api.tenant_keys import TenantKeys
 from shoebox.errors import Unavailable
-from shoebox.keys import KeyPair, jwks
-from shoebox.tokens import mint_token
+from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.tokens import mint_token
 
 ROOT = Path(__file__).parents[3]
 Event = Callable[..., dict[str, Any]]

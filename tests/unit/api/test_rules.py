@@ -16,12 +16,12 @@ from api.links import Links, download_name
 from api.models import RefusedEntry
 from api.multipart import PartPlan
 from api.registrations import read_entry
-from shoebox.aws import Credentials
+from shoebox.aws.clients import Credentials
+from shoebox.aws.presign import Presigner
 from shoebox.config import FunctionSettings, Limits
 from shoebox.errors import Invalid, Unauthorized
-from shoebox.files import MEDIA_TYPES, File, FileKey, Generation, Owner, Registration, State
-from shoebox.ports.pictures import Part
-from shoebox.presign import Presigner
+from shoebox.files.model import MEDIA_TYPES, File, FileKey, Generation, Owner, Registration, State
+from shoebox.files.pictures import Part
 
 LIMITS = Limits()
 SHA = "0123456789abcdef" * 4

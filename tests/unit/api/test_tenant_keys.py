@@ -11,7 +11,7 @@ import pytest
 from api.http_get import FetchError
 from api.tenant_keys import Rules, TenantKeys
 from shoebox.errors import Unauthorized, Unavailable
-from shoebox.keys import KeyPair, jwks
+from shoebox.tenants.keys import KeyPair, jwks
 
 OLD, NEW = KeyPair.generate(), KeyPair.generate()
 

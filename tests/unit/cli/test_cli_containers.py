@@ -15,10 +15,10 @@ import pytest
 from command import Ended, shoebox
 from fake_docker import FakeDocker
 
-from shoebox.cli.compose_checks import PURPOSES
+from shoebox_cli.compose_checks import PURPOSES
 
 UP = "up --build --wait --remove-orphans"
-MINT = "exec -T fleet python -m shoebox token mint"
+MINT = "exec -T fleet python -m shoebox_cli token mint"
 CONFIG = "--profile * config --format json"
 LISTED, LISTED_ALL = "ps --format json", "ps --format json --all"
 SERVICES: dict[str, Any] = {

@@ -17,12 +17,12 @@ from command import Ended, shoebox
 from fake_docker import FakeDocker
 from upload_service import TOKEN, Service
 
-from shoebox.cli.access import mint
-from shoebox.cli.folder import DataFolder
-from shoebox.cli.local import demo_key
-from shoebox.cli.localstack import LocalStack
+from shoebox_cli.access import mint
+from shoebox_cli.folder import DataFolder
+from shoebox_cli.local import demo_key
+from shoebox_cli.localstack import LocalStack
 
-MINT = "compose exec -T fleet python -m shoebox token mint"
+MINT = "compose exec -T fleet python -m shoebox_cli token mint"
 GB = 1000**3
 STATE = {"memory": {"used": GB, "limit": 2 * GB}, "warn": 0.8, "refuse": 0.9, "started_at": 1e9, "last_run": None}
 MakePicture = Callable[..., Path]

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 from fake_docker import FakeDocker
 
-from shoebox.cli.engine import Engine, why_not
-from shoebox.cli.exits import CliError, Exit
+from console.exits import CliError, Exit
+from shoebox_cli.engine import Engine, why_not
 
 BUILDKIT = {"DOCKER_BUILDKIT": "1"}
 

@@ -11,9 +11,9 @@ import pytest
 from command import shoebox
 from upload_service import Service
 
-from shoebox.jwks import VerificationKey
-from shoebox.keys import KeyPair
-from shoebox.tokens import read_token, verify_token
+from shoebox.tenants.jwks import VerificationKey
+from shoebox.tenants.keys import KeyPair
+from shoebox.tenants.tokens import read_token, verify_token
 
 MakePicture = Callable[..., Path]
 MakeFolder = Callable[..., Path]
@@ -115,7 +115,7 @@ async def test_a_local_key_stands_in_for_a_token(service: Service, key: Path, tm
 
 
 def _verification_key(pair: KeyPair) -> VerificationKey:
-    from shoebox.jwks import read_jwks
-    from shoebox.keys import jwks
+    from shoebox.tenants.jwks import read_jwks
+    from shoebox.tenants.keys import jwks
 
     return read_jwks(jwks([pair]))[pair.key_id]

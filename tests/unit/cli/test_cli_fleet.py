@@ -10,7 +10,7 @@ from pathlib import Path
 
 from command import Ended, end, shoebox, start
 
-from shoebox.keys import KeyPair
+from shoebox.tenants.keys import KeyPair
 
 NOWHERE = ("--endpoint-url", "http://127.0.0.1:9")
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from upload_service import Service
 
-from shoebox.cli.app import app
-from shoebox.cli.exits import Exit
-from shoebox.cli.options import address, count, finite, seconds
+from console.exits import Exit
+from console.options import address, count, finite, seconds
+from shoebox_cli.app import app
 
 SECRET = "eyJhbGciOi.c2VjcmV0.c2VjcmV0"
 NUMBERS = ["-1", "nan", "inf"]

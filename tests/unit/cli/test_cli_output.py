@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from command import shoebox
 
-from shoebox.cli.files import _table
-from shoebox.cli.output import DataTable, Output, plural, prepare_streams, size_text
+from console.output import DataTable, Output, plural, prepare_streams, size_text
+from shoebox_cli.files import _table
 
 ENCODINGS = ["utf-8", "latin-1", "ascii", "cp1252"]
 ODD = "caf\udce9 日本 ✓ \N{ROMAN NUMERAL ONE}.jpg"

@@ -14,21 +14,21 @@ from typing import Any
 import pytest
 import typer
 
-from fleet.emulator import EmulatorError, EmulatorFailed, NoRoomToStart, StateNotSaved, StateUnreadable
-from shoebox.cli import checks
-from shoebox.cli.checks import Level
-from shoebox.cli.deployment import running_deployment
-from shoebox.cli.errorline import ErrorLine
-from shoebox.cli.exits import CliError, Exit
-from shoebox.cli.explained import explained
-from shoebox.cli.folder import DataFolder
-from shoebox.cli.local import stack_file
-from shoebox.cli.options import count, seconds
-from shoebox.cli.output import Output, safe, size_text
-from shoebox.cli.progress import RetryLines, lines
-from shoebox.cli.tally import Tally
-from shoebox.client import events
-from shoebox.client.records import Outcome, Record
+from console.errorline import ErrorLine
+from console.exits import CliError, Exit
+from console.messages import explained
+from console.options import count, seconds
+from console.output import Output, safe, size_text
+from emulator.embedded import EmulatorError, EmulatorFailed, NoRoomToStart, StateNotSaved, StateUnreadable
+from shoebox.stack.model import stack_file
+from shoebox_cli import checks
+from shoebox_cli.checks import Level
+from shoebox_cli.deployment import running_deployment
+from shoebox_cli.folder import DataFolder
+from shoebox_cli.progress import RetryLines, lines
+from shoebox_cli.tally import Tally
+from shoebox_client import events
+from shoebox_client.records import Outcome, Record
 from tests.command import shoebox
 
 
@@ -248,7 +248,7 @@ def test_retries_are_told_now_and_then_with_how_long_they_last() -> None:
 def test_help_needs_nothing_heavy() -> None:
     """`shoebox --help` imports no client, no cloud, no pictures: so it comes at once."""
     heavy = ("aiohttp", "aiobotocore", "cryptography", "fleet", "numpy", "PIL", "pydantic", "stamina", "structlog")
-    code = f"import shoebox.cli.app, sys; print([name for name in {heavy!r} if name in sys.modules])"
+    code = f"import shoebox_cli.app, sys; print([name for name in {heavy!r} if name in sys.modules])"
 
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
 
@@ -259,7 +259,7 @@ def test_every_command_has_examples_and_every_option_a_variable() -> None:
     """Help begins with examples, and each option can be set from the environment."""
     from typer.main import get_command
 
-    from shoebox.cli.app import app
+    from shoebox_cli.app import app
 
     commands = dict(_commands(get_command(app), ""))
 

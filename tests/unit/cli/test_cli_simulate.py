@@ -10,7 +10,7 @@ import pytest
 from load_tests.curves import CURVES
 from load_tests.report.files import read_results
 from load_tests.results import Results
-from shoebox.cli import simulate
+from shoebox_cli import simulate
 from tests.command import shoebox
 
 

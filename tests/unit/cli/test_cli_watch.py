@@ -13,13 +13,13 @@ import pytest
 from command import end, start
 from upload_service import TOKEN, Fault, Service
 
-from shoebox.client import events
-from shoebox.client.api import open_api
-from shoebox.client.records import Outcome, Record
-from shoebox.client.retry import RetryPolicy
-from shoebox.client.uploads import Uploader, UploadSettings
-from shoebox.client.walk import Found
-from shoebox.client.watching import Watcher, paced
+from shoebox_client import events
+from shoebox_client.api import open_api
+from shoebox_client.records import Outcome, Record
+from shoebox_client.retry import RetryPolicy
+from shoebox_client.uploads import Uploader, UploadSettings
+from shoebox_client.walk import Found
+from shoebox_client.watching import Watcher, paced
 
 MakePicture = Callable[..., Path]
 

@@ -10,8 +10,8 @@ import pytest
 from test_client_uploads import upload
 from upload_service import Fault, Service
 
-from shoebox.client import events
-from shoebox.client.records import Outcome
+from shoebox_client import events
+from shoebox_client.records import Outcome
 
 SIZE = 1_100_000  # five parts, the last one short
 MakePicture = Callable[..., Path]

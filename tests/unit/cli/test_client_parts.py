@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from upload_service import TOKEN, Fault, Service
 
-from shoebox.client.api import open_api
-from shoebox.client.channel import Channel
-from shoebox.client.errors import ClientError, Expired, FileFault, NotShoebox, Passing, Refused, Unreachable
-from shoebox.client.hashing import fingerprint, part_digest
-from shoebox.client.retry import Retry, RetryPolicy, retry_after
-from shoebox.client.tasks import together
+from shoebox_client.api import open_api
+from shoebox_client.channel import Channel
+from shoebox_client.errors import ClientError, Expired, FileFault, NotShoebox, Passing, Refused, Unreachable
+from shoebox_client.hashing import fingerprint, part_digest
+from shoebox_client.retry import Retry, RetryPolicy, retry_after
+from shoebox_client.tasks import together
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 QUICK = RetryPolicy(attempts=3, first=0.001, longest=0.002, jitter=0.0)

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from upload_service import TOKEN, Fault, Service
 
-from shoebox.client import events
-from shoebox.client.api import open_api
-from shoebox.client.errors import NotAllowed, Passing, Unreachable
-from shoebox.client.records import Outcome, Report
-from shoebox.client.retry import RetryPolicy
-from shoebox.client.uploads import Uploader, UploadSettings
-from shoebox.names import is_plain_name
+from shoebox_client import events
+from shoebox_client.api import open_api
+from shoebox_client.errors import NotAllowed, Passing, Unreachable
+from shoebox_client.names import is_plain_name
+from shoebox_client.records import Outcome, Report
+from shoebox_client.retry import RetryPolicy
+from shoebox_client.uploads import Uploader, UploadSettings
 
 QUICK = RetryPolicy(attempts=4, first=0.01, longest=0.02, jitter=0.0)
 MakePicture = Callable[..., Path]

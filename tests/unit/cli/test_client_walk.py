@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import api
-from shoebox.client.exclusion import LEFT_OUT, MAX_IGNORE_BYTES, Exclusion, parse_patterns
-from shoebox.client.walk import Found, Skipped, Unreadable, walk
+from shoebox_client.exclusion import LEFT_OUT, MAX_IGNORE_BYTES, Exclusion, parse_patterns
+from shoebox_client.walk import Found, Skipped, Unreadable, walk
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(20)
 
@@ -84,8 +84,8 @@ def test_what_programs_leave_in_folders_is_left_out(tmp_path: Path, name: str, r
 
 
 def test_the_page_leaves_out_the_same() -> None:
-    """api/pages/left-out.js has the table, too."""
-    text = (Path(api.__file__).parent / "pages" / "left-out.js").read_text()
+    """api/static/left-out.js has the table, too."""
+    text = (Path(api.__file__).parent / "static" / "left-out.js").read_text()
     table = re.search(r"export const LEFT_OUT = (\{.*?\n\});", text, re.DOTALL)
 
     assert table is not None

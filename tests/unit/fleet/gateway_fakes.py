@@ -17,8 +17,8 @@ from fleet.gateway.described import gateway_cache, gateway_of, gateway_throttle
 from fleet.http.asgi import Message, Scope
 from fleet.limits.quotas import AWS_QUOTAS, Quotas
 from fleet.metrics import Metrics
-from shoebox.place import BoundStack, Place, bind
-from shoebox.stack import Stack
+from shoebox.stack.deployment import BoundStack, Place, bind
+from shoebox.stack.model import Stack
 
 NOWHERE = "http://127.0.0.1:9"
 EVERYTHING = "arn:aws:execute-api:*:*:*/*"

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from fleet.credentials import CredentialsCache, RoleCredentials
-from shoebox.aws import Credentials
+from shoebox.aws.clients import Credentials
 
 
 class Roles:

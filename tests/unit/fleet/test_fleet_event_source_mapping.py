@@ -16,9 +16,9 @@ from fleet.metrics import Metrics
 from fleet.queues.event_source import EventSourceMapping
 from fleet.queues.mapping import Mappings
 from fleet.settings import FleetSettings
-from shoebox.aws import Credentials
-from shoebox.place import BoundStack, Place, bind
-from shoebox.stack import Stack, StackError
+from shoebox.aws.clients import Credentials
+from shoebox.stack.deployment import BoundStack, Place, bind
+from shoebox.stack.model import Stack, StackError
 from tests.scripted_server import ScriptedServer, answer, scripted_server
 
 WORKER = {"handler": "a.b", "memory": 128, "timeout": 5, "slots": 4, "permissions": {"queue/work": ["consume"]}}

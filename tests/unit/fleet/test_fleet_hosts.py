@@ -26,8 +26,8 @@ from fleet.http.ports import listen
 from fleet.http.server import Server
 from fleet.metrics import Metrics
 from fleet.settings import FleetSettings
-from shoebox.aws import Credentials
-from shoebox.place import Place
+from shoebox.aws.clients import Credentials
+from shoebox.stack.deployment import Place
 
 FUNCTION = FunctionSpec("api", "shoebox-api", "arn", "a.b", 128, 3, 2, 5, {"OWN": "1"})
 WELCOME = Welcome("e1", FUNCTION, Credentials("AK", "secret", "token"), "us-east-1", None, {"ALL": "2"}, 1.5)

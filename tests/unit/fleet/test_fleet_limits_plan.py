@@ -9,8 +9,8 @@ import pytest
 
 from fleet.limits.plan import Need, Verdict, at_once, nearest_first, peak_rate, rounded_up
 from fleet.limits.quotas import load_quotas
-from shoebox.cli.photo_load import PhotoLoad, needs
-from shoebox.stack import QueueTrigger, Stack, StackError, load_stack
+from load_tests.simulator.photo_load import PhotoLoad, needs
+from shoebox.stack.model import QueueTrigger, Stack, StackError, load_stack
 
 STACK = load_stack(Path(__file__).parents[3] / "stack.yaml")
 

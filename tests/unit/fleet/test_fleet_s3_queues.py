@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from fleet.s3_queues import with_s3_queues
-from shoebox.place import BoundStack, Place, bind
-from shoebox.stack import Notification, Queue, load_stack
+from shoebox.stack.deployment import BoundStack, Place, bind
+from shoebox.stack.model import Notification, Queue, load_stack
+from shoebox.stack.s3_queues import with_s3_queues
 
 STACK = load_stack(Path(__file__).parents[3] / "stack.yaml")
 PLACE = Place(

@@ -11,7 +11,7 @@ import pillow_avif  # noqa: F401 - it registers AVIF with Pillow
 import pillow_heif
 from PIL import Image
 
-from shoebox.samples import corners, exif_block, scene, stored_sideways
+from shoebox_client.samples import corners, exif_block, scene, stored_sideways
 
 TYPES = {
     "JPEG": "image/jpeg",

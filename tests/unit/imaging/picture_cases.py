@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from picture_builders import POSITION, Fields, chunk, save, scan_bomb, tiff_block, webp_of, xmp_packet
 from PIL import Image
 
-from shoebox.samples import scene
+from shoebox_client.samples import scene
 
 ICC = b"ICC_PROFILE\0"
 PICTURE = scene(96, 64)

@@ -8,7 +8,7 @@ from colour_difference import Colour, ciede2000
 from picture_builders import middle, opened, save
 from PIL import Image
 
-from shoebox.samples import exif_block, scene
+from shoebox_client.samples import exif_block, scene
 from workers.imaging import ImageLimits, PictureRejected, inspect, prepare
 
 FOLDER = Path(__file__).parents[2] / "fixtures" / "avif"

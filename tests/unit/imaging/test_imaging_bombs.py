@@ -10,7 +10,7 @@ from picture_builders import chunk, jpeg_of_layout, save, scan_bomb
 from PIL import Image
 
 from shoebox.config import environment_without_aws
-from shoebox.samples import scene
+from shoebox_client.samples import scene
 from workers.imaging import ImageLimits, PictureRejected, Prepared
 from workers.render_process import Costs, RenderProcess
 

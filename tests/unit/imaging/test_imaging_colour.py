@@ -8,7 +8,7 @@ from colour_difference import SRGB, Colour, ciede2000, lab, lab_difference, line
 from picture_builders import flat, middle, save
 from PIL import Image, ImageCms
 
-from shoebox.samples import display_p3_profile, scene
+from shoebox_client.samples import display_p3_profile, scene
 from workers.imaging import ImageLimits, prepare
 from workers.imaging.colour import ASSUMED_CMYK, profile_name, to_srgb
 from workers.imaging.nclx import profile_of, warnings_of

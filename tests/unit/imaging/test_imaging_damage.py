@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifImage
 
-from shoebox.samples import display_p3_profile, exif_block, scene
+from shoebox_client.samples import display_p3_profile, exif_block, scene
 from workers.imaging import ImageLimits, PictureRejected, Prepared, inspect, prepare
 from workers.imaging.decode import decode
 

@@ -8,7 +8,7 @@ import pillow_heif
 import pytest
 from picture_builders import save
 
-from shoebox.samples import scene
+from shoebox_client.samples import scene
 from tests.unit.test_picture_types import ftyp
 from workers.imaging import ImageLimits, PictureRejected, inspect, prepare
 from workers.imaging.headers.boxes import CODINGS, MAX_ITEMS, read_items

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from picture_builders import baseline_in_scans, opened, save, scan_bomb, scans_of, seen_corners
 from PIL import Image
 
-from shoebox.samples import corners, scene
+from shoebox_client.samples import corners, scene
 from workers.imaging import ImageLimits, PictureRejected, inspect, prepare
 from workers.imaging.decode_jpeg import choose_eighths, decode_jpeg
 from workers.imaging.headers.jpeg import read_jpeg

@@ -5,7 +5,7 @@ import random
 import pytest
 from picture_builders import Sampling, jpeg_in_scans, jpeg_of_layout, save, scans_of
 
-from shoebox.samples import scene
+from shoebox_client.samples import scene
 from workers.imaging import ImageLimits, PictureRejected, Prepared, prepare
 from workers.imaging import decode_jpeg as decoding
 

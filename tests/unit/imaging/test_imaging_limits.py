@@ -7,7 +7,7 @@ from picture_builders import TYPES, gif_of, png_claiming, save
 from PIL import Image
 
 from shoebox.config import Limits
-from shoebox.samples import scene
+from shoebox_client.samples import scene
 from workers.imaging import ImageLimits, PictureRejected, inspect
 from workers.imaging.costs import check_costs, peak_bytes
 from workers.imaging.headers import Header

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from shoebox.samples import display_p3_profile, exif_block
+from shoebox_client.samples import display_p3_profile, exif_block
 from workers.imaging.exif import Exif, read_exif
 from workers.imaging.headers import Header
 from workers.imaging.metadata import Metadata, read_metadata

@@ -1,7 +1,7 @@
 import pytest
 from picture_builders import TYPES, opened, save, seen_corners, turned
 
-from shoebox.samples import corners, exif_block, scene, stored_sideways
+from shoebox_client.samples import corners, exif_block, scene, stored_sideways
 from workers.imaging import ImageLimits, prepare
 
 LIMITS = ImageLimits()

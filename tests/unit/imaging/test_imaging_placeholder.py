@@ -6,7 +6,7 @@ import pytest
 import thumbhash
 from PIL import Image
 
-from shoebox.samples import scene
+from shoebox_client.samples import scene
 from workers.imaging.placeholder import placeholder, thumb_hash
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from picture_builders import TYPES, flat, opened, save, seen_corners
 from PIL import Image
 
-from shoebox.samples import corners, display_p3_profile, exif_block, scene
+from shoebox_client.samples import corners, display_p3_profile, exif_block, scene
 from workers.imaging import ImageLimits, inspect, prepare, render
 from workers.imaging.resize import fit, shrink
 

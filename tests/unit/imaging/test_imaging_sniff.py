@@ -1,9 +1,9 @@
 import pytest
 from picture_builders import TYPES, save
 
-from shoebox.files import MEDIA_TYPES
-from shoebox.picture_types import REFUSED
-from shoebox.samples import scene
+from shoebox.files.model import MEDIA_TYPES
+from shoebox_client.picture_types import REFUSED
+from shoebox_client.samples import scene
 from tests.unit.test_picture_types import FILES, ftyp
 from workers.imaging import PictureRejected
 from workers.imaging.sniff import ACCEPTED, ALIASES, confirm

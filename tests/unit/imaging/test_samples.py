@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from shoebox.samples import Sample, jpeg_of_size, write_samples
+from shoebox_client.samples import Sample, jpeg_of_size, write_samples
 from workers.imaging import ImageLimits, PictureRejected, prepare
 
 LIMITS = ImageLimits()

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from console.exits import Exit
+from console.output import Output
 from load_tests.order import compared
 from load_tests.results import Throttle
 from load_tests.scenarios import SCENARIOS
-from shoebox.cli.exits import Exit
-from shoebox.cli.output import Output
 from tests.unit.load_tests import report_runs
 
 THROTTLED: dict[str, Any] = {

@@ -14,7 +14,7 @@ from PIL import Image
 from load_tests.photos import MIXES, Kind, Mix, Photo, Photos, with_comment
 from load_tests.settings import LoadSettings
 from shoebox.config import ConfigError, Limits
-from shoebox.samples import jpeg_of_size
+from shoebox_client.samples import jpeg_of_size
 from workers.imaging.sniff import sniff
 
 SMALL = Mix("test", "two kinds", (Kind(160, 120, 20_000, 0.75), Kind(120, 160, 20_000, 0.25)), here=1)

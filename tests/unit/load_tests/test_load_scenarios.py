@@ -15,7 +15,7 @@ from load_tests.scenarios import SCENARIOS, planned
 from load_tests.scenarios.model import Scenario, scale_for
 from load_tests.settings import LoadSettings
 from load_tests.thresholds import check
-from shoebox.stack import load_stack
+from shoebox.stack.model import load_stack
 
 STACK = Path(__file__).parents[3] / "stack.yaml"
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from load_tests.naive.stack import naive_stack
-from shoebox.stack import StackError, load_stack
+from shoebox.stack.model import StackError, load_stack
 
 STACK_FILE = Path(__file__).parents[3] / "stack.yaml"
 

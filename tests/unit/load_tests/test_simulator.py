@@ -20,9 +20,9 @@ from load_tests.results import Results
 from load_tests.simulator.day import Day, simulate
 from load_tests.simulator.limits import Limits
 from load_tests.simulator.model import Parameters, Settings
+from load_tests.simulator.photo_load import PhotoCalls
 from load_tests.simulator.report import needs_of, results
-from shoebox.cli.photo_load import PhotoCalls
-from shoebox.stack import Stack, StackError, load_stack
+from shoebox.stack.model import Stack, StackError, load_stack
 
 STACK = load_stack(Path(__file__).parents[3] / "stack.yaml")
 SHORT = 300

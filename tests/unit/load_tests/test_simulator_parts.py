@@ -15,7 +15,7 @@ from load_tests.simulator.clock import Clock
 from load_tests.simulator.limits import API, Limits
 from load_tests.simulator.places import Places
 from load_tests.simulator.tally import at_rank
-from shoebox.stack import load_stack
+from shoebox.stack.model import load_stack
 
 STACK = load_stack(Path(__file__).parents[3] / "stack.yaml")
 

@@ -1,0 +1,1 @@
+"""What commands share: output, exit codes, options, messages."""

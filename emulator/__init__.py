@@ -1,0 +1,1 @@
+"""The embedded AWS emulator: process, tuning, data limits, provisioning."""

@@ -1,0 +1,7 @@
+"""Creates what stack.yaml describes in any AWS-like place, and brings it up to date; twice is no fault."""
+
+from emulator.provision.credentials import RoleSource
+from emulator.provision.provisioner import provision
+from emulator.provision.report import Change, Outcome, Problem, Report
+
+__all__ = ["Change", "Outcome", "Problem", "Report", "RoleSource", "provision"]

@@ -1,0 +1,45 @@
+"""The whole stack, in the order that its parts need each other."""
+
+from __future__ import annotations
+
+import time
+
+from emulator.provision.buckets import ensure_buckets
+from emulator.provision.queues import ensure_queues
+from emulator.provision.report import Outcome, Report
+from emulator.provision.roles import ensure_roles
+from emulator.provision.tables import ensure_tables
+from emulator.provision.tasks import together
+from emulator.provision.topics import ensure_topics
+from shoebox.aws.clients import Clients
+from shoebox.stack.deployment import BoundStack
+from shoebox.stack.s3_queues import with_s3_queues
+
+
+async def provision(bound: BoundStack, clients: Clients) -> Report:
+    """Create what is missing and update what differs; standard AWS calls only.
+
+    In an emulator also the queues through which S3 reaches functions, and the roles that empty them
+    (shoebox.stack.s3_queues).
+    Nothing is ever deleted but a setting: a bucket, queue or table that left stack.yaml stays, with its data.
+
+    Raises:
+        Problem: the first resource that could not be brought to what stack.yaml says.
+    """
+    begin = time.perf_counter()
+    bound = with_s3_queues(bound)
+    outcomes = await together(
+        _queues_and_senders(bound, clients),
+        ensure_tables(bound, await clients.open("dynamodb")),
+        ensure_roles(bound, await clients.open("iam")),
+    )
+    return Report(tuple(outcome for part in outcomes for outcome in part), time.perf_counter() - begin)
+
+
+async def _queues_and_senders(bound: BoundStack, clients: Clients) -> list[Outcome]:
+    """S3 tests a notification's queue, and SNS a subscription's, when it is set up: the queues come first."""
+    queues = await ensure_queues(bound, await clients.open("sqs"))
+    senders = await together(
+        ensure_buckets(bound, await clients.open("s3")), ensure_topics(bound, await clients.open("sns"))
+    )
+    return [*queues, *(outcome for part in senders for outcome in part)]

@@ -1,0 +1,82 @@
+"""What the provisioner did, and what stopped it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+
+class Problem(RuntimeError):
+    """A resource could not be brought to what stack.yaml says; the message names it and the reason."""
+
+    def __init__(self, resource: str, reason: str) -> None:
+        super().__init__(f"{resource}: {reason}")
+        self.resource = resource
+        self.reason = reason
+
+
+class Change(StrEnum):
+    """What happened to a resource."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One resource, what happened to it and, if it was updated, which of its settings changed."""
+
+    kind: str
+    name: str
+    change: Change
+    settings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        what = f"{self.change} ({', '.join(self.settings)})" if self.settings else str(self.change)
+        return f"{self.kind:<7} {self.name:<28} {what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Every resource's outcome, in the order of stack.yaml; `seconds` is the time it all took."""
+
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+
+    def having(self, change: Change) -> tuple[Outcome, ...]:
+        """The outcomes of one sort."""
+        return tuple(outcome for outcome in self.outcomes if outcome.change is change)
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{len(self.having(change))} {change}" for change in Change)
+        news = [f"  {outcome}" for outcome in self.outcomes if outcome.change is not Change.UNCHANGED]
+        return "\n".join([f"Provisioned in {self.seconds:.2f} s: {counts}.", *news])
+
+
+def outcome(kind: str, name: str, *, created: bool, changed: tuple[str, ...] = ()) -> Outcome:
+    """The outcome of a resource that was `created`, or whose settings `changed`, or neither."""
+    if created:
+        return Outcome(kind, name, Change.CREATED)
+    return Outcome(kind, name, Change.UPDATED if changed else Change.UNCHANGED, changed)
+
+
+@contextmanager
+def reporting(kind: str, name: str) -> Iterator[None]:
+    """Turn AWS's errors into a Problem that names the resource.
+
+    Raises:
+        Problem: AWS refused a call, or did not answer.
+    """
+    try:
+        yield
+    except ClientError as error:
+        answer = error.response["Error"]
+        reason = f"{error.operation_name}: {answer.get('Code')}: {answer.get('Message')}"
+        raise Problem(f"{kind} {name}", reason) from error
+    except BotoCoreError as error:
+        raise Problem(f"{kind} {name}", str(error)) from error

@@ -1,0 +1,104 @@
+"""IAM roles: one a function, holding exactly its permissions, and nothing that was added elsewhere."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import unquote
+
+from emulator.provision.report import Outcome, outcome, reporting
+from emulator.provision.settings import none_if
+from emulator.provision.tasks import together
+from shoebox.stack.deployment import BoundStack
+
+SESSION_SECONDS = 43_200  # the longest that IAM allows ("Roles: maximum session duration")
+POLICY = "permissions"
+_BATCHED = ("sns:Publish", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:SendMessage")
+
+
+async def ensure_roles(bound: BoundStack, iam: Any) -> list[Outcome]:
+    """Every function's role as described."""
+    return await together(*(_ensure(bound, iam, function) for function in bound.stack.functions))
+
+
+async def _ensure(bound: BoundStack, iam: Any, function: str) -> Outcome:
+    name = bound.name_of("function", function)
+    with reporting("role", name):
+        found = await none_if(iam.get_role(RoleName=name), "NoSuchEntity", "NoSuchEntityException")
+        if found is None:
+            await iam.create_role(
+                RoleName=name,
+                AssumeRolePolicyDocument=json.dumps(_trust(bound)),
+                MaxSessionDuration=SESSION_SECONDS,
+                Description=f"What the function {name} may do",
+            )
+        else:
+            changed = await _update_role(bound, iam, found["Role"])
+        policies = await _set_policies(iam, name, _policy(bound, function))
+        return outcome("role", name, created=found is None, changed=() if found is None else (*changed, *policies))
+
+
+def _policy(bound: BoundStack, function: str) -> dict[str, Any]:
+    """The function's permissions; for an emulator also the batch forms of their actions.
+
+    AWS checks a batch as its single action ("Amazon SQS API permissions"), ministack as an action of its own.
+    """
+    policy = bound.policy(function)
+    if bound.place.endpoint_url is None:
+        return policy
+    return policy | {"Statement": [s | {"Action": _with_batches(s["Action"])} for s in policy["Statement"]]}
+
+
+def _with_batches(actions: list[str]) -> list[str]:
+    batches = [f"{action}Batch" for action in actions if action in _BATCHED]
+    return [*actions, *(batch for batch in batches if batch not in actions)]
+
+
+def _trust(bound: BoundStack) -> dict[str, Any]:
+    """Lambda takes the role in AWS; on one machine the fleet does, as the account."""
+    principal = {"Service": "lambda.amazonaws.com", "AWS": f"arn:aws:iam::{bound.place.account}:root"}
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}],
+    }
+
+
+async def _update_role(bound: BoundStack, iam: Any, role: dict[str, Any]) -> tuple[str, ...]:
+    changed = []
+    if _document(role["AssumeRolePolicyDocument"]) != _trust(bound):
+        await iam.update_assume_role_policy(RoleName=role["RoleName"], PolicyDocument=json.dumps(_trust(bound)))
+        changed.append("trust")
+    if role.get("MaxSessionDuration") != SESSION_SECONDS:
+        await iam.update_role(RoleName=role["RoleName"], MaxSessionDuration=SESSION_SECONDS)
+        changed.append("session duration")
+    return tuple(changed)
+
+
+async def _set_policies(iam: Any, role: str, wanted: dict[str, Any]) -> tuple[str, ...]:
+    """One inline policy, or none for a function without permissions, for IAM refuses an empty one."""
+    changed = await _remove_others(iam, role, keep=POLICY if wanted["Statement"] else None)
+    if not wanted["Statement"]:
+        return changed
+    present = await none_if(
+        iam.get_role_policy(RoleName=role, PolicyName=POLICY), "NoSuchEntity", "NoSuchEntityException"
+    )
+    if present is not None and _document(present["PolicyDocument"]) == wanted:
+        return changed
+    await iam.put_role_policy(RoleName=role, PolicyName=POLICY, PolicyDocument=json.dumps(wanted))
+    return (*changed, "permissions")
+
+
+async def _remove_others(iam: Any, role: str, *, keep: str | None) -> tuple[str, ...]:
+    inline = (await iam.list_role_policies(RoleName=role))["PolicyNames"]
+    attached = (await iam.list_attached_role_policies(RoleName=role))["AttachedPolicies"]
+    surplus = [name for name in inline if name != keep]
+    for name in surplus:
+        await iam.delete_role_policy(RoleName=role, PolicyName=name)
+    for policy in attached:
+        await iam.detach_role_policy(RoleName=role, PolicyArn=policy["PolicyArn"])
+    return tuple(f"removed {name}" for name in [*surplus, *(policy["PolicyName"] for policy in attached)])
+
+
+def _document(policy: dict[str, Any] | str) -> Any:
+    """A policy as IAM gives it back: botocore decodes it, some emulators send it URL-encoded."""
+    return json.loads(unquote(policy)) if isinstance(policy, str) else policy

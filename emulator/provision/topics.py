@@ -1,0 +1,44 @@
+"""SNS topics and the queues that are subscribed to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emulator.provision.report import Outcome, outcome, reporting
+from emulator.provision.settings import none_if
+from emulator.provision.tasks import together
+from shoebox.stack.deployment import BoundStack
+
+
+async def ensure_topics(bound: BoundStack, sns: Any) -> list[Outcome]:
+    """Every topic as described. Subscriptions that others have made are left alone."""
+    return await together(*(_ensure(bound, sns, name) for name in bound.stack.topics))
+
+
+async def _ensure(bound: BoundStack, sns: Any, name: str) -> Outcome:
+    physical, arn = bound.name_of("topic", name), bound.arn_of("topic", name)
+    with reporting("topic", physical):
+        found = await none_if(sns.get_topic_attributes(TopicArn=arn), "NotFound", "NotFoundException")
+        if found is None:
+            await sns.create_topic(Name=physical)
+        changed = await _subscribe(bound, sns, name)
+        return outcome("topic", physical, created=found is None, changed=changed)
+
+
+async def _subscribe(bound: BoundStack, sns: Any, name: str) -> tuple[str, ...]:
+    """Bring the stack's own queues' subscriptions to what is described; the queues that changed."""
+    arn = bound.arn_of("topic", name)
+    ours = {bound.arn_of("queue", queue): queue for queue in bound.stack.queues}
+    wanted = {bound.arn_of("queue", queue) for queue in bound.stack.topics[name].queues}
+    present = {e: s for e, s in (await _subscriptions(sns, arn)).items() if e in ours}
+    for endpoint in wanted - present.keys():
+        await sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=endpoint, Attributes={"RawMessageDelivery": "true"})
+    for endpoint in present.keys() - wanted:
+        await sns.unsubscribe(SubscriptionArn=present[endpoint])
+    return tuple(sorted(f"queue {ours[endpoint]}" for endpoint in wanted ^ present.keys()))
+
+
+async def _subscriptions(sns: Any, topic_arn: str) -> dict[str, str]:
+    """Endpoint → subscription ARN, of all pages."""
+    pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic_arn)
+    return {s["Endpoint"]: s["SubscriptionArn"] async for page in pages for s in page.get("Subscriptions", [])}

@@ -1,0 +1,157 @@
+"""A file as an item of the table `files`, and back. Attribute names and types: docs/reference/data-model.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from shoebox.files.model import (
+    FIRST_REVISION,
+    LANE,
+    File,
+    FileKey,
+    Generation,
+    Owner,
+    Picture,
+    Registration,
+    RenditionInfo,
+    State,
+)
+
+Item = dict[str, Any]
+
+
+def iso(moment: datetime) -> str:
+    """UTC, ISO 8601, milliseconds, Z: sorts as text in the order of time."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def registered(generation: Generation, registration: Registration, now: datetime) -> Item:
+    """The attributes that a registration gives an item, but for its times."""
+    key, registered_at = generation.key, iso(now)
+    return {
+        "owner_shard": {"S": key.owner_shard},
+        "listed": {"S": f"{registered_at}#{key.file_id}"},
+        **_identity(generation),
+        "state": {"S": State.REGISTERED},
+        "name": {"S": registration.name},
+        "size": {"N": str(registration.size)},
+        "media_type": {"S": registration.media_type},
+        "sha256": {"S": registration.sha256},
+        "registered_at": {"S": registered_at},
+    }
+
+
+def tombstone(
+    generation: Generation, mark: str, due: int, upload_id: str | None = None, supersedes: Generation | None = None
+) -> Item:
+    """The attributes of an item that has nothing but objects to delete; `mark` is new in each write of it."""
+    return {
+        **_identity(generation),
+        "state": {"S": State.DELETING},
+        "mark": {"S": mark},
+        "due": {"N": str(due)},
+        **({"upload_id": {"S": upload_id}} if upload_id else {}),
+        **superseding(supersedes),
+    }
+
+
+def superseding(generation: Generation | None) -> Item:
+    """The attribute that says which generation an item's own has replaced, if any."""
+    return {"supersedes": {"S": f"{generation.lane}/{generation.ulid}"}} if generation else {}
+
+
+def update_of(attributes: Item, removed: Iterable[str] = ()) -> dict[str, Any]:
+    """The update that sets these attributes and removes those names; an item's other attributes stay as they are."""
+    removed = list(removed)
+    clauses = {
+        "SET": [f"#{name} = :{name}" for name in attributes],
+        "REMOVE": [f"#{name}" for name in removed],
+    }
+    return {
+        "UpdateExpression": " ".join(f"{word} {', '.join(parts)}" for word, parts in clauses.items() if parts),
+        "ExpressionAttributeNames": {f"#{name}": name for name in (*attributes, *removed)},
+        "ExpressionAttributeValues": {f":{name}": value for name, value in attributes.items()},
+    }
+
+
+def to_generation(item: Item) -> Generation:
+    """The generation that an item is of: a file's own, or a tombstone's."""
+    key = FileKey(Owner(item["tenant"]["S"], item["user"]["S"]), item["file_id"]["S"])
+    return Generation(key, _text(item, "generation") or "", _text(item, "lane") or LANE)
+
+
+def to_superseded(item: Item) -> Generation | None:
+    """The generation that the item's own has replaced, if it says so."""
+    found = _text(item, "supersedes")
+    if found is None:
+        return None
+    lane, _, ulid = found.partition("/")
+    return Generation(to_generation(item).key, ulid, lane)
+
+
+def to_file(item: Item) -> File:
+    """The file that an item describes."""
+    return File(
+        generation=to_generation(item),
+        registration=Registration(
+            name=item["name"]["S"],
+            size=int(item["size"]["N"]),
+            media_type=item["media_type"]["S"],
+            sha256=item["sha256"]["S"],
+        ),
+        state=State(item["state"]["S"]),
+        registered_at=datetime.fromisoformat(item["registered_at"]["S"]),
+        uploaded_at=_time(item, "uploaded_at"),
+        received_at=_time(item, "received_at"),
+        finished_at=_time(item, "finished_at"),
+        register_until=_register_until(item),
+        revision=_text(item, "revision") or FIRST_REVISION,
+        upload_id=_text(item, "upload_id"),
+        supersedes=to_superseded(item),
+        reason=_text(item, "reason"),
+        detail=_text(item, "detail"),
+        picture=_picture(item["picture"]["S"]) if "picture" in item else None,
+    )
+
+
+def picture_text(picture: Picture) -> str:
+    """A picture as the JSON text that is stored: nobody queries by it, and one string is cheaper than a map."""
+    return orjson.dumps(asdict(picture)).decode()
+
+
+def _identity(generation: Generation) -> Item:
+    """Whose objects an item is about, and which."""
+    owner = generation.key.owner
+    return {
+        "tenant": {"S": owner.tenant},
+        "user": {"S": owner.user},
+        "file_id": {"S": generation.key.file_id},
+        **({"generation": {"S": generation.ulid}} if generation.ulid else {}),
+        "lane": {"S": generation.lane},
+    }
+
+
+def _register_until(item: Item) -> int | None:
+    """Items of the first key layout call it `expires_at`."""
+    found = item.get("register_until") or item.get("expires_at")
+    return int(found["N"]) if found else None
+
+
+def _picture(text: str) -> Picture:
+    values = orjson.loads(text)
+    renditions = tuple(RenditionInfo(**rendition) for rendition in values.pop("renditions"))
+    warnings = tuple(values.pop("warnings", ()))  # older items have none
+    return Picture(renditions=renditions, warnings=warnings, **values)
+
+
+def _text(item: Item, name: str) -> str | None:
+    return str(item[name]["S"]) if name in item else None
+
+
+def _time(item: Item, name: str) -> datetime | None:
+    return datetime.fromisoformat(item[name]["S"]) if name in item else None

@@ -1,0 +1,8 @@
+"""What the names of tenants and users look like, for every service and for tokens."""
+
+from __future__ import annotations
+
+import re
+
+TENANT = re.compile(r"^[a-z][a-z0-9-]{1,31}$")
+USER = re.compile(r"^[A-Za-z0-9_-]{1,64}$")

@@ -1,0 +1,1 @@
+"""stack.yaml: model, validation, deployment (names, ARNs, URLs), policies."""

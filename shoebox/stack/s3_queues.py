@@ -1,0 +1,51 @@
+"""S3 that invokes functions, as an emulator can have it: through a queue for each function, which the fleet empties.
+
+In AWS a notification may name a function, and S3 then invokes it asynchronously, without a queue of ours (AWS Lambda,
+"Process Amazon S3 event notifications with Lambda"). An emulator's S3 does not know the fleet's functions, but it
+notifies queues. So the emulator's stack has the queue `{prefix}-s3-to-{function}`, the notification names that, and a
+role of the same name may consume it, as S3's own part has rights that no function of the stack has. The fleet plays
+that part (fleet.queues.s3_delivery); functions and their environments never see the queue.
+On AWS nothing has to be made for it.
+"""
+
+from __future__ import annotations
+
+from shoebox.stack.deployment import BoundStack
+from shoebox.stack.mistakes import s3_queue
+from shoebox.stack.model import Bucket, Function, Notification, Queue
+
+_VISIBILITY = 30  # seconds: what is received is accepted in an instant
+_MEMORY, _TIMEOUT = 128, 5  # the model wants them; nothing runs with this role but the fleet's own calls
+
+
+def with_s3_queues(bound: BoundStack) -> BoundStack:
+    """The stack as it is provisioned for the fleet: with a queue, and a role, for each function that S3 invokes."""
+    stack = bound.stack
+    if not stack.invoked_by_s3:
+        return bound
+    names = [s3_queue(function) for function in stack.invoked_by_s3]
+    parts = {
+        "buckets": {name: _notifying_queues(bucket) for name, bucket in stack.buckets.items()},
+        "queues": {**stack.queues, **{name: Queue(visibility_timeout=_VISIBILITY) for name in names}},
+        "functions": {**stack.functions, **{name: _consumer(name) for name in names}},
+    }
+    return BoundStack(stack=stack.model_copy(update=parts), place=bound.place)
+
+
+def _notifying_queues(bucket: Bucket) -> Bucket:
+    return bucket.model_copy(update={"notifications": [_to_queue(n) for n in bucket.notifications]})
+
+
+def _to_queue(notification: Notification) -> Notification:
+    if notification.function is None:
+        return notification
+    return notification.model_copy(update={"function": None, "queue": s3_queue(notification.function)})
+
+
+def _consumer(queue: str) -> Function:
+    return Function(
+        handler="fleet.queues.s3_delivery",
+        memory=_MEMORY,
+        timeout=_TIMEOUT,
+        permissions={f"queue/{queue}": ["consume"]},
+    )

@@ -1,0 +1,1 @@
+"""The tenants: their public keys and the tokens that they sign."""

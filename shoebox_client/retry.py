@@ -1,0 +1,121 @@
+"""When to try again, and after how long: pauses that grow, with jitter, and never shorter than the other side asks."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TypeAlias, TypeVar
+
+from shoebox_client.errors import ClientError, Expired, Passing
+
+PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_LONGEST = 120.0
+_DOUBLINGS = 30  # more exceed every `longest`, and in the end what a float can hold
+_EXPIRED_IN_A_ROW = 3
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A try failed and another follows in `pause` seconds; `since` is the seconds since the first one failed."""
+
+    fault: ClientError
+    pause: float
+    since: float
+
+
+Listener: TypeAlias = Callable[[Retry], None]
+
+
+def nobody(retry: Retry) -> None:
+    """A listener that takes no notice."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Up to `attempts` tries; pauses in seconds double from `first` to `longest`, with up to `jitter` on top.
+
+    The pauses of the default add up to more than four minutes: a service that restarts, or is deployed, is waited for.
+    They add up to `max_pauses` seconds at most, however long the other side asks to wait.
+    """
+
+    attempts: int = 20
+    first: float = 0.25
+    longest: float = 20.0
+    jitter: float = 1.0
+    max_pauses: float = 360.0
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    @classmethod
+    def endless(cls) -> RetryPolicy:
+        """For whoever has nothing better to do than to wait: a passing fault is tried again until it passes."""
+        return cls(attempts=sys.maxsize, max_pauses=math.inf)
+
+    async def run(self, work: Callable[[ClientError | None], Awaitable[Result]], listener: Listener = nobody) -> Result:
+        """`await work(None)`; after a passing fault, and a pause, `await work(fault)`.
+
+        Raises:
+            ClientError: the last one, marked as `exhausted`; `upload_refused` after the third `Expired` in a row, since
+                a URL that was just signed has not expired: the storage will not take the next one either.
+        """
+        fault: ClientError | None = None
+        failed_at = paused = 0.0
+        expired = 0
+        for attempt in range(1, self.attempts + 1):
+            try:
+                return await work(fault)
+            except ClientError as error:
+                expired = expired + 1 if isinstance(error, Expired) else 0
+                if expired == _EXPIRED_IN_A_ROW:
+                    detail = f"{error.detail} New upload URLs did not help."
+                    raise ClientError(detail, code="upload_refused") from error
+                pause = self.pause_after(error, attempt)
+                if pause is None or attempt == self.attempts or paused + pause > self.max_pauses:
+                    error.exhausted = True
+                    raise
+                failed_at = failed_at if fault else self.clock()
+                fault = error
+            listener(Retry(fault, pause, self.clock() - failed_at))
+            await self.sleep(pause)
+            paused += pause
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def pause_after(self, error: ClientError, attempt: int) -> float | None:
+        """Seconds until the next try, after the `attempt`th (from 1) ended with `error`; None: do not try again.
+
+        `Retry-After` is a minimum: a service that answers 503 with `Retry-After: 1` asks nobody to come every second.
+        """
+        if error.exhausted or not isinstance(error, Expired | Passing):
+            return None
+        if isinstance(error, Expired) and attempt == 1:
+            return 0.0
+        growing = self.first * 2.0 ** min(attempt - 1, _DOUBLINGS) + random.uniform(0, self.jitter)  # noqa: S311 - no secret
+        asked = error.retry_after if isinstance(error, Passing) and error.retry_after else 0.0
+        return max(min(growing, self.longest), asked)
+
+
+def retry_after(value: str | None, now: datetime | None = None) -> float | None:
+    """Seconds that a Retry-After header asks for (RFC 9110, 10.2.3: a number or a date), two minutes at most."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = _seconds_until(value, now or datetime.now(UTC))
+    return min(max(seconds, 0.0), _LONGEST) if math.isfinite(seconds) else None
+
+
+def _seconds_until(value: str, now: datetime) -> float:
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return math.nan
+    return (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()

@@ -1,0 +1,1 @@
+"""Emulator and fleet, started together on this machine."""

@@ -1,0 +1,302 @@
+"""A whole stack: data folder, emulator, provisioning, fleet; started in order, stopped in reverse.
+
+The emulator is the embedded one, or one that somebody else runs, in a container for example.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn, Self, TypeAlias
+
+from emulator.data_folder import StillSaving, data_folder
+from emulator.disk_space import watch_space
+from emulator.embedded import ACCOUNT, ROOT_CREDENTIALS, Emulator, EmulatorDied
+from emulator.endpoint import Keeper, until_it_answers
+from emulator.limiter.app import keeps_nothing
+from emulator.limiter.proxy import limited
+from emulator.limiter.uses import read_data_use
+from emulator.provision import Report, RoleSource, provision
+from emulator.provision.tasks import first_of
+from fleet.http.ports import LOOPBACK, listen
+from fleet.limits.quotas import AWS_QUOTAS, Quotas
+from fleet.limits.use import DataUse
+from fleet.logs import LineCallback
+from fleet.service import Fleet
+from fleet.settings import LONG_POLL, FleetSettings
+from shoebox.aws.clients import Clients, Credentials
+from shoebox.config import AwsSettings
+from shoebox.stack.deployment import BoundStack, Place, bind
+from shoebox.stack.model import StackError, load_stack
+from shoebox.telemetry import get_logger
+
+_SAVING_SECONDS = 30.0  # that the emulator of a killed stack gets to end
+_LOOK_AGAIN = 0.1
+_SHORT_POLL = 2  # on an emulator that outlives us: the end waits for the poll under way
+
+log = get_logger(action="local")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSettings:
+    """Settings of a local stack. Port 0 takes any free port; `data_dir` None keeps nothing.
+
+    `task_root` is where the functions' code is imported from; `environment` is added to every function's variables.
+    `endpoint_url` names an emulator that runs already, `credentials` are then its administrator's, and it gets
+    `endpoint_seconds` to answer. `gateway_url` and `s3_public_url` are the addresses as clients see them, where they
+    differ. `host`, `runtime_port`, `joined` and `quotas` as in `fleet.settings.FleetSettings`. `limiter_port` is where
+    DynamoDB's and S3's quotas are kept for such an emulator, and `limiter_url` its address as functions elsewhere see
+    it.
+    """
+
+    stack_file: Path
+    task_root: Path
+    data_dir: Path | None = Path(".shoebox")
+    fresh: bool = False
+    prefix: str = "shoebox"
+    region: str = "us-east-1"
+    emulator_port: int = 4566
+    gateway_port: int = 8080
+    control_port: int = 9001
+    environment: Mapping[str, str] = field(default_factory=dict)
+    environments_at_most: int = 8
+    endpoint_url: str | None = None
+    endpoint_seconds: float = 60.0
+    credentials: Credentials = ROOT_CREDENTIALS
+    gateway_url: str | None = None
+    s3_public_url: str | None = None
+    host: str = LOOPBACK
+    runtime_port: int = 9002
+    joined: frozenset[str] = frozenset()
+    limiter_port: int = 0
+    limiter_url: str | None = None
+    quotas: Quotas = AWS_QUOTAS
+
+
+class Local:
+    """A running stack; made by `Local.start`. Its parts appear in the order of the attributes.
+
+    `emulator` is None where somebody else runs it; `endpoint_url` is its address in any case. `clients` may do
+    anything. `seconds` is how long each step of the start took.
+    """
+
+    folder: Path
+    emulator: Emulator | None
+    endpoint_url: str
+    clients: Clients
+    bound: BoundStack
+    report: Report
+    fleet: Fleet
+
+    def __init__(self, settings: LocalSettings) -> None:
+        self.settings = settings
+        self.seconds: dict[str, float] = {}
+        self._lock: tuple[int, ...] = ()
+        self._functions_url = ""
+        self._limiter_url: str | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def start(
+        cls,
+        settings: LocalSettings,
+        after_provision: Hook | None = None,
+        *,
+        on_line: LineCallback | None = None,
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> AsyncIterator[Self]:
+        """Start everything; `after_provision` may put data into the stack before the first function runs.
+
+        The block is cancelled when the emulator dies. `on_line` gets every line that a function prints; `on_wait` is
+        told when the data folder's last stack was killed, and its emulator is waited for.
+
+        Raises:
+            DataFolderError, PortTaken, StackError, EmulatorError, EndpointAway, Problem: with a message for the user.
+        """
+        local = cls(settings)
+        async with AsyncExitStack() as opening:
+            await local._start(opening, after_provision, on_line, on_wait)
+            log.info("local.ready", gateway=local.fleet.gateway_url, seconds=local.seconds)
+            yield local
+
+    async def _start(
+        self,
+        opening: AsyncExitStack,
+        after_provision: Hook | None,
+        on_line: LineCallback | None,
+        on_wait: Callable[[], None],
+    ) -> None:
+        stack = load_stack(self.settings.stack_file)
+        if unknown := self.settings.joined - stack.functions.keys():
+            raise StackError(f"{self.settings.stack_file} has no function {', '.join(sorted(unknown))} to join")
+        await self._open_folder(opening, on_wait)
+        reserved = opening.enter_context(ExitStack())
+        gateway_port = _reserve(reserved, self.settings.gateway_port, "the gateway", self.settings.host)
+        control_port = _reserve(reserved, self.settings.control_port, "the fleet's control port", self.settings.host)
+        with self._timed("emulator"):
+            await self._reach_emulator(opening)
+        with self._timed("provision"):
+            self.bound = bind(stack, self._place(gateway_port))
+            await self._provision(after_provision)
+        with self._timed("fleet"):
+            reserved.close()
+            settings = self._fleet_settings(gateway_port, control_port)
+            roles = RoleSource(self.bound, self.clients)
+            keys = ROOT_CREDENTIALS if self.emulator else self.settings.credentials
+            fleet = Fleet(self.bound, settings, roles, on_line=on_line, elsewhere=self._data_use, administrator=keys)
+            self.fleet = await opening.enter_async_context(fleet)
+        if self.emulator is None:
+            keeper = Keeper(self.bound, self.clients, partial(self._restore, after_provision))
+            await opening.enter_async_context(_beside(keeper.run()))
+
+    async def _open_folder(self, opening: AsyncExitStack, on_wait: Callable[[], None]) -> None:
+        data_dir = self.settings.data_dir
+        if data_dir is None:
+            self.folder = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="shoebox-")))
+            return
+        deadline = time.monotonic() + _SAVING_SECONDS
+        while True:
+            try:
+                held = opening.enter_context(data_folder(data_dir.resolve(), fresh=self.settings.fresh))
+                break
+            except StillSaving:
+                if time.monotonic() > deadline:
+                    raise
+                on_wait()
+                await asyncio.sleep(_LOOK_AGAIN)
+        self.folder, self._lock = held.path, (held.lock,)
+
+    async def _provision(self, after_provision: Hook | None) -> None:
+        self.report = await provision(self.bound, self.clients)
+        if after_provision:
+            await after_provision(self)
+
+    async def _restore(self, after_provision: Hook | None) -> None:
+        """The emulator was away, and may have forgotten everything: roles' sessions, too."""
+        await self._provision(after_provision)
+        self.fleet.renew_credentials()
+
+    async def _reach_emulator(self, opening: AsyncExitStack) -> None:
+        settings = self.settings
+        if settings.endpoint_url is None:
+            await self._start_emulator(opening)
+            return
+        self.emulator, self.endpoint_url = None, settings.endpoint_url
+        aws = AwsSettings(region=settings.region, endpoint_url=settings.endpoint_url)
+        self.clients = await opening.enter_async_context(Clients(aws, settings.credentials))
+        await until_it_answers(self.clients, settings.endpoint_url, settings.endpoint_seconds)
+        self._functions_url = await self._limit_functions(opening, settings.endpoint_url)
+
+    async def _limit_functions(self, opening: AsyncExitStack, url: str) -> str:
+        """Where functions reach an emulator of others: at a limiter here, if they can."""
+        settings = self.settings
+        out_of_reach = settings.joined and settings.host != LOOPBACK and settings.limiter_url is None
+        if out_of_reach or keeps_nothing(settings.quotas):
+            return url
+        limiter = limited(url, settings.quotas, port=settings.limiter_port, host=settings.host)
+        self._limiter_url = await opening.enter_async_context(limiter)
+        return settings.limiter_url or self._limiter_url
+
+    async def _data_use(self) -> DataUse:
+        if self.emulator:
+            return await self.emulator.data_use()
+        return await read_data_use(self._limiter_url) if self._limiter_url else DataUse()
+
+    async def _start_emulator(self, opening: AsyncExitStack) -> None:
+        settings = self.settings
+        kept = None if settings.data_dir is None else self.folder / "aws"
+        emulator = Emulator(
+            *(kept, settings.emulator_port), region=settings.region, quotas=settings.quotas, inherited=self._lock
+        )
+        self.emulator = await opening.enter_async_context(emulator)
+        self.endpoint_url = self._functions_url = emulator.url
+        if emulator.recovery.cut_off:
+            log.warning("emulator_recovered", **asdict(emulator.recovery))
+        await opening.enter_async_context(_beside(emulator.watch(), cause=EmulatorDied))
+        if kept is not None:
+            await opening.enter_async_context(_beside(watch_space(kept)))
+        self.clients = await opening.enter_async_context(Clients(emulator.aws, ROOT_CREDENTIALS))
+
+    def _place(self, gateway_port: int) -> Place:
+        settings = self.settings
+        place = emulated_place(
+            self.endpoint_url,
+            gateway_url=settings.gateway_url or f"http://{LOOPBACK}:{gateway_port}",
+            prefix=settings.prefix,
+            region=settings.region,
+            s3_public_url=settings.s3_public_url,
+        )
+        return place.model_copy(update={"endpoint_url": self._functions_url, "s3_url": self._functions_url})
+
+    def _fleet_settings(self, gateway_port: int, control_port: int) -> FleetSettings:
+        shared = self.emulator is None
+        return FleetSettings(
+            log_folder=self.folder / "logs",
+            metrics_dir=self.folder / "metrics",
+            task_root=self.settings.task_root.resolve(),
+            gateway_port=gateway_port,
+            control_port=control_port,
+            environment=self.settings.environment,
+            environments_at_most=self.settings.environments_at_most,
+            host=self.settings.host,
+            runtime_port=self.settings.runtime_port,
+            joined=self.settings.joined,
+            quotas=self.settings.quotas,
+            poll_seconds=_SHORT_POLL if shared else LONG_POLL,
+            finish_polls=shared,
+        )
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self.seconds[step] = round(time.perf_counter() - begin, 3)
+
+
+def emulated_place(
+    url: str, *, gateway_url: str, prefix: str = "shoebox", region: str = "us-east-1", s3_public_url: str | None = None
+) -> Place:
+    """A stack's place in the emulator at `url`, which serves everything at one address."""
+    return Place(
+        prefix=prefix,
+        account=ACCOUNT,
+        region=region,
+        endpoint_url=url,
+        s3_url=url,
+        s3_public_url=s3_public_url or url,
+        sqs_url=url,
+        gateway_url=gateway_url,
+    )
+
+
+Hook: TypeAlias = Callable[[Local], Awaitable[None]]
+
+
+def _reserve(reserved: ExitStack, port: int, purpose: str, host: str) -> int:
+    """Hold a port until the fleet takes it: its number is needed long before, in the buckets' CORS rules."""
+    held = reserved.enter_context(listen(port, purpose, host))
+    number: int = held.getsockname()[1]
+    return number
+
+
+@asynccontextmanager
+async def _beside(
+    work: Coroutine[Any, Any, NoReturn], *, cause: type[BaseException] = BaseException
+) -> AsyncIterator[None]:
+    """Runs `work` beside the block, until its end; an error of either ends both, and is raised as it is.
+
+    Where there are several, one of the kind `cause` is raised: whatever else failed because of that is left out.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(work)
+            yield
+            task.cancel()
+    except BaseExceptionGroup as errors:
+        raise first_of(errors.subgroup(cause) or errors) from None
