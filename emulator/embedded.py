@@ -87,8 +87,8 @@ class Emulator:
 
     With `data_dir` everything is loaded from there and saved there every second; a kill -9 loses what came after the
     last save (`recovery` tells at the next start), but no object of S3's. Without, it lives in memory. `port` 0 takes
-    any free port. DynamoDB's and S3's `quotas` are kept inside its process (emulator.limiter). It inherits the descriptors
-    `inherited`, and so keeps a lock of its parent's when that is killed.
+    any free port. DynamoDB's and S3's `quotas` are kept inside its process (emulator.limiter). It inherits the
+    descriptors `inherited`, and so keeps a lock of its parent's when that is killed.
 
     Raises:
         PortTaken: another program has the port.

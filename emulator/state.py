@@ -187,7 +187,7 @@ class StateKeeper:
         self._saving.add_done_callback(self._note_end)
 
     def _load_or_end(self) -> None:
-        """End with a status that `emulator.embedded` knows, and one line in the log, where uvicorn prints a traceback."""
+        """End with a status that `emulator.embedded` knows, and one line in the log instead of a traceback."""
         try:
             self.load()
         except StateError as error:

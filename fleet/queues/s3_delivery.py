@@ -6,8 +6,8 @@ and has one record in practice; so it is here, whatever a message holds. S3's te
 none reaches a function.
 
 The events come by a queue (shoebox.stack.s3_queues), taken from it as an event source mapping takes messages, with its
-polls, retries and end; but nothing is batched for the function, and none of a mapping's quotas hold. A message is deleted
-once its events are accepted; what is not accepted, because too many events wait already, comes again.
+polls, retries and end; but nothing is batched for the function, and none of a mapping's quotas hold. A message is
+deleted once its events are accepted; what is not accepted, because too many events wait already, comes again.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from workers.imaging.warning_codes import MEANINGS, WarningCode
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs/reference/problems.md").read_text()
-SOURCES = [*(ROOT / "api").glob("*.py"), *(ROOT / "shoebox").glob("*.py")]
+SOURCES = [*(ROOT / "api").glob("*.py"), *(ROOT / "shoebox").rglob("*.py")]
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", TEXT)))
 
 
