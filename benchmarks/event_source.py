@@ -36,9 +36,9 @@ from fleet.queues.sqs_event import SqsMessage, message_of
 from fleet.service import Fleet
 from fleet.settings import FleetSettings
 from shoebox.aws.clients import Clients
-from shoebox.stack.deployment import BoundStack, bind
+from shoebox.stack.deployment import ResolvedStack, resolve
 from shoebox.stack.model import Stack
-from standalone.stack import emulated_place
+from standalone.stack import emulated_deployment
 
 _ROOT_FOLDER = Path(__file__).parents[1]
 _FUNCTION = "worker"
@@ -86,7 +86,7 @@ class BotoQueue:
 class Bench:
     """A provisioned queue, seen by both sides; and how to fill it."""
 
-    stack: BoundStack
+    stack: ResolvedStack
     emulator: psutil.Process
     credentials: RoleSource
     sides: Mapping[str, SourceQueue]
@@ -109,12 +109,14 @@ async def bench() -> AsyncIterator[Bench]:
     """An emulator with the queue in it, and both sides' clients."""
     async with AsyncExitStack() as opening:
         emulator = await opening.enter_async_context(Emulator())
-        stack = bind(Stack.model_validate(_DESCRIBED), emulated_place(emulator.url, gateway_url=_NOWHERE))
+        stack = resolve(Stack.model_validate(_DESCRIBED), emulated_deployment(emulator.url, gateway_url=_NOWHERE))
         clients = await opening.enter_async_context(Clients(emulator.aws, ROOT_CREDENTIALS))
         await provision(stack, clients)
         source = RoleSource(stack, clients)
         cache = CredentialsCache(source)
-        address = QueueAddress("work", stack.queue_url("work"), stack.arn_of("queue", "work"), stack.place.region, 360)
+        address = QueueAddress(
+            "work", stack.queue_url("work"), stack.arn_of("queue", "work"), stack.deployment.region, 360
+        )
         ours = await opening.enter_async_context(RoleQueue(_FUNCTION, address, cache, emulator.aws))
         keys = (await cache.get(_FUNCTION)).keys
         theirs = await opening.enter_async_context(Clients(emulator.aws, keys))

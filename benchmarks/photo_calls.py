@@ -47,7 +47,7 @@ from shoebox.files.model import (
 )
 from shoebox.files.pictures import PhotoBytes
 from shoebox.files.table import FilesTable, Stages
-from shoebox.stack.deployment import BoundStack, Place, bind
+from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import load_stack
 
 STACK_FILE = Path(__file__).parents[1] / "stack.yaml"
@@ -118,11 +118,11 @@ async def main() -> None:
 async def open_ports(emulator: Emulator, opening: AsyncExitStack) -> Ports:
     """Create the stack, and take the roles of its functions."""
     url = emulator.url
-    place = Place(endpoint_url=url, s3_url=url, s3_public_url=url, sqs_url=url, gateway_url=url)
-    bound = bind(load_stack(STACK_FILE), place)
+    deployment = Deployment(endpoint_url=url, s3_url=url, s3_public_url=url, sqs_url=url, gateway_url=url)
+    resolved = resolve(load_stack(STACK_FILE), deployment)
     root = await opening.enter_async_context(Clients(emulator.aws, ROOT_CREDENTIALS))
-    await provision(bound, root)
-    roles = RoleSource(bound, root)
+    await provision(resolved, root)
+    roles = RoleSource(resolved, root)
     keys = {name: (await roles(name)).keys for name in ("api", "ingest")}
     clients = {name: await opening.enter_async_context(Clients(emulator.aws, keys[name])) for name in keys}
     tables = {
@@ -133,7 +133,7 @@ async def open_ports(emulator: Emulator, opening: AsyncExitStack) -> Ports:
     s3 = await opening.enter_async_context(open_connections(url))
     signers = {name: Presigner(keys[name], region=REGION, endpoint_url=url) for name in keys}
     queue = await opening.enter_async_context(
-        RoleQueue("ingest", _address(bound), CredentialsCache(roles), emulator.aws)
+        RoleQueue("ingest", _address(resolved), CredentialsCache(roles), emulator.aws)
     )
 
     visibility = await opening.enter_async_context(open_visibility(emulator.aws, clients["ingest"].credentials))
@@ -141,14 +141,14 @@ async def open_ports(emulator: Emulator, opening: AsyncExitStack) -> Ports:
     async def presigner() -> Presigner:
         return signers["ingest"]
 
-    table, bucket = bound.name_of("table", "files"), bound.name_of("bucket", "personal")
+    table, bucket = resolved.name_of("table", "files"), resolved.name_of("bucket", "personal")
     return Ports(
         api_files=FilesTable(tables["api"], table),
         files=FilesTable(tables["ingest"], table),
         photos=PhotoBytes(S3Http(s3, presigner, bucket)),
-        events=FileEvents(sns, bound.arn_of("topic", "file-events")),
+        events=FileEvents(sns, resolved.arn_of("topic", "file-events")),
         queue=queue,
-        queue_arn=bound.arn_of("queue", "uploads"),
+        queue_arn=resolved.arn_of("queue", "uploads"),
         visibility=visibility,
         http=session,
         presigner=signers["api"],
@@ -156,8 +156,8 @@ async def open_ports(emulator: Emulator, opening: AsyncExitStack) -> Ports:
     )
 
 
-def _address(bound: BoundStack) -> QueueAddress:
-    return QueueAddress("uploads", bound.queue_url("uploads"), bound.arn_of("queue", "uploads"), REGION, 360)
+def _address(resolved: ResolvedStack) -> QueueAddress:
+    return QueueAddress("uploads", resolved.queue_url("uploads"), resolved.arn_of("queue", "uploads"), REGION, 360)
 
 
 async def photos(ports: Ports, number: int, booked: Callable[[str, Awaitable[object]], Awaitable[object]]) -> None:

@@ -16,7 +16,7 @@ class _Advice(NamedTuple):
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def user_facing_errors() -> Iterator[None]:
     """Turns the errors that starting and running a stack may end with into the end of a command.
 
     Raises:

@@ -17,7 +17,7 @@ from botocore.parsers import ResponseParserError
 from emulator.provision.report import Problem
 from shoebox.aws.botocore_errors import failed_with
 from shoebox.aws.clients import Clients
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from shoebox.telemetry import get_logger
 
 _NO_QUEUE = ("QueueDoesNotExist", "NonExistentQueue")
@@ -54,14 +54,14 @@ class Keeper:
 
     def __init__(
         self,
-        bound: BoundStack,
+        resolved: ResolvedStack,
         clients: Clients,
         restore: Callable[[], Awaitable[None]],
         *,
         pause: float = 2.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._bound = bound
+        self._resolved = resolved
         self._clients = clients
         self._restore = restore
         self._pause = pause
@@ -102,11 +102,11 @@ class Keeper:
 
     async def _question(self) -> Callable[[], Awaitable[Any]]:
         """A cheap call that fails when the emulator is away, or has lost its queues, where it should have any."""
-        queue = next(iter(self._bound.stack.queues), None)
+        queue = next(iter(self._resolved.stack.queues), None)
         if queue is None:
             sts = await self._clients.open("sts")
             return lambda: sts.get_caller_identity()
-        sqs, name = await self._clients.open("sqs"), self._bound.name_of("queue", queue)
+        sqs, name = await self._clients.open("sqs"), self._resolved.name_of("queue", queue)
         return lambda: sqs.get_queue_url(QueueName=name)
 
     def _note_absence(self, error: Exception) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from fleet.errors import FunctionNotFound
 from fleet.limits.async_events import AsyncRules
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 
 VERSION = "$LATEST"
 _MANAGED_INIT = 130.0  # AWS Lambda, "Lambda Managed Instances": or the function's timeout, if that is longer
@@ -53,7 +53,7 @@ class Functions:
         self._by_name = {function.name: function for function in functions}
 
     @classmethod
-    def of_stack(cls, stack: BoundStack) -> Self:
+    def of_stack(cls, stack: ResolvedStack) -> Self:
         """Every function that the stack describes."""
         return cls([_spec(stack, key) for key in stack.stack.functions])
 
@@ -83,7 +83,7 @@ class Functions:
         return found
 
 
-def _spec(stack: BoundStack, key: str) -> FunctionSpec:
+def _spec(stack: ResolvedStack, key: str) -> FunctionSpec:
     described = stack.stack.functions[key]
     return FunctionSpec(
         key=key,

@@ -47,7 +47,7 @@ from fleet.statistics import FleetStatistics
 from shoebox.aws.clients import Credentials
 from shoebox.aws.connections import Connections
 from shoebox.config import AwsSettings
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 
 Thing = TypeVar("Thing")
 
@@ -62,7 +62,7 @@ class Fleet:
 
     def __init__(
         self,
-        stack: BoundStack,
+        stack: ResolvedStack,
         settings: FleetSettings,
         credentials: CredentialsSource,
         *,
@@ -187,10 +187,10 @@ class Fleet:
         """Who looks at the queues, where somebody may."""
         if self._administrator is None:
             return None
-        place = self._stack.place
-        connections = Connections(place.sqs_url)
+        deployment = self._stack.deployment
+        connections = Connections(deployment.sqs_url)
         opening.callback(connections.close)
-        sqs = SqsClient(connections, self._administrator, region=place.region)
+        sqs = SqsClient(connections, self._administrator, region=deployment.region)
         queues = [
             Watched(name, self._stack.queue_url(name), self._mappings.flows[name], queue.dead_letter)
             for name, queue in self._stack.stack.queues.items()
@@ -204,7 +204,7 @@ class Fleet:
 
     def _runtime_server(self, opening: AsyncExitStack) -> Server:
         """The port for hosts and their environments, apart from the control port: it hands out credentials."""
-        hosts = HostApi(self._pools, self._stack.place, self._settings, self._credentials)
+        hosts = HostApi(self._pools, self._stack.deployment, self._settings, self._credentials)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await (hosts if scope["path"].startswith(HOSTS) else self._runtime_api)(scope, receive, send)
@@ -232,10 +232,10 @@ class Fleet:
         return Scheduler(function.slots, self._settings.environments_at_most, self._settings.idle_seconds)
 
     def _launcher(self, log: FunctionLog) -> Launcher:
-        place = self._stack.place
+        deployment = self._stack.deployment
         common = Surroundings(
-            region=place.region,
-            endpoint_url=place.endpoint_url,
+            region=deployment.region,
+            endpoint_url=deployment.endpoint_url,
             task_root=self._settings.task_root,
             metrics_dir=self._settings.metrics_dir.resolve(),
             environment=self._settings.environment,
@@ -276,8 +276,8 @@ class Fleet:
         opening.callback(_each, EventSourceMapping.stop_polling, self._deliveries.made)
 
     def _destinations(self) -> dict[str, Destination]:
-        place = self._stack.place
-        aws = AwsSettings(region=place.region, endpoint_url=place.endpoint_url)
+        deployment = self._stack.deployment
+        aws = AwsSettings(region=deployment.region, endpoint_url=deployment.endpoint_url)
         return {
             function.key: QueueDestination(
                 function.key, self._stack.queue_url(function.on_failure), self._credentials, aws

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from console.exits import CliError, Exit
-from console.messages import explained
+from console.messages import user_facing_errors
 from console.output import Output, safe
 from fleet.limits.quotas import load_quotas
 from load_tests import report
@@ -150,7 +150,7 @@ def _target(
         yield _running_target(order), {"SHOEBOX_QUOTAS": order.quotas or "aws"}
         return
     quotas = order.quotas or plan.quotas
-    with explained():
+    with user_facing_errors():
         load_quotas(quotas)
         described, note = _described(order, plan, side, folder)
     output.say(f"Starting {f'the {side.name} stack' if side.name else 'a stack'}, with {quotas} …")

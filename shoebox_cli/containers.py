@@ -146,11 +146,11 @@ def _check(engine: Engine, files: list[str], profiles: list[str], scales: list[s
     Raises:
         CliError: what is wrong, and what to do.
     """
-    from console.messages import explained
+    from console.messages import user_facing_errors
     from shoebox.stack.model import load_stack, stack_file
     from shoebox_cli import compose_checks
 
-    with explained():
+    with user_facing_errors():
         stack = load_stack(Path(os.environ.get("SHOEBOX_STACK") or stack_file()))  # as compose.yaml names it
     services = compose_checks.services_of(engine, files)
     compose_checks.check_profiles(profiles, services)

@@ -48,7 +48,7 @@ def fleet(
     Exit code 0: stopped as asked. 5: it could not start.
     """
     from console.exits import CliError, Exit
-    from console.messages import explained
+    from console.messages import user_facing_errors
     from console.run import run
     from fleet.limits.quotas import load_quotas
     from shoebox.stack.model import PROJECT, load_stack, stack_file
@@ -60,7 +60,7 @@ def fleet(
         hint = "Name it with --endpoint-url or AWS_ENDPOINT_URL. `shoebox up` starts one by itself."
         raise CliError("There is no emulator to work on.", hint=hint, exit_code=Exit.USAGE)
     configure_logging()
-    with explained():
+    with user_facing_errors():
         described = stack or stack_file()
         settings = LocalSettings(
             stack_file=described,
@@ -91,7 +91,7 @@ async def _fleet(settings: LocalSettings, folder: DataFolder) -> None:
     from standalone.stack import Local as Stack
 
     async def publish(local: Local) -> None:
-        await publish_demo_key(folder, local.bound, local.clients)
+        await publish_demo_key(folder, local.resolved, local.clients)
 
     async with Stack.start(settings, publish):
         await asyncio.Event().wait()

@@ -57,7 +57,7 @@ def host(
     from dataclasses import replace
 
     from console.exits import CliError, Exit
-    from console.messages import explained
+    from console.messages import user_facing_errors
     from console.run import run
     from fleet.hosts.connection import HostError, NotJoinable
     from fleet.hosts.host import HostSettings
@@ -65,7 +65,7 @@ def host(
     from shoebox.telemetry import configure_logging
 
     configure_logging()
-    with explained(), tempfile.TemporaryDirectory(prefix="shoebox-metrics-") as folder:
+    with user_facing_errors(), tempfile.TemporaryDirectory(prefix="shoebox-metrics-") as folder:
         settings = HostSettings(function, fleet, PROJECT, metrics or Path(folder), reload=reload)
         if command:
             settings = replace(settings, command=tuple(command), terminal=True)

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from console.messages import explained
+from console.messages import user_facing_errors
 from console.output import Output, plural, safe
 from shoebox_cli.access import TENANT, USER, gallery_link, mint
 from shoebox_cli.folder import DataFolder
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from console.errorline import ErrorLine
     from emulator.embedded import Recovery
     from shoebox.aws.clients import Clients
-    from shoebox.stack.deployment import BoundStack
+    from shoebox.stack.deployment import ResolvedStack
     from shoebox.stack.model import Stack
     from standalone.stack import Local, LocalSettings
 
@@ -34,7 +34,7 @@ async def started(
     """
     from standalone.stack import Local as Starting
 
-    with explained(), Steps(output) as steps:
+    with user_facing_errors(), Steps(output) as steps:
         errors.log_to(folder.log)
         where = f"Waiting for {settings.endpoint_url}" if settings.endpoint_url else "Starting the AWS emulator"
         steps.begin(f"{where} and creating what stack.yaml describes")
@@ -80,7 +80,7 @@ def addresses(local: Local, folder: DataFolder) -> dict[str, Any]:
     """What is where, with a token for the demo tenant's user; a stack without tenants has no gallery either."""
     import os
 
-    token = mint(folder.key_file(TENANT), TENANT, USER) if has_tenants(local.bound.stack) else None
+    token = mint(folder.key_file(TENANT), TENANT, USER) if has_tenants(local.resolved.stack) else None
     gateway, control = local.fleet.gateway_url, local.fleet.runtime_url
     return {
         "url": gateway,
@@ -141,16 +141,16 @@ def demo_key(folder: DataFolder) -> Path:
     return path
 
 
-async def publish_demo_key(folder: DataFolder, bound: BoundStack, clients: Clients) -> None:
+async def publish_demo_key(folder: DataFolder, resolved: ResolvedStack, clients: Clients) -> None:
     """Put the demo tenant's public key where the authorizer looks for it; a stack without tenants needs none."""
     from shoebox.tenants.keys import KeyPair, jwks
 
-    if not has_tenants(bound.stack):
+    if not has_tenants(resolved.stack):
         return
     key = demo_key(folder)
     s3 = await clients.open("s3")
     await s3.put_object(
-        Bucket=bound.name_of("bucket", "public"),
+        Bucket=resolved.name_of("bucket", "public"),
         Key=f"keys/{TENANT}.json",
         Body=jwks([KeyPair.load(key)]),
         ContentType="application/json",
@@ -163,7 +163,7 @@ def _publishing(folder: DataFolder, steps: Steps) -> Callable[[Local], Awaitable
 
     async def publish(local: Local) -> None:
         nonlocal started
-        await publish_demo_key(folder, local.bound, local.clients)
+        await publish_demo_key(folder, local.resolved, local.clients)
         summary = str(local.report).partition("\n")[0]
         if started:
             steps.done(f"The AWS emulator is back. {summary}", local.report.seconds)

@@ -11,7 +11,7 @@ from console.output import Output
 
 if TYPE_CHECKING:
     from emulator.provision import Report
-    from shoebox.stack.deployment import BoundStack
+    from shoebox.stack.deployment import ResolvedStack
     from shoebox_cli.folder import DataFolder
 
 DEFAULT_GATEWAY = "http://127.0.0.1:8080"
@@ -38,7 +38,7 @@ def provision(
     Exit code 0: everything is as described. 5: it is not; the message names what.
     """
     from console.exits import CliError, Exit
-    from console.messages import explained
+    from console.messages import user_facing_errors
     from console.run import run
     from shoebox.stack.model import stack_file
     from shoebox_cli.folder import DataFolder
@@ -47,17 +47,19 @@ def provision(
         hint = "Name it with --endpoint-url or AWS_ENDPOINT_URL. `shoebox up` starts one and provisions it by itself."
         raise CliError("There is no emulator to provision.", hint=hint, exit_code=Exit.USAGE)
     output = Output(json=json, quiet=quiet)
-    with explained():
-        from shoebox.stack.deployment import bind
+    with user_facing_errors():
+        from shoebox.stack.deployment import resolve
         from shoebox.stack.model import load_stack
-        from standalone.stack import emulated_place
+        from standalone.stack import emulated_deployment
 
-        place = emulated_place(endpoint_url, gateway_url=gateway_url or DEFAULT_GATEWAY, s3_public_url=s3_public_url)
-        report = run(_provision(bind(load_stack(stack or stack_file()), place), DataFolder(data), wait))
+        deployment = emulated_deployment(
+            endpoint_url, gateway_url=gateway_url or DEFAULT_GATEWAY, s3_public_url=s3_public_url
+        )
+        report = run(_provision(resolve(load_stack(stack or stack_file()), deployment), DataFolder(data), wait))
     _show(report, output)
 
 
-async def _provision(bound: BoundStack, folder: DataFolder, wait: int) -> Report:
+async def _provision(resolved: ResolvedStack, folder: DataFolder, wait: int) -> Report:
     from emulator import provision
     from emulator.embedded import ROOT_CREDENTIALS
     from emulator.endpoint import until_it_answers
@@ -65,11 +67,11 @@ async def _provision(bound: BoundStack, folder: DataFolder, wait: int) -> Report
     from shoebox.config import AwsSettings
     from shoebox_cli.local import publish_demo_key
 
-    url = str(bound.place.endpoint_url)
-    async with Clients(AwsSettings(region=bound.place.region, endpoint_url=url), ROOT_CREDENTIALS) as clients:
+    url = str(resolved.deployment.endpoint_url)
+    async with Clients(AwsSettings(region=resolved.deployment.region, endpoint_url=url), ROOT_CREDENTIALS) as clients:
         await until_it_answers(clients, url, wait)
-        report = await provision.provision(bound, clients)
-        await publish_demo_key(folder, bound, clients)
+        report = await provision.provision(resolved, clients)
+        await publish_demo_key(folder, resolved, clients)
         return report
 
 

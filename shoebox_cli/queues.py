@@ -126,7 +126,7 @@ def _run(work: Any, endpoint_url: str | None, data: Path, stack: Path | None, pr
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from console.messages import explained
+    from console.messages import user_facing_errors
     from console.run import run
     from shoebox.stack.model import load_stack, stack_file
 
@@ -137,7 +137,7 @@ def _run(work: Any, endpoint_url: str | None, data: Path, stack: Path | None, pr
     if aws and endpoint_url:
         hint = "Leave --endpoint-url out, or: unset AWS_ENDPOINT_URL"
         raise CliError(f"--aws means AWS itself, and {endpoint_url} an emulator.", hint=hint, exit_code=Exit.USAGE)
-    with explained():
+    with user_facing_errors():
         try:
             return run(do())
         except (BotoCoreError, ClientError) as error:

@@ -53,12 +53,12 @@ def quotas(
     """
     if context.invoked_subcommand:
         return
-    from console.messages import explained
+    from console.messages import user_facing_errors
     from fleet.limits.quotas import load_quotas
 
     output = Output(json=json)
     if quotas:
-        with explained():
+        with user_facing_errors():
             _show_numbers(load_quotas(quotas), load_quotas(), output)
         return
     _show_use(_fetched(control_url or _control_of(data)), output, every=every)

@@ -63,7 +63,7 @@ def plan(
 
     How the times are measured: docs/operations/capacity.md. No stack needs to run.
     """
-    from console.messages import explained
+    from console.messages import user_facing_errors
     from fleet.limits.plan import nearest_first, peak_rate
     from fleet.limits.quotas import load_quotas
     from load_tests.simulator.photo_load import PhotoLoad, needs
@@ -78,7 +78,7 @@ def plan(
         api_seconds=api_seconds,
         ingest_seconds=ingest_seconds,
     )
-    with explained():
+    with user_facing_errors():
         chosen = load_quotas(quotas)
         needed = nearest_first(needs(load_stack(stack or stack_file()), chosen, load))
     _show(load.rate, needed, chosen.name, Output(json=json))

@@ -87,7 +87,7 @@ def simulate(
 
     No stack needs to run. Exit code 1: photos were refused for good, or not READY six hours after the day.
     """
-    from console.messages import explained
+    from console.messages import user_facing_errors
     from fleet.limits.quotas import load_quotas
     from load_tests.simulator.model import Parameters, Settings
     from load_tests.simulator.photo_load import PhotoCalls
@@ -101,7 +101,7 @@ def simulate(
         api_seconds=api_seconds,
         ingest_seconds=ingest_seconds,
     )
-    with explained():
+    with user_facing_errors():
         settings = Settings(
             load_stack(stack or stack_file()),
             round(uploads_per_day),

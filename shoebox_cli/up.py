@@ -81,7 +81,7 @@ def up(
 
     Exit code 0: stopped as asked. 5: a port is taken, a part is missing, the emulator died.
     """
-    from console.messages import explained
+    from console.messages import user_facing_errors
     from console.run import run
     from fleet.limits.quotas import load_quotas
     from shoebox.stack.model import PROJECT, stack_file
@@ -90,7 +90,7 @@ def up(
 
     output = Output(json=json, quiet=quiet, progress=not no_progress)
     folder = DataFolder(data)
-    with explained():
+    with user_facing_errors():
         limits = load_quotas(quotas)
     described = (stack or stack_file()).absolute()
     settings = LocalSettings(

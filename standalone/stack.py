@@ -32,7 +32,7 @@ from fleet.service import Fleet
 from fleet.settings import LONG_POLL, FleetSettings
 from shoebox.aws.clients import Clients, Credentials
 from shoebox.config import AwsSettings
-from shoebox.stack.deployment import BoundStack, Place, bind
+from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import StackError, load_stack
 from shoebox.telemetry import get_logger
 
@@ -90,7 +90,7 @@ class Local:
     emulator: Emulator | None
     endpoint_url: str
     clients: Clients
-    bound: BoundStack
+    resolved: ResolvedStack
     report: Report
     fleet: Fleet
 
@@ -142,17 +142,17 @@ class Local:
         with self._timed("emulator"):
             await self._reach_emulator(opening)
         with self._timed("provision"):
-            self.bound = bind(stack, self._place(gateway_port))
+            self.resolved = resolve(stack, self._deployment(gateway_port))
             await self._provision(after_provision)
         with self._timed("fleet"):
             reserved.close()
             settings = self._fleet_settings(gateway_port, control_port)
-            roles = RoleSource(self.bound, self.clients)
+            roles = RoleSource(self.resolved, self.clients)
             keys = ROOT_CREDENTIALS if self.emulator else self.settings.credentials
-            fleet = Fleet(self.bound, settings, roles, on_line=on_line, elsewhere=self._data_use, administrator=keys)
+            fleet = Fleet(self.resolved, settings, roles, on_line=on_line, elsewhere=self._data_use, administrator=keys)
             self.fleet = await opening.enter_async_context(fleet)
         if self.emulator is None:
-            keeper = Keeper(self.bound, self.clients, partial(self._restore, after_provision))
+            keeper = Keeper(self.resolved, self.clients, partial(self._restore, after_provision))
             await opening.enter_async_context(_beside(keeper.run()))
 
     async def _open_folder(self, opening: AsyncExitStack, on_wait: Callable[[], None]) -> None:
@@ -173,7 +173,7 @@ class Local:
         self.folder, self._lock = held.path, (held.lock,)
 
     async def _provision(self, after_provision: Hook | None) -> None:
-        self.report = await provision(self.bound, self.clients)
+        self.report = await provision(self.resolved, self.clients)
         if after_provision:
             await after_provision(self)
 
@@ -223,16 +223,16 @@ class Local:
             await opening.enter_async_context(_beside(watch_space(kept)))
         self.clients = await opening.enter_async_context(Clients(emulator.aws, ROOT_CREDENTIALS))
 
-    def _place(self, gateway_port: int) -> Place:
+    def _deployment(self, gateway_port: int) -> Deployment:
         settings = self.settings
-        place = emulated_place(
+        deployment = emulated_deployment(
             self.endpoint_url,
             gateway_url=settings.gateway_url or f"http://{LOOPBACK}:{gateway_port}",
             prefix=settings.prefix,
             region=settings.region,
             s3_public_url=settings.s3_public_url,
         )
-        return place.model_copy(update={"endpoint_url": self._functions_url, "s3_url": self._functions_url})
+        return deployment.model_copy(update={"endpoint_url": self._functions_url, "s3_url": self._functions_url})
 
     def _fleet_settings(self, gateway_port: int, control_port: int) -> FleetSettings:
         shared = self.emulator is None
@@ -259,11 +259,11 @@ class Local:
         self.seconds[step] = round(time.perf_counter() - begin, 3)
 
 
-def emulated_place(
+def emulated_deployment(
     url: str, *, gateway_url: str, prefix: str = "shoebox", region: str = "us-east-1", s3_public_url: str | None = None
-) -> Place:
+) -> Deployment:
     """A stack's place in the emulator at `url`, which serves everything at one address."""
-    return Place(
+    return Deployment(
         prefix=prefix,
         account=ACCOUNT,
         region=region,

@@ -15,13 +15,13 @@ from fleet.credentials import RoleCredentials
 from fleet.service import Fleet
 from fleet.settings import FleetSettings
 from shoebox.aws.clients import Credentials
-from shoebox.stack.deployment import BoundStack, Place, bind
+from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import Stack
 
 _NOWHERE = "http://127.0.0.1:9"
 
 
-def stack(slots: int) -> BoundStack:
+def stack(slots: int) -> ResolvedStack:
     """Two functions of benchmarks.gateway.handlers, and one route."""
     function = {"memory": 128, "timeout": 10, "slots": slots}
     described = {
@@ -36,8 +36,10 @@ def stack(slots: int) -> BoundStack:
             "responses": {},
         },
     }
-    place = Place(prefix="bench", s3_url=_NOWHERE, s3_public_url=_NOWHERE, sqs_url=_NOWHERE, gateway_url=_NOWHERE)
-    return bind(Stack.model_validate(described), place)
+    deployment = Deployment(
+        prefix="bench", s3_url=_NOWHERE, s3_public_url=_NOWHERE, sqs_url=_NOWHERE, gateway_url=_NOWHERE
+    )
+    return resolve(Stack.model_validate(described), deployment)
 
 
 async def an_hour(function: str) -> RoleCredentials:

@@ -9,33 +9,33 @@ from typing import Any
 from emulator.provision.report import Outcome, outcome, reporting
 from emulator.provision.settings import Setting, none_if, settle
 from emulator.provision.tasks import together
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from shoebox.stack.model import Bucket, Notification
 
 _RULE = "abort-incomplete-multipart"
 _ENCRYPTION = [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
 
 
-async def ensure_buckets(bound: BoundStack, s3: Any) -> list[Outcome]:
+async def ensure_buckets(resolved: ResolvedStack, s3: Any) -> list[Outcome]:
     """Every bucket as described."""
-    return await together(*(_ensure(bound, s3, name) for name in bound.stack.buckets))
+    return await together(*(_ensure(resolved, s3, name) for name in resolved.stack.buckets))
 
 
-async def _ensure(bound: BoundStack, s3: Any, name: str) -> Outcome:
-    physical, bucket = bound.name_of("bucket", name), bound.stack.buckets[name]
+async def _ensure(resolved: ResolvedStack, s3: Any, name: str) -> Outcome:
+    physical, bucket = resolved.name_of("bucket", name), resolved.stack.buckets[name]
     with reporting("bucket", physical):
         created = await none_if(s3.head_bucket(Bucket=physical), "404", "NoSuchBucket") is None
         if created:
-            await s3.create_bucket(Bucket=physical, **_location(bound.place.region))
+            await s3.create_bucket(Bucket=physical, **_location(resolved.deployment.region))
         changed = await settle(
             [
                 _access_block(s3, physical, bucket),  # before the policy, which it would refuse
-                _policy(s3, physical, bucket, bound.arn_of("bucket", name)),
+                _policy(s3, physical, bucket, resolved.arn_of("bucket", name)),
                 _ownership(s3, physical),
                 _encryption(s3, physical),
-                _cors(s3, physical, bucket, bound),
+                _cors(s3, physical, bucket, resolved),
                 _lifecycle(s3, physical, bucket),
-                _notifications(s3, physical, bucket, bound),
+                _notifications(s3, physical, bucket, resolved),
             ]
         )
         return outcome("bucket", physical, created=created, changed=() if created else changed)
@@ -103,9 +103,9 @@ def _encryption(s3: Any, name: str) -> Setting:
     return Setting("encryption", _ENCRYPTION, read, write)
 
 
-def _cors(s3: Any, name: str, bucket: Bucket, bound: BoundStack) -> Setting:
+def _cors(s3: Any, name: str, bucket: Bucket, resolved: ResolvedStack) -> Setting:
     wanted = bucket.cors and {
-        "AllowedOrigins": [bound.fill(origin) for origin in bucket.cors.origins],
+        "AllowedOrigins": [resolved.fill(origin) for origin in bucket.cors.origins],
         "AllowedMethods": list(bucket.cors.methods),
         "AllowedHeaders": list(bucket.cors.headers),
         "ExposeHeaders": list(bucket.cors.expose),
@@ -143,23 +143,23 @@ def _lifecycle(s3: Any, name: str, bucket: Bucket) -> Setting:
     return Setting("lifecycle", days, read, write)
 
 
-def _notifications(s3: Any, name: str, bucket: Bucket, bound: BoundStack) -> Setting:
+def _notifications(s3: Any, name: str, bucket: Bucket, resolved: ResolvedStack) -> Setting:
     """S3 sends the queue an s3:TestEvent each time this is written."""
 
     async def write(_: Any) -> None:
-        configuration = {"QueueConfigurations": [_to_queue(bound, n) for n in bucket.notifications]}
+        configuration = {"QueueConfigurations": [_to_queue(resolved, n) for n in bucket.notifications]}
         await s3.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration=configuration)
 
     def routes(answer: dict[str, Any]) -> Any:
         return sorted(_route(configuration) for configuration in answer.get("QueueConfigurations", []))
 
-    wanted = sorted(_route(_to_queue(bound, n)) for n in bucket.notifications)
+    wanted = sorted(_route(_to_queue(resolved, n)) for n in bucket.notifications)
     return Setting("notifications", wanted, _reader(s3.get_bucket_notification_configuration, name, routes), write)
 
 
-def _to_queue(bound: BoundStack, notification: Notification) -> dict[str, Any]:
+def _to_queue(resolved: ResolvedStack, notification: Notification) -> dict[str, Any]:
     """As S3 has it; one that named a function in stack.yaml names a queue here (shoebox.stack.s3_queues)."""
-    queue = bound.arn_of(*notification.destination)
+    queue = resolved.arn_of(*notification.destination)
     rules = [{"Name": "prefix", "Value": notification.prefix}] if notification.prefix else []
     return {"QueueArn": queue, "Events": list(notification.events), "Filter": {"Key": {"FilterRules": rules}}}
 

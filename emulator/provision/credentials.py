@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from emulator.provision.roles import SESSION_SECONDS
 from fleet.credentials import CredentialsError, RoleCredentials
 from shoebox.aws.clients import Clients, Credentials
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from shoebox.stack.s3_queues import with_s3_queues
 
 
@@ -19,8 +19,8 @@ class RoleSource:
     Also the roles of S3's part in an emulator, by the names of their queues (shoebox.stack.s3_queues).
     """
 
-    def __init__(self, bound: BoundStack, clients: Clients) -> None:
-        self._bound = with_s3_queues(bound)
+    def __init__(self, resolved: ResolvedStack, clients: Clients) -> None:
+        self._resolved = with_s3_queues(resolved)
         self._clients = clients
         self._sts: Any = None
 
@@ -31,12 +31,12 @@ class RoleSource:
             CredentialsError: the role does not exist, or may not be taken.
             StackError: the stack has no such function.
         """
-        role = self._bound.role_arn_of(function)
+        role = self._resolved.role_arn_of(function)
         try:
             self._sts = self._sts or await self._clients.open("sts")
             answer = await self._sts.assume_role(
                 RoleArn=role,
-                RoleSessionName=self._bound.name_of("function", function),
+                RoleSessionName=self._resolved.name_of("function", function),
                 DurationSeconds=SESSION_SECONDS,
             )
         except (BotoCoreError, ClientError) as error:

@@ -12,11 +12,11 @@ from emulator.provision.tables import ensure_tables
 from emulator.provision.tasks import together
 from emulator.provision.topics import ensure_topics
 from shoebox.aws.clients import Clients
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from shoebox.stack.s3_queues import with_s3_queues
 
 
-async def provision(bound: BoundStack, clients: Clients) -> Report:
+async def provision(resolved: ResolvedStack, clients: Clients) -> Report:
     """Create what is missing and update what differs; standard AWS calls only.
 
     In an emulator also the queues through which S3 reaches functions, and the roles that empty them
@@ -27,19 +27,19 @@ async def provision(bound: BoundStack, clients: Clients) -> Report:
         Problem: the first resource that could not be brought to what stack.yaml says.
     """
     begin = time.perf_counter()
-    bound = with_s3_queues(bound)
+    resolved = with_s3_queues(resolved)
     outcomes = await together(
-        _queues_and_senders(bound, clients),
-        ensure_tables(bound, await clients.open("dynamodb")),
-        ensure_roles(bound, await clients.open("iam")),
+        _queues_and_senders(resolved, clients),
+        ensure_tables(resolved, await clients.open("dynamodb")),
+        ensure_roles(resolved, await clients.open("iam")),
     )
     return Report(tuple(outcome for part in outcomes for outcome in part), time.perf_counter() - begin)
 
 
-async def _queues_and_senders(bound: BoundStack, clients: Clients) -> list[Outcome]:
+async def _queues_and_senders(resolved: ResolvedStack, clients: Clients) -> list[Outcome]:
     """S3 tests a notification's queue, and SNS a subscription's, when it is set up: the queues come first."""
-    queues = await ensure_queues(bound, await clients.open("sqs"))
+    queues = await ensure_queues(resolved, await clients.open("sqs"))
     senders = await together(
-        ensure_buckets(bound, await clients.open("s3")), ensure_topics(bound, await clients.open("sns"))
+        ensure_buckets(resolved, await clients.open("s3")), ensure_topics(resolved, await clients.open("sns"))
     )
     return [*queues, *(outcome for part in senders for outcome in part)]

@@ -8,35 +8,35 @@ from typing import Any
 from emulator.provision.report import Outcome, Problem, outcome, reporting
 from emulator.provision.settings import none_if
 from emulator.provision.tasks import together
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 
 _DAY = 86_400
 _ABSENT = ("QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue")
 
 
-async def ensure_queues(bound: BoundStack, sqs: Any) -> list[Outcome]:
+async def ensure_queues(resolved: ResolvedStack, sqs: Any) -> list[Outcome]:
     """Every queue as described, dead-letter queues before those that name them."""
     done: dict[str, Outcome] = {}
-    while len(done) < len(bound.stack.queues):
+    while len(done) < len(resolved.stack.queues):
         ready = [
             name
-            for name, queue in bound.stack.queues.items()
+            for name, queue in resolved.stack.queues.items()
             if name not in done and (queue.dead_letter is None or queue.dead_letter in done)
         ]
         if not ready:
             raise Problem("queues", "they are each other's dead-letter queues; one must be the last")
-        outcomes = await together(*(_ensure(bound, sqs, name) for name in ready))
+        outcomes = await together(*(_ensure(resolved, sqs, name) for name in ready))
         done.update(zip(ready, outcomes, strict=True))
-    return [done[name] for name in bound.stack.queues]
+    return [done[name] for name in resolved.stack.queues]
 
 
-async def _ensure(bound: BoundStack, sqs: Any, name: str) -> Outcome:
-    physical, wanted = bound.name_of("queue", name), _attributes(bound, name)
+async def _ensure(resolved: ResolvedStack, sqs: Any, name: str) -> Outcome:
+    physical, wanted = resolved.name_of("queue", name), _attributes(resolved, name)
     with reporting("queue", physical):
         found = await none_if(sqs.get_queue_url(QueueName=physical), *_ABSENT)
         if found is None:
             attributes = {k: v for k, v in wanted.items() if v}
-            await sqs.create_queue(QueueName=physical, Attributes=attributes | _kind(bound, name))
+            await sqs.create_queue(QueueName=physical, Attributes=attributes | _kind(resolved, name))
             return outcome("queue", physical, created=True)
         answer = await sqs.get_queue_attributes(QueueUrl=found["QueueUrl"], AttributeNames=["All"])
         present = answer.get("Attributes", {})
@@ -46,14 +46,14 @@ async def _ensure(bound: BoundStack, sqs: Any, name: str) -> Outcome:
         return outcome("queue", physical, created=False, changed=tuple(different))
 
 
-def _attributes(bound: BoundStack, name: str) -> dict[str, str]:
+def _attributes(resolved: ResolvedStack, name: str) -> dict[str, str]:
     """SQS's own names and forms ("SetQueueAttributes"); an empty text removes the attribute."""
-    queue = bound.stack.queues[name]
+    queue = resolved.stack.queues[name]
     redrive = queue.dead_letter and {
-        "deadLetterTargetArn": bound.arn_of("queue", queue.dead_letter),
+        "deadLetterTargetArn": resolved.arn_of("queue", queue.dead_letter),
         "maxReceiveCount": queue.max_receive_count,
     }
-    senders = _senders(bound, name)
+    senders = _senders(resolved, name)
     deduplication = {"ContentBasedDeduplication": str(queue.content_based_deduplication).lower()} if queue.fifo else {}
     return {
         **deduplication,
@@ -65,25 +65,27 @@ def _attributes(bound: BoundStack, name: str) -> dict[str, str]:
     }
 
 
-def _kind(bound: BoundStack, name: str) -> dict[str, str]:
+def _kind(resolved: ResolvedStack, name: str) -> dict[str, str]:
     """Only a new queue can be made a FIFO queue; one that is there is it by its name, and SQS takes no other."""
-    return {"FifoQueue": "true"} if bound.stack.queues[name].fifo else {}
+    return {"FifoQueue": "true"} if resolved.stack.queues[name].fifo else {}
 
 
-def _senders(bound: BoundStack, name: str) -> list[dict[str, Any]]:
+def _senders(resolved: ResolvedStack, name: str) -> list[dict[str, Any]]:
     """Statements that let the buckets and topics of the stack, and no others, send to the queue."""
-    buckets = [b for b, bucket in bound.stack.buckets.items() if any(n.queue == name for n in bucket.notifications)]
-    topics = [t for t, topic in bound.stack.topics.items() if name in topic.queues]
-    sources = [("s3", bound.arn_of("bucket", b)) for b in buckets] + [("sns", bound.arn_of("topic", t)) for t in topics]
+    buckets = [b for b, bucket in resolved.stack.buckets.items() if any(n.queue == name for n in bucket.notifications)]
+    topics = [t for t, topic in resolved.stack.topics.items() if name in topic.queues]
+    sources = [("s3", resolved.arn_of("bucket", b)) for b in buckets] + [
+        ("sns", resolved.arn_of("topic", t)) for t in topics
+    ]
     return [
         {
             "Effect": "Allow",
             "Principal": {"Service": f"{service}.amazonaws.com"},
             "Action": "sqs:SendMessage",
-            "Resource": bound.arn_of("queue", name),
+            "Resource": resolved.arn_of("queue", name),
             "Condition": {
                 "ArnEquals": {"aws:SourceArn": source},
-                "StringEquals": {"aws:SourceAccount": bound.place.account},
+                "StringEquals": {"aws:SourceAccount": resolved.deployment.account},
             },
         }
         for service, source in sources

@@ -9,42 +9,42 @@ from urllib.parse import unquote
 from emulator.provision.report import Outcome, outcome, reporting
 from emulator.provision.settings import none_if
 from emulator.provision.tasks import together
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 
 SESSION_SECONDS = 43_200  # the longest that IAM allows ("Roles: maximum session duration")
 POLICY = "permissions"
 _BATCHED = ("sns:Publish", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:SendMessage")
 
 
-async def ensure_roles(bound: BoundStack, iam: Any) -> list[Outcome]:
+async def ensure_roles(resolved: ResolvedStack, iam: Any) -> list[Outcome]:
     """Every function's role as described."""
-    return await together(*(_ensure(bound, iam, function) for function in bound.stack.functions))
+    return await together(*(_ensure(resolved, iam, function) for function in resolved.stack.functions))
 
 
-async def _ensure(bound: BoundStack, iam: Any, function: str) -> Outcome:
-    name = bound.name_of("function", function)
+async def _ensure(resolved: ResolvedStack, iam: Any, function: str) -> Outcome:
+    name = resolved.name_of("function", function)
     with reporting("role", name):
         found = await none_if(iam.get_role(RoleName=name), "NoSuchEntity", "NoSuchEntityException")
         if found is None:
             await iam.create_role(
                 RoleName=name,
-                AssumeRolePolicyDocument=json.dumps(_trust(bound)),
+                AssumeRolePolicyDocument=json.dumps(_trust(resolved)),
                 MaxSessionDuration=SESSION_SECONDS,
                 Description=f"What the function {name} may do",
             )
         else:
-            changed = await _update_role(bound, iam, found["Role"])
-        policies = await _set_policies(iam, name, _policy(bound, function))
+            changed = await _update_role(resolved, iam, found["Role"])
+        policies = await _set_policies(iam, name, _policy(resolved, function))
         return outcome("role", name, created=found is None, changed=() if found is None else (*changed, *policies))
 
 
-def _policy(bound: BoundStack, function: str) -> dict[str, Any]:
+def _policy(resolved: ResolvedStack, function: str) -> dict[str, Any]:
     """The function's permissions; for an emulator also the batch forms of their actions.
 
     AWS checks a batch as its single action ("Amazon SQS API permissions"), ministack as an action of its own.
     """
-    policy = bound.policy(function)
-    if bound.place.endpoint_url is None:
+    policy = resolved.policy(function)
+    if resolved.deployment.endpoint_url is None:
         return policy
     return policy | {"Statement": [s | {"Action": _with_batches(s["Action"])} for s in policy["Statement"]]}
 
@@ -54,19 +54,19 @@ def _with_batches(actions: list[str]) -> list[str]:
     return [*actions, *(batch for batch in batches if batch not in actions)]
 
 
-def _trust(bound: BoundStack) -> dict[str, Any]:
+def _trust(resolved: ResolvedStack) -> dict[str, Any]:
     """Lambda takes the role in AWS; on one machine the fleet does, as the account."""
-    principal = {"Service": "lambda.amazonaws.com", "AWS": f"arn:aws:iam::{bound.place.account}:root"}
+    principal = {"Service": "lambda.amazonaws.com", "AWS": f"arn:aws:iam::{resolved.deployment.account}:root"}
     return {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}],
     }
 
 
-async def _update_role(bound: BoundStack, iam: Any, role: dict[str, Any]) -> tuple[str, ...]:
+async def _update_role(resolved: ResolvedStack, iam: Any, role: dict[str, Any]) -> tuple[str, ...]:
     changed = []
-    if _document(role["AssumeRolePolicyDocument"]) != _trust(bound):
-        await iam.update_assume_role_policy(RoleName=role["RoleName"], PolicyDocument=json.dumps(_trust(bound)))
+    if _document(role["AssumeRolePolicyDocument"]) != _trust(resolved):
+        await iam.update_assume_role_policy(RoleName=role["RoleName"], PolicyDocument=json.dumps(_trust(resolved)))
         changed.append("trust")
     if role.get("MaxSessionDuration") != SESSION_SECONDS:
         await iam.update_role(RoleName=role["RoleName"], MaxSessionDuration=SESSION_SECONDS)

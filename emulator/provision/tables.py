@@ -9,17 +9,17 @@ from typing import Any
 from emulator.provision.report import Outcome, Problem, outcome, reporting
 from emulator.provision.settings import none_if
 from emulator.provision.tasks import together
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from shoebox.stack.model import Key, Table
 
 _PAUSE = 0.5
 _ACTIVE_LOOKS = 600  # AWS takes seconds for a table, minutes for an index over many items
 
 
-async def ensure_tables(bound: BoundStack, dynamodb: Any) -> list[Outcome]:
+async def ensure_tables(resolved: ResolvedStack, dynamodb: Any) -> list[Outcome]:
     """Every table as described. A key cannot be changed: that is a Problem that says so."""
     return await together(
-        *(_ensure(dynamodb, bound.name_of("table", name), table) for name, table in bound.stack.tables.items())
+        *(_ensure(dynamodb, resolved.name_of("table", name), table) for name, table in resolved.stack.tables.items())
     )
 
 

@@ -7,29 +7,29 @@ from typing import Any
 from emulator.provision.report import Outcome, outcome, reporting
 from emulator.provision.settings import none_if
 from emulator.provision.tasks import together
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 
 
-async def ensure_topics(bound: BoundStack, sns: Any) -> list[Outcome]:
+async def ensure_topics(resolved: ResolvedStack, sns: Any) -> list[Outcome]:
     """Every topic as described. Subscriptions that others have made are left alone."""
-    return await together(*(_ensure(bound, sns, name) for name in bound.stack.topics))
+    return await together(*(_ensure(resolved, sns, name) for name in resolved.stack.topics))
 
 
-async def _ensure(bound: BoundStack, sns: Any, name: str) -> Outcome:
-    physical, arn = bound.name_of("topic", name), bound.arn_of("topic", name)
+async def _ensure(resolved: ResolvedStack, sns: Any, name: str) -> Outcome:
+    physical, arn = resolved.name_of("topic", name), resolved.arn_of("topic", name)
     with reporting("topic", physical):
         found = await none_if(sns.get_topic_attributes(TopicArn=arn), "NotFound", "NotFoundException")
         if found is None:
             await sns.create_topic(Name=physical)
-        changed = await _subscribe(bound, sns, name)
+        changed = await _subscribe(resolved, sns, name)
         return outcome("topic", physical, created=found is None, changed=changed)
 
 
-async def _subscribe(bound: BoundStack, sns: Any, name: str) -> tuple[str, ...]:
+async def _subscribe(resolved: ResolvedStack, sns: Any, name: str) -> tuple[str, ...]:
     """Bring the stack's own queues' subscriptions to what is described; the queues that changed."""
-    arn = bound.arn_of("topic", name)
-    ours = {bound.arn_of("queue", queue): queue for queue in bound.stack.queues}
-    wanted = {bound.arn_of("queue", queue) for queue in bound.stack.topics[name].queues}
+    arn = resolved.arn_of("topic", name)
+    ours = {resolved.arn_of("queue", queue): queue for queue in resolved.stack.queues}
+    wanted = {resolved.arn_of("queue", queue) for queue in resolved.stack.topics[name].queues}
     present = {e: s for e, s in (await _subscriptions(sns, arn)).items() if e in ours}
     for endpoint in wanted - present.keys():
         await sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=endpoint, Attributes={"RawMessageDelivery": "true"})

@@ -20,27 +20,27 @@ from fleet.gateway.routes import Routes
 from fleet.limits.gateway import GatewayThrottle
 from fleet.limits.quotas import Quotas
 from fleet.metrics import Metrics
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from shoebox.stack.model import Gateway as Described
 
 _API_ID = "local"
 _HTTP_STAGE = "$default"
 
 
-def gateway_cache(stack: BoundStack) -> AuthorizerCache[Authorization]:
+def gateway_cache(stack: ResolvedStack) -> AuthorizerCache[Authorization]:
     """The cache of a stack's authorizer."""
     authorizer = stack.stack.gateway.authorizer
     return AuthorizerCache[Authorization](authorizer.ttl if authorizer else 0, clock=time.monotonic)
 
 
-def gateway_throttle(stack: BoundStack, quotas: Quotas) -> GatewayThrottle:
+def gateway_throttle(stack: ResolvedStack, quotas: Quotas) -> GatewayThrottle:
     """The throttles of a stack's gateway."""
     described = stack.stack.gateway
     return GatewayThrottle(quotas, described.throttle, {route.path: route.throttle for route in described.routes})
 
 
 def gateway_of(
-    stack: BoundStack,
+    stack: ResolvedStack,
     stage: str,
     *,
     invoke: Invoke,
@@ -50,14 +50,14 @@ def gateway_of(
     clock: Callable[[], float] = time.monotonic,
 ) -> Gateway:
     """The gateway of a stack; a REST API has the stage `stage`, an HTTP API `$default`, which is not in its URLs."""
-    described, place = stack.stack.gateway, stack.place
+    described, deployment = stack.stack.gateway, stack.deployment
     authorizer = described.authorizer
     rest = described.kind == "rest"
     api = Api(
         api_id=_API_ID,
         stage=stage if rest else _HTTP_STAGE,
-        account=place.account,
-        region=place.region,
+        account=deployment.account,
+        region=deployment.region,
         kind=described.kind,
         bodies=_bodies(described),
         variables=described.variables or None,

@@ -27,7 +27,7 @@ from fleet.http.asgi import (
     respond,
 )
 from fleet.settings import FleetSettings
-from shoebox.stack.deployment import Place
+from shoebox.stack.deployment import Deployment
 from shoebox.telemetry import get_logger
 
 _log = get_logger(action="fleet.hosts")
@@ -41,7 +41,7 @@ class HostApi:
     def __init__(
         self,
         pools: Mapping[str, Pool],
-        place: Place,
+        deployment: Deployment,
         settings: FleetSettings,
         credentials: CredentialsCache,
         *,
@@ -49,7 +49,7 @@ class HostApi:
         epoch: Callable[[], float] = time.time,
     ) -> None:
         self._pools = pools
-        self._place = place
+        self._deployment = deployment
         self._settings = settings
         self._credentials = credentials
         self._clock = clock
@@ -119,8 +119,8 @@ class HostApi:
             identity=identity,
             function=function,
             credentials=credentials.keys,
-            region=self._place.region,
-            endpoint_url=self._place.endpoint_url,
+            region=self._deployment.region,
+            endpoint_url=self._deployment.endpoint_url,
             environment=self._settings.environment,
             stop_seconds=self._settings.stop_seconds,
         )

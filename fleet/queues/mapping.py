@@ -21,7 +21,7 @@ from fleet.queues.mapping_settings import MappingSettings
 from fleet.queues.observed_queue import ObservedQueue
 from fleet.queues.source_queue import RoleQueue
 from fleet.settings import LONG_POLL, FleetSettings
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from shoebox.stack.model import Queue, QueueTrigger, StackError
 
 _POLLERS = 5  # what a mapping starts with, and stays with where its environments are hosts'
@@ -37,7 +37,7 @@ class Mappings:
 
     def __init__(
         self,
-        stack: BoundStack,
+        stack: ResolvedStack,
         settings: FleetSettings,
         credentials: CredentialsCache,
         metrics: Metrics,

@@ -30,7 +30,7 @@ from fleet.queues.event_source import EventSourceMapping
 from fleet.queues.mapping_settings import MappingSettings
 from fleet.queues.source_queue import RoleQueue
 from fleet.settings import FleetSettings
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from shoebox.stack.mistakes import s3_queue
 from shoebox.stack.s3_queues import with_s3_queues
 from shoebox.telemetry import get_logger
@@ -87,7 +87,7 @@ class S3Deliveries:
 
     def __init__(
         self,
-        stack: BoundStack,
+        stack: ResolvedStack,
         settings: FleetSettings,
         credentials: CredentialsCache,
         metrics: Metrics,

@@ -15,7 +15,7 @@ from fleet.queues.sqs_event import SqsMessage, message_of
 from shoebox.aws.connections import Connections
 from shoebox.aws.json_service import AwsError
 from shoebox.config import AwsSettings
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 
 _GONE = ("ReceiptHandleIsInvalid", "AWS.SimpleQueueService.ReceiptHandleIsInvalid")
 _DENIED = ("AccessDenied", "AccessDeniedException", "AWS.SimpleQueueService.AccessDenied", "UnauthorizedOperation")
@@ -70,14 +70,14 @@ class QueueAddress:
     visibility_timeout: int
 
     @classmethod
-    def of_stack(cls, bound: BoundStack, name: str) -> Self:
+    def of_stack(cls, resolved: ResolvedStack, name: str) -> Self:
         """The queue with this name in stack.yaml."""
         return cls(
-            name=bound.name_of("queue", name),
-            url=bound.queue_url(name),
-            arn=bound.arn_of("queue", name),
-            region=bound.place.region,
-            visibility_timeout=bound.stack.queues[name].visibility_timeout,
+            name=resolved.name_of("queue", name),
+            url=resolved.queue_url(name),
+            arn=resolved.arn_of("queue", name),
+            region=resolved.deployment.region,
+            visibility_timeout=resolved.stack.queues[name].visibility_timeout,
         )
 
 
@@ -102,11 +102,13 @@ class RoleQueue:
         self._client: SqsClient | None = None
 
     @classmethod
-    def of_stack(cls, bound: BoundStack, name: str, function: str, credentials: CredentialsCache) -> Self:
+    def of_stack(cls, resolved: ResolvedStack, name: str, function: str, credentials: CredentialsCache) -> Self:
         """The queue with this name in stack.yaml, with the role of `function`."""
-        place = bound.place
-        aws = AwsSettings(region=place.region, endpoint_url=place.sqs_url if place.endpoint_url else None)
-        return cls(function, QueueAddress.of_stack(bound, name), credentials, aws)
+        deployment = resolved.deployment
+        aws = AwsSettings(
+            region=deployment.region, endpoint_url=deployment.sqs_url if deployment.endpoint_url else None
+        )
+        return cls(function, QueueAddress.of_stack(resolved, name), credentials, aws)
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,8 +3,8 @@
 A call costs about a fifth of aiobotocore's CPU, so they are for what happens all the time; the rest goes through
 aiobotocore. Protocol: "AWS JSON 1.0 protocol" (Smithy): `X-Amz-Target: Service.Operation`, errors as `__type` and in
 the header `x-amzn-query-error`, whose code wins, as in botocore. `shoebox.aws.query_service` has the older protocol.
-What is tried again, with jitter, is what botocore's standard mode retries: lost connections, 5xx and throttling; and once
-more what was signed by a clock that differs from the server's.
+What is tried again, with jitter, is what botocore's standard mode retries: lost connections, 5xx and throttling; and
+once more what was signed by a clock that differs from the server's.
 
 AwsError             base; `code` is the service's error code, or the name of what failed on the way
 ├── AwsRefused       the service answered with an error

@@ -15,7 +15,7 @@ from shoebox.stack.policies import Grant, statements
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
 
-class Place(Part):
+class Deployment(Part):
     """Where a stack lives: name prefix, account, region, and the addresses that its parts are reached at."""
 
     prefix: Name = "shoebox"
@@ -28,11 +28,11 @@ class Place(Part):
     gateway_url: str
 
 
-class BoundStack(Part):
+class ResolvedStack(Part):
     """A stack at a place: every name, address, environment and policy."""
 
     stack: Stack
-    place: Place
+    deployment: Deployment
 
     @cached_property
     def _kinds(self) -> dict[str, Any]:
@@ -53,12 +53,12 @@ class BoundStack(Part):
         """
         if name not in self._kinds.get(kind, {}):
             raise StackError(f"stack.yaml has no {kind} named {name!r}")
-        prefix = self.place.prefix
+        prefix = self.deployment.prefix
         return self.stack.queue_name(prefix, name) if kind == "queue" else f"{prefix}-{name}"
 
     def arn_of(self, kind: str, name: str) -> str:
         """ARN of a bucket, queue, topic, table or function ("Amazon Resource Names")."""
-        physical, region, account = self.name_of(kind, name), self.place.region, self.place.account
+        physical, region, account = self.name_of(kind, name), self.deployment.region, self.deployment.account
         forms = {
             "bucket": f"arn:aws:s3:::{physical}",
             "queue": f"arn:aws:sqs:{region}:{account}:{physical}",
@@ -70,11 +70,11 @@ class BoundStack(Part):
 
     def role_arn_of(self, function: str) -> str:
         """ARN of a function's execution role."""
-        return f"arn:aws:iam::{self.place.account}:role/{self.name_of('function', function)}"
+        return f"arn:aws:iam::{self.deployment.account}:role/{self.name_of('function', function)}"
 
     def queue_url(self, name: str) -> str:
         """URL of a queue, in SQS's path form."""
-        return f"{self.place.sqs_url}/{self.place.account}/{self.name_of('queue', name)}"
+        return f"{self.deployment.sqs_url}/{self.deployment.account}/{self.name_of('queue', name)}"
 
     def environment(self, function: str) -> dict[str, str]:
         """A function's own environment variables, references filled in."""
@@ -108,8 +108,8 @@ class BoundStack(Part):
 
     def _resolve(self, reference: str) -> str:
         match reference.split("."):
-            case ["place", name] if name in Place.model_fields:
-                return str(getattr(self.place, name))
+            case ["place", name] if name in Deployment.model_fields:
+                return str(getattr(self.deployment, name))
             case [kind, name, "name"]:
                 return self.name_of(kind, name)
             case [kind, name, "arn"]:
@@ -121,36 +121,36 @@ class BoundStack(Part):
         raise StackError(f"unknown reference ${{{reference}}}")
 
 
-def bind(stack: Stack, place: Place) -> BoundStack:
+def resolve(stack: Stack, deployment: Deployment) -> ResolvedStack:
     """`stack`, named for `place`; every reference and permission is resolved once, here.
 
     Raises:
         StackError: references or permissions cannot be resolved; the message lists all of them.
     """
-    bound = BoundStack(stack=stack, place=place)
-    problems = [*_unresolved(bound)]
+    resolved = ResolvedStack(stack=stack, deployment=deployment)
+    problems = [*_unresolved(resolved)]
     if problems:
         raise StackError("The stack cannot be bound:\n" + "\n".join(f"  {problem}" for problem in problems))
-    return bound
+    return resolved
 
 
 def reference_problems(stack: Stack) -> list[str]:
     """References and permissions of a stack that name nothing, wherever it may be bound to."""
     urls = dict.fromkeys(("s3_url", "s3_public_url", "sqs_url", "gateway_url"), "http://anywhere")
-    return [*_unresolved(BoundStack.model_construct(stack=stack, place=Place(**urls)))]
+    return [*_unresolved(ResolvedStack.model_construct(stack=stack, deployment=Deployment(**urls)))]
 
 
-def _unresolved(bound: BoundStack) -> Iterator[str]:
+def _unresolved(resolved: ResolvedStack) -> Iterator[str]:
     """What is wrong with references and permissions, each with its place in the file."""
-    stack = bound.stack
+    stack = resolved.stack
     for name, bucket in stack.buckets.items():
         for origin in bucket.cors.origins if bucket.cors else ():
-            yield from _problem(f"buckets.{name}.cors", bound.fill, origin)
+            yield from _problem(f"buckets.{name}.cors", resolved.fill, origin)
     for name, function in stack.functions.items():
         for variable, value in function.environment.items():
-            yield from _problem(f"functions.{name}.environment.{variable}", bound.fill, value)
+            yield from _problem(f"functions.{name}.environment.{variable}", resolved.fill, value)
         for target, words in function.permissions.items():
-            yield from _problem(f"functions.{name}.permissions", bound.grant, target, words)
+            yield from _problem(f"functions.{name}.permissions", resolved.grant, target, words)
 
 
 def _problem(where: str, resolve: Callable[..., object], *arguments: object) -> Iterator[str]:

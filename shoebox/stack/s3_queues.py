@@ -10,7 +10,7 @@ On AWS nothing has to be made for it.
 
 from __future__ import annotations
 
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from shoebox.stack.mistakes import s3_queue
 from shoebox.stack.model import Bucket, Function, Notification, Queue
 
@@ -18,18 +18,18 @@ _VISIBILITY = 30  # seconds: what is received is accepted in an instant
 _MEMORY, _TIMEOUT = 128, 5  # the model wants them; nothing runs with this role but the fleet's own calls
 
 
-def with_s3_queues(bound: BoundStack) -> BoundStack:
+def with_s3_queues(resolved: ResolvedStack) -> ResolvedStack:
     """The stack as it is provisioned for the fleet: with a queue, and a role, for each function that S3 invokes."""
-    stack = bound.stack
+    stack = resolved.stack
     if not stack.invoked_by_s3:
-        return bound
+        return resolved
     names = [s3_queue(function) for function in stack.invoked_by_s3]
     parts = {
         "buckets": {name: _notifying_queues(bucket) for name, bucket in stack.buckets.items()},
         "queues": {**stack.queues, **{name: Queue(visibility_timeout=_VISIBILITY) for name in names}},
         "functions": {**stack.functions, **{name: _consumer(name) for name in names}},
     }
-    return BoundStack(stack=stack.model_copy(update=parts), place=bound.place)
+    return ResolvedStack(stack=stack.model_copy(update=parts), deployment=resolved.deployment)
 
 
 def _notifying_queues(bucket: Bucket) -> Bucket:

@@ -23,11 +23,11 @@ from emulator.embedded import ROOT_CREDENTIALS, Emulator
 from fleet.limits.quotas import load_quotas
 from shoebox.aws.clients import Clients
 from shoebox.config import AwsSettings
-from shoebox.stack.deployment import BoundStack, bind
+from shoebox.stack.deployment import ResolvedStack, resolve
 from shoebox.stack.model import load_stack
 from shoebox.tenants.keys import KeyPair, jwks
 from shoebox.tenants.tokens import mint_token
-from standalone.stack import emulated_place
+from standalone.stack import emulated_deployment
 from tests.chaos.proxy import Proxy
 from tests.command import COMMAND
 
@@ -55,7 +55,7 @@ def impatient(stack: dict[str, Any]) -> None:
 def free_port() -> int:
     """A port that nobody has at the moment."""
     with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
+        sock.resolve(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
 
@@ -81,7 +81,7 @@ class Stack:
     process: asyncio.subprocess.Process | None = None
     _keys: dict[str, KeyPair] = field(default_factory=dict)
     _opened: AsyncExitStack = field(default_factory=AsyncExitStack)
-    _bound: BoundStack | None = None
+    _resolved: ResolvedStack | None = None
     _clients: Clients | None = None
 
     # --- life --------------------------------------------------------------------------------------------------
@@ -247,8 +247,8 @@ class Stack:
     async def _open(self) -> None:
         await self._close()
         url = self.addresses["emulator"]
-        place = emulated_place(url, gateway_url=self.url)
-        self._bound = bind(load_stack(self._stack_file()), place)
+        deployment = emulated_deployment(url, gateway_url=self.url)
+        self._resolved = resolve(load_stack(self._stack_file()), deployment)
         self._clients = await self._opened.enter_async_context(Clients(AwsSettings(endpoint_url=url), ROOT_CREDENTIALS))
         for tenant in self._keys:
             await self._publish(tenant)
@@ -264,18 +264,18 @@ class Stack:
 
     def name(self, kind: str, name: str) -> str:
         """A physical name."""
-        assert self._bound is not None
-        return self._bound.name_of(kind, name)
+        assert self._resolved is not None
+        return self._resolved.name_of(kind, name)
 
     def queue_url(self, name: str) -> str:
         """A queue's address."""
-        assert self._bound is not None
-        return self._bound.queue_url(name)
+        assert self._resolved is not None
+        return self._resolved.queue_url(name)
 
     def arn(self, kind: str, name: str) -> str:
         """An ARN."""
-        assert self._bound is not None
-        return self._bound.arn_of(kind, name)
+        assert self._resolved is not None
+        return self._resolved.arn_of(kind, name)
 
     # --- tenants -----------------------------------------------------------------------------------------------
 

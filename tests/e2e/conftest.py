@@ -36,9 +36,9 @@ def start(emulator_url: str) -> Start:
         key = KeyPair.generate()
 
         async def publish(local: Local) -> None:
-            await LocalSystem("", local.bound, local.clients, key, local=local).publish_key()
+            await LocalSystem("", local.resolved, local.clients, key, local=local).publish_key()
 
         async with Local.start(settings, publish) as local:
-            yield LocalSystem(local.fleet.gateway_url, local.bound, local.clients, key, local=local)
+            yield LocalSystem(local.fleet.gateway_url, local.resolved, local.clients, key, local=local)
 
     return starting

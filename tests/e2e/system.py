@@ -20,7 +20,7 @@ from fleet.queues.event_source import MappingStatistics
 from shoebox.aws.clients import Clients
 from shoebox.files.model import Owner, Registration, State
 from shoebox.files.table import FilesTable
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from shoebox.tenants.keys import KeyPair, jwks
 from shoebox.tenants.tokens import mint_token
 from shoebox_client.api import Api, open_api
@@ -80,7 +80,7 @@ class System:
     """A stack with the demo tenant's key; its parts by their physical names. `clients` may do anything."""
 
     gateway_url: str
-    bound: BoundStack
+    resolved: ResolvedStack
     clients: Clients
     key: KeyPair = field(default_factory=KeyPair.generate)
 
@@ -91,7 +91,7 @@ class System:
 
     def name(self, kind: str, name: str) -> str:
         """A physical name."""
-        return self.bound.name_of(kind, name)
+        return self.resolved.name_of(kind, name)
 
     def token(self, user: str = "anna") -> str:
         """A token for ten minutes."""
@@ -122,19 +122,19 @@ class System:
         """Messages of a queue: visible, in flight."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         sqs = await self.client("sqs")
-        url = self.bound.queue_url(queue)
+        url = self.resolved.queue_url(queue)
         found = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names))["Attributes"]
         return int(found[names[0]]), int(found[names[1]])
 
     async def subscribe(self) -> Events:
         """A queue that gets every file event from now on."""
         sqs, sns = await self.client("sqs"), await self.client("sns")
-        url: str = (await sqs.create_queue(QueueName=f"{self.bound.place.prefix}-told"))["QueueUrl"]
+        url: str = (await sqs.create_queue(QueueName=f"{self.resolved.deployment.prefix}-told"))["QueueUrl"]
         arn = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"]))["Attributes"]["QueueArn"]
         allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
         policy = {"Version": "2012-10-17", "Statement": [allow | {"Resource": arn}]}
         await sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
-        topic = self.bound.arn_of("topic", "file-events")
+        topic = self.resolved.arn_of("topic", "file-events")
         raw = {"RawMessageDelivery": "true"}
         await sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes=raw)
         return Events(sqs, url)

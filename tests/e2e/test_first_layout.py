@@ -35,7 +35,7 @@ async def system(emulator_url: str, tmp_path: Path) -> AsyncIterator[LocalSystem
         runtime_port=0,
     )
     async with Local.start(settings) as local:
-        system = LocalSystem(local.fleet.gateway_url, local.bound, local.clients, local=local)
+        system = LocalSystem(local.fleet.gateway_url, local.resolved, local.clients, local=local)
         await system.publish_key()
         yield system
 
@@ -114,7 +114,7 @@ async def order_as_then(system: LocalSystem, file: File) -> None:
     """A deletion order that lay in the queue."""
     sqs = await system.client("sqs")
     order = {"tenant": TENANT, "user": "anna", "file_id": file.key.file_id}
-    await sqs.send_message(QueueUrl=system.bound.queue_url("deletions"), MessageBody=json.dumps(order))
+    await sqs.send_message(QueueUrl=system.resolved.queue_url("deletions"), MessageBody=json.dumps(order))
 
 
 async def upload_anew(system: LocalSystem, file: File) -> None:

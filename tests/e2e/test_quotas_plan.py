@@ -43,7 +43,7 @@ async def counted(emulator_url: str) -> AsyncIterator[tuple[LocalSystem, Limiter
             )
             key = KeyPair.generate()
             async with Local.start(settings) as local:
-                system = LocalSystem(local.fleet.gateway_url, local.bound, local.clients, key, local=local)
+                system = LocalSystem(local.fleet.gateway_url, local.resolved, local.clients, key, local=local)
                 await system.publish_key()
                 yield system, limiter
 

@@ -209,11 +209,11 @@ async def sampled(system: LocalSystem) -> AsyncIterator[tuple[list[int], list[fl
 
     The call is the mapping's own client's, to a queue where nothing is, so that it takes nothing away.
     """
-    place, attribute = system.bound.place, "ApproximateNumberOfMessages"
-    connections = Connections(place.sqs_url)
-    sqs = SqsClient(connections, await system.clients.credentials(), region=place.region)
-    look = {"QueueUrl": system.bound.queue_url("uploads"), "AttributeNames": [attribute]}
-    receive = {"QueueUrl": system.bound.queue_url("uploads-dead"), "WaitTimeSeconds": 0}
+    deployment, attribute = system.resolved.deployment, "ApproximateNumberOfMessages"
+    connections = Connections(deployment.sqs_url)
+    sqs = SqsClient(connections, await system.clients.credentials(), region=deployment.region)
+    look = {"QueueUrl": system.resolved.queue_url("uploads"), "AttributeNames": [attribute]}
+    receive = {"QueueUrl": system.resolved.queue_url("uploads-dead"), "WaitTimeSeconds": 0}
     depths: list[int] = []
     calls: list[float] = []
 

@@ -84,7 +84,7 @@ async def _tell_again(system: System, key: str, times: int) -> None:
     record = {"eventTime": at, "eventName": "ObjectCreated:Put", "s3": {"bucket": bucket, "object": {"key": key}}}
     entries = [{"Id": str(n), "MessageBody": json.dumps({"Records": [record]})} for n in range(times)]
     sqs = await system.client("sqs")
-    await sqs.send_message_batch(QueueUrl=system.bound.queue_url("uploads"), Entries=entries)
+    await sqs.send_message_batch(QueueUrl=system.resolved.queue_url("uploads"), Entries=entries)
 
 
 WRONG_TABLE = Change(
@@ -109,7 +109,7 @@ async def test_dead_letters_are_redriven_when_the_fault_is_mended(start: Start, 
         system.key = key
         await system.publish_key()
         sqs = await system.client("sqs")
-        queues = [await queue_state(sqs, system.name("queue", name)) for name in system.bound.stack.queues]
+        queues = [await queue_state(sqs, system.name("queue", name)) for name in system.resolved.stack.queues]
         dead = dead_letters_of(queues, system.name("queue", "uploads-dead"))
         assert dead is not None
         assert await redrive(sqs, dead) == 3
@@ -193,7 +193,7 @@ async def test_a_function_can_do_what_it_is_granted_and_no_more(start: Start, tm
         await until(kept, 60)
         async with system.api() as api:
             assert (await api.file(str(record.file_id)))["state"] == "REGISTERED"
-        role = (await RoleSource(system.bound, system.clients)("ingest")).keys
+        role = (await RoleSource(system.resolved, system.clients)("ingest")).keys
         aws = AwsSettings(endpoint_url=system.local.endpoint_url)
         async with Clients(aws, role) as clients:
             s3 = await clients.open("s3")

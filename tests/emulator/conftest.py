@@ -13,7 +13,7 @@ from emulator.embedded import ROOT_CREDENTIALS, Emulator
 from emulator.provision import RoleSource, provision
 from shoebox.aws.clients import Clients
 from shoebox.config import AwsSettings
-from shoebox.stack.deployment import BoundStack, Place, bind
+from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import Stack, load_stack
 
 STACK_FILE = Path(__file__).parents[2] / "stack.yaml"
@@ -34,17 +34,19 @@ class EmulatorAt:
         return AwsSettings(endpoint_url=self.url)
 
 
-def bind_to(emulator: Emulator | EmulatorAt, stack: Stack, prefix: str = "shoebox") -> BoundStack:
+def bind_to(emulator: Emulator | EmulatorAt, stack: Stack, prefix: str = "shoebox") -> ResolvedStack:
     """`stack` as it is on `emulator`; another prefix makes another, independent copy of it."""
     url = emulator.url
-    place = Place(prefix=prefix, endpoint_url=url, s3_url=url, s3_public_url=url, sqs_url=url, gateway_url=GATEWAY_URL)
-    return bind(stack, place)
+    deployment = Deployment(
+        prefix=prefix, endpoint_url=url, s3_url=url, s3_public_url=url, sqs_url=url, gateway_url=GATEWAY_URL
+    )
+    return resolve(stack, deployment)
 
 
-async def provision_as_root(emulator: EmulatorAt, bound: BoundStack) -> None:
+async def provision_as_root(emulator: EmulatorAt, resolved: ResolvedStack) -> None:
     """Create the stack with root's keys."""
     async with Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
-        await provision(bound, clients)
+        await provision(resolved, clients)
 
 
 @pytest.fixture(scope="session")
@@ -60,21 +62,21 @@ def stack() -> Stack:
 
 
 @pytest.fixture(scope="session")
-def bound(emulator: EmulatorAt, stack: Stack) -> BoundStack:
+def resolved(emulator: EmulatorAt, stack: Stack) -> ResolvedStack:
     """stack.yaml, bound to the session's emulator; not created there."""
     return bind_to(emulator, stack)
 
 
 @pytest.fixture(scope="session")
-def provisioned(emulator: EmulatorAt, bound: BoundStack) -> BoundStack:
+def provisioned(emulator: EmulatorAt, resolved: ResolvedStack) -> ResolvedStack:
     """stack.yaml as created in the session's emulator. Tests share it: use keys and ids of your own."""
     with asyncio.Runner() as runner:
-        runner.run(provision_as_root(emulator, bound))
-    return bound
+        runner.run(provision_as_root(emulator, resolved))
+    return resolved
 
 
 @pytest.fixture
-def own_stack(emulator: EmulatorAt, stack: Stack, request: pytest.FixtureRequest) -> BoundStack:
+def own_stack(emulator: EmulatorAt, stack: Stack, request: pytest.FixtureRequest) -> ResolvedStack:
     """A copy of the stack for this test alone, not yet created: for tests that empty queues or change settings."""
     return bind_to(emulator, stack, prefix=f"own{abs(hash(request.node.nodeid)) % 10**9}")
 
@@ -95,7 +97,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 async def clients_for(
-    emulator: EmulatorAt, provisioned: BoundStack, root_clients: Clients
+    emulator: EmulatorAt, provisioned: ResolvedStack, root_clients: Clients
 ) -> AsyncIterator[ClientsFor]:
     """Gives clients with the credentials of a function's role: `await clients_for("ingest")`."""
     source = RoleSource(provisioned, root_clients)

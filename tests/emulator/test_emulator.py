@@ -16,7 +16,7 @@ from emulator.embedded import ROOT_CREDENTIALS, Emulator, EmulatorDied, Emulator
 from emulator.provision import Change, RoleSource, provision
 from fleet.http.ports import PortTaken, holder_of, listen
 from shoebox.aws.clients import Clients, Credentials
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from shoebox.stack.model import Stack
 from tests.emulator.conftest import bind_to
 
@@ -94,7 +94,7 @@ async def test_the_users_own_settings_do_not_reach_it(monkeypatch: pytest.Monkey
             await (await clients.open("sqs")).list_queues()
 
 
-async def test_a_roles_keys_are_checked(embedded: Emulator, provisioned: BoundStack, root_clients: Clients):
+async def test_a_roles_keys_are_checked(embedded: Emulator, provisioned: ResolvedStack, root_clients: Clients):
     """Unlike root's, a role's secret must be right."""
     keys = (await RoleSource(provisioned, root_clients)("api")).keys
     forged = Credentials(keys.access_key_id, "wrong", keys.session_token)
@@ -103,20 +103,20 @@ async def test_a_roles_keys_are_checked(embedded: Emulator, provisioned: BoundSt
             await (await clients.open("sqs")).get_queue_url(QueueName="any")
 
 
-async def fill(bound: BoundStack, clients: Clients) -> None:
+async def fill(resolved: ResolvedStack, clients: Clients) -> None:
     """An object with metadata, an item, and a message that somebody is working on."""
-    await provision(bound, clients)
+    await provision(resolved, clients)
     s3, sqs, dynamodb = await clients.open("s3"), await clients.open("sqs"), await clients.open("dynamodb")
-    await s3.put_object(Bucket=bound.name_of("bucket", "public"), Key=PUBLIC, Body=b"{}", Metadata={"a": "b"})
-    await dynamodb.put_item(TableName=bound.name_of("table", "files"), Item={"pk": {"S": "p"}, "n": {"N": "1"}})
-    await sqs.send_message(QueueUrl=bound.queue_url("deletions"), MessageBody="hello")
-    await sqs.receive_message(QueueUrl=bound.queue_url("deletions"))
+    await s3.put_object(Bucket=resolved.name_of("bucket", "public"), Key=PUBLIC, Body=b"{}", Metadata={"a": "b"})
+    await dynamodb.put_item(TableName=resolved.name_of("table", "files"), Item={"pk": {"S": "p"}, "n": {"N": "1"}})
+    await sqs.send_message(QueueUrl=resolved.queue_url("deletions"), MessageBody="hello")
+    await sqs.receive_message(QueueUrl=resolved.queue_url("deletions"))
 
 
-async def read_object(bound: BoundStack, clients: Clients) -> tuple[bytes, dict[str, str]]:
+async def read_object(resolved: ResolvedStack, clients: Clients) -> tuple[bytes, dict[str, str]]:
     """Body and metadata of the object that `fill` stored."""
     s3 = await clients.open("s3")
-    answer = await s3.get_object(Bucket=bound.name_of("bucket", "public"), Key=PUBLIC)
+    answer = await s3.get_object(Bucket=resolved.name_of("bucket", "public"), Key=PUBLIC)
     return await answer["Body"].read(), answer["Metadata"]
 
 
@@ -125,14 +125,14 @@ async def test_a_restart_keeps_everything(tmp_path: Path, stack: Stack):
     async with Emulator(tmp_path) as emulator, Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
         await fill(bind_to(emulator, stack), clients)
     async with Emulator(tmp_path) as emulator, Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
-        bound = bind_to(emulator, stack)
-        report = await provision(bound, clients)
+        resolved = bind_to(emulator, stack)
+        report = await provision(resolved, clients)
         assert report.outcomes == report.having(Change.UNCHANGED)
-        assert await read_object(bound, clients) == (b"{}", {"a": "b"})
+        assert await read_object(resolved, clients) == (b"{}", {"a": "b"})
         dynamodb, sqs = await clients.open("dynamodb"), await clients.open("sqs")
-        found = await dynamodb.get_item(TableName=bound.name_of("table", "files"), Key={"pk": {"S": "p"}})
+        found = await dynamodb.get_item(TableName=resolved.name_of("table", "files"), Key={"pk": {"S": "p"}})
         assert found["Item"]["n"] == {"N": "1"}
-        counts = await sqs.get_queue_attributes(QueueUrl=bound.queue_url("deletions"), AttributeNames=["All"])
+        counts = await sqs.get_queue_attributes(QueueUrl=resolved.queue_url("deletions"), AttributeNames=["All"])
         assert counts["Attributes"]["ApproximateNumberOfMessagesNotVisible"] == "1"
         assert not emulator.recovery.cut_off
 
@@ -140,12 +140,12 @@ async def test_a_restart_keeps_everything(tmp_path: Path, stack: Stack):
 async def test_a_long_poll_does_not_hold_up_its_stop(tmp_path: Path, stack: Stack):
     """A waiting receiver is cut off after a second, and the data is saved all the same."""
     async with Emulator(tmp_path) as emulator:
-        bound = bind_to(emulator, stack)
+        resolved = bind_to(emulator, stack)
         async with Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
-            await provision(bound, clients)
+            await provision(resolved, clients)
             sqs = await clients.open("sqs")
             poll = asyncio.create_task(
-                sqs.receive_message(QueueUrl=bound.queue_url("uploads-dead"), WaitTimeSeconds=20)
+                sqs.receive_message(QueueUrl=resolved.queue_url("uploads-dead"), WaitTimeSeconds=20)
             )
             await sqs.list_queues()  # the poll was sent before
             async with asyncio.timeout(30):

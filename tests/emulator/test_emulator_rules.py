@@ -13,7 +13,7 @@ from yarl import URL
 from emulator.provision import RoleSource
 from shoebox.aws.clients import Clients, Credentials
 from shoebox.aws.presign import Presigner
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from tests.emulator.conftest import ClientsFor, EmulatorAt
 
 pytestmark = pytest.mark.only_on("embedded", reason="LocalStack checks neither signed headers nor permissions")
@@ -30,13 +30,13 @@ async def error_of(response: aiohttp.ClientResponse) -> dict[str, str]:
 
 
 @pytest.fixture
-async def keys(provisioned: BoundStack, root_clients: Clients) -> Credentials:
+async def keys(provisioned: ResolvedStack, root_clients: Clients) -> Credentials:
     """Those of the API's role, which signs the URLs of uploads."""
     return (await RoleSource(provisioned, root_clients)("api")).keys
 
 
 @pytest.fixture
-async def photo_of_anna(provisioned: BoundStack, root_clients: Clients) -> None:
+async def photo_of_anna(provisioned: ResolvedStack, root_clients: Clients) -> None:
     """An object of another user's."""
     await (await root_clients.open("s3")).put_object(Bucket=BUCKET, Key=THEIRS, Body=b"private")
 
@@ -145,7 +145,7 @@ async def test_one_request_has_one_signature(
 
 
 async def test_a_header_signature_must_cover_them_too(
-    emulator: EmulatorAt, provisioned: BoundStack, root_clients: Clients
+    emulator: EmulatorAt, provisioned: ResolvedStack, root_clients: Clients
 ):
     """A proxy on the way cannot add a header to what a program has signed."""
     s3 = await root_clients.open("s3")
@@ -171,7 +171,7 @@ READS = ["get_object", "head_object"]
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize(("function", "status"), [("ingest", 404), ("api", 403)])
 async def test_who_may_not_list_does_not_learn_what_is_missing(
-    clients_for: ClientsFor, provisioned: BoundStack, read: str, function: str, status: int
+    clients_for: ClientsFor, provisioned: ResolvedStack, read: str, function: str, status: int
 ):
     """Ingest has `get` and `list` on originals: gone is gone. The API has `get` alone, and is refused, as on AWS."""
     s3 = await (await clients_for(function)).open("s3")
@@ -183,7 +183,7 @@ async def test_who_may_not_list_does_not_learn_what_is_missing(
 
 
 async def test_a_missing_public_key_is_hidden_from_everybody(
-    emulator: EmulatorAt, http: aiohttp.ClientSession, provisioned: BoundStack
+    emulator: EmulatorAt, http: aiohttp.ClientSession, provisioned: ResolvedStack
 ):
     """Who may read some keys of a bucket without a signature may not list them."""
     response = await http.get(f"{emulator.url}/shoebox-public/keys/nobody.json")

@@ -21,7 +21,7 @@ from emulator.embedded import ROOT_CREDENTIALS, Emulator, NoRoomToStart, StateNo
 from emulator.provision import Change, provision
 from shoebox.aws.clients import Clients
 from shoebox.config import AwsSettings
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from shoebox.stack.model import Stack
 from tests.emulator.conftest import bind_to
 
@@ -34,9 +34,9 @@ BUCKET = "shoebox-personal"
 class Stored:
     """A running emulator with the stack, and what there is in it."""
 
-    def __init__(self, emulator: Emulator, bound: BoundStack, clients: Clients, folder: Path) -> None:
+    def __init__(self, emulator: Emulator, resolved: ResolvedStack, clients: Clients, folder: Path) -> None:
         self.emulator = emulator
-        self.bound = bound
+        self.resolved = resolved
         self._clients = clients
         self._alive = folder / "state" / "alive"
 
@@ -70,7 +70,7 @@ class Stored:
     async def bodies(self, queue: str) -> list[str]:
         """What is visible in a queue, in its order."""
         sqs, found = await self.client("sqs"), []
-        url = self.bound.queue_url(queue)
+        url = self.resolved.queue_url(queue)
         while messages := (await sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)).get("Messages"):
             found += [message["Body"] for message in messages]
         return found
@@ -80,9 +80,9 @@ class Stored:
 async def stored(folder: Path, stack: Stack, **settings: Any) -> AsyncIterator[Stored]:
     """An emulator on `folder` with the stack in it."""
     async with Emulator(folder, **settings) as emulator, Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
-        bound = bind_to(emulator, stack)
-        await provision(bound, clients)
-        yield Stored(emulator, bound, clients, folder)
+        resolved = bind_to(emulator, stack)
+        await provision(resolved, clients)
+        yield Stored(emulator, resolved, clients, folder)
 
 
 async def test_a_kill_loses_nothing_that_was_saved(tmp_path: Path, stack: Stack):
@@ -93,7 +93,7 @@ async def test_a_kill_loses_nothing_that_was_saved(tmp_path: Path, stack: Stack)
         dynamodb, sqs = await at.client("dynamodb"), await at.client("sqs")
         await dynamodb.delete_item(TableName=TABLE, Key={"pk": {"S": "p0"}})
         await at.put("p1", state="CHANGED")
-        url = at.bound.queue_url("deletions")
+        url = at.resolved.queue_url("deletions")
         for number in range(5):
             await sqs.send_message(QueueUrl=url, MessageBody=str(number))
         (first,) = (await sqs.receive_message(QueueUrl=url))["Messages"]
@@ -106,7 +106,7 @@ async def test_a_kill_loses_nothing_that_was_saved(tmp_path: Path, stack: Stack)
         assert at.emulator.recovery.cut_off
         assert await at.items() == before
         assert (len(before), before["p1"]["state"]["S"]) == (19, "CHANGED")
-        sqs, url = await at.client("sqs"), at.bound.queue_url("deletions")
+        sqs, url = await at.client("sqs"), at.resolved.queue_url("deletions")
         assert await at.bodies("deletions") == ["2", "3", "4"]
         await sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=second["ReceiptHandle"], VisibilityTimeout=0)
         (again,) = (await sqs.receive_message(QueueUrl=url, AttributeNames=["All"]))["Messages"]
@@ -218,7 +218,7 @@ async def test_the_files_of_an_earlier_version_are_taken_over(tmp_path: Path, st
     state = tmp_path / "state"
     async with stored(tmp_path, stack) as at:
         await at.put("old", state="READY")
-        await (await at.client("sqs")).send_message(QueueUrl=at.bound.queue_url("deletions"), MessageBody="old")
+        await (await at.client("sqs")).send_message(QueueUrl=at.resolved.queue_url("deletions"), MessageBody="old")
     write_former_files = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", FORMER_STOP, str(state)), cwd=ROOT_FOLDER
     )
@@ -513,8 +513,8 @@ async def test_on_a_full_disk_uploads_wait_and_cost_no_receive(small_disk: Path,
     async with stored(small_disk / "aws", stack) as at:
         await at.bodies("uploads")
         await put(await at.client("s3"), "originals/1", 3)
-        sqs, uploads = await at.client("sqs"), at.bound.queue_url("uploads")
-        await sqs.send_message(QueueUrl=at.bound.queue_url("deletions"), MessageBody="order")
+        sqs, uploads = await at.client("sqs"), at.resolved.queue_url("uploads")
+        await sqs.send_message(QueueUrl=at.resolved.queue_url("deletions"), MessageBody="order")
         leave(small_disk, 3_000_000)
         for _ in range(6):
             refusal = await refused(sqs.receive_message(QueueUrl=uploads))

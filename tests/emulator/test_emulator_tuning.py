@@ -22,7 +22,7 @@ from emulator.embedded import ACCOUNT
 from emulator.provision import RoleSource, provision
 from emulator.tuning import TUNED_VERSION, copied, remembering_texts, with_parsed_policy
 from shoebox.aws.clients import Clients
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from tests.emulator.conftest import EmulatorAt
 
 pytestmark = pytest.mark.only_on("embedded", reason="it is about ministack")
@@ -247,7 +247,7 @@ def test_a_resource_policy_is_given_as_the_document_that_it_is(given: object, se
 
 
 async def test_who_the_caller_is_decides_a_queues_policy(
-    own_stack: BoundStack, root_clients: Clients, emulator: EmulatorAt
+    own_stack: ResolvedStack, root_clients: Clients, emulator: EmulatorAt
 ):
     """A queue that denies one role's session denies it, and lets it in again when the policy is gone."""
     await provision(own_stack, root_clients)
@@ -263,21 +263,21 @@ async def test_who_the_caller_is_decides_a_queues_policy(
         await cleanup.receive_message(QueueUrl=url)
 
 
-def _denying(bound: BoundStack, session: str) -> str:
+def _denying(resolved: ResolvedStack, session: str) -> str:
     statement = {
         "Effect": "Deny",
         "Principal": {"AWS": f"arn:aws:sts::{ACCOUNT}:assumed-role/{session}/{session}"},
         "Action": "sqs:*",
-        "Resource": bound.arn_of("queue", "deletions"),
+        "Resource": resolved.arn_of("queue", "deletions"),
     }
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-async def test_an_event_goes_to_each_of_its_targets_and_no_other(own_stack: BoundStack, root_clients: Clients):
+async def test_an_event_goes_to_each_of_its_targets_and_no_other(own_stack: ResolvedStack, root_clients: Clients):
     """A queue gets its message, a topic its own, which its subscribers get; another prefix's target gets nothing."""
     await provision(own_stack, root_clients)
     s3, sqs, sns = [await root_clients.open(name) for name in ("s3", "sqs", "sns")]
-    prefix = own_stack.place.prefix
+    prefix = own_stack.deployment.prefix
     queues = {
         name: (await sqs.create_queue(QueueName=f"{prefix}-{name}"))["QueueUrl"] for name in ("direct", "fan", "other")
     }

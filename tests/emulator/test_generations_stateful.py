@@ -32,7 +32,7 @@ from shoebox.files.events import FileEvent
 from shoebox.files.model import RENDITIONS, File, FileKey, Generation, Owner, Registration, State
 from shoebox.files.pictures import Original
 from shoebox.files.table import FilesTable
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from tests.faulty_aws import LossyConnections
 from workers.batch import Message, TimeBudget, run_batch
 from workers.cleanup import Cleanup
@@ -52,8 +52,8 @@ EXAMPLES, STEPS = 400, 10  # many short stories: a long one has time to heal wha
 class Gate:
     """Where a worker stands still: at `place`, before it stores or deletes objects, or after it has deleted them."""
 
-    def __init__(self, place: str) -> None:
-        self.place = place
+    def __init__(self, deployment: str) -> None:
+        self.deployment = deployment
         self.reached = asyncio.Event()
         self.open = asyncio.Event()
 
@@ -61,10 +61,10 @@ class Gate:
 STANDING: ContextVar[Gate | None] = ContextVar("standing", default=None)
 
 
-async def pass_gate(place: str) -> None:
+async def pass_gate(deployment: str) -> None:
     """Stand still, if this worker is to do so here."""
     gate = STANDING.get()
-    if gate and gate.place == place:
+    if gate and gate.deployment == deployment:
         gate.reached.set()
         await gate.open.wait()
 
@@ -380,7 +380,7 @@ async def opened(runner: asyncio.Runner, url: str) -> AsyncIterator[World]:
     faults.close()
 
 
-def test_no_order_of_events_loses_or_keeps_a_byte(provisioned: BoundStack, emulator_url: str) -> None:
+def test_no_order_of_events_loses_or_keeps_a_byte(provisioned: ResolvedStack, emulator_url: str) -> None:
     """Hypothesis looks for an order that breaks a promise."""
     with asyncio.Runner() as runner:
         opening = opened(runner, emulator_url)

@@ -34,7 +34,7 @@ from shoebox.files.model import RENDITIONS, File, FileKey, Generation, Owner, Re
 from shoebox.files.pictures import PhotoBytes
 from shoebox.files.table import FilesTable
 from shoebox.files.ulid import new_ulid
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from shoebox_client.samples import exif_block, jpeg_of_size, scene
 from tests.emulator.conftest import ClientsFor, EmulatorAt
 from tests.faulty_aws import LossyConnections, StaleReads
@@ -158,7 +158,7 @@ def message(
 
 @pytest.fixture
 async def bench(
-    emulator: EmulatorAt, provisioned: BoundStack, clients_for: ClientsFor, root_clients: Clients
+    emulator: EmulatorAt, provisioned: ResolvedStack, clients_for: ClientsFor, root_clients: Clients
 ) -> AsyncIterator[Bench]:
     """Ingest under its own role; only the bench looks with root's eyes."""
     clients = await clients_for("ingest")
@@ -173,16 +173,16 @@ async def bench(
         TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"}
     )
     limits = Limits()
-    keys, place = await clients.credentials(), provisioned.place
+    keys, deployment = await clients.credentials(), provisioned.deployment
 
     async def presigner() -> Presigner:
-        return Presigner(keys, region=place.region, endpoint_url=place.s3_url)
+        return Presigner(keys, region=deployment.region, endpoint_url=deployment.s3_url)
 
     async with contextlib.AsyncExitStack() as opening:
-        connections = await opening.enter_async_context(open_connections(place.s3_url))
+        connections = await opening.enter_async_context(open_connections(deployment.s3_url))
         faults = LossyConnections(emulator.url)
         opening.callback(faults.close)
-        stale = StaleReads(DynamoDBHttp(faults, clients.credentials, region=place.region))
+        stale = StaleReads(DynamoDBHttp(faults, clients.credentials, region=deployment.region))
         table = FilesTable(stale, "shoebox-files")
         events = await opening.enter_async_context(open_sns(emulator.aws, clients.credentials))
         deletions = RecordedDeletions(clients.when_needed("sqs"), provisioned.queue_url("deletions"))
@@ -650,7 +650,7 @@ async def received(bench: Bench, queue_url: str, message_id: str) -> dict[str, A
                     return dict(found)
 
 
-async def first_delivery(bench: Bench, provisioned: BoundStack, body: str) -> Message:
+async def first_delivery(bench: Bench, provisioned: ResolvedStack, body: str) -> Message:
     """A message that the queue of uploads gives for the first time, as Lambda would hand it over."""
     queue_url = provisioned.queue_url("uploads")
     sent = await bench.sqs.send_message(QueueUrl=queue_url, MessageBody=body)
@@ -666,7 +666,7 @@ async def first_delivery(bench: Bench, provisioned: BoundStack, body: str) -> Me
     )
 
 
-async def received_again(bench: Bench, provisioned: BoundStack, message_id: str) -> str:
+async def received_again(bench: Bench, provisioned: ResolvedStack, message_id: str) -> str:
     """How often the message was received, when it is; then it is deleted."""
     queue_url = provisioned.queue_url("uploads")
     again = await received(bench, queue_url, message_id)
@@ -674,7 +674,7 @@ async def received_again(bench: Bench, provisioned: BoundStack, message_id: str)
     return str(again["Attributes"]["ApproximateReceiveCount"])
 
 
-async def test_what_the_deadline_leaves_is_received_again_at_once(bench: Bench, provisioned: BoundStack):
+async def test_what_the_deadline_leaves_is_received_again_at_once(bench: Bench, provisioned: ResolvedStack):
     """With its own role ingest gives the message back; it does not wait for minutes of visibility timeout."""
     file = await bench.upload(JPEG)
     late = await first_delivery(bench, provisioned, message(file.generation).body)
@@ -688,7 +688,7 @@ async def test_what_the_deadline_leaves_is_received_again_at_once(bench: Bench, 
     assert await received_again(bench, provisioned, late.id) == "2"
 
 
-async def test_a_dead_worker_keeps_its_messages_no_longer_than_its_heartbeat(bench: Bench, provisioned: BoundStack):
+async def test_a_dead_worker_keeps_its_messages_no_longer_than_its_heartbeat(bench: Bench, provisioned: ResolvedStack):
     """Ingest's own role may hide its messages for less: one whose worker stops comes back after a second, not 360."""
     lost = await first_delivery(bench, provisioned, "{}")
     beating = asyncio.Event()

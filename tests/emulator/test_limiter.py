@@ -272,8 +272,8 @@ def settings(folder: Path, **more: Any) -> LocalSettings:
 
 async def throttles(local: Local) -> bool:
     """Whether a function that writes one key twice is throttled where it reaches DynamoDB."""
-    keys = (await RoleSource(local.bound, local.clients)("hello")).keys
-    table, url = local.bound.name_of("table", "things"), local.bound.place.endpoint_url
+    keys = (await RoleSource(local.resolved, local.clients)("hello")).keys
+    table, url = local.resolved.name_of("table", "things"), local.resolved.deployment.endpoint_url
     async with clients_at(str(url), keys, "dynamodb") as (client,):
         await client.put_item(TableName=table, Item=key("hot"))
         try:
@@ -286,7 +286,7 @@ async def throttles(local: Local) -> bool:
 async def test_a_stack_keeps_the_quotas_that_it_is_started_with(tmp_path: Path):
     """In its own emulator: functions and clients reach one address, and both are limited."""
     async with Local.start(settings(tmp_path)) as local:
-        assert local.bound.place.endpoint_url == local.endpoint_url
+        assert local.resolved.deployment.endpoint_url == local.endpoint_url
         assert await throttles(local)
     async with Local.start(settings(tmp_path, quotas=load_quotas("off"))) as local:
         assert not await throttles(local)
@@ -296,16 +296,20 @@ async def test_functions_on_an_emulator_of_others_are_limited(tmp_path: Path):
     """They get the limiter's address where they can reach it; URLs that clients get are the emulator's own."""
     async with Emulator(quotas=load_quotas("off")) as other:
         async with Local.start(settings(tmp_path, endpoint_url=other.url, prefix="limited")) as local:
-            place = local.bound.place
-            assert (place.s3_url, place.s3_public_url, place.sqs_url) == (place.endpoint_url, other.url, other.url)
-            assert place.endpoint_url != other.url
+            deployment = local.resolved.deployment
+            assert (deployment.s3_url, deployment.s3_public_url, deployment.sqs_url) == (
+                deployment.endpoint_url,
+                other.url,
+                other.url,
+            )
+            assert deployment.endpoint_url != other.url
             assert await throttles(local)
         joined = {"endpoint_url": other.url, "joined": frozenset({"hello"}), "host": "127.0.0.2"}
         async with Local.start(settings(tmp_path, prefix="joined", **joined)) as local:
-            assert local.bound.place.endpoint_url == other.url
+            assert local.resolved.deployment.endpoint_url == other.url
         known = "http://fleet.example:9003"
         async with Local.start(settings(tmp_path, prefix="known", limiter_url=known, **joined)) as local:
-            assert local.bound.place.endpoint_url == known
+            assert local.resolved.deployment.endpoint_url == known
 
 
 async def test_the_limiter_stands_in_front_of_any_emulator(stack: Stack):

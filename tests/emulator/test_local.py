@@ -76,18 +76,18 @@ async def test_pages_may_upload_from_the_gateways_true_address(settings: LocalSe
         s3 = await local.clients.open("s3")
         rules = (await s3.get_bucket_cors(Bucket="shoebox-personal"))["CORSRules"]
         assert rules[0]["AllowedOrigins"] == [local.fleet.gateway_url]
-        assert local.bound.place.gateway_url == local.fleet.gateway_url
+        assert local.resolved.deployment.gateway_url == local.fleet.gateway_url
 
 
 async def test_data_outlives_a_restart_until_a_fresh_start(settings: LocalSettings):
     """The second start finds everything, and `fresh` finds nothing."""
     async with Local.start(settings) as local:
         sqs = await local.clients.open("sqs")
-        await sqs.send_message(QueueUrl=local.bound.queue_url("jobs"), MessageBody="kept")
+        await sqs.send_message(QueueUrl=local.resolved.queue_url("jobs"), MessageBody="kept")
     async with Local.start(replaced(settings, gateway_port=0)) as local:
         unchanged = {outcome.kind for outcome in local.report.having(Change.UNCHANGED)}
         sqs = await local.clients.open("sqs")
-        (message,) = (await sqs.receive_message(QueueUrl=local.bound.queue_url("jobs")))["Messages"]
+        (message,) = (await sqs.receive_message(QueueUrl=local.resolved.queue_url("jobs")))["Messages"]
         assert (unchanged >= {"queue", "role"}, message["Body"]) == (True, "kept")
     async with Local.start(replaced(settings, fresh=True)) as local:
         assert local.report.outcomes == local.report.having(Change.CREATED)
@@ -218,7 +218,7 @@ async def test_data_can_be_put_in_before_the_first_function_runs(settings: Local
 
     async def put(local: Local) -> None:
         s3 = await local.clients.open("s3")
-        await s3.put_object(Bucket=local.bound.name_of("bucket", "personal"), Key="x", Body=b"x")
+        await s3.put_object(Bucket=local.resolved.name_of("bucket", "personal"), Key="x", Body=b"x")
         seen.append(hasattr(local, "fleet"))
 
     async with Local.start(settings, put):

@@ -41,7 +41,7 @@ async def test_the_how_tos_functions_queues_and_commands_work(tmp_path: Path, ht
         sqs = await local.clients.open("sqs")
         for queue, body in (("steps", "first"), ("steps", "second"), ("steps-dead", "third")):
             await sqs.send_message(
-                QueueUrl=local.bound.queue_url(queue),
+                QueueUrl=local.resolved.queue_url(queue),
                 MessageBody=body,
                 MessageGroupId="order-1",
                 MessageDeduplicationId=body,

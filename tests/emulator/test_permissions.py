@@ -17,7 +17,7 @@ from emulator.embedded import ROOT_CREDENTIALS
 from emulator.provision import RoleSource, provision
 from emulator.provision.roles import ensure_roles
 from shoebox.aws.clients import Clients
-from shoebox.stack.deployment import BoundStack, bind
+from shoebox.stack.deployment import ResolvedStack, resolve
 from shoebox.stack.model import Stack, load_stack
 from shoebox.stack.policies import Grant, statements
 from tests.emulator.conftest import STACK_FILE, ClientsFor, EmulatorAt, bind_to
@@ -33,29 +33,29 @@ GONE = "gone-or-never-there"
 class Target:
     """What a permission names: a resource of the stack and, in a bucket, a key."""
 
-    bound: BoundStack
+    resolved: ResolvedStack
     name: str
     key: str = ""
 
     @property
     def url(self) -> str:
         """URL of the queue."""
-        return self.bound.queue_url(self.name)
+        return self.resolved.queue_url(self.name)
 
     @property
     def bucket(self) -> dict[str, str]:
         """Bucket and key, as S3's calls name them."""
-        return {"Bucket": self.bound.name_of("bucket", self.name), "Key": self.key}
+        return {"Bucket": self.resolved.name_of("bucket", self.name), "Key": self.key}
 
     @property
     def table(self) -> str:
         """Name of the table."""
-        return self.bound.name_of("table", self.name)
+        return self.resolved.name_of("table", self.name)
 
     @property
     def topic(self) -> str:
         """ARN of the topic."""
-        return self.bound.arn_of("topic", self.name)
+        return self.resolved.arn_of("topic", self.name)
 
 
 Call = Callable[[Any, Target], Awaitable[Any]]
@@ -97,23 +97,25 @@ CALLS: dict[str, Call] = {
 
 # Never granted to any function: each would reach over what the system is built on.
 NEVER: dict[str, Call] = {
-    "dynamodb:Scan": lambda c, t: c.scan(TableName=t.bound.name_of("table", "files")),
-    "dynamodb:DeleteTable": lambda c, t: c.delete_table(TableName=t.bound.name_of("table", "files")),
-    "s3:ListBucket": lambda c, t: c.list_objects_v2(Bucket=t.bound.name_of("bucket", "personal")),
-    "s3:DeleteBucket": lambda c, t: c.delete_bucket(Bucket=t.bound.name_of("bucket", "public")),
-    "s3:PutBucketPolicy": lambda c, t: c.put_bucket_policy(Bucket=t.bound.name_of("bucket", "personal"), Policy="{}"),
-    "sqs:PurgeQueue": lambda c, t: c.purge_queue(QueueUrl=t.bound.queue_url("uploads")),
-    "iam:PutRolePolicy": lambda c, t: c.put_role_policy(
-        RoleName=t.bound.name_of("function", "authorizer"), PolicyName="more", PolicyDocument="{}"
+    "dynamodb:Scan": lambda c, t: c.scan(TableName=t.resolved.name_of("table", "files")),
+    "dynamodb:DeleteTable": lambda c, t: c.delete_table(TableName=t.resolved.name_of("table", "files")),
+    "s3:ListBucket": lambda c, t: c.list_objects_v2(Bucket=t.resolved.name_of("bucket", "personal")),
+    "s3:DeleteBucket": lambda c, t: c.delete_bucket(Bucket=t.resolved.name_of("bucket", "public")),
+    "s3:PutBucketPolicy": lambda c, t: c.put_bucket_policy(
+        Bucket=t.resolved.name_of("bucket", "personal"), Policy="{}"
     ),
-    "sts:AssumeRole": lambda c, t: c.assume_role(RoleArn=t.bound.role_arn_of("api"), RoleSessionName="stolen"),
+    "sqs:PurgeQueue": lambda c, t: c.purge_queue(QueueUrl=t.resolved.queue_url("uploads")),
+    "iam:PutRolePolicy": lambda c, t: c.put_role_policy(
+        RoleName=t.resolved.name_of("function", "authorizer"), PolicyName="more", PolicyDocument="{}"
+    ),
+    "sts:AssumeRole": lambda c, t: c.assume_role(RoleArn=t.resolved.role_arn_of("api"), RoleSessionName="stolen"),
 }
 
 
-def actions_of(bound: BoundStack, target: str, word: str) -> list[str]:
+def actions_of(resolved: ResolvedStack, target: str, word: str) -> list[str]:
     """The IAM actions behind one word of one permission, without the batch forms, which have a test of their own."""
     kind, name, *keys = target.split("/", 2)
-    grant = Grant(kind=kind, arn=bound.arn_of(kind, name), keys="".join(keys), actions=(word,))
+    grant = Grant(kind=kind, arn=resolved.arn_of(kind, name), keys="".join(keys), actions=(word,))
     return singles(action for statement in statements(grant) for action in statement["Action"])
 
 
@@ -125,10 +127,10 @@ def singles(actions: Iterable[str]) -> list[str]:
     ]
 
 
-def target_of(bound: BoundStack, permission: str) -> Target:
+def target_of(resolved: ResolvedStack, permission: str) -> Target:
     """The resource that a permission names; a key pattern becomes a key that fits it."""
     _, name, *keys = permission.split("/", 2)
-    return Target(bound, name, "".join(keys).replace("*", "demo/me/f1"))
+    return Target(resolved, name, "".join(keys).replace("*", "demo/me/f1"))
 
 
 class Caller:
@@ -161,21 +163,21 @@ def hides(message: str, action: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def own(emulator: EmulatorAt, stack: Stack) -> BoundStack:
+def own(emulator: EmulatorAt, stack: Stack) -> ResolvedStack:
     """A stack for this module, whose roles it may rewrite."""
-    bound = bind_to(emulator, stack, prefix="permissions")
+    resolved = bind_to(emulator, stack, prefix="permissions")
 
     async def create() -> None:
         async with Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
-            await provision(bound, clients)
+            await provision(resolved, clients)
 
     with asyncio.Runner() as runner:
         runner.run(create())
-    return bound
+    return resolved
 
 
 @pytest.fixture
-async def as_function(emulator: EmulatorAt, own: BoundStack, root_clients: Clients) -> AsyncIterator[CallerFor]:
+async def as_function(emulator: EmulatorAt, own: ResolvedStack, root_clients: Clients) -> AsyncIterator[CallerFor]:
     """Callers with the credentials of a function's role in `own`."""
     source = RoleSource(own, root_clients)
     async with AsyncExitStack() as opened:
@@ -196,7 +198,7 @@ GRANTS = [
 
 @pytest.mark.parametrize(("function", "permission", "word"), GRANTS)
 async def test_each_permission_is_needed(
-    function: str, permission: str, word: str, own: BoundStack, root_clients: Clients, as_function: ClientsFor
+    function: str, permission: str, word: str, own: ResolvedStack, root_clients: Clients, as_function: ClientsFor
 ):
     """With it the calls go through; without it each is denied, and the message names the missing action."""
     caller, iam = await as_function(function), await root_clients.open("iam")
@@ -213,31 +215,31 @@ async def test_each_permission_is_needed(
         await ensure_roles(own, iam)
 
 
-def without(bound: BoundStack, function: str, permission: str, word: str) -> BoundStack:
+def without(resolved: ResolvedStack, function: str, permission: str, word: str) -> ResolvedStack:
     """The stack with one word taken out of one permission."""
-    description = bound.stack.functions[function]
+    description = resolved.stack.functions[function]
     words = [other for other in description.permissions[permission] if other != word]
     rest = {name: kept for name, kept in description.permissions.items() if name != permission}
     poorer = description.model_copy(update={"permissions": rest | ({permission: words} if words else {})})
-    functions = {**bound.stack.functions, function: poorer}
-    return bind(bound.stack.model_copy(update={"functions": functions}), bound.place)
+    functions = {**resolved.stack.functions, function: poorer}
+    return resolve(resolved.stack.model_copy(update={"functions": functions}), resolved.deployment)
 
 
-def everything(bound: BoundStack) -> list[tuple[str, Target]]:
+def everything(resolved: ResolvedStack) -> list[tuple[str, Target]]:
     """Every action on every resource; in buckets under each prefix in use, and beside them."""
     services = {"dynamodb": "tables", "sqs": "queues", "sns": "topics"}
     plain = [
-        (action, Target(bound, name))
+        (action, Target(resolved, name))
         for action in CALLS
         if (part := services.get(action.partition(":")[0]))
-        for name in getattr(bound.stack, part)
+        for name in getattr(resolved.stack, part)
     ]
     keys = ("originals/demo/me/f1", "renditions/demo/me/f1/320.jpg", "keys/demo.json", "elsewhere/x", "originals")
     stored = [
-        (action, Target(bound, bucket, key))
+        (action, Target(resolved, bucket, key))
         for action in CALLS
         if action.startswith("s3:")
-        for bucket in bound.stack.buckets
+        for bucket in resolved.stack.buckets
         for key in keys
         # Anyone may read the public keys; that is the bucket's own policy.
         if (action, bucket, key) != ("s3:GetObject", "public", "keys/demo.json")
@@ -246,7 +248,7 @@ def everything(bound: BoundStack) -> list[tuple[str, Target]]:
 
 
 @pytest.mark.parametrize("function", STACK.functions)
-async def test_nothing_else_is_allowed(function: str, own: BoundStack, as_function: CallerFor):
+async def test_nothing_else_is_allowed(function: str, own: ResolvedStack, as_function: CallerFor):
     """Of every action on every resource, exactly the granted ones go through."""
     caller = await as_function(function)
     granted = {
@@ -265,7 +267,7 @@ async def test_nothing_else_is_allowed(function: str, own: BoundStack, as_functi
 
 
 @pytest.mark.parametrize("function", STACK.functions)
-async def test_no_function_reaches_over_the_system(function: str, own: BoundStack, as_function: CallerFor):
+async def test_no_function_reaches_over_the_system(function: str, own: ResolvedStack, as_function: CallerFor):
     """Scanning, listing, dropping, rewriting policies and taking other roles are for nobody."""
     caller = await as_function(function)
     for action, call in NEVER.items():
@@ -274,7 +276,7 @@ async def test_no_function_reaches_over_the_system(function: str, own: BoundStac
         assert action in said
 
 
-async def test_batches_need_no_permission_of_their_own(provisioned: BoundStack, clients_for: ClientsFor):
+async def test_batches_need_no_permission_of_their_own(provisioned: ResolvedStack, clients_for: ClientsFor):
     """Who may do it once may do it ten times in one call, as in AWS, where a batch is checked as its single action."""
     ingest, api = await clients_for("ingest"), await clients_for("api")
     sqs, url = await ingest.open("sqs"), provisioned.queue_url("uploads")
@@ -294,7 +296,7 @@ async def test_batches_need_no_permission_of_their_own(provisioned: BoundStack, 
     assert [entry["Id"] for answer in (sent, published) for entry in answer["Successful"]] == ["1", "1"]
 
 
-def test_every_action_has_a_call(bound: BoundStack):
+def test_every_action_has_a_call(resolved: ResolvedStack):
     """The tests above know every action that stack.yaml grants."""
-    granted = {a for f in STACK.functions for s in bound.policy(f)["Statement"] for a in singles(s["Action"])}
+    granted = {a for f in STACK.functions for s in resolved.policy(f)["Statement"] for a in singles(s["Action"])}
     assert granted <= CALLS.keys()

@@ -16,7 +16,7 @@ from emulator.provision import Change, Problem, RoleSource, provision
 from shoebox.aws.clients import Clients
 from shoebox.aws.presign import Presigner
 from shoebox.config import AwsSettings
-from shoebox.stack.deployment import BoundStack, bind
+from shoebox.stack.deployment import ResolvedStack, resolve
 from shoebox.stack.model import Key, Notification, Queue, Stack, Table, Topic
 from tests.emulator.conftest import GATEWAY_URL, ClientsFor, EmulatorAt, bind_to
 
@@ -39,34 +39,34 @@ async def messages(sqs: Any, url: str) -> list[dict[str, Any]]:
     return list(answer.get("Messages", []))
 
 
-def changed(bound: BoundStack, **parts: dict[str, Any]) -> BoundStack:
+def changed(resolved: ResolvedStack, **parts: dict[str, Any]) -> ResolvedStack:
     """The same place with other parts in its stack."""
-    return bind(bound.stack.model_copy(update=parts), bound.place)
+    return resolve(resolved.stack.model_copy(update=parts), resolved.deployment)
 
 
 # --- the report --------------------------------------------------------------------------------------------------
 
 
-async def test_everything_is_created_once(own_stack: BoundStack, root_clients: Clients):
+async def test_everything_is_created_once(own_stack: ResolvedStack, root_clients: Clients):
     """The first run creates all, the second finds nothing to do."""
     first = await provision(own_stack, root_clients)
     stack = own_stack.stack
     described = [*stack.queues, *stack.buckets, *stack.topics, *stack.tables, *stack.functions]
-    assert [o.name for o in first.outcomes] == [f"{own_stack.place.prefix}-{name}" for name in described]
+    assert [o.name for o in first.outcomes] == [f"{own_stack.deployment.prefix}-{name}" for name in described]
     assert first.outcomes == first.having(Change.CREATED)
     second = await provision(own_stack, root_clients)
     assert second.outcomes == second.having(Change.UNCHANGED)
 
 
-async def test_the_report_tells_what_was_done(own_stack: BoundStack, root_clients: Clients):
+async def test_the_report_tells_what_was_done(own_stack: ResolvedStack, root_clients: Clients):
     """One line of counts and one for each change; nothing about what was left alone."""
     created = str(await provision(own_stack, root_clients))
     assert "12 created, 0 updated, 0 unchanged." in created
-    assert f"queue   {own_stack.place.prefix}-uploads " in created
+    assert f"queue   {own_stack.deployment.prefix}-uploads " in created
     assert str(await provision(own_stack, root_clients)).count("\n") == 0
 
 
-async def test_what_others_changed_is_put_right(own_stack: BoundStack, root_clients: Clients):
+async def test_what_others_changed_is_put_right(own_stack: ResolvedStack, root_clients: Clients):
     """Every setting that was changed by hand comes back, and the report names it."""
     await provision(own_stack, root_clients)
     s3, sqs, iam = await root_clients.open("s3"), await root_clients.open("sqs"), await root_clients.open("iam")
@@ -100,7 +100,7 @@ async def test_what_others_changed_is_put_right(own_stack: BoundStack, root_clie
 ALL = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
-async def test_a_changed_description_is_followed(own_stack: BoundStack, root_clients: Clients):
+async def test_a_changed_description_is_followed(own_stack: ResolvedStack, root_clients: Clients):
     """New queues, topics and indexes are made, and what is no longer described loses its settings."""
     await provision(own_stack, root_clients)
     stack = own_stack.stack
@@ -134,7 +134,7 @@ async def test_a_changed_description_is_followed(own_stack: BoundStack, root_cli
     assert {o.kind for o in back.having(Change.UPDATED)} == {"queue", "bucket", "table", "role"}
 
 
-async def test_a_changed_key_is_a_problem_with_a_name(own_stack: BoundStack, root_clients: Clients):
+async def test_a_changed_key_is_a_problem_with_a_name(own_stack: ResolvedStack, root_clients: Clients):
     """DynamoDB cannot change a key, and dropping a table is not ours to decide."""
     await provision(own_stack, root_clients)
     other = changed(own_stack, tables={"files": Table(key=Key(hash="id"))})
@@ -143,21 +143,21 @@ async def test_a_changed_key_is_a_problem_with_a_name(own_stack: BoundStack, roo
 
 
 @pytest.mark.only_on("embedded", reason="LocalStack enforces no role's policy")
-async def test_a_refusal_names_the_resource_and_the_reason(provisioned: BoundStack, clients_for: ClientsFor):
+async def test_a_refusal_names_the_resource_and_the_reason(provisioned: ResolvedStack, clients_for: ClientsFor):
     """Who provisions without the right to is told where it failed and why."""
     with pytest.raises(Problem, match=r"(queue|table|role) shoebox-\S+: \w+: AccessDenied\w*: User: .* not authorized"):
         await provision(provisioned, await clients_for("authorizer"))
 
 
-async def test_an_unreachable_place_is_a_problem_too(bound: BoundStack, unused_tcp_port: int):
+async def test_an_unreachable_place_is_a_problem_too(resolved: ResolvedStack, unused_tcp_port: int):
     """No traceback of a network library, but the resource and the address."""
     settings = AwsSettings(endpoint_url=f"http://127.0.0.1:{unused_tcp_port}")
     async with Clients(settings, ROOT_CREDENTIALS) as clients:
         with pytest.raises(Problem, match="Could not connect to the endpoint URL"):
-            await provision(bound, clients)
+            await provision(resolved, clients)
 
 
-async def test_queues_that_are_each_others_dead_letters_are_refused(own_stack: BoundStack, root_clients: Clients):
+async def test_queues_that_are_each_others_dead_letters_are_refused(own_stack: ResolvedStack, root_clients: Clients):
     """A circle of dead-letter queues has no first one to create."""
     circle = {"one": Queue(dead_letter="two"), "two": Queue(dead_letter="one")}
     with pytest.raises(Problem, match="each other's dead-letter queues"):
@@ -168,7 +168,7 @@ async def test_queues_that_are_each_others_dead_letters_are_refused(own_stack: B
 
 
 async def test_an_upload_by_a_roles_url_reaches_the_queue(
-    own_stack: BoundStack, root_clients: Clients, emulator: EmulatorAt, http: aiohttp.ClientSession
+    own_stack: ResolvedStack, root_clients: Clients, emulator: EmulatorAt, http: aiohttp.ClientSession
 ):
     """The api's presigned PUT, sent as a page does, becomes a message with bucket, key and size."""
     await provision(own_stack, root_clients)
@@ -191,7 +191,7 @@ async def test_an_upload_by_a_roles_url_reaches_the_queue(
     assert (record["s3"]["object"]["key"], record["s3"]["object"]["size"]) == (key, 5)
 
 
-async def test_other_prefixes_send_no_events(own_stack: BoundStack, root_clients: Clients):
+async def test_other_prefixes_send_no_events(own_stack: ResolvedStack, root_clients: Clients):
     """A rendition that the worker writes does not come back to it as an upload."""
     await provision(own_stack, root_clients)
     s3, sqs = await root_clients.open("s3"), await root_clients.open("sqs")
@@ -210,35 +210,35 @@ async def test_other_prefixes_send_no_events(own_stack: BoundStack, root_clients
 
 
 @pytest.mark.only_on("embedded", reason="LocalStack enforces no queue's policy")
-async def test_only_the_described_bucket_may_send_to_the_queue(own_stack: BoundStack, root_clients: Clients):
+async def test_only_the_described_bucket_may_send_to_the_queue(own_stack: ResolvedStack, root_clients: Clients):
     """The queue's policy names one bucket; S3 refuses to connect another."""
     await provision(own_stack, root_clients)
     s3 = await root_clients.open("s3")
-    other, queue = f"{own_stack.place.prefix}-stranger", own_stack.arn_of("queue", "uploads")
+    other, queue = f"{own_stack.deployment.prefix}-stranger", own_stack.arn_of("queue", "uploads")
     await s3.create_bucket(Bucket=other)
     configuration = {"QueueConfigurations": [{"QueueArn": queue, "Events": ["s3:ObjectCreated:*"]}]}
     with pytest.raises(s3.exceptions.ClientError, match="Unable to validate the following destination"):
         await s3.put_bucket_notification_configuration(Bucket=other, NotificationConfiguration=configuration)
 
 
-def invoking_cleanup(bound: BoundStack) -> BoundStack:
+def invoking_cleanup(resolved: ResolvedStack) -> ResolvedStack:
     """The stack, but S3 invokes `cleanup` for each original."""
     notification = Notification(events=["s3:ObjectCreated:*"], prefix="originals/", function="cleanup")
-    personal = bound.stack.buckets["personal"].model_copy(update={"notifications": [notification]})
-    return changed(bound, buckets={**bound.stack.buckets, "personal": personal})
+    personal = resolved.stack.buckets["personal"].model_copy(update={"notifications": [notification]})
+    return changed(resolved, buckets={**resolved.stack.buckets, "personal": personal})
 
 
-async def test_a_bucket_that_notifies_a_function_has_a_queue_for_it(own_stack: BoundStack, root_clients: Clients):
+async def test_a_bucket_that_notifies_a_function_has_a_queue_for_it(own_stack: ResolvedStack, root_clients: Clients):
     """Queue and role are made once, under names that say so; S3's events come to the queue, and not to `uploads`."""
-    bound = invoking_cleanup(own_stack)
-    first = await provision(bound, root_clients)
-    again = await provision(bound, root_clients)
+    resolved = invoking_cleanup(own_stack)
+    first = await provision(resolved, root_clients)
+    again = await provision(resolved, root_clients)
 
-    name = f"{own_stack.place.prefix}-s3-to-cleanup"
+    name = f"{own_stack.deployment.prefix}-s3-to-cleanup"
     assert [o.kind for o in first.having(Change.CREATED) if o.name == name] == ["queue", "role"]
     assert again.outcomes == again.having(Change.UNCHANGED)
     s3, sqs = await root_clients.open("s3"), await root_clients.open("sqs")
-    await s3.put_object(Bucket=bound.name_of("bucket", "personal"), Key="originals/a/b/c", Body=b"x")
+    await s3.put_object(Bucket=resolved.name_of("bucket", "personal"), Key="originals/a/b/c", Body=b"x")
     url = (await sqs.get_queue_url(QueueName=name))["QueueUrl"]
     keys: list[str] = []
 
@@ -249,17 +249,17 @@ async def test_a_bucket_that_notifies_a_function_has_a_queue_for_it(own_stack: B
 
     await eventually(came)
     assert keys == ["originals/a/b/c"]
-    assert await messages(sqs, bound.queue_url("uploads")) == []
+    assert await messages(sqs, resolved.queue_url("uploads")) == []
 
 
 @pytest.mark.only_on("embedded", reason="LocalStack enforces no role's policy")
 async def test_only_s3s_own_role_may_take_from_that_queue(
-    own_stack: BoundStack, root_clients: Clients, emulator: EmulatorAt
+    own_stack: ResolvedStack, root_clients: Clients, emulator: EmulatorAt
 ):
     """The function's role has no right to it, as on AWS, where there is no such queue."""
-    bound = invoking_cleanup(own_stack)
-    await provision(bound, root_clients)
-    source = RoleSource(bound, root_clients)
+    resolved = invoking_cleanup(own_stack)
+    await provision(resolved, root_clients)
+    source = RoleSource(resolved, root_clients)
 
     url = own_stack.queue_url("uploads").replace("uploads", "s3-to-cleanup")
 
@@ -274,7 +274,7 @@ async def test_only_s3s_own_role_may_take_from_that_queue(
 
 
 async def test_the_galleries_origin_may_upload_and_no_other(
-    provisioned: BoundStack, emulator: EmulatorAt, http: aiohttp.ClientSession
+    provisioned: ResolvedStack, emulator: EmulatorAt, http: aiohttp.ClientSession
 ):
     """CORS lets in the gateway's own pages, with the headers of an upload."""
     address = f"{emulator.url}/{provisioned.name_of('bucket', 'personal')}/originals/a/b/c"
@@ -290,7 +290,7 @@ async def test_the_galleries_origin_may_upload_and_no_other(
 
 @pytest.mark.only_on("embedded", reason="LocalStack enforces no bucket's policy")
 async def test_anyone_reads_the_public_keys_and_nothing_else(
-    provisioned: BoundStack, root_clients: Clients, emulator: EmulatorAt, http: aiohttp.ClientSession
+    provisioned: ResolvedStack, root_clients: Clients, emulator: EmulatorAt, http: aiohttp.ClientSession
 ):
     """Only `keys/` of the public bucket is open; listing and writing are not, nor is anything personal."""
     s3 = await root_clients.open("s3")
@@ -314,7 +314,7 @@ async def test_anyone_reads_the_public_keys_and_nothing_else(
     assert refused == [403] * 6
 
 
-async def test_buckets_are_closed_encrypted_and_tidied(provisioned: BoundStack, root_clients: Clients):
+async def test_buckets_are_closed_encrypted_and_tidied(provisioned: ResolvedStack, root_clients: Clients):
     """The settings that no request shows are there."""
     s3 = await root_clients.open("s3")
     name = provisioned.name_of("bucket", "personal")
@@ -332,7 +332,7 @@ async def test_buckets_are_closed_encrypted_and_tidied(provisioned: BoundStack, 
 # --- queues, topics, tables --------------------------------------------------------------------------------------
 
 
-async def test_a_message_that_fails_eight_times_is_put_aside(own_stack: BoundStack, root_clients: Clients):
+async def test_a_message_that_fails_eight_times_is_put_aside(own_stack: ResolvedStack, root_clients: Clients):
     """The eighth receive is the last one; then the message waits in the dead-letter queue."""
     await provision(own_stack, root_clients)
     sqs = await root_clients.open("sqs")
@@ -349,7 +349,7 @@ async def test_a_message_that_fails_eight_times_is_put_aside(own_stack: BoundSta
     assert aside["Body"] == "poison"
 
 
-async def test_queues_have_their_times(provisioned: BoundStack, root_clients: Clients):
+async def test_queues_have_their_times(provisioned: ResolvedStack, root_clients: Clients):
     """Visibility, retention and encryption are what stack.yaml says."""
     sqs = await root_clients.open("sqs")
     answer = await sqs.get_queue_attributes(QueueUrl=provisioned.queue_url("uploads"), AttributeNames=["All"])
@@ -358,18 +358,18 @@ async def test_queues_have_their_times(provisioned: BoundStack, root_clients: Cl
     assert attributes["SqsManagedSseEnabled"] == "true"
 
 
-async def test_a_subscribed_queue_gets_the_bare_message(own_stack: BoundStack, root_clients: Clients):
+async def test_a_subscribed_queue_gets_the_bare_message(own_stack: ResolvedStack, root_clients: Clients):
     """Raw delivery: the queue's message is the event itself, not SNS's envelope."""
     queues = {**own_stack.stack.queues, "shop": Queue()}
-    bound = changed(own_stack, queues=queues, topics={"file-events": Topic(queues=["shop"])})
-    await provision(bound, root_clients)
+    resolved = changed(own_stack, queues=queues, topics={"file-events": Topic(queues=["shop"])})
+    await provision(resolved, root_clients)
     sns, sqs = await root_clients.open("sns"), await root_clients.open("sqs")
-    await sns.publish(TopicArn=bound.arn_of("topic", "file-events"), Message='{"event": "file.ready"}')
-    (message,) = await eventually(lambda: messages(sqs, bound.queue_url("shop")))
+    await sns.publish(TopicArn=resolved.arn_of("topic", "file-events"), Message='{"event": "file.ready"}')
+    (message,) = await eventually(lambda: messages(sqs, resolved.queue_url("shop")))
     assert message["Body"] == '{"event": "file.ready"}'
 
 
-async def test_a_table_has_its_keys_and_index_and_no_ttl(provisioned: BoundStack, root_clients: Clients):
+async def test_a_table_has_its_keys_and_index_and_no_ttl(provisioned: ResolvedStack, root_clients: Clients):
     """Paid per request, the index with all attributes; nothing but clean-up deletes items."""
     dynamodb = await root_clients.open("dynamodb")
     name = provisioned.name_of("table", "files")
@@ -384,8 +384,8 @@ async def test_a_table_has_its_keys_and_index_and_no_ttl(provisioned: BoundStack
 
 async def test_another_region_is_named_to_s3(root_clients: Clients, emulator: EmulatorAt, stack: Stack):
     """Outside us-east-1 a bucket needs its location said."""
-    bound = bind_to(emulator, stack, prefix="faraway")
-    there = bind(stack, bound.place.model_copy(update={"region": "eu-central-1"}))
+    resolved = bind_to(emulator, stack, prefix="faraway")
+    there = resolve(stack, resolved.deployment.model_copy(update={"region": "eu-central-1"}))
     settings = emulator.aws.model_copy(update={"region": "eu-central-1"})
     async with Clients(settings, ROOT_CREDENTIALS) as clients:
         await provision(there, clients)

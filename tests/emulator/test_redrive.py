@@ -8,7 +8,7 @@ from emulator.provision.queues import ensure_queues
 from fleet.queues.overview import dead_letters_of, queue_state
 from fleet.queues.redrive import DeadLetters, redrive
 from shoebox.aws.clients import Clients
-from shoebox.stack.deployment import BoundStack, bind
+from shoebox.stack.deployment import ResolvedStack, resolve
 from shoebox.stack.model import Queue, Stack
 
 ATTRIBUTES = {
@@ -18,10 +18,10 @@ ATTRIBUTES = {
 }
 
 
-async def dead_letters(sqs: Any, bound: BoundStack) -> DeadLetters:
+async def dead_letters(sqs: Any, resolved: ResolvedStack) -> DeadLetters:
     """The dead-letter queue of the deletions."""
-    queues = [await queue_state(sqs, bound.name_of("queue", name)) for name in bound.stack.queues]
-    found = dead_letters_of(queues, bound.name_of("queue", "deletions-dead"))
+    queues = [await queue_state(sqs, resolved.name_of("queue", name)) for name in resolved.stack.queues]
+    found = dead_letters_of(queues, resolved.name_of("queue", "deletions-dead"))
     assert found is not None
     return found
 
@@ -37,7 +37,7 @@ async def take(sqs: Any, url: str, seconds: int | None = None) -> list[dict[str,
         found += answer["Messages"]
 
 
-async def test_dead_letters_go_back_whole(own_stack: BoundStack, root_clients: Clients):
+async def test_dead_letters_go_back_whole(own_stack: ResolvedStack, root_clients: Clients):
     """Messages that failed too often are work again, with their bodies and attributes, and the queue of the dead is
     empty."""
     await provision(own_stack, root_clients)
@@ -62,7 +62,7 @@ async def test_dead_letters_go_back_whole(own_stack: BoundStack, root_clients: C
     assert await take(sqs, queue.url) == []
 
 
-async def test_nothing_dead_is_nothing_to_move(own_stack: BoundStack, root_clients: Clients):
+async def test_nothing_dead_is_nothing_to_move(own_stack: ResolvedStack, root_clients: Clients):
     """Both queues stay as they are."""
     await provision(own_stack, root_clients)
     sqs = await root_clients.open("sqs")
@@ -74,7 +74,7 @@ async def test_nothing_dead_is_nothing_to_move(own_stack: BoundStack, root_clien
     assert [message["Body"] for message in await take(sqs, queue.source_url)] == ["at work"]
 
 
-async def test_messages_in_flight_are_left(own_stack: BoundStack, root_clients: Clients):
+async def test_messages_in_flight_are_left(own_stack: ResolvedStack, root_clients: Clients):
     """Somebody looks at a dead letter at this moment: only the others go back."""
     await provision(own_stack, root_clients)
     sqs = await root_clients.open("sqs")
@@ -90,17 +90,18 @@ async def test_messages_in_flight_are_left(own_stack: BoundStack, root_clients: 
     assert (state.waiting, state.in_flight) == (0, 1)
 
 
-async def test_large_messages_of_a_fifo_queue_go_back_in_their_order(own_stack: BoundStack, root_clients: Clients):
+async def test_large_messages_of_a_fifo_queue_go_back_in_their_order(own_stack: ResolvedStack, root_clients: Clients):
     """Seven of 250 KB are more than SQS takes in one call; they are work again in their group and their order."""
     queues = {
         "steps": Queue(fifo=True, dead_letter="steps-dead", max_receive_count=1),
         "steps-dead": Queue(fifo=True),
     }
-    bound = bind(Stack(name="steps", queues=queues), own_stack.place)
+    resolved = resolve(Stack(name="steps", queues=queues), own_stack.deployment)
     sqs = await root_clients.open("sqs")
-    await ensure_queues(bound, sqs)
+    await ensure_queues(resolved, sqs)
     queue = dead_letters_of(
-        [await queue_state(sqs, bound.name_of("queue", name)) for name in queues], bound.name_of("queue", "steps-dead")
+        [await queue_state(sqs, resolved.name_of("queue", name)) for name in queues],
+        resolved.name_of("queue", "steps-dead"),
     )
     assert queue is not None
     bodies = [f"{n}" * 250_000 for n in range(7)]

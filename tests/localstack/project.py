@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from emulator.embedded import ROOT_CREDENTIALS
 from shoebox.aws.clients import Clients
 from shoebox.config import AwsSettings
-from shoebox.stack.deployment import bind
+from shoebox.stack.deployment import resolve
 from shoebox.stack.model import load_stack
 from shoebox.tenants.keys import KeyPair
 from shoebox_cli.engine import Engine
-from standalone.stack import emulated_place
+from standalone.stack import emulated_deployment
 from tests.e2e.system import ROOT, System
 
 PORTS = (
@@ -47,7 +47,7 @@ def free_ports(number: int) -> list[int]:
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(number)]
         for each in sockets:
-            each.bind(("127.0.0.1", 0))
+            each.resolve(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]
 
 
@@ -115,9 +115,9 @@ class Project:
         """The running stack as clients and operators meet it, with the demo tenant's key from its volume."""
         pem = self.must("run", "--rm", "--entrypoint", "cat", "token", "/var/lib/shoebox/tenants/keys/demo.pem")
         gateway, emulator = self.url("SHOEBOX_PORT"), self.url("SHOEBOX_EMULATOR_PORT")
-        bound = bind(load_stack(self.stack), emulated_place(emulator, gateway_url=gateway))
+        resolved = resolve(load_stack(self.stack), emulated_deployment(emulator, gateway_url=gateway))
         async with Clients(AwsSettings(endpoint_url=emulator), ROOT_CREDENTIALS) as clients:
-            yield System(gateway, bound, clients, KeyPair.of(load_pem_private_key(pem.encode(), None)))
+            yield System(gateway, resolved, clients, KeyPair.of(load_pem_private_key(pem.encode(), None)))
 
 
 @contextmanager

@@ -88,7 +88,7 @@ async def test_the_gallery_works(up: Project, tmp_path: Path) -> None:
         asks = {"Origin": "http://evil.example", "Access-Control-Request-Method": "PUT"}
         async with browser.options(upload["url"], headers=asks) as preflight:
             assert "Access-Control-Allow-Origin" not in preflight.headers
-        assert system.bound.place.prefix == "shoebox"
+        assert system.resolved.deployment.prefix == "shoebox"
         async with browser.get(f"{up.url('SHOEBOX_CONTROL_PORT')}/quotas") as answer:
             peaks = {use["limit"]: use["peak"] for use in (await answer.json())["limits"] if use["peak"]}
         kept_beside_localstack = {"dynamodb.partition_writes", "s3.prefix_writes", "s3.prefix_reads"}

@@ -50,7 +50,7 @@ async def stack_on(container: LocalStackContainer, folder: Path) -> AsyncIterato
     systems: list[LocalSystem] = []
 
     async def publish(local: Local) -> None:
-        systems.append(LocalSystem("", local.bound, local.clients, local=local))
+        systems.append(LocalSystem("", local.resolved, local.clients, local=local))
         systems[-1].key = systems[0].key
         await systems[-1].publish_key()
 

@@ -67,7 +67,7 @@ async def _serve(started: Future[RunningStack], stop: threading.Event) -> None:
     keys = {tenant: KeyPair.generate() for tenant in TENANTS}
 
     async def publish_keys(local: Local) -> None:
-        s3, bucket = await local.clients.open("s3"), local.bound.name_of("bucket", "public")
+        s3, bucket = await local.clients.open("s3"), local.resolved.name_of("bucket", "public")
         for tenant, pair in keys.items():
             await s3.put_object(Bucket=bucket, Key=f"keys/{tenant}.json", Body=jwks([pair]))
 
@@ -75,5 +75,5 @@ async def _serve(started: Future[RunningStack], stop: threading.Event) -> None:
         stack_file=ROOT / "stack.yaml", task_root=ROOT, data_dir=None, emulator_port=0, gateway_port=0, control_port=0
     )
     async with Local.start(settings, publish_keys) as local:
-        started.set_result(RunningStack(local.fleet.gateway_url, local.bound.place.s3_public_url, keys))
+        started.set_result(RunningStack(local.fleet.gateway_url, local.resolved.deployment.s3_public_url, keys))
         await asyncio.to_thread(stop.wait)

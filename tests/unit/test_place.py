@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from shoebox.stack.deployment import BoundStack, Place, bind
+from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import Cors, Function, Queue, Stack, StackError, load_stack
 
 STACK = load_stack(Path(__file__).parents[2] / "stack.yaml")
-PLACE = Place(
+PLACE = Deployment(
     prefix="family",
     account="123456789012",
     region="eu-central-1",
@@ -20,9 +20,9 @@ PLACE = Place(
 
 
 @pytest.fixture
-def bound() -> BoundStack:
+def resolved() -> ResolvedStack:
     """The project's stack in an imagined account."""
-    return bind(STACK, PLACE)
+    return resolve(STACK, PLACE)
 
 
 def with_function(**parts: object) -> Stack:
@@ -41,37 +41,37 @@ def with_function(**parts: object) -> Stack:
         ("function", "api", "arn:aws:lambda:eu-central-1:123456789012:function:family-api"),
     ],
 )
-def test_arns_have_awss_forms(bound: BoundStack, kind: str, name: str, arn: str):
+def test_arns_have_awss_forms(resolved: ResolvedStack, kind: str, name: str, arn: str):
     """Each service writes its ARN in its own way."""
-    assert bound.arn_of(kind, name) == arn
+    assert resolved.arn_of(kind, name) == arn
 
 
-def test_roles_and_queues_have_addresses(bound: BoundStack):
+def test_roles_and_queues_have_addresses(resolved: ResolvedStack):
     """The role of a function, and a queue's URL."""
-    assert bound.role_arn_of("api") == "arn:aws:iam::123456789012:role/family-api"
-    assert bound.queue_url("uploads") == "https://sqs.eu-central-1.amazonaws.com/123456789012/family-uploads"
+    assert resolved.role_arn_of("api") == "arn:aws:iam::123456789012:role/family-api"
+    assert resolved.queue_url("uploads") == "https://sqs.eu-central-1.amazonaws.com/123456789012/family-uploads"
 
 
 def test_a_fifo_queues_name_ends_as_sqs_demands():
     """In its name, URL and ARN ("Amazon SQS FIFO queues", naming); other queues have none of it."""
     queues = {**STACK.queues, "steps": Queue(fifo=True)}
-    bound = bind(STACK.model_copy(update={"queues": queues}), PLACE)
-    assert bound.name_of("queue", "steps") == "family-steps.fifo"
-    assert bound.queue_url("steps").endswith("/family-steps.fifo")
-    assert bound.arn_of("queue", "steps").endswith(":family-steps.fifo")
-    assert bound.name_of("queue", "deletions") == "family-deletions"
+    resolved = resolve(STACK.model_copy(update={"queues": queues}), PLACE)
+    assert resolved.name_of("queue", "steps") == "family-steps.fifo"
+    assert resolved.queue_url("steps").endswith("/family-steps.fifo")
+    assert resolved.arn_of("queue", "steps").endswith(":family-steps.fifo")
+    assert resolved.name_of("queue", "deletions") == "family-deletions"
 
 
 @pytest.mark.parametrize(("kind", "name"), [("queue", "nowhere"), ("bucket", "uploads"), ("planet", "mars")])
-def test_what_is_not_described_has_no_name(bound: BoundStack, kind: str, name: str):
+def test_what_is_not_described_has_no_name(resolved: ResolvedStack, kind: str, name: str):
     """A misspelt name is an error at once, not an ARN of nothing."""
     with pytest.raises(StackError, match=f"stack.yaml has no {kind} named '{name}'"):
-        bound.arn_of(kind, name)
+        resolved.arn_of(kind, name)
 
 
-def test_environments_are_filled_in(bound: BoundStack):
+def test_environments_are_filled_in(resolved: ResolvedStack):
     """Names, ARNs, URLs and the place's own addresses."""
-    assert bound.environment("api") == {
+    assert resolved.environment("api") == {
         "SHOEBOX_FILES_TABLE": "family-files",
         "SHOEBOX_PERSONAL_BUCKET": "family-personal",
         "SHOEBOX_DELETIONS_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/family-deletions",
@@ -80,19 +80,19 @@ def test_environments_are_filled_in(bound: BoundStack):
         "SHOEBOX_S3_PUBLIC_URL": "https://photos.example",
         "SHOEBOX_UPLOADS_VISIBILITY": "360",
     }
-    keys_url = bound.environment("authorizer")["SHOEBOX_KEYS_URL"]
+    keys_url = resolved.environment("authorizer")["SHOEBOX_KEYS_URL"]
     assert keys_url == "https://s3.eu-central-1.amazonaws.com/family-public/keys"
 
 
-def test_a_queues_visibility_timeout_can_be_told_to_a_function(bound: BoundStack):
+def test_a_queues_visibility_timeout_can_be_told_to_a_function(resolved: ResolvedStack):
     """How long clients wait follows from the one number in stack.yaml."""
-    assert bound.environment("api")["SHOEBOX_UPLOADS_VISIBILITY"] == "360"
-    assert bound.fill("${queue.deletions.visibility_timeout}") == "180"
+    assert resolved.environment("api")["SHOEBOX_UPLOADS_VISIBILITY"] == "360"
+    assert resolved.fill("${queue.deletions.visibility_timeout}") == "180"
 
 
-def test_text_without_references_is_left_alone(bound: BoundStack):
+def test_text_without_references_is_left_alone(resolved: ResolvedStack):
     """A dollar sign is no reference yet."""
-    assert bound.fill("costs $5 {or} more") == "costs $5 {or} more"
+    assert resolved.fill("costs $5 {or} more") == "costs $5 {or} more"
 
 
 @pytest.mark.parametrize(
@@ -109,12 +109,12 @@ def test_text_without_references_is_left_alone(bound: BoundStack):
 def test_a_wrong_reference_stops_the_binding(reference: str):
     """An unknown thing, an unknown attribute, or one that this kind does not have."""
     with pytest.raises(StackError):
-        bind(with_function(environment={"X": reference}), PLACE)
+        resolve(with_function(environment={"X": reference}), PLACE)
 
 
-def test_a_policy_holds_exactly_the_permissions(bound: BoundStack):
+def test_a_policy_holds_exactly_the_permissions(resolved: ResolvedStack):
     """One statement a permission: its actions, its resource; a table with its indexes."""
-    statements = {s["Resource"][0]: s for s in bound.policy("cleanup")["Statement"]}
+    statements = {s["Resource"][0]: s for s in resolved.policy("cleanup")["Statement"]}
     assert set(statements) == {
         "arn:aws:dynamodb:eu-central-1:123456789012:table/family-files",
         "arn:aws:s3:::family-personal/originals/*",
@@ -130,9 +130,9 @@ def test_a_policy_holds_exactly_the_permissions(bound: BoundStack):
     }
 
 
-def test_a_function_without_permissions_has_an_empty_policy(bound: BoundStack):
+def test_a_function_without_permissions_has_an_empty_policy(resolved: ResolvedStack):
     """The authorizer needs nothing from AWS."""
-    assert bound.policy("authorizer")["Statement"] == []
+    assert resolved.policy("authorizer")["Statement"] == []
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_wrong_permission_stops_the_binding(permissions: dict[str, list[str]],
     """The message names the permission and what would be right."""
     (target,) = permissions
     with pytest.raises(StackError, match="permission") as caught:
-        bind(with_function(permissions=permissions), PLACE)
+        resolve(with_function(permissions=permissions), PLACE)
     assert target in str(caught.value)
     assert message in str(caught.value)
 
@@ -163,7 +163,7 @@ def test_an_account_has_twelve_digits(account: str):
 
 def test_two_prefixes_share_nothing():
     """Two copies of a stack can live in one account."""
-    one, two = bind(STACK, PLACE), bind(STACK, PLACE.model_copy(update={"prefix": "other"}))
+    one, two = resolve(STACK, PLACE), resolve(STACK, PLACE.model_copy(update={"prefix": "other"}))
     functions: dict[str, Function] = STACK.functions
     names = [{b.name_of("function", f) for f in functions} | set(b.environment("api").values()) for b in (one, two)]
     shared = {"https://photos.example", "https://s3.eu-central-1.amazonaws.com", "360"}  # addresses, and a time
@@ -186,7 +186,7 @@ def test_every_problem_of_a_stack_is_in_one_message():
     )
 
     with pytest.raises(StackError) as raised:
-        bind(wrong, PLACE)
+        resolve(wrong, PLACE)
 
     message = str(raised.value)
     assert len(message.splitlines()) == 8

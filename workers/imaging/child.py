@@ -100,25 +100,25 @@ def _answer(
     content = request.content
     if "forget" in content:
         return {"forgotten": True}, None, ()
-    bound = FULL if content["full"] else TIGHT
-    inspection = _inspect(request, bound, limits) if "prepare" in content else waiting
+    resolved = FULL if content["full"] else TIGHT
+    inspection = _inspect(request, resolved, limits) if "prepare" in content else waiting
     assert inspection is not None, "no picture waits"
     costs = {"peak_bytes": inspection.peak_bytes, "cpu_seconds": inspection.cpu_seconds}
     if any(costs[name] > most for name, most in content.get("within", {}).items()):
         return {"costs": costs}, inspection, ()
-    prepared = _render(inspection, bound)
+    prepared = _render(inspection, resolved)
     return {"prepared": _facts(prepared)}, None, [r.jpeg for r in prepared.renditions]
 
 
-def _inspect(request: Frame, bound: CpuBound, limits: ImageLimits) -> Inspection:
+def _inspect(request: Frame, resolved: CpuBound, limits: ImageLimits) -> Inspection:
     [data] = request.blobs
-    with _bounds(bound.of(0), FILE_COPIES * len(data) + MEMORY_SLACK):
+    with _bounds(resolved.of(0), FILE_COPIES * len(data) + MEMORY_SLACK):
         return inspect(data, request.content["prepare"], limits)
 
 
-def _render(inspection: Inspection, bound: CpuBound) -> Prepared:
+def _render(inspection: Inspection, resolved: CpuBound) -> Prepared:
     memory = int(MEMORY_FACTOR * inspection.peak_bytes) + FILE_COPIES * len(inspection.data) + MEMORY_SLACK
-    with _bounds(bound.of(inspection.cpu_seconds), memory):
+    with _bounds(resolved.of(inspection.cpu_seconds), memory):
         return render(inspection)
 
 

@@ -14,7 +14,7 @@ from fleet.credentials import CredentialsSource
 from fleet.service import Fleet
 from fleet.settings import AWSLAMBDARIC, SHOEBOX_RUNTIME, FleetSettings, RuntimeCommand
 from shoebox.aws.clients import Clients
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 
 
 @pytest.fixture(params=[SHOEBOX_RUNTIME, AWSLAMBDARIC], ids=["shoebox", "awslambdaric"])
@@ -30,7 +30,7 @@ def fleet_of(tmp_path: Path, runtime: RuntimeCommand) -> FleetOf:
 
     @asynccontextmanager
     async def run(
-        stack: BoundStack,
+        stack: ResolvedStack,
         credentials: CredentialsSource = an_hour,
         environment: dict[str, str] | None = None,
         **settings: Any,

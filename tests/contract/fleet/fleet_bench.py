@@ -11,7 +11,7 @@ from typing import Any
 from fleet.credentials import RoleCredentials
 from fleet.service import Fleet
 from shoebox.aws.clients import Credentials
-from shoebox.stack.deployment import BoundStack, Place, bind
+from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import Stack
 
 HERE = Path(__file__).parent
@@ -39,12 +39,12 @@ def function(handler: str, **changes: Any) -> dict[str, Any]:
     return {"handler": handler if "." in handler else f"handlers.{handler}", "memory": 128, "timeout": 10, **changes}
 
 
-def stack_of(functions: dict[str, Any], endpoint: str = NOWHERE, **parts: Any) -> BoundStack:
+def stack_of(functions: dict[str, Any], endpoint: str = NOWHERE, **parts: Any) -> ResolvedStack:
     """A bound stack of these functions; without a gateway of its own it has one that nobody calls."""
     first = next(iter(functions))
     gateway = {"authorizer": {"function": first, "identity": "Authorization"}, "routes": [], "responses": {}}
     described = {"name": "tests", "functions": functions, "gateway": gateway, **parts}
-    place = Place(
+    deployment = Deployment(
         prefix="tests",
         endpoint_url=endpoint,
         s3_url=endpoint,
@@ -52,7 +52,7 @@ def stack_of(functions: dict[str, Any], endpoint: str = NOWHERE, **parts: Any) -
         sqs_url=endpoint,
         gateway_url=endpoint,
     )
-    return bind(Stack.model_validate(described), place)
+    return resolve(Stack.model_validate(described), deployment)
 
 
 async def an_hour(function: str) -> RoleCredentials:

@@ -16,7 +16,7 @@ from fleet_bench import FleetOf, Running, function, stack_of, until
 from emulator.embedded import ROOT_CREDENTIALS, Emulator
 from fleet.credentials import RoleCredentials
 from shoebox.aws.clients import Clients
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 
 PICTURE = bytes(range(256))
 IMAGE = {"Content-Type": "image/png", "Accept": "image/png"}
@@ -27,7 +27,7 @@ async def as_root(function: str) -> RoleCredentials:
     return RoleCredentials(ROOT_CREDENTIALS, time.time() + 3600)
 
 
-def web(kind: str, handler: str) -> BoundStack:
+def web(kind: str, handler: str) -> ResolvedStack:
     """An API of one flavour with one function behind it."""
     gateway: dict[str, Any] = {
         "kind": kind,

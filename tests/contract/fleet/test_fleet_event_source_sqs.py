@@ -20,7 +20,7 @@ from emulator.provision.report import Change
 from fleet.credentials import RoleCredentials
 from fleet.settings import SHOEBOX_RUNTIME
 from shoebox.aws.clients import Clients
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 
 SECONDS = 60
 SOON = 12  # seconds until a message comes back; a sixth of it is what an invocation may take
@@ -29,7 +29,7 @@ SOON = 12  # seconds until a message comes back; a sixth of it is what an invoca
 class Queue:
     """A provisioned queue with its function, and what the function wrote down."""
 
-    def __init__(self, sqs: Any, stack: BoundStack, journal: Path) -> None:
+    def __init__(self, sqs: Any, stack: ResolvedStack, journal: Path) -> None:
         self.sqs = sqs
         self.stack = stack
         self.journal = journal
@@ -92,10 +92,10 @@ def queue_of(emulator: Emulator, root_clients: Clients, tmp_path: Path, request:
         )
         parts = {"queues": {"work": {"visibility_timeout": visibility, **(queue or {})}}}
         stack = stack_of({"worker-fn": worker}, emulator.url, **parts)
-        own = stack.place.model_copy(update={"prefix": f"q{abs(hash(request.node.nodeid)) % 10**9}"})
-        bound = BoundStack(stack=stack.stack, place=own)
-        await provision(bound, root_clients)
-        yield Queue(await root_clients.open("sqs"), bound, journal)
+        own = stack.deployment.model_copy(update={"prefix": f"q{abs(hash(request.node.nodeid)) % 10**9}"})
+        resolved = ResolvedStack(stack=stack.stack, deployment=own)
+        await provision(resolved, root_clients)
+        yield Queue(await root_clients.open("sqs"), resolved, journal)
 
     return make
 

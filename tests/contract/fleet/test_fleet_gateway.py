@@ -8,7 +8,7 @@ import pytest
 from fleet_bench import FleetOf, function, stack_of, until
 from yarl import URL
 
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 
 RESPONSES = {
     "UNAUTHORIZED": {"status": 401, "code": "token_missing", "title": "Unauthorized", "detail": "Send a token."},
@@ -28,7 +28,7 @@ RESPONSES = {
 ALLOWED = {"Authorization": "allow"}
 
 
-def web(timeout: int = 29) -> BoundStack:
+def web(timeout: int = 29) -> ResolvedStack:
     """A gateway with a function behind each path."""
     names = ("page", "binary", "malformed", "fail", "die", "sleep")
     functions = {f"{name}-fn": function(name) for name in names} | {"gate-fn": function("authorize")}
@@ -193,7 +193,7 @@ async def test_requests_are_counted_by_route(fleet_of: FleetOf, http: aiohttp.Cl
     assert "secret-path" not in metrics
 
 
-def http_api(**gateway: Any) -> BoundStack:
+def http_api(**gateway: Any) -> ResolvedStack:
     """An HTTP API in front of a function that shows its event without saying that it is an HTTP answer."""
     described = {
         "kind": "http",

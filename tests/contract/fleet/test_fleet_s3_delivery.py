@@ -12,7 +12,7 @@ from fleet_bench import FleetOf, function, stack_of, until
 from emulator.embedded import Emulator
 from emulator.provision import RoleSource, provision
 from shoebox.aws.clients import Clients
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 
 OBJECTS = 40
 
@@ -24,14 +24,14 @@ def journal(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def stack(emulator: Emulator, journal: Path) -> BoundStack:
+def stack(emulator: Emulator, journal: Path) -> ResolvedStack:
     """A stack of its own for the test: a bucket whose `photos/` invoke a function that takes a note of each event."""
 
     functions = {"noter-fn": function("note", environment={"JOURNAL": str(journal)})}
     notification = {"events": ["s3:ObjectCreated:*"], "prefix": "photos/", "function": "noter-fn"}
     made = stack_of(functions, emulator.url, buckets={"album": {"notifications": [notification]}})
-    place = made.place.model_copy(update={"prefix": f"s3-{uuid.uuid4().hex[:8]}"})
-    return BoundStack(stack=made.stack, place=place)
+    deployment = made.deployment.model_copy(update={"prefix": f"s3-{uuid.uuid4().hex[:8]}"})
+    return ResolvedStack(stack=made.stack, deployment=deployment)
 
 
 def written(journal: Path) -> list[dict[str, Any]]:
@@ -39,13 +39,15 @@ def written(journal: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
 
 
-async def put(s3: Any, stack: BoundStack, *keys: str) -> None:
+async def put(s3: Any, stack: ResolvedStack, *keys: str) -> None:
     """Store small objects."""
     for key in keys:
         await s3.put_object(Bucket=stack.name_of("bucket", "album"), Key=key, Body=b"x")
 
 
-async def test_each_object_is_an_invocation(fleet_of: FleetOf, stack: BoundStack, root_clients: Clients, journal: Path):
+async def test_each_object_is_an_invocation(
+    fleet_of: FleetOf, stack: ResolvedStack, root_clients: Clients, journal: Path
+):
     """S3's own event with one record, once for each object of the prefix, and none for the test event."""
     await provision(stack, root_clients)
     keys = [f"photos/{n} ü.jpg" for n in range(OBJECTS)]
@@ -67,7 +69,7 @@ async def test_each_object_is_an_invocation(fleet_of: FleetOf, stack: BoundStack
 
 
 async def test_what_came_while_no_fleet_ran_is_delivered_at_its_start(
-    fleet_of: FleetOf, stack: BoundStack, root_clients: Clients, journal: Path
+    fleet_of: FleetOf, stack: ResolvedStack, root_clients: Clients, journal: Path
 ):
     """S3 keeps at it for hours; here the queue waits."""
     await provision(stack, root_clients)

@@ -28,7 +28,7 @@ from shoebox.config import FunctionSettings, Limits
 from shoebox.files.model import FileKey, Generation, Owner, Picture, RenditionInfo
 from shoebox.files.pictures import Original, PhotoBytes
 from shoebox.files.table import Stages
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from tests.emulator.conftest import EmulatorAt
 from workers.runtime.asgi import AsgiHandler, asgi_handler
 from workers.runtime.context import Context
@@ -197,7 +197,7 @@ async def serving(
 
 
 @pytest.fixture(scope="session")
-def settings(provisioned: BoundStack) -> FunctionSettings:
+def settings(provisioned: ResolvedStack) -> FunctionSettings:
     """The settings that stack.yaml gives the function `api`."""
     return FunctionSettings.from_environment(provisioned.environment("api"))
 
@@ -210,7 +210,7 @@ async def root(emulator: EmulatorAt) -> AsyncIterator[Clients]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def role(provisioned: BoundStack, root: Clients) -> Credentials:
+async def role(provisioned: ResolvedStack, root: Clients) -> Credentials:
     """The credentials of the function `api`."""
     return (await RoleSource(provisioned, root)("api")).keys
 

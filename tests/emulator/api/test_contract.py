@@ -29,7 +29,7 @@ from emulator.embedded import ROOT_CREDENTIALS
 from emulator.provision import RoleSource
 from shoebox.aws.clients import Clients
 from shoebox.config import FunctionSettings
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from tests.emulator.api.conftest import Clock, entry, serving
 from tests.emulator.conftest import EmulatorAt
 
@@ -70,7 +70,7 @@ class Known:
 class Threaded:
     """The API under uvicorn in a thread with its own loop, until told to stop."""
 
-    def __init__(self, emulator: EmulatorAt, provisioned: BoundStack, settings: FunctionSettings) -> None:
+    def __init__(self, emulator: EmulatorAt, provisioned: ResolvedStack, settings: FunctionSettings) -> None:
         self._given = (emulator, provisioned, settings)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
@@ -115,7 +115,7 @@ def behind_gateway(app: ASGIApp) -> ASGIApp:
 
 
 @pytest.fixture(scope="module")
-def known(emulator: EmulatorAt, provisioned: BoundStack, settings: FunctionSettings) -> Iterator[Known]:
+def known(emulator: EmulatorAt, provisioned: ResolvedStack, settings: FunctionSettings) -> Iterator[Known]:
     """The API with one registered file."""
     with Threaded(emulator, provisioned, settings) as running, httpx.Client(base_url=running.url, headers=TOKEN) as api:
         file_id = api.post("/v1/files", json={"files": [entry(b"contract")]}).json()["files"][0]["file_id"]

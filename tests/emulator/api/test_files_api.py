@@ -18,7 +18,7 @@ from api.openapi import describe
 from shoebox.aws.clients import Clients
 from shoebox.aws.dynamodb import DynamoDBHttp
 from shoebox.files.model import FileKey, Generation, Owner
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from tests.emulator.api.conftest import PART, PICTURE, Bench, entry
 from tests.emulator.conftest import EmulatorAt
 from tests.faulty_aws import LossyConnections
@@ -313,7 +313,7 @@ async def test_a_wrong_question_is_refused(bench: Bench, query: str) -> None:
     assert (answer.status_code, answer.json()["code"]) == (422, "validation")
 
 
-async def test_a_deleted_file_is_gone_at_once(bench: Bench, root: Clients, provisioned: BoundStack) -> None:
+async def test_a_deleted_file_is_gone_at_once(bench: Bench, root: Clients, provisioned: ResolvedStack) -> None:
     """202, then nowhere to be seen, and the order to take its bytes away lies in the queue."""
     file_id = (await bench.register(b"old"))["file_id"]
     await bench.finish(file_id, PICTURE)
@@ -328,7 +328,7 @@ async def test_a_deleted_file_is_gone_at_once(bench: Bench, root: Clients, provi
     assert await orders(bench, root, provisioned, at_least=1) == 1
 
 
-async def test_deleting_again_orders_again(bench: Bench, root: Clients, provisioned: BoundStack) -> None:
+async def test_deleting_again_orders_again(bench: Bench, root: Clients, provisioned: ResolvedStack) -> None:
     """While it is being deleted the answer is the same, and the order is repeated, for later: one may be lost."""
     file_id = (await bench.register(b"old"))["file_id"]
     await bench.finish(file_id, PICTURE)
@@ -353,7 +353,7 @@ async def test_a_lost_answer_hides_nobodys_own_deletion(bench: Bench, emulator: 
 
 
 async def test_what_a_new_registration_replaces_is_ordered_to_be_deleted(
-    bench: Bench, root: Clients, provisioned: BoundStack
+    bench: Bench, root: Clients, provisioned: ResolvedStack
 ) -> None:
     """A rejected original lies under a key that nobody will name again; the new registration's URL has another."""
     file = await bench.register(b"broken")
@@ -389,7 +389,7 @@ async def test_a_deletion_whose_order_was_lost_is_ordered_by_the_next_registrati
 
 
 async def test_an_order_that_fails_fails_no_registration(
-    bench: Bench, root: Clients, provisioned: BoundStack, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, root: Clients, provisioned: ResolvedStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The files are registered, whatever SQS says; asking again orders again what they have superseded."""
     broken = [entry(b"broken %d" % n) for n in range(12)]
@@ -438,14 +438,14 @@ async def losing(bench: Bench, emulator: EmulatorAt) -> AsyncIterator[LossyConne
     connections.close()
 
 
-async def delayed_orders(root: Clients, provisioned: BoundStack) -> int:
+async def delayed_orders(root: Clients, provisioned: ResolvedStack) -> int:
     """How many deletion orders wait for their time."""
     sqs, name = await root.open("sqs"), "ApproximateNumberOfMessagesDelayed"
     found = await sqs.get_queue_attributes(QueueUrl=provisioned.queue_url("deletions"), AttributeNames=[name])
     return int(found["Attributes"][name])
 
 
-async def orders(bench: Bench, root: Clients, provisioned: BoundStack, *, at_least: int) -> int:
+async def orders(bench: Bench, root: Clients, provisioned: ResolvedStack, *, at_least: int) -> int:
     """How many deletion orders of the bench's user lie in the queue; others' are put back."""
     sqs, url, mine = await root.open("sqs"), provisioned.queue_url("deletions"), 0
     async with asyncio.timeout(60):

@@ -14,7 +14,7 @@ from api.http_get import HttpGetter
 from api.tenant_keys import TenantKeys
 from shoebox.aws.clients import Clients
 from shoebox.config import AuthorizerSettings
-from shoebox.stack.deployment import BoundStack
+from shoebox.stack.deployment import ResolvedStack
 from shoebox.tenants.keys import KeyPair, jwks
 from shoebox.tenants.tokens import mint_token
 
@@ -23,7 +23,7 @@ ARN = "arn:aws:execute-api:us-east-1:000000000000:shoebox/live/GET/v1/files"
 
 
 @pytest.fixture
-def address(provisioned: BoundStack) -> str:
+def address(provisioned: ResolvedStack) -> str:
     """Where stack.yaml tells the authorizer to look."""
     return AuthorizerSettings.from_environment(provisioned.environment("authorizer")).keys_url
 
@@ -45,7 +45,7 @@ async def judge(authorizer: Authorizer, pair: KeyPair, tenant: str) -> dict[str,
 
 
 async def test_published_keys_let_their_tenant_in(
-    authorizer: Authorizer, root: Clients, provisioned: BoundStack
+    authorizer: Authorizer, root: Clients, provisioned: ResolvedStack
 ) -> None:
     """A document under keys/ in the public bucket is all that a tenant needs; others stay unknown."""
     pairs = [KeyPair.generate("EdDSA"), KeyPair.generate("ES256")]
@@ -59,7 +59,7 @@ async def test_published_keys_let_their_tenant_in(
 
 
 @pytest.mark.only_on("embedded", reason="LocalStack enforces no bucket's policy")
-async def test_only_keys_are_public(address: str, root: Clients, provisioned: BoundStack) -> None:
+async def test_only_keys_are_public(address: str, root: Clients, provisioned: ResolvedStack) -> None:
     """Anyone reads keys, and nobody without credentials lists, writes, or reads anything else."""
     bucket = provisioned.name_of("bucket", "public")
     s3 = await root.open("s3")

@@ -16,7 +16,7 @@ import typer
 
 from console.errorline import ErrorLine
 from console.exits import CliError, Exit
-from console.messages import explained
+from console.messages import user_facing_errors
 from console.options import count, seconds
 from console.output import Output, safe, size_text
 from emulator.embedded import EmulatorError, EmulatorFailed, NoRoomToStart, StateNotSaved, StateUnreadable
@@ -317,7 +317,7 @@ def test_doctor_tells_what_a_kill_of_the_emulator_cost(tmp_path: Path, found: di
 )
 def test_no_trouble_of_the_emulator_is_advised_to_wipe_the_photos(kind: type[EmulatorError], words: list[str]):
     """What is stored can be had again, unless somebody follows an advice to begin empty."""
-    with pytest.raises(CliError, match="reason") as ended, explained():
+    with pytest.raises(CliError, match="reason") as ended, user_facing_errors():
         raise kind("reason")
     assert all(word in ended.value.hint for word in words)
     assert "--fresh" not in ended.value.hint

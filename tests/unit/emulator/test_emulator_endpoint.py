@@ -15,36 +15,36 @@ from fleet.http.ports import listen
 from fleet.http.server import Server
 from shoebox.aws.clients import Clients
 from shoebox.config import AwsSettings
-from shoebox.stack.deployment import BoundStack, Place, bind
+from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import Stack
 
 NOWHERE = "http://127.0.0.1:9"
-PLACE = Place(prefix="tests", s3_url=NOWHERE, s3_public_url=NOWHERE, sqs_url=NOWHERE, gateway_url=NOWHERE)
+PLACE = Deployment(prefix="tests", s3_url=NOWHERE, s3_public_url=NOWHERE, sqs_url=NOWHERE, gateway_url=NOWHERE)
 AWAY = EndpointConnectionError(endpoint_url=NOWHERE)
 NO_XML = ResponseParserError("Unable to parse response")
 STARTING = ClientError({"Error": {"Code": "503", "Message": "starting"}}, "GetQueueUrl")
 NO_QUEUE = "AWS.SimpleQueueService.NonExistentQueue"
 
 
-def stack_with(*queues: str) -> BoundStack:
+def stack_with(*queues: str) -> ResolvedStack:
     """A stack with these queues and little else."""
     gateway = {"authorizer": {"function": "api", "identity": "Authorization"}, "routes": [], "responses": {}}
     function = {"handler": "a.b", "memory": 128, "timeout": 5}
     described = {"name": "tests", "functions": {"api": function}, "gateway": gateway}
-    return bind(Stack.model_validate({**described, "queues": {name: {} for name in queues}}), PLACE)
+    return resolve(Stack.model_validate({**described, "queues": {name: {} for name in queues}}), PLACE)
 
 
 class Emulator:
     """An emulator that goes away and comes back empty; it stands for the clients of it, too."""
 
     def __init__(self, *queues: str) -> None:
-        self.bound = stack_with(*queues)
+        self.resolved = stack_with(*queues)
         self.queues = {f"tests-{name}" for name in queues}
         self.trouble: Exception | None = None
         self.asked: list[str] = []
         self.restored = 0
         self.refusals: list[Exception] = []
-        self.keeper = Keeper(self.bound, self, self.restore, sleep=self.sleep)  # type: ignore[arg-type]
+        self.keeper = Keeper(self.resolved, self, self.restore, sleep=self.sleep)  # type: ignore[arg-type]
         self.slept: list[float] = []
 
     async def open(self, service: str) -> "Emulator":
@@ -70,7 +70,7 @@ class Emulator:
     async def restore(self) -> None:
         """Make everything again, the queues first."""
         self.restored += 1
-        self.queues = {f"tests-{name}" for name in self.bound.stack.queues}
+        self.queues = {f"tests-{name}" for name in self.resolved.stack.queues}
         if self.refusals:
             raise self.refusals.pop(0)
 

@@ -17,7 +17,7 @@ from fleet.gateway.described import gateway_cache, gateway_of, gateway_throttle
 from fleet.http.asgi import Message, Scope
 from fleet.limits.quotas import AWS_QUOTAS, Quotas
 from fleet.metrics import Metrics
-from shoebox.stack.deployment import BoundStack, Place, bind
+from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import Stack
 
 NOWHERE = "http://127.0.0.1:9"
@@ -112,7 +112,7 @@ def scope_of(method: str, target: str, headers: list[tuple[str, str]]) -> Scope:
     }
 
 
-def bound(gateway: dict[str, Any]) -> BoundStack:
+def resolved(gateway: dict[str, Any]) -> ResolvedStack:
     """A stack with this gateway and the functions `web` and `gate`."""
     described = {
         "authorizer": {"function": "gate", "identity": "Authorization"},
@@ -122,7 +122,7 @@ def bound(gateway: dict[str, Any]) -> BoundStack:
     stack = Stack.model_validate(
         {"name": "tests", "functions": {"web": FUNCTION, "gate": FUNCTION}, "gateway": described}
     )
-    place = Place(
+    deployment = Deployment(
         prefix="tests",
         account="123456789012",
         s3_url=NOWHERE,
@@ -130,7 +130,7 @@ def bound(gateway: dict[str, Any]) -> BoundStack:
         sqs_url=NOWHERE,
         gateway_url=NOWHERE,
     )
-    return bind(stack, place)
+    return resolve(stack, deployment)
 
 
 def api_of(
@@ -145,7 +145,7 @@ def api_of(
 
     `timeout` may be shorter than stack.yaml's whole seconds.
     """
-    stack, functions = bound(gateway), Functions({"web": web, "gate": gate})
+    stack, functions = resolved(gateway), Functions({"web": web, "gate": gate})
     if timeout is not None:
         described = stack.stack.gateway.model_copy(update={"timeout": timeout})
         stack = stack.model_copy(update={"stack": stack.stack.model_copy(update={"gateway": described})})

@@ -17,7 +17,7 @@ from fleet.queues.event_source import EventSourceMapping
 from fleet.queues.mapping import Mappings
 from fleet.settings import FleetSettings
 from shoebox.aws.clients import Credentials
-from shoebox.stack.deployment import BoundStack, Place, bind
+from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import Stack, StackError
 from tests.scripted_server import ScriptedServer, answer, scripted_server
 
@@ -25,7 +25,7 @@ WORKER = {"handler": "a.b", "memory": 128, "timeout": 5, "slots": 4, "permission
 GIVEN = {"MessageId": "m1", "ReceiptHandle": "h1", "Body": "b", "MD5OfBody": "x"}
 
 
-def stack_of(url: str, triggers: dict[str, dict[str, Any]]) -> BoundStack:
+def stack_of(url: str, triggers: dict[str, dict[str, Any]]) -> ResolvedStack:
     """Functions with these triggers of one queue."""
     described = {
         "name": "tests",
@@ -33,8 +33,8 @@ def stack_of(url: str, triggers: dict[str, dict[str, Any]]) -> BoundStack:
         "functions": {name: {**WORKER, "queue": {"name": "work", **t}} for name, t in triggers.items()},
         "gateway": {"authorizer": {"function": next(iter(triggers)), "identity": "X"}, "routes": []},
     }
-    place = Place(endpoint_url=url, s3_url=url, s3_public_url=url, sqs_url=url, gateway_url=url)
-    return bind(Stack.model_validate(described), place)
+    deployment = Deployment(endpoint_url=url, s3_url=url, s3_public_url=url, sqs_url=url, gateway_url=url)
+    return resolve(Stack.model_validate(described), deployment)
 
 
 async def role(function: str) -> RoleCredentials:

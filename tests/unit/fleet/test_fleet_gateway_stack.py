@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_fakes import bound
+from gateway_fakes import resolved
 from pydantic import ValidationError
 
 from fleet.gateway.described import gateway_throttle
@@ -84,7 +84,7 @@ def test_timeouts_default_to_the_flavours():
 
 def test_every_route_has_its_limit():
     """Also those without a throttle, so that their rates can be seen."""
-    stack = bound({"throttle": {"rate": 100, "burst": 10}, "routes": [ROUTE, {**ROUTE, "path": "GET /y"}]})
+    stack = resolved({"throttle": {"rate": 100, "burst": 10}, "routes": [ROUTE, {**ROUTE, "path": "GET /y"}]})
     subjects = [use.subject for use in gateway_throttle(stack, AWS_QUOTAS).uses(0)]
     assert subjects == ["account", "stage", "/x", "GET /y"]
 

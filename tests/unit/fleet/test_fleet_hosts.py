@@ -27,7 +27,7 @@ from fleet.http.server import Server
 from fleet.metrics import Metrics
 from fleet.settings import FleetSettings
 from shoebox.aws.clients import Credentials
-from shoebox.stack.deployment import Place
+from shoebox.stack.deployment import Deployment
 
 FUNCTION = FunctionSpec("api", "shoebox-api", "arn", "a.b", 128, 3, 2, 5, {"OWN": "1"})
 WELCOME = Welcome("e1", FUNCTION, Credentials("AK", "secret", "token"), "us-east-1", None, {"ALL": "2"}, 1.5)
@@ -149,9 +149,9 @@ class Runtime:
             Path("logs"), Path("metrics"), Path("code"), joined=frozenset({"api"}), environment={"ALL": "1"}
         )
         credentials = CredentialsCache(self.roles, clock=lambda: 1000.0)
-        place = Place(s3_url=NOWHERE, s3_public_url=NOWHERE, sqs_url=NOWHERE, gateway_url=NOWHERE)
+        deployment = Deployment(s3_url=NOWHERE, s3_public_url=NOWHERE, sqs_url=NOWHERE, gateway_url=NOWHERE)
         clock, epoch = (lambda: bench.now), (lambda: 1000.0)
-        self._hosts = HostApi(pools, place, settings, credentials, clock=clock, epoch=epoch)
+        self._hosts = HostApi(pools, deployment, settings, credentials, clock=clock, epoch=epoch)
         self._runtime = RuntimeApi(pools)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,41 +2,41 @@
 
 from pathlib import Path
 
-from shoebox.stack.deployment import BoundStack, Place, bind
+from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import Notification, Queue, load_stack
 from shoebox.stack.s3_queues import with_s3_queues
 
 STACK = load_stack(Path(__file__).parents[3] / "stack.yaml")
-PLACE = Place(
+PLACE = Deployment(
     prefix="family", s3_url="http://s3", s3_public_url="http://s3", sqs_url="http://sqs", gateway_url="http://g"
 )
 
 
-def invoking(function: str) -> BoundStack:
+def invoking(function: str) -> ResolvedStack:
     """The project's stack with a bucket that notifies a function beside the queue."""
     personal = STACK.buckets["personal"]
     notifications = [*personal.notifications, Notification(events=["s3:ObjectRemoved:*"], function=function)]
     buckets = {**STACK.buckets, "personal": personal.model_copy(update={"notifications": notifications})}
-    return bind(STACK.model_copy(update={"buckets": buckets}), PLACE)
+    return resolve(STACK.model_copy(update={"buckets": buckets}), PLACE)
 
 
 def test_a_stack_without_such_buckets_stays_as_it_is():
     """Nothing hidden is made where nobody needs it."""
-    bound = bind(STACK, PLACE)
-    assert with_s3_queues(bound) is bound
+    resolved = resolve(STACK, PLACE)
+    assert with_s3_queues(resolved) is resolved
 
 
 def test_s3_gets_a_queue_for_the_function():
     """The notification names the queue; those that named a queue are left alone, and so is all else."""
-    bound = invoking("cleanup")
-    made = with_s3_queues(bound)
+    resolved = invoking("cleanup")
+    made = with_s3_queues(resolved)
     assert made.stack.queues == {**STACK.queues, "s3-to-cleanup": Queue(visibility_timeout=30)}
     assert made.stack.buckets["personal"].notifications == [
         *STACK.buckets["personal"].notifications,
         Notification(events=["s3:ObjectRemoved:*"], queue="s3-to-cleanup"),
     ]
     hidden = {"buckets", "queues", "functions"}
-    assert made.stack.model_dump(exclude=hidden) == bound.stack.model_dump(exclude=hidden)
+    assert made.stack.model_dump(exclude=hidden) == resolved.stack.model_dump(exclude=hidden)
     assert made.name_of("queue", "s3-to-cleanup") == "family-s3-to-cleanup"
     assert with_s3_queues(made) is made
 
