@@ -11,7 +11,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.links import Links
-from shoebox.aws.clients import Clients, Credentials
+from shoebox.aws.clients import Clients
+from shoebox.aws.credentials import Credentials
 from shoebox.aws.dynamodb import open_dynamodb
 from shoebox.aws.presign import Presigner
 from shoebox.config import AwsSettings, FunctionSettings, Limits

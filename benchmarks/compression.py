@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from benchmarks.timing import compare
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 from shoebox.aws.presign import Presigner
 
 FILES = 50  # a page of the gallery's list

@@ -29,9 +29,9 @@ from fleet.queues.sqs_event import SqsMessage
 from shoebox.aws.clients import Clients
 from shoebox.aws.dynamodb import open_dynamodb
 from shoebox.aws.presign import Presigner
-from shoebox.aws.s3 import S3Http, open_connections
+from shoebox.aws.s3 import S3Client, open_connections
 from shoebox.aws.sns import open_sns
-from shoebox.aws.visibility import VisibilityHttp, open_visibility
+from shoebox.aws.visibility import VisibilityClient, open_visibility
 from shoebox.config import VISIBILITY_SECONDS
 from shoebox.files.events import FileEvent, FileEvents
 from shoebox.files.model import (
@@ -69,7 +69,7 @@ class Ports:
     events: FileEvents
     queue: RoleQueue
     queue_arn: str
-    visibility: VisibilityHttp
+    visibility: VisibilityClient
     http: ClientSession
     presigner: Presigner
     bucket: str
@@ -145,7 +145,7 @@ async def open_ports(emulator: Emulator, opening: AsyncExitStack) -> Ports:
     return Ports(
         api_files=FilesTable(tables["api"], table),
         files=FilesTable(tables["ingest"], table),
-        photos=PhotoBytes(S3Http(s3, presigner, bucket)),
+        photos=PhotoBytes(S3Client(s3, presigner, bucket)),
         events=FileEvents(sns, resolved.arn_of("topic", "file-events")),
         queue=queue,
         queue_arn=resolved.arn_of("queue", "uploads"),

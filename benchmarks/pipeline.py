@@ -29,7 +29,7 @@ from botocore.config import Config
 
 from load_tests.observe.processes import Usage
 from load_tests.stack import Stack, running_stack
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 from shoebox.aws.presign import Presigner
 from shoebox.files.model import checksum_header
 from shoebox_client.api import open_api

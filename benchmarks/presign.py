@@ -8,7 +8,7 @@ import boto3
 from botocore.config import Config
 
 from benchmarks.timing import compare
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 from shoebox.aws.presign import Presigner
 
 ENDPOINT = "http://127.0.0.1:4566"

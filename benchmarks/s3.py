@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from emulator.embedded import ROOT_CREDENTIALS, Emulator
 from shoebox.aws.clients import Clients
 from shoebox.aws.presign import Presigner
-from shoebox.aws.s3 import S3Http, open_connections
+from shoebox.aws.s3 import S3Client, open_connections
 
 BODY = bytes(100_000)
 CALLS, AT_ONCE, REPEATS = 400, 8, 5
@@ -31,7 +31,7 @@ async def main() -> None:
         async def presigner() -> Presigner:
             return Presigner(await clients.credentials(), region="us-east-1", endpoint_url=emulator.url)
 
-        store = S3Http(connections, presigner, BUCKET)
+        store = S3Client(connections, presigner, BUCKET)
 
         async def get_theirs() -> None:
             answer = await s3.get_object(Bucket=BUCKET, Key="photo")

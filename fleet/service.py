@@ -44,8 +44,8 @@ from fleet.queues.s3_delivery import S3Deliveries
 from fleet.queues.sqs_client import SqsClient
 from fleet.settings import FleetSettings
 from fleet.statistics import FleetStatistics
-from shoebox.aws.clients import Credentials
 from shoebox.aws.connections import Connections
+from shoebox.aws.credentials import Credentials
 from shoebox.config import AwsSettings
 from shoebox.stack.deployment import ResolvedStack
 

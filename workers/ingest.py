@@ -23,7 +23,7 @@ from typing import Any, TypeGuard
 from shoebox.aws.clients import Clients
 from shoebox.aws.dynamodb import open_dynamodb
 from shoebox.aws.presign import Presigner
-from shoebox.aws.s3 import S3Http, open_connections
+from shoebox.aws.s3 import S3Client, open_connections
 from shoebox.aws.sns import open_sns
 from shoebox.aws.visibility import open_visibility
 from shoebox.config import AwsSettings, FunctionSettings, Limits, environment_without_aws
@@ -229,7 +229,7 @@ async def open_ingest() -> AsyncIterator[tuple[Ingest, Heartbeat, FunctionSettin
 
         ingest = Ingest(
             FilesTable(dynamodb, settings.files_table),
-            PhotoBytes(S3Http(s3, presigner, settings.personal_bucket)),
+            PhotoBytes(S3Client(s3, presigner, settings.personal_bucket)),
             FileEvents(sns, settings.file_events_topic_arn),
             Deletions(clients.when_needed("sqs"), settings.deletions_queue_url),
             pool,

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from fleet.functions import VERSION, FunctionSpec
 from fleet.logs import pump
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _TURNS = 4  # of the loop: from the pipe to the reader, to the pump, to what writes

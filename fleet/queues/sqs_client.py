@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from shoebox.aws.clients import Credentials
 from shoebox.aws.connections import Connections
+from shoebox.aws.credentials import Credentials
 from shoebox.aws.json_service import JsonService, Patience
 
 PATIENCE = Patience(attempts=3, first_pause=0.05, answer_seconds=10.0)

@@ -5,25 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Any, Self
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
 
+from shoebox.aws.credentials import Credentials
 from shoebox.config import AwsSettings, ConfigError
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Access keys of a user or an assumed role; never logged, so never shown."""
-
-    access_key_id: str
-    secret_access_key: str
-    session_token: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Credentials({self.access_key_id[:4]}…)"
 
 
 def service_url(settings: AwsSettings, service: str) -> str:

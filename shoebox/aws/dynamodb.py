@@ -9,13 +9,14 @@ every photo goes through aiobotocore.
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from shoebox.aws.botocore_errors import as_botocore
-from shoebox.aws.clients import Credentials, service_url
+from shoebox.aws.clients import service_url
 from shoebox.aws.connections import Connections
+from shoebox.aws.credentials import Credentials, CredentialsSource
 from shoebox.aws.json_service import AwsError, JsonService, Patience
 from shoebox.config import AwsSettings
 
@@ -23,17 +24,16 @@ PATIENCE = Patience(attempts=4, first_pause=0.05, answer_seconds=25.0)
 _MOST_BYTES = 64 * 1024 * 1024  # a BatchGetItem gives 16 MB, and JSON may write a character with six bytes
 
 Answer = dict[str, Any]
-CredentialsNow = Callable[[], Awaitable[Credentials]]
 
 
-class DynamoDBHttp:
+class DynamoDBClient:
     """Some operations of DynamoDB, named, called and failing as those of aiobotocore's client.
 
     `credentials` gives those of the moment: they may be renewed while the process lives.
     """
 
     def __init__(
-        self, connections: Connections, credentials: CredentialsNow, *, region: str, patience: Patience = PATIENCE
+        self, connections: Connections, credentials: CredentialsSource, *, region: str, patience: Patience = PATIENCE
     ) -> None:
         self._connections = connections
         self._credentials = credentials
@@ -92,10 +92,10 @@ class DynamoDBHttp:
 
 
 @asynccontextmanager
-async def open_dynamodb(settings: AwsSettings, credentials: CredentialsNow) -> AsyncIterator[DynamoDBHttp]:
+async def open_dynamodb(settings: AwsSettings, credentials: CredentialsSource) -> AsyncIterator[DynamoDBClient]:
     """A client of the settings' DynamoDB, whose connections are closed at the end."""
     connections = Connections(service_url(settings, "dynamodb"), most_bytes=_MOST_BYTES)
     try:
-        yield DynamoDBHttp(connections, credentials, region=settings.region)
+        yield DynamoDBClient(connections, credentials, region=settings.region)
     finally:
         connections.close()

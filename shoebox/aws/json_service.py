@@ -24,8 +24,8 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
-from shoebox.aws.clients import Credentials
 from shoebox.aws.connections import Answer, ConnectionFault, Connections
+from shoebox.aws.credentials import Credentials
 from shoebox.aws.sigv4 import CONTENT_TYPE, Signer
 
 T = TypeVar("T")

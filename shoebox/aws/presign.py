@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 
 
 class Presigner:

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlencode
 from xml.etree import ElementTree as ET
 
-from shoebox.aws.clients import Credentials
 from shoebox.aws.connections import Answer, Connections
+from shoebox.aws.credentials import Credentials
 from shoebox.aws.json_service import AwsRefused, AwsUnreachable, Patience, SignedService
 
 FORM = "application/x-www-form-urlencoded; charset=utf-8"

@@ -41,7 +41,7 @@ class S3Error(Exception):
 _FAULTS = (S3Error, ConnectionFault, TimeoutError)
 
 
-class S3Http:
+class S3Client:
     """Reads and writes whole objects of one bucket. `presigner` gives one with the credentials of the moment."""
 
     def __init__(self, connections: Connections, presigner: Callable[[], Awaitable[Presigner]], bucket: str) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import time
 
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 
 CONTENT_TYPE = "application/x-amz-json-1.0"
 

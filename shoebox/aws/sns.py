@@ -12,9 +12,9 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from shoebox.aws.botocore_errors import as_botocore
-from shoebox.aws.clients import Credentials, service_url
+from shoebox.aws.clients import service_url
 from shoebox.aws.connections import Connections
-from shoebox.aws.dynamodb import CredentialsNow
+from shoebox.aws.credentials import Credentials, CredentialsSource
 from shoebox.aws.json_service import AwsError, Patience
 from shoebox.aws.query_service import QueryService
 from shoebox.config import AwsSettings
@@ -27,7 +27,7 @@ class SnsHttp:
     """PublishBatch. `credentials` gives those of the moment: they may be renewed while the process lives."""
 
     def __init__(
-        self, connections: Connections, credentials: CredentialsNow, *, region: str, patience: Patience = PATIENCE
+        self, connections: Connections, credentials: CredentialsSource, *, region: str, patience: Patience = PATIENCE
     ) -> None:
         self._connections = connections
         self._credentials = credentials
@@ -78,7 +78,7 @@ def _members(root: ET.Element, name: str) -> list[dict[str, str | None]]:
 
 
 @asynccontextmanager
-async def open_sns(settings: AwsSettings, credentials: CredentialsNow) -> AsyncIterator[SnsHttp]:
+async def open_sns(settings: AwsSettings, credentials: CredentialsSource) -> AsyncIterator[SnsHttp]:
     """A client of the settings' SNS, whose connections are closed at the end."""
     connections = Connections(service_url(settings, "sns"))
     try:

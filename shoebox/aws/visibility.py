@@ -10,9 +10,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError
 
-from shoebox.aws.clients import Credentials, service_url
+from shoebox.aws.clients import service_url
 from shoebox.aws.connections import Connections
-from shoebox.aws.dynamodb import CredentialsNow
+from shoebox.aws.credentials import Credentials, CredentialsSource
 from shoebox.aws.json_service import AwsError, JsonService, Patience
 from shoebox.config import AwsSettings, ConfigError
 from shoebox.telemetry import get_logger
@@ -26,10 +26,10 @@ _MAX_BYTES = 1024 * 1024
 _log = get_logger()
 
 
-class VisibilityHttp:
+class VisibilityClient:
     """Changes how long messages stay hidden. `credentials` gives those of the moment."""
 
-    def __init__(self, connections: Connections, credentials: CredentialsNow, aws: AwsSettings) -> None:
+    def __init__(self, connections: Connections, credentials: CredentialsSource, aws: AwsSettings) -> None:
         self._connections = connections
         self._credentials = credentials
         self._aws = aws
@@ -91,10 +91,10 @@ def queue_url(queue_arn: str, aws: AwsSettings) -> str:
 
 
 @asynccontextmanager
-async def open_visibility(aws: AwsSettings, credentials: CredentialsNow) -> AsyncIterator[VisibilityHttp]:
+async def open_visibility(aws: AwsSettings, credentials: CredentialsSource) -> AsyncIterator[VisibilityClient]:
     """A client; closes its connections at the end."""
     connections = Connections(service_url(aws, "sqs"), most_bytes=_MAX_BYTES)
     try:
-        yield VisibilityHttp(connections, credentials, aws)
+        yield VisibilityClient(connections, credentials, aws)
     finally:
         connections.close()

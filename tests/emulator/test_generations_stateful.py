@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from emulator.embedded import ROOT_CREDENTIALS
-from shoebox.aws.clients import Credentials
-from shoebox.aws.dynamodb import DynamoDBHttp
+from shoebox.aws.credentials import Credentials
+from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.aws.json_service import Patience
 from shoebox.config import AwsSettings
 from shoebox.files.deletions import order_text, read_order
@@ -138,7 +138,7 @@ class World:
     """What lasts as long as the test: the emulator's DynamoDB, and an event loop."""
 
     runner: asyncio.Runner
-    dynamodb: DynamoDBHttp
+    dynamodb: DynamoDBClient
     faults: LossyConnections
 
 
@@ -376,7 +376,7 @@ async def opened(runner: asyncio.Runner, url: str) -> AsyncIterator[World]:
 
     faults = LossyConnections(url)
     quick = Patience(attempts=4, first_pause=0.001)
-    yield World(runner, DynamoDBHttp(faults, credentials, region=aws.region, patience=quick), faults)
+    yield World(runner, DynamoDBClient(faults, credentials, region=aws.region, patience=quick), faults)
     faults.close()
 
 

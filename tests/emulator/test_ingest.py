@@ -22,11 +22,11 @@ from prometheus_client import REGISTRY
 
 from load_tests.naive import handler as naive
 from shoebox.aws.clients import Clients
-from shoebox.aws.dynamodb import DynamoDBHttp
+from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.aws.presign import Presigner
-from shoebox.aws.s3 import S3Http, open_connections
+from shoebox.aws.s3 import S3Client, open_connections
 from shoebox.aws.sns import open_sns
-from shoebox.aws.visibility import VisibilityHttp, open_visibility
+from shoebox.aws.visibility import VisibilityClient, open_visibility
 from shoebox.config import Limits, environment_without_aws
 from shoebox.files.deletions import Deletions
 from shoebox.files.events import FileEvents
@@ -63,8 +63,8 @@ class Bench:
     """Ingest with its surroundings: what a client would have done before, and what can be seen after."""
 
     ingest: Ingest
-    visibility: VisibilityHttp
-    store: S3Http
+    visibility: VisibilityClient
+    store: S3Client
     table: FilesTable
     deletions: RecordedDeletions
     s3: Any
@@ -182,14 +182,14 @@ async def bench(
         connections = await opening.enter_async_context(open_connections(deployment.s3_url))
         faults = LossyConnections(emulator.url)
         opening.callback(faults.close)
-        stale = StaleReads(DynamoDBHttp(faults, clients.credentials, region=deployment.region))
+        stale = StaleReads(DynamoDBClient(faults, clients.credentials, region=deployment.region))
         table = FilesTable(stale, "shoebox-files")
         events = await opening.enter_async_context(open_sns(emulator.aws, clients.credentials))
         deletions = RecordedDeletions(clients.when_needed("sqs"), provisioned.queue_url("deletions"))
         pool = RenderPool(limits, memory_at_once=1_350_000_000, environment=environment_without_aws())
         await opening.enter_async_context(pool)
         visibility = await opening.enter_async_context(open_visibility(emulator.aws, clients.credentials))
-        store = S3Http(connections, presigner, "shoebox-personal")
+        store = S3Client(connections, presigner, "shoebox-personal")
         ingest = Ingest(
             table,
             PhotoBytes(store),

@@ -22,7 +22,8 @@ from emulator.limiter.uses import read_data_use
 from emulator.provision import RoleSource, provision
 from fleet.limits.quotas import DynamoDBQuotas, Quotas, S3Quotas, load_quotas
 from fleet.limits.use import DataUse
-from shoebox.aws.clients import Clients, Credentials
+from shoebox.aws.clients import Clients
+from shoebox.aws.credentials import Credentials
 from shoebox.aws.presign import Presigner
 from shoebox.stack.model import Stack
 from standalone.stack import Local, LocalSettings

@@ -16,7 +16,7 @@ from hashlib import sha256
 import pytest
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 
-from shoebox.aws.dynamodb import DynamoDBHttp
+from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.files.model import File, Owner, Picture, Registration, RenditionInfo, State
 from shoebox.files.table import FilesTable, Stages
 from tests.emulator.conftest import ClientsFor, EmulatorAt
@@ -52,7 +52,7 @@ async def bench(request: pytest.FixtureRequest, emulator: EmulatorAt, clients_fo
     """Each write of the lossy table may lose its first answer."""
     clients = await clients_for("api")
     connections = LossyConnections(emulator.url)
-    small = DynamoDBHttp(connections, clients.credentials, region=emulator.aws.region)
+    small = DynamoDBClient(connections, clients.credentials, region=emulator.aws.region)
     heavy = await clients.open("dynamodb")
     http = LossyHttp(heavy)
     client, faults = (small, connections) if request.param == "small" else (heavy, http)

@@ -8,9 +8,9 @@ import orjson
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
 
-from shoebox.aws.clients import Credentials
 from shoebox.aws.connections import Connections
-from shoebox.aws.dynamodb import DynamoDBHttp
+from shoebox.aws.credentials import Credentials
+from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.aws.json_service import Patience
 from tests.scripted_server import Script, ScriptedServer, answer, scripted_server
 
@@ -30,7 +30,7 @@ CANCELED = answer(
 @asynccontextmanager
 async def table_of(
     script: Script, keys: Callable[[], Credentials] = lambda: KEYS, patience: Patience = QUICK
-) -> AsyncIterator[tuple[DynamoDBHttp, ScriptedServer]]:
+) -> AsyncIterator[tuple[DynamoDBClient, ScriptedServer]]:
     """A client whose server answers by `script`."""
 
     async def now() -> Credentials:
@@ -38,7 +38,7 @@ async def table_of(
 
     async with scripted_server(script) as server:
         connections = Connections(server.url)
-        yield DynamoDBHttp(connections, now, region="eu-west-1", patience=patience), server
+        yield DynamoDBClient(connections, now, region="eu-west-1", patience=patience), server
         connections.close()
 
 
@@ -102,7 +102,7 @@ async def test_nobody_there_is_botocores_error():
     async def keys() -> Credentials:
         return KEYS
 
-    table = DynamoDBHttp(Connections(server.url), keys, region="r", patience=QUICK)
+    table = DynamoDBClient(Connections(server.url), keys, region="r", patience=QUICK)
     with pytest.raises(EndpointConnectionError):
         await table.get_item(TableName="t")
 

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 from shoebox.aws.presign import Presigner
 
 ENDPOINT = "http://127.0.0.1:4566"

@@ -13,8 +13,8 @@ from botocore.credentials import Credentials as BotoCredentials
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.serialize import create_serializer
 
-from shoebox.aws.clients import Credentials
 from shoebox.aws.connections import Connections
+from shoebox.aws.credentials import Credentials
 from shoebox.aws.json_service import Patience
 from shoebox.aws.query_service import FORM
 from shoebox.aws.sigv4 import Signer

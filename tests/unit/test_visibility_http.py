@@ -7,9 +7,9 @@ import orjson
 import pytest
 from botocore.exceptions import NoCredentialsError
 
-from shoebox.aws.clients import Credentials
 from shoebox.aws.connections import Connections
-from shoebox.aws.visibility import VisibilityHttp, queue_url
+from shoebox.aws.credentials import Credentials
+from shoebox.aws.visibility import VisibilityClient, queue_url
 from shoebox.config import AwsSettings, ConfigError
 from tests.scripted_server import Script, ScriptedServer, answer, scripted_server
 
@@ -17,7 +17,7 @@ ARN = "arn:aws:sqs:eu-west-1:000000000000:uploads"
 
 
 @asynccontextmanager
-async def visibility_of(script: Script) -> AsyncIterator[tuple[VisibilityHttp, ScriptedServer]]:
+async def visibility_of(script: Script) -> AsyncIterator[tuple[VisibilityClient, ScriptedServer]]:
     """A client whose server answers by `script`."""
 
     async def keys() -> Credentials:
@@ -25,7 +25,7 @@ async def visibility_of(script: Script) -> AsyncIterator[tuple[VisibilityHttp, S
 
     async with scripted_server(script) as server:
         connections = Connections(server.url)
-        yield VisibilityHttp(connections, keys, AwsSettings(region="eu-west-1", endpoint_url=server.url)), server
+        yield VisibilityClient(connections, keys, AwsSettings(region="eu-west-1", endpoint_url=server.url)), server
         connections.close()
 
 
@@ -75,6 +75,6 @@ async def test_without_keys_nothing_is_changed(error: Exception) -> None:
         raise error
 
     connections = Connections("http://127.0.0.1:1")
-    visibility = VisibilityHttp(connections, no_keys, AwsSettings(region="eu-west-1"))
+    visibility = VisibilityClient(connections, no_keys, AwsSettings(region="eu-west-1"))
     assert await visibility.change(ARN, {"a": 0, "b": 20}) == 0
     connections.close()

@@ -21,9 +21,10 @@ from api.app import build_app
 from api.services import Services, open_services
 from emulator.embedded import ROOT_CREDENTIALS
 from emulator.provision import RoleSource
-from shoebox.aws.clients import Clients, Credentials
+from shoebox.aws.clients import Clients
+from shoebox.aws.credentials import Credentials
 from shoebox.aws.presign import Presigner
-from shoebox.aws.s3 import S3Http, open_connections
+from shoebox.aws.s3 import S3Client, open_connections
 from shoebox.config import FunctionSettings, Limits
 from shoebox.files.model import FileKey, Generation, Owner, Picture, RenditionInfo
 from shoebox.files.pictures import Original, PhotoBytes
@@ -141,7 +142,7 @@ class Bench:
 
         settings = self.services.settings
         async with open_connections(settings.s3_url) as connections:
-            photos = PhotoBytes(S3Http(connections, presigner, settings.personal_bucket))
+            photos = PhotoBytes(S3Client(connections, presigner, settings.personal_bucket))
             return await photos.fetch(generation, max_bytes=100 * 2**20)
 
     async def finish(self, file_id: str, picture: Picture | None = None) -> Generation:

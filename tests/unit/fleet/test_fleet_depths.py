@@ -19,8 +19,8 @@ from fleet.queues.flow import Flow
 from fleet.queues.sqs_client import SqsClient
 from fleet.queues.sqs_event import SqsMessage
 from fleet.statistics import FleetStatistics
-from shoebox.aws.clients import Credentials
 from shoebox.aws.connections import Connections
+from shoebox.aws.credentials import Credentials
 from tests.scripted_server import Request, ScriptedServer, answer, refusal, scripted_server
 
 HELD = {"uploads": (7, 2, 1), "uploads-dead": (3, 0, 0)}

@@ -8,7 +8,7 @@ import psutil
 
 from fleet.environments.process import Surroundings, start_process, variables
 from fleet.functions import FunctionSpec
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 
 COMMON = Surroundings("eu-west-1", "http://127.0.0.1:1", Path("/code"), Path("/metrics"), {"EXTRA": "1"})
 KEYS = Credentials("AK", "SK", "TOKEN")

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from fleet.queues.sqs_client import PATIENCE, SqsClient
-from shoebox.aws.clients import Credentials
 from shoebox.aws.connections import Connections
+from shoebox.aws.credentials import Credentials
 from shoebox.aws.json_service import AwsRefused, AwsUnreachable, Patience
 from shoebox.aws.sigv4 import CONTENT_TYPE, Signer
 from tests.scripted_server import Script, ScriptedServer, answer, refusal, scripted_server
