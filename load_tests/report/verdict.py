@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from load_tests.curves import DAY
+from load_tests.arrivals import DAY
 from load_tests.report.charts import span_of
 from load_tests.report.formats import (
     DASH,
