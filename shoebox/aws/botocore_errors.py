@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from botocore import exceptions
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -11,7 +14,9 @@ from botocore.exceptions import (
     EndpointConnectionError,
     ReadTimeoutError,
 )
+from botocore.parsers import ResponseParserError
 
+from shoebox.aws import errors
 from shoebox.aws.json_service import AwsError, AwsRefused
 
 _UNANSWERED: dict[str, type[BotoCoreError]] = {"Timeout": ReadTimeoutError, "ConnectionLost": EndpointConnectionError}
@@ -34,3 +39,33 @@ def _response(refused: AwsRefused) -> Any:
 def failed_with(error: ClientError, *codes: str) -> bool:
     """Whether AWS's error has one of these codes; older ones come with a namespace before a dot."""
     return str(error.response["Error"].get("Code", "")).rpartition(".")[2] in {c.rpartition(".")[2] for c in codes}
+
+
+@contextmanager
+def aws_errors() -> Iterator[None]:
+    """Raise as an `AwsError` what aiobotocore's clients raise in this block."""
+    try:
+        yield
+    except ClientError as error:
+        raise _refusal(error) from error
+    except (BotoCoreError, ResponseParserError) as error:
+        raise _unreachable(error) from error
+
+
+def _refusal(error: ClientError) -> errors.AwsRefused:
+    response: dict[str, Any] = dict(error.response)
+    described = response.get("Error", {})
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code, message = str(described.get("Code", "Unknown")), str(described.get("Message", ""))
+    return errors.AwsRefused(code, message, status, response, operation=error.operation_name)
+
+
+def _unreachable(error: Exception) -> errors.AwsUnreachable:
+    match error:
+        case exceptions.ConnectTimeoutError() | exceptions.ReadTimeoutError():
+            return errors.ResponseTimeout(str(error))
+        case exceptions.ConnectionError() | exceptions.HTTPClientError():
+            return errors.ConnectionLost(str(error))
+        case ResponseParserError():
+            return errors.InvalidResponse(str(error))
+    return errors.AwsUnreachable(type(error).__name__, str(error), retryable=False)  # such as NoCredentialsError
