@@ -41,11 +41,11 @@ from fleet.queues.destination import QueueDestination
 from fleet.queues.event_source import EventSourceMapping
 from fleet.queues.mapping import Mappings
 from fleet.queues.s3_delivery import S3Deliveries
-from fleet.queues.sqs_client import SqsClient
 from fleet.settings import FleetSettings
 from fleet.statistics import FleetStatistics
 from shoebox.aws.connections import Connections
-from shoebox.aws.credentials import Credentials
+from shoebox.aws.credentials import Credentials, fixed_credentials
+from shoebox.aws.sqs import SqsClient
 from shoebox.config import AwsSettings
 from shoebox.stack.deployment import ResolvedStack
 
@@ -190,7 +190,7 @@ class Fleet:
         deployment = self._stack.deployment
         connections = Connections(deployment.sqs_url)
         opening.callback(connections.close)
-        sqs = SqsClient(connections, self._administrator, region=deployment.region)
+        sqs = SqsClient(connections, fixed_credentials(self._administrator), region=deployment.region)
         queues = [
             Watched(name, self._stack.queue_url(name), self._mappings.flows[name], queue.dead_letter)
             for name, queue in self._stack.stack.queues.items()

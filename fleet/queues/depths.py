@@ -13,7 +13,7 @@ from typing import Any
 
 from fleet.queues.flow import Flow
 from fleet.queues.overview import COUNTS, counts_of
-from shoebox.aws.json_service import AwsError
+from shoebox.aws.errors import AwsError
 from shoebox.telemetry import get_logger
 
 FRESH_SECONDS = 1.0

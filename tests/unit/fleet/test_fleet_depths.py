@@ -16,11 +16,11 @@ from fleet.limits.use import Count, DataUse
 from fleet.metrics import Metrics
 from fleet.queues.depths import Depth, Depths, Watched
 from fleet.queues.flow import Flow
-from fleet.queues.sqs_client import SqsClient
 from fleet.queues.sqs_event import SqsMessage
 from fleet.statistics import FleetStatistics
 from shoebox.aws.connections import Connections
-from shoebox.aws.credentials import Credentials
+from shoebox.aws.credentials import Credentials, fixed_credentials
+from shoebox.aws.sqs import SqsClient
 from tests.scripted_server import Request, ScriptedServer, answer, refusal, scripted_server
 
 HELD = {"uploads": (7, 2, 1), "uploads-dead": (3, 0, 0)}
@@ -45,7 +45,7 @@ class Bench:
     def depths(self, server: ScriptedServer) -> Depths:
         """Who looks."""
         self.connections = Connections(server.url)
-        sqs = SqsClient(self.connections, Credentials("test", "test"), region="eu-west-1")
+        sqs = SqsClient(self.connections, fixed_credentials(Credentials("test", "test")), region="eu-west-1")
         queues = [
             Watched("uploads", f"{server.url}/1/uploads", self.flow, "uploads-dead"),
             Watched("uploads-dead", f"{server.url}/1/uploads-dead", Flow()),

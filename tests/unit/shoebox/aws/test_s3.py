@@ -4,16 +4,18 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
-import stamina
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoebox.aws.connections import ConnectionLost
-from shoebox.aws.credentials import Credentials
-from shoebox.aws.presign import Presigner
-from shoebox.aws.s3 import S3Client, S3Error, _code, open_connections
+from shoebox.aws.connections import Connections, Response
+from shoebox.aws.credentials import Credentials, fixed_credentials
+from shoebox.aws.errors import AwsRefused, ConnectionLost
+from shoebox.aws.retry import RetryPolicy
+from shoebox.aws.s3 import S3Client, _refusal
 
+KEYS = fixed_credentials(Credentials("AK", "secret"))
+QUICK = RetryPolicy(attempts=4, first_pause=0.001)
 STORED = "Mon, 23 Nov 2026 10:00:00 GMT"
 
 
@@ -58,13 +60,9 @@ async def s3(store: Store) -> AsyncIterator[S3Client]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
-    presigner = Presigner(Credentials("AK", "secret"), region="us-east-1", endpoint_url=f"http://127.0.0.1:{port}")
-
-    async def of_the_moment() -> Presigner:
-        return presigner
-
-    async with open_connections(f"http://127.0.0.1:{port}") as connections:
-        yield S3Client(connections, of_the_moment, "photos")
+    connections = Connections(f"http://127.0.0.1:{port}")
+    yield S3Client(connections, KEYS, region="us-east-1", bucket="photos", retry=QUICK)
+    connections.close()
     await runner.cleanup()
 
 
@@ -100,7 +98,7 @@ async def test_what_does_not_pass_is_raised(s3: S3Client, store: Store, status: 
     """A refusal at once, a fault that stays after four tries; with S3's code, and without the signed address."""
     store.faults = [status] * 4
 
-    with pytest.raises(S3Error) as raised:
+    with pytest.raises(AwsRefused) as raised:
         await s3.put("a/b", b"x", {})
 
     assert (raised.value.code, raised.value.status, len(store.requests)) == (f"C{status}", status, tries)
@@ -108,17 +106,13 @@ async def test_what_does_not_pass_is_raised(s3: S3Client, store: Store, status: 
 
 
 async def test_nobody_there_is_raised() -> None:
-    """No server at all: after its tries, which the message's retry then deals with."""
-
-    async def elsewhere() -> Presigner:
-        return Presigner(Credentials("AK", "secret"), region="us-east-1", endpoint_url="http://127.0.0.1:9")
-
-    async with open_connections("http://127.0.0.1:9") as connections:
-        with stamina.set_testing(True, attempts=2), pytest.raises(ConnectionLost, match="cannot connect"):
-            await S3Client(connections, elsewhere, "photos").get("a/b", max_bytes=5)
+    """No server at all: after its attempts, which the message's retry then deals with."""
+    s3 = S3Client(Connections("http://127.0.0.1:9"), KEYS, region="us-east-1", bucket="photos", retry=QUICK)
+    with pytest.raises(ConnectionLost, match="cannot connect"):
+        await s3.get("a/b", max_bytes=5)
 
 
 @given(st.binary(max_size=200))
 def test_any_error_body_gives_a_code(body: bytes) -> None:
     """What is no XML of S3's is an unknown error, not another one."""
-    assert isinstance(_code(body), str)
+    assert isinstance(_refusal("GetObject", Response(503, {}, body)).code, str)
