@@ -10,8 +10,7 @@ import pytest
 import pytest_asyncio
 
 from api.authorizer import Authorizer
-from api.http_get import HttpGetter
-from api.tenant_keys import TenantKeys
+from api.tenant_keys import KeyDocuments, TenantKeys
 from shoebox.aws.clients import Clients
 from shoebox.config import AuthorizerSettings
 from shoebox.stack.deployment import ResolvedStack
@@ -31,9 +30,9 @@ def address(provisioned: ResolvedStack) -> str:
 @pytest_asyncio.fixture(loop_scope="session")
 async def authorizer(address: str) -> AsyncIterator[Authorizer]:
     """The authorizer with its own HTTP client."""
-    getter = HttpGetter()
-    yield Authorizer(TenantKeys(getter.get, address))
-    getter.close()
+    documents = KeyDocuments(address)
+    yield Authorizer(TenantKeys(documents.fetch))
+    documents.close()
 
 
 async def judge(authorizer: Authorizer, pair: KeyPair, tenant: str) -> dict[str, str]:
