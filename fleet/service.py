@@ -32,7 +32,7 @@ from fleet.http.ports import LOOPBACK, listen
 from fleet.http.server import Server
 from fleet.invoke import InvokeApi, Invoker
 from fleet.limit_registry import LimitRegistry
-from fleet.limits.concurrency import lambda_limits
+from fleet.limits.concurrency import LambdaLimits
 from fleet.limits.use import DataUse, Limit, LimitUse
 from fleet.logs import FunctionLog, LineCallback
 from fleet.metrics import Metrics
@@ -83,7 +83,7 @@ class Fleet:
         self._deliveries = S3Deliveries(stack, settings, self._credentials, self._metrics)
         self._runtime_api = RuntimeApi(self._pools)
         self._invoker = Invoker(self._pools)
-        self._limits = lambda_limits(
+        self._limits = LambdaLimits(
             settings.quotas.functions,
             self._functions.reserved(settings.quotas.count),
             {function.key: function.slots for function in self._functions},
