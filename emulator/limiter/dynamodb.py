@@ -21,7 +21,7 @@ from emulator.limiter.reads import Read
 from emulator.limiter.schemas import Schemas, TableSchema, table_name
 from emulator.limiter.writes import Tables, Write
 from fleet.http.asgi import App, BodyTooLarge, Disconnected, Receive, Response, Scope, Send, read_body, respond
-from fleet.limits.capacity import ITEM_MOST
+from fleet.limits.capacity import MAX_ITEM_BYTES
 from fleet.limits.dynamodb import Direction, DynamoDBLimits, Throttled
 from fleet.limits.use import Count, LimitUse
 
@@ -114,7 +114,7 @@ class DynamoDB:
 
     def _write(self, call: Call, request: Request, plan: Callable[[], Write]) -> Coroutine[Any, Any, object]:
         write = plan()
-        if write.size > ITEM_MOST:
+        if write.size > MAX_ITEM_BYTES:
             return call.answer(item_too_large())
         return self._run_write(call, request, write, plan)
 
@@ -148,7 +148,7 @@ class DynamoDB:
             for name, table_entries in request["RequestItems"].items()
             for entry in table_entries
         ]
-        if any(write.size > ITEM_MOST for *_, write in entries):
+        if any(write.size > MAX_ITEM_BYTES for *_, write in entries):
             return call.answer(item_too_large())
         return self._run_batch_write(call, request, entries)
 

@@ -9,7 +9,8 @@ from fleet.environments.lifecycle import Timeouts
 from fleet.environments.pool import Pool
 from fleet.environments.scheduler import Scheduler
 from fleet.functions import FunctionSpec
-from fleet.limits.concurrency import Concurrency, LambdaLimits
+from fleet.limits.concurrency import LambdaLimits
+from fleet.limits.quotas import LambdaQuotas
 from fleet.metrics import Metrics
 
 
@@ -98,7 +99,7 @@ def pool_bench(
     pool = Pool(
         FunctionSpec("api", "shoebox-api", "arn", "a.b", 128, timeout, slots),
         launch=launcher,
-        admission=LambdaLimits([Concurrency(account, {})]),
+        admission=LambdaLimits(LambdaQuotas(concurrency=account), {}, {"api": slots}),
         scheduler=Scheduler(slots, most, 60.0),
         metrics=metrics,
         timeouts=Timeouts(**timeouts),
