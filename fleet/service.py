@@ -15,8 +15,7 @@ from fleet.control import Control
 from fleet.credentials import CredentialsCache, CredentialsSource
 from fleet.environments.invocation import Call, InvokeResult
 from fleet.environments.launcher import Launcher
-from fleet.environments.lifecycle import Timeouts
-from fleet.environments.pool import Pool
+from fleet.environments.pool import Pool, Timeouts
 from fleet.environments.process import EnvironmentConfig
 from fleet.environments.runtime_api import RuntimeApi
 from fleet.environments.scheduler import Scheduler
@@ -229,12 +228,12 @@ class Fleet:
 
     def _scheduler(self, function: FunctionSpec) -> Scheduler:
         if function.key in self._settings.joined:
-            return Scheduler(function.slots, most=0, idle=math.inf)
+            return Scheduler(function.slots, max_environments=0, idle=math.inf)
         return Scheduler(function.slots, self._settings.max_environments, self._settings.idle_seconds)
 
     def _launcher(self, log: FunctionLog) -> Launcher:
         deployment = self._stack.deployment
-        common = EnvironmentConfig(
+        config = EnvironmentConfig(
             region=deployment.region,
             endpoint_url=deployment.endpoint_url,
             task_root=self._settings.task_root,
@@ -243,7 +242,7 @@ class Fleet:
         )
         return Launcher(
             command=self._settings.command,
-            common=common,
+            config=config,
             credentials=self._credentials,
             server=self._control,
             api=self._runtime_api,
