@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from emulator.limiter.app import DataQuotas, Limiter
+from emulator.limiter.middleware import DataQuotas, Limiter
 from fleet.http.asgi import Headers, Receive, Response, Scope, Send, respond
 from fleet.http.limits import RequestLimits
 from fleet.http.ports import LOOPBACK, listen

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from limiter_fakes import ARN, DESCRIPTION, FakeDynamoDB, Reply, dynamodb, request, scope_of
 
-from emulator.limiter.app import Limiter, from_json, keeps_nothing, to_json
+from emulator.limiter.middleware import Limiter, from_json, keeps_nothing, to_json
 from emulator.limiter.uses import PATH, parse_data_use
 from fleet.limits.quotas import DynamoDBQuotas, Quotas, load_quotas
 

@@ -12,7 +12,7 @@ from collections import Counter
 from urllib.parse import parse_qsl
 
 from emulator.limiter.answers import s3_error
-from emulator.limiter.app import headers_of_refusal
+from emulator.limiter.middleware import headers_of_refusal
 from fleet.http.asgi import App, Headers, Receive, Response, Scope, Send, respond
 
 _SIGNED_HEADERS = re.compile(rb"SignedHeaders=([^,\s]+)")
