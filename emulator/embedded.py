@@ -25,8 +25,8 @@ from typing import BinaryIO, NoReturn, Self
 from botocore.exceptions import BotoCoreError, ClientError
 
 from emulator.disk_space import disk_full_message
-from emulator.limiter.middleware import keeps_nothing, to_json
-from emulator.limiter.uses import read_data_use
+from emulator.limiter.middleware import is_unlimited, to_json
+from emulator.limiter.usage import read_data_use
 from fleet.http.ports import listen
 from fleet.limits.quotas import AWS_QUOTAS, Quotas
 from fleet.limits.use import DataUse
@@ -136,7 +136,7 @@ class Emulator:
 
     async def data_use(self) -> DataUse:
         """How much of DynamoDB's and S3's limits is used, and what was counted; nothing if it keeps none, or died."""
-        return DataUse() if keeps_nothing(self._quotas) else await read_data_use(self.url)
+        return DataUse() if is_unlimited(self._quotas) else await read_data_use(self.url)
 
     async def __aenter__(self) -> Self:
         try:
@@ -164,7 +164,7 @@ class Emulator:
     async def _spawn(self, listener: int) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", str(Path(__file__).parent / "server" / "main.py"), str(listener)),
-            *(() if keeps_nothing(self._quotas) else (to_json(self._quotas),)),
+            *(() if is_unlimited(self._quotas) else (to_json(self._quotas),)),
             stdin=asyncio.subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,

@@ -18,9 +18,9 @@ from typing import Any, NoReturn, Self, TypeAlias
 from emulator.data_folder import StillSaving, data_folder
 from emulator.disk_space import watch_space
 from emulator.embedded import ACCOUNT, ROOT_CREDENTIALS, Emulator, EmulatorDied
-from emulator.limiter.middleware import keeps_nothing
-from emulator.limiter.proxy import limited
-from emulator.limiter.uses import read_data_use
+from emulator.limiter.middleware import is_unlimited
+from emulator.limiter.proxy import limiting_proxy
+from emulator.limiter.usage import read_data_use
 from emulator.provision import Report, RoleSource, provision
 from emulator.provision.tasks import first_of
 from emulator.watchdog import EmulatorWatchdog, until_it_answers
@@ -198,9 +198,9 @@ class StandaloneStack:
         """Where functions reach an emulator of others: at a limiter here, if they can."""
         settings = self.settings
         out_of_reach = settings.joined and settings.host != LOOPBACK and settings.limiter_url is None
-        if out_of_reach or keeps_nothing(settings.quotas):
+        if out_of_reach or is_unlimited(settings.quotas):
             return url
-        limiter = limited(url, settings.quotas, port=settings.limiter_port, host=settings.host)
+        limiter = limiting_proxy(url, settings.quotas, port=settings.limiter_port, host=settings.host)
         self._limiter_url = await opening.enter_async_context(limiter)
         return settings.limiter_url or self._limiter_url
 

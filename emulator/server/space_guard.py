@@ -14,9 +14,8 @@ from pathlib import Path
 import orjson
 
 from emulator.disk_space import disk_full_message, free_and_reserve
-from emulator.limiter.answers import s3_error
-from emulator.limiter.exchange import replay
-from emulator.limiter.middleware import headers_of_refusal
+from emulator.limiter.error_responses import s3_error, s3_refusal_headers
+from emulator.limiter.forwarding import replay
 from emulator.limiter.s3 import S3, request_for_objects, service_of
 from fleet.http.asgi import (
     App,
@@ -112,7 +111,7 @@ class SpaceGuard:
         left = free - (int(announced) if announced.isdigit() else 0)
         if not self._unsaved and left >= (reserve if self._starts_work(wanted[0], wanted[1]) else reserve // 4):
             return None
-        return s3_error(507, CODE, disk_full_message(self._folder), headers_of_refusal(headers))
+        return s3_error(507, CODE, disk_full_message(self._folder), s3_refusal_headers(headers))
 
     def _refusal_of_call(self, target: str) -> Response | None:
         """Small as they are, DynamoDB's and SQS's writes pass until the state cannot be saved any more."""

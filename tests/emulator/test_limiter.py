@@ -17,8 +17,8 @@ from botocore.exceptions import ClientError
 from yarl import URL
 
 from emulator.embedded import ROOT_CREDENTIALS, Emulator
-from emulator.limiter.proxy import limited
-from emulator.limiter.uses import read_data_use
+from emulator.limiter.proxy import limiting_proxy
+from emulator.limiter.usage import read_data_use
 from emulator.provision import RoleSource, provision
 from fleet.limits.quotas import DynamoDBQuotas, Quotas, S3Quotas, load_quotas
 from fleet.limits.use import DataUse
@@ -314,7 +314,7 @@ async def test_functions_on_an_emulator_of_others_are_limited(tmp_path: Path):
 
 async def test_the_limiter_stands_in_front_of_any_emulator(stack: Stack):
     """A proxy in front of one that has none: signatures hold, also of a batch that passes in part."""
-    async with Emulator(quotas=load_quotas("off")) as plain, limited(plain.url, TIGHT) as url:
+    async with Emulator(quotas=load_quotas("off")) as plain, limiting_proxy(plain.url, TIGHT) as url:
         keys = await prepare(plain, stack)
         async with clients_at(plain.url, keys, "dynamodb") as (direct,):
             for _ in range(5):
