@@ -1,4 +1,4 @@
-"""The middleware: DynamoDB calls and S3 requests are looked at, everything else passes."""
+"""ASGI middleware that keeps DynamoDB's and S3's limits; requests of other services pass, and are counted."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Protocol
 
-from emulator.limiter.answers import slow_down
-from emulator.limiter.dynamodb import DynamoDB
+from emulator.limiter.dynamodb import DynamoDBLimiter
+from emulator.limiter.error_responses import s3_refusal_headers, slow_down
 from emulator.limiter.s3 import S3, request_for_objects, service_of
-from emulator.limiter.schemas import TARGET
-from emulator.limiter.tally import Tally
-from emulator.limiter.uses import PATH, data_use_response
-from fleet.http.asgi import App, Headers, Receive, Scope, Send, respond
+from emulator.limiter.tables import TARGET
+from emulator.limiter.usage import PATH, RequestCounts
+from fleet.http.asgi import App, Receive, Scope, Send, json_response, respond
 from fleet.limits.s3 import S3Limits
 from fleet.limits.use import DataUse, LimitUse
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class DataQuotas(Protocol):
-    """The quotas that are kept here; `fleet.limits.quotas.Quotas` are such."""
+    """The quotas that are kept here; `fleet.limits.quotas.Quotas` has them, too."""
 
     @property
     def dynamodb(self) -> DynamoDBQuotas:
@@ -36,19 +35,19 @@ class DataQuotas(Protocol):
         """S3's."""
 
 
-def keeps_nothing(quotas: Quotas) -> bool:
-    """Whether all that would be kept here is infinite, so that no limiter is needed."""
+def is_unlimited(quotas: Quotas) -> bool:
+    """Tell whether all quotas that would be kept here are infinite, so that no limiter is needed."""
     rates = [*quotas.dynamodb.model_dump().values(), quotas.s3.prefix_reads, quotas.s3.prefix_writes]
     return all(rate == math.inf for rate in rates)
 
 
 def to_json(quotas: Quotas) -> str:
-    """Those quotas for another process: what is infinite is `Infinity`, which is no JSON, but Python's."""
+    """Write those quotas for another process: what is infinite is `Infinity`, which only Python's JSON has."""
     return json.dumps({"dynamodb": quotas.dynamodb.model_dump(), "s3": quotas.s3.model_dump()})
 
 
 def from_json(text: str) -> DataQuotas:
-    """Them again, without pydantic: its import would take longer than the rest of the limiter's."""
+    """Read them again, without pydantic: its import would take longer than the rest of the limiter's."""
     return json.loads(text, object_hook=lambda pairs: SimpleNamespace(**pairs))  # type: ignore[no-any-return]
 
 
@@ -58,17 +57,17 @@ class Limiter:
     def __init__(self, app: App, quotas: DataQuotas, clock: Callable[[], float] = time.monotonic) -> None:
         self._app = app
         self._clock = clock
-        self._dynamodb = DynamoDB(app, quotas.dynamodb, clock)
+        self._dynamodb = DynamoDBLimiter(app, quotas.dynamodb, clock)
         self._s3 = S3Limits(quotas.s3)
-        self._tally = Tally()
+        self._requests = RequestCounts()
 
     def uses(self) -> Iterator[LimitUse]:
-        """How much of each limit is used."""
+        """Yield how much of each limit is used."""
         return itertools.chain(self._dynamodb.uses(), self._s3.uses(self._clock()))
 
     def data_use(self) -> DataUse:
-        """That, and what was counted."""
-        return DataUse([*self.uses()], [*self._tally.counts()], [*self._dynamodb.units()])
+        """Return how much of each limit is used, and what was counted."""
+        return DataUse([*self.uses()], [*self._requests.counts()], [*self._dynamodb.units()])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -79,30 +78,16 @@ class Limiter:
         if target is not None:
             if target.startswith(TARGET):
                 return await self._dynamodb(target[len(TARGET) :].decode("latin-1"), scope, receive, send)
-            self._tally.target(target)
+            self._requests.add_target(target)
             return await self._app(scope, receive, send)
         if scope["path"] == PATH:
-            return await respond(send, data_use_response(self.data_use()))
-        return await self._by_service(service_of(scope, headers), headers, scope, receive, send)
-
-    async def _by_service(
-        self, service: bytes, headers: dict[bytes, bytes], scope: Scope, receive: Receive, send: Send
-    ) -> None:
+            return await respond(send, json_response(200, self.data_use()))
+        service = service_of(scope, headers)
         if service == S3:
             wanted = request_for_objects(scope, headers.get(b"host", b"").decode("latin-1"))
             if wanted and not self._s3.admit(scope["method"], wanted[0], wanted[1], self._clock()):
-                return await respond(send, slow_down(headers_of_refusal(headers)))
-            self._tally.add("s3", wanted[2] if wanted else "BUCKET")
+                return await respond(send, slow_down(s3_refusal_headers(headers)))
+            self._requests.add("s3", wanted[2] if wanted else "BUCKET")
         elif service == b"sns":
-            receive = self._tally.action("sns", receive)
+            receive = self._requests.counting("sns", receive)
         return await self._app(scope, receive, send)
-
-
-def headers_of_refusal(headers: dict[bytes, bytes]) -> Headers:
-    """Headers of a refusal: a page may see it; who waits with his body keeps it, and so needs a new connection."""
-    more: Headers = []
-    if origin := headers.get(b"origin"):
-        more.append((b"access-control-allow-origin", origin))
-    if b"expect" in headers:
-        more.append((b"connection", b"close"))
-    return more

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
-from emulator.disk_space import CODE
-from emulator.tuning import targets
+from emulator.server.space_guard import CODE
+from emulator.server.tuning import targets
 
 Answer: TypeAlias = tuple[int, dict[str, str], bytes]
 _CREATED = "s3:ObjectCreated:Put"

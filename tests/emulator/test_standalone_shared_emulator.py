@@ -11,7 +11,7 @@ import pytest
 from emulator.embedded import Emulator
 from emulator.provision import Change
 from shoebox.stack.model import StackError
-from standalone.stack import Local, LocalSettings
+from standalone.stack import StandaloneSettings, StandaloneStack
 
 ROOT_FOLDER = Path(__file__).parents[2]
 STACK = """
@@ -32,14 +32,14 @@ async def handler(event, context):
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> LocalSettings:
+def settings(tmp_path: Path) -> StandaloneSettings:
     """A stack with one function that tells its role's key; nobody is at its emulator's address."""
     (tmp_path / "stack.yaml").write_text(STACK)
     (tmp_path / "hello.py").write_text(HANDLER)
     return at("http://127.0.0.1:9", tmp_path)
 
 
-def at(url: str, folder: Path, **more: object) -> LocalSettings:
+def at(url: str, folder: Path, **more: object) -> StandaloneSettings:
     """Settings for the emulator at an address."""
     values = {
         "stack_file": folder / "stack.yaml",
@@ -52,10 +52,10 @@ def at(url: str, folder: Path, **more: object) -> LocalSettings:
         "environment": {"PYTHONPATH": str(ROOT_FOLDER)},
         "endpoint_url": url,
     }
-    return LocalSettings(**{**values, **more})
+    return StandaloneSettings(**{**values, **more})
 
 
-async def key_in_use(local: Local, http: aiohttp.ClientSession) -> str:
+async def key_in_use(local: StandaloneStack, http: aiohttp.ClientSession) -> str:
     """The access key of the environment that answers."""
     async with http.get(f"{local.fleet.gateway_url}/hello") as answer:
         assert answer.status == 200
@@ -63,35 +63,37 @@ async def key_in_use(local: Local, http: aiohttp.ClientSession) -> str:
 
 
 async def test_a_stack_runs_on_an_emulator_of_others(
-    settings: LocalSettings, embedded: Emulator, http: aiohttp.ClientSession, tmp_path: Path
+    settings: StandaloneSettings, embedded: Emulator, http: aiohttp.ClientSession, tmp_path: Path
 ):
     """It is provisioned and used, and goes on when the stack has ended."""
-    async with Local.start(at(embedded.url, tmp_path)) as local:
+    async with StandaloneStack.start(at(embedded.url, tmp_path)) as local:
         assert (local.emulator, local.endpoint_url) == (None, embedded.url)
         assert await key_in_use(local, http)
-    async with Local.start(at(embedded.url, tmp_path)) as local:
+    async with StandaloneStack.start(at(embedded.url, tmp_path)) as local:
         assert local.report.outcomes == local.report.having(Change.UNCHANGED)
     assert embedded.pid is not None
 
 
-async def test_an_error_of_the_user_comes_through_as_it_is(settings: LocalSettings, embedded: Emulator, tmp_path: Path):
+async def test_an_error_of_the_user_comes_through_as_it_is(
+    settings: StandaloneSettings, embedded: Emulator, tmp_path: Path
+):
     """Not as a group of errors, though the emulator is looked after beside."""
     with pytest.raises(LookupError, match="mine"):
-        async with Local.start(at(embedded.url, tmp_path)):
+        async with StandaloneStack.start(at(embedded.url, tmp_path)):
             raise LookupError("mine")
 
 
 async def test_an_emulator_that_was_away_is_made_whole(
-    settings: LocalSettings, http: aiohttp.ClientSession, tmp_path: Path, unused_tcp_port: int
+    settings: StandaloneSettings, http: aiohttp.ClientSession, tmp_path: Path, unused_tcp_port: int
 ):
     """Killed, and back empty: queues and roles are there again, and functions get keys that it knows."""
     restored = asyncio.Event()
 
-    async def after(local: Local) -> None:
+    async def after(local: StandaloneStack) -> None:
         if hasattr(local, "fleet"):
             restored.set()
 
-    async with Emulator(port=unused_tcp_port) as first, Local.start(at(first.url, tmp_path), after) as local:
+    async with Emulator(port=unused_tcp_port) as first, StandaloneStack.start(at(first.url, tmp_path), after) as local:
         before = await key_in_use(local, http)
         assert first.pid is not None
         os.kill(first.pid, signal.SIGKILL)
@@ -105,8 +107,10 @@ async def test_an_emulator_that_was_away_is_made_whole(
                     await asyncio.sleep(0.05)
 
 
-async def test_only_functions_of_the_stack_can_be_joined(settings: LocalSettings, tmp_path: Path):
+async def test_only_functions_of_the_stack_can_be_joined(settings: StandaloneSettings, tmp_path: Path):
     """Before anything starts."""
     with pytest.raises(StackError, match="has no function helo, nobody to join"):
-        async with Local.start(at("http://127.0.0.1:9", tmp_path, joined=frozenset({"hello", "nobody", "helo"}))):
+        async with StandaloneStack.start(
+            at("http://127.0.0.1:9", tmp_path, joined=frozenset({"hello", "nobody", "helo"}))
+        ):
             pass

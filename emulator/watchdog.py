@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from emulator.provision.report import Problem
+from emulator.provision import ProvisionError
 from shoebox.aws.botocore_errors import failed_with
 from shoebox.aws.clients import Clients
 from shoebox.stack.deployment import ResolvedStack
@@ -23,10 +23,10 @@ from shoebox.telemetry import get_logger
 _NO_QUEUE = ("QueueDoesNotExist", "NonExistentQueue")
 _PAUSE = 0.5
 
-log = get_logger(action="endpoint")
+log = get_logger(action="emulator.watchdog")
 
 
-class EndpointAway(RuntimeError):
+class EmulatorUnreachable(RuntimeError):
     """Nothing that speaks AWS answers at the address; the message says what came instead."""
 
 
@@ -34,7 +34,7 @@ async def until_it_answers(clients: Clients, url: str, seconds: float) -> None:
     """Wait for the first answer to a real call.
 
     Raises:
-        EndpointAway: none came in this time.
+        EmulatorUnreachable: none came in this time.
     """
     sts = await clients.open("sts")
     deadline = time.monotonic() + seconds
@@ -43,13 +43,14 @@ async def until_it_answers(clients: Clients, url: str, seconds: float) -> None:
             await sts.get_caller_identity()
         except (BotoCoreError, ClientError, ResponseParserError) as error:
             if time.monotonic() >= deadline:
-                raise EndpointAway(f"No AWS emulator answers at {url} within {seconds:.0f} s: {error}") from error
+                message = f"No AWS emulator answers at {url} within {seconds:.0f} s: {error}"
+                raise EmulatorUnreachable(message) from error
             await asyncio.sleep(_PAUSE)
         else:
             return
 
 
-class Keeper:
+class EmulatorWatchdog:
     """Looks every `pause` seconds whether the emulator is there and has its queues; if it was away, calls `restore`."""
 
     def __init__(
@@ -81,11 +82,11 @@ class Keeper:
             return
         try:
             await self._restore()
-        except (Problem, BotoCoreError, ClientError, ResponseParserError) as error:
-            log.warning("endpoint.not_restored", reason=str(error))
+        except (ProvisionError, BotoCoreError, ClientError, ResponseParserError) as error:
+            log.warning("restore_failed", reason=str(error))
             return
         self._away = False
-        log.warning("endpoint.restored")
+        log.warning("emulator_restored")
 
     async def _needs_restoring(self) -> bool:
         ask = self._ask = self._ask or await self._question()
@@ -111,5 +112,5 @@ class Keeper:
 
     def _note_absence(self, error: Exception) -> None:
         if not self._away:
-            log.error("endpoint.away", reason=str(error))
+            log.error("emulator_lost", reason=str(error))
         self._away = True

@@ -11,8 +11,7 @@ import re
 from collections import Counter
 from urllib.parse import parse_qsl
 
-from emulator.limiter.answers import s3_error
-from emulator.limiter.app import headers_of_refusal
+from emulator.limiter.error_responses import s3_error, s3_refusal_headers
 from fleet.http.asgi import App, Headers, Receive, Response, Scope, Send, respond
 
 _SIGNED_HEADERS = re.compile(rb"SignedHeaders=([^,\s]+)")
@@ -45,7 +44,7 @@ def refusal(scope: Scope) -> Response | None:
     if not _is_of_s3(query, authorizations):
         return None
     old = any(name in ("AWSAccessKeyId", "Signature") for name, _ in query)
-    more = headers_of_refusal(headers)
+    more = s3_refusal_headers(headers)
     if bool(signing) + old + len(authorizations) > 1:
         message = (
             "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string"

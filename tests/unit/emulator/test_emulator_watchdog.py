@@ -8,8 +8,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.parsers import ResponseParserError
 
 from emulator.embedded import ROOT_CREDENTIALS
-from emulator.endpoint import EndpointAway, Keeper, until_it_answers
-from emulator.provision.report import Problem
+from emulator.provision import ProvisionError
+from emulator.watchdog import EmulatorUnreachable, EmulatorWatchdog, until_it_answers
 from fleet.http.asgi import Receive, Response, Scope, Send, respond
 from fleet.http.ports import listen
 from fleet.http.server import Server
@@ -44,7 +44,7 @@ class Emulator:
         self.asked: list[str] = []
         self.restored = 0
         self.refusals: list[Exception] = []
-        self.keeper = Keeper(self.resolved, self, self.restore, sleep=self.sleep)  # type: ignore[arg-type]
+        self.keeper = EmulatorWatchdog(self.resolved, self, self.restore, sleep=self.sleep)  # type: ignore[arg-type]
         self.slept: list[float] = []
 
     async def open(self, service: str) -> "Emulator":
@@ -123,7 +123,7 @@ async def test_a_lost_queue_is_reason_enough():
 
 
 @pytest.mark.parametrize("was", ["away", "back at once"])
-@pytest.mark.parametrize("refusal", [Problem("bucket personal", "no"), AWAY, NO_XML])
+@pytest.mark.parametrize("refusal", [ProvisionError("bucket personal", "no"), AWAY, NO_XML])
 async def test_a_restoration_that_fails_is_tried_again(was: str, refusal: Exception):
     """Until it has succeeded, also where the queues are there by then."""
     emulator = Emulator("uploads")
@@ -180,7 +180,7 @@ async def test_an_address_where_nobody_is_ends_the_wait(unused_tcp_port: int):
     url = f"http://127.0.0.1:{unused_tcp_port}"
     began = time.monotonic()
     async with asyncio.timeout(30), Hasty(url) as clients:
-        with pytest.raises(EndpointAway) as caught:
+        with pytest.raises(EmulatorUnreachable) as caught:
             await until_it_answers(clients, url, 1)
     assert str(caught.value).startswith(f"No AWS emulator answers at {url} within 1 s: Could not connect")
     assert time.monotonic() - began >= 1
@@ -196,7 +196,7 @@ async def test_another_program_at_the_address_is_no_emulator(answer: Response):
     async with Server(app, listen(0, "this test")) as server:
         url = f"http://127.0.0.1:{server.port}"
         async with Hasty(url) as clients:
-            with pytest.raises(EndpointAway, match=f"No AWS emulator answers at {url} within 0 s: "):
+            with pytest.raises(EmulatorUnreachable, match=f"No AWS emulator answers at {url} within 0 s: "):
                 await until_it_answers(clients, url, 0)
 
 

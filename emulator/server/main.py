@@ -1,9 +1,9 @@
 """The emulator's own process: ministack under uvicorn, on a socket it inherits, for as long as its parent lives.
 
-Run as `python -P emulator_process.py FD [QUOTAS]` with ministack's settings in the environment; stdin is the parent's
-lifeline: when it closes, the parent is gone, and the emulator stops as on SIGTERM, which saves its data. QUOTAS are
-those that the limiter keeps, as `emulator.limiter.app.to_json` writes them. Of ours only what runs here is imported. It
-may inherit more descriptors: the data folder's lock is held for as long as any of those who have it live.
+Run as `python -P emulator/server/main.py FD [QUOTAS]` with ministack's settings in the environment. When stdin closes,
+the parent is gone, and the emulator stops as on SIGTERM, which saves its data. QUOTAS are those that the limiter keeps,
+as `emulator.limiter.middleware.to_json` writes them. Of ours only what runs here is imported. It may inherit more
+descriptors: the data folder's lock is held for as long as any of those who have it live.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ def _signed_by_role(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
 def main(descriptor: int, quotas: str | None = None) -> None:
     """Serve until SIGTERM, or until stdin closes."""
     threading.Thread(target=_stop_with_parent, daemon=True).start()
-    sys.path.append(str(Path(__file__).resolve().parents[1]))  # our package, which need not be installed
+    sys.path.append(str(Path(__file__).resolve().parents[2]))  # our package, which need not be installed
     from ministack.app import app
 
-    from emulator import s3 as emulator_s3
-    from emulator.signing import SigningGuard
-    from emulator.tuning import tune, tune_collector
+    from emulator.server import s3_rules
+    from emulator.server.signing import SigningGuard
+    from emulator.server.tuning import tune, tune_collector
     from fleet.http.guard import BrowserGuard
     from fleet.http.limits import RequestLimits
     from fleet.http.server import LimitedServer, limited
 
     tune()
-    emulator_s3.install()
+    s3_rules.install()
     tune_collector()
     served: Application = _limited(app, quotas) if quotas else app
     if folder := os.environ.get("STATE_DIR"):
@@ -80,16 +80,16 @@ def main(descriptor: int, quotas: str | None = None) -> None:
 
 def _limited(application: Application, quotas: str) -> Application:
     """The emulator behind the limits."""
-    from emulator.limiter.app import Limiter, from_json
+    from emulator.limiter.middleware import Limiter, from_json
 
     return Limiter(application, from_json(quotas))
 
 
 def _kept(application: Application, folder: Path) -> Application:
     """The emulator with its state on disk, while there is room for it."""
-    from emulator.disk_space import SpaceGuard
-    from emulator.s3 import feeds_work, starts_work
-    from emulator.state import StateKeeper
+    from emulator.server.s3_rules import feeds_work, starts_work
+    from emulator.server.space_guard import SpaceGuard
+    from emulator.server.state import StateKeeper
 
     guard = SpaceGuard(application, folder, starts_work, feeds_work)
     StateKeeper(folder, guard.note_save).install()

@@ -391,7 +391,7 @@ class StateKeeper:
         from ministack.core.responses import _request_account_id
         from ministack.services import s3
 
-        from emulator.tuning import targets
+        from emulator.server.tuning import targets
 
         fired = others = 0
         oldest = datetime.fromtimestamp(since - _CLOCK_SECONDS, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
