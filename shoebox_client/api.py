@@ -10,8 +10,8 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import orjson
 
-from shoebox_client.errors import ClientError, Gone, NotAllowed, NotShoebox, Passing, Refused, Unreachable
-from shoebox_client.retry import PASSING_STATUSES, Listener, RetryPolicy, nobody, retry_after
+from shoebox_client.errors import ClientError, NotAllowed, NotFound, NotShoebox, Refused, TransientError, Unreachable
+from shoebox_client.retry import TRANSIENT_STATUSES, Listener, RetryPolicy, ignore, retry_after
 
 Document = dict[str, Any]
 _CALL_SECONDS = 35  # the gateway gives up after 29
@@ -27,9 +27,9 @@ class Api:
         self.url = url.rstrip("/")
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
         self._retry = retry or RetryPolicy()
-        self._listener: Listener = nobody
+        self._listener: Listener = ignore
 
-    def with_retry(self, retry: RetryPolicy, listener: Listener = nobody) -> Api:
+    def with_retry(self, retry: RetryPolicy, listener: Listener = ignore) -> Api:
         """The same service and token, more or less patient; `listener` is told of each call that is tried again."""
         patient = Api(self.session, self.url, None, retry)
         patient._headers = self._headers
@@ -117,9 +117,9 @@ class Api:
             raise Unreachable(f"Shoebox at {self.url} does not answer ({_why(error)}).") from error
 
     async def _answer(self, response: aiohttp.ClientResponse) -> Document:
-        if response.status in PASSING_STATUSES:
+        if response.status in TRANSIENT_STATUSES:
             problem = await _document(response, or_else={})
-            raise Passing(
+            raise TransientError(
                 problem.get("detail") or f"Shoebox at {self.url} answered {response.status}.",
                 code=problem.get("code") or "unavailable",
                 retry_after=retry_after(response.headers.get("retry-after")),
@@ -157,7 +157,7 @@ async def _document(response: aiohttp.ClientResponse, *, or_else: Document | Non
 
 def _refusal(status: int, document: Document) -> Refused:
     code, detail = document.get("code") or f"http_{status}", document.get("detail") or f"It answered {status}."
-    kind = {401: NotAllowed, 403: NotAllowed, 404: Gone}.get(status, Refused)
+    kind = {401: NotAllowed, 403: NotAllowed, 404: NotFound}.get(status, Refused)
     return kind(detail, code=code, status=status)
 
 

@@ -28,7 +28,7 @@ class ClientError(Exception):
         self.code = code
 
 
-class Passing(ClientError):
+class TransientError(ClientError):
     """A fault that may go away by itself; `retry_after` in seconds."""
 
     def __init__(self, detail: str, *, code: str = "unavailable", retry_after: float | None = None) -> None:
@@ -36,14 +36,14 @@ class Passing(ClientError):
         self.retry_after = retry_after
 
 
-class Unreachable(Passing):
+class Unreachable(TransientError):
     """There is no connection, or no answer in time."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, code="unreachable")
 
 
-class Expired(ClientError):
+class UrlExpired(ClientError):
     """An upload URL no longer holds."""
 
     def __init__(self, detail: str) -> None:
@@ -62,7 +62,7 @@ class NotAllowed(Refused):
     """The token is missing, wrong, expired, or lacks a scope."""
 
 
-class Gone(Refused):
+class NotFound(Refused):
     """Not there, or not yours."""
 
 
@@ -73,5 +73,5 @@ class NotShoebox(ClientError):
         super().__init__(detail, code="not_shoebox")
 
 
-class FileFault(ClientError):
+class FileError(ClientError):
     """A local file cannot be sent."""

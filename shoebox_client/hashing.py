@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 
-from shoebox_client.errors import FileFault
+from shoebox_client.errors import FileError
 
 _CHUNK = 1024 * 1024
 
@@ -69,11 +69,11 @@ def open_file(path: Path) -> BufferedReader:
     try:
         return path.open("rb")
     except OSError as error:
-        raise FileFault(f"{path} cannot be read: {error.strerror}.", code="unreadable") from error
+        raise FileError(f"{path} cannot be read: {error.strerror}.", code="unreadable") from error
 
 
-def changed(path: Path) -> FileFault:
+def changed(path: Path) -> FileError:
     """The error of a file that is no longer what was hashed."""
-    return FileFault(
+    return FileError(
         f"{path} changed while it was being uploaded; upload it again when it is at rest.", code="file_changed"
     )

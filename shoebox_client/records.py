@@ -44,8 +44,8 @@ class Record:
     height: int | None = None
     milliseconds: int | None = None
     warnings: list[str] = field(default_factory=list)
-    twin: Record | None = None
-    settled: bool = False  # this run does nothing more for it
+    duplicate_of: Record | None = None
+    finished: bool = False  # this run does nothing more for it
 
     @property
     def name(self) -> str:
@@ -71,7 +71,7 @@ class Record:
         """Note why this file is not stored."""
         self.outcome, self.code, self.detail = Outcome.FAILED, error.code, error.detail
 
-    def learn(self, file: dict[str, Any]) -> None:
+    def update(self, file: dict[str, Any]) -> None:
         """Take over what the service says of the file: a File of the API."""
         self.file_id = file["file_id"]
         self.width, self.height = file.get("width"), file.get("height")
@@ -82,13 +82,13 @@ class Record:
         self.warnings = file.get("warnings") or []
         self.milliseconds = _milliseconds(file)
 
-    def copy_twin(self) -> None:
-        """A file with the same content as another of the run ends as the other one does."""
-        twin = self.twin
-        assert twin is not None
-        self.file_id, self.outcome, self.stored = twin.file_id, twin.outcome, twin.stored
-        self.code, self.detail, self.width, self.height = twin.code, twin.detail, twin.width, twin.height
-        self.milliseconds, self.warnings = twin.milliseconds, twin.warnings
+    def copy_outcome(self) -> None:
+        """End as the file does that this one is a duplicate of."""
+        first = self.duplicate_of
+        assert first is not None
+        self.file_id, self.outcome, self.stored = first.file_id, first.outcome, first.stored
+        self.code, self.detail, self.width, self.height = first.code, first.detail, first.width, first.height
+        self.milliseconds, self.warnings = first.milliseconds, first.warnings
 
     def document(self) -> dict[str, Any]:
         """This record as JSON; docs/reference/cli.md describes it."""
@@ -101,7 +101,7 @@ class Record:
             "file_id": self.file_id,
             "outcome": self.outcome.value,
             "already_stored": self.already_stored,
-            "duplicate_of": as_unicode(str(self.twin.path)) if self.twin else None,
+            "duplicate_of": as_unicode(str(self.duplicate_of.path)) if self.duplicate_of else None,
             "code": self.code,
             "detail": self.detail,
             "width": self.width,
@@ -136,7 +136,7 @@ class Report:
             "files": len(self.records),
             **{outcome.value.lower(): self.count(outcome) for outcome in Outcome},
             "already_stored": sum(r.already_stored for r in self.records),
-            "duplicates": sum(r.twin is not None for r in self.records),
+            "duplicates": sum(r.duplicate_of is not None for r in self.records),
             "left_out": len(self.left_out),
             "bytes_sent": self.bytes_sent,
             "seconds": round(self.seconds, 3),

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeAlias, TypeVar
 
-from shoebox_client.errors import ClientError, Expired, Passing
+from shoebox_client.errors import ClientError, TransientError, UrlExpired
 
-PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST = 120.0
 _DOUBLINGS = 30  # more exceed every `longest`, and in the end what a float can hold
 _EXPIRED_IN_A_ROW = 3
@@ -34,7 +34,7 @@ class Retry:
 Listener: TypeAlias = Callable[[Retry], None]
 
 
-def nobody(retry: Retry) -> None:
+def ignore(retry: Retry) -> None:
     """A listener that takes no notice."""
 
 
@@ -46,9 +46,9 @@ class RetryPolicy:
     They add up to `max_pauses` seconds at most, however long the other side asks to wait.
     """
 
-    attempts: int = 20
-    first: float = 0.25
-    longest: float = 20.0
+    max_attempts: int = 20
+    first_pause: float = 0.25
+    max_pause: float = 20.0
     jitter: float = 1.0
     max_pauses: float = 360.0
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -57,9 +57,9 @@ class RetryPolicy:
     @classmethod
     def endless(cls) -> RetryPolicy:
         """For whoever has nothing better to do than to wait: a passing fault is tried again until it passes."""
-        return cls(attempts=sys.maxsize, max_pauses=math.inf)
+        return cls(max_attempts=sys.maxsize, max_pauses=math.inf)
 
-    async def run(self, work: Callable[[ClientError | None], Awaitable[Result]], listener: Listener = nobody) -> Result:
+    async def run(self, work: Callable[[ClientError | None], Awaitable[Result]], listener: Listener = ignore) -> Result:
         """`await work(None)`; after a passing fault, and a pause, `await work(fault)`.
 
         Raises:
@@ -69,16 +69,16 @@ class RetryPolicy:
         fault: ClientError | None = None
         failed_at = paused = 0.0
         expired = 0
-        for attempt in range(1, self.attempts + 1):
+        for attempt in range(1, self.max_attempts + 1):
             try:
                 return await work(fault)
             except ClientError as error:
-                expired = expired + 1 if isinstance(error, Expired) else 0
+                expired = expired + 1 if isinstance(error, UrlExpired) else 0
                 if expired == _EXPIRED_IN_A_ROW:
                     detail = f"{error.detail} New upload URLs did not help."
                     raise ClientError(detail, code="upload_refused") from error
                 pause = self.pause_after(error, attempt)
-                if pause is None or attempt == self.attempts or paused + pause > self.max_pauses:
+                if pause is None or attempt == self.max_attempts or paused + pause > self.max_pauses:
                     error.exhausted = True
                     raise
                 failed_at = failed_at if fault else self.clock()
@@ -93,13 +93,13 @@ class RetryPolicy:
 
         `Retry-After` is a minimum: a service that answers 503 with `Retry-After: 1` asks nobody to come every second.
         """
-        if error.exhausted or not isinstance(error, Expired | Passing):
+        if error.exhausted or not isinstance(error, UrlExpired | TransientError):
             return None
-        if isinstance(error, Expired) and attempt == 1:
+        if isinstance(error, UrlExpired) and attempt == 1:
             return 0.0
-        growing = self.first * 2.0 ** min(attempt - 1, _DOUBLINGS) + random.uniform(0, self.jitter)  # noqa: S311 - no secret
-        asked = error.retry_after if isinstance(error, Passing) and error.retry_after else 0.0
-        return max(min(growing, self.longest), asked)
+        growing = self.first_pause * 2.0 ** min(attempt - 1, _DOUBLINGS) + random.uniform(0, self.jitter)  # noqa: S311 - no secret
+        asked = error.retry_after if isinstance(error, TransientError) and error.retry_after else 0.0
+        return max(min(growing, self.max_pause), asked)
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:

@@ -14,10 +14,10 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from shoebox_client.errors import ClientError, Expired, FileFault, Gone, Passing, Refused, Unreachable
+from shoebox_client.errors import ClientError, FileError, NotFound, Refused, TransientError, Unreachable, UrlExpired
+from shoebox_client.events import TransferProgress
 from shoebox_client.hashing import Fingerprint, changed, open_file
-from shoebox_client.meter import Meter
-from shoebox_client.retry import PASSING_STATUSES, retry_after
+from shoebox_client.retry import TRANSIENT_STATUSES, retry_after
 
 _CHUNK = 256 * 1024
 _MARGIN = timedelta(seconds=30)
@@ -28,7 +28,7 @@ _CHECKSUM_CODES = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", 
 
 
 @dataclass(frozen=True, slots=True)
-class Instruction:
+class UploadInstruction:
     """How to send bytes: the API's `upload`, or one of a multipart upload's parts."""
 
     method: str
@@ -37,7 +37,7 @@ class Instruction:
     expires_at: datetime
 
     @classmethod
-    def of(cls, document: dict[str, Any]) -> Instruction:
+    def of(cls, document: dict[str, Any]) -> UploadInstruction:
         """Read it from the API's answer."""
         return cls(
             document["method"], document["url"], document["headers"], datetime.fromisoformat(document["expires_at"])
@@ -49,7 +49,7 @@ class Instruction:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ByteRange:
     """Bytes of a file: `length` from `start`."""
 
     path: Path
@@ -59,14 +59,14 @@ class Span:
 
 
 class Sender:
-    """Sends spans, at most `at_once` together; gives up when nothing moves for `standstill` seconds."""
+    """Sends spans, at most `at_once` together; gives up when nothing moves for `stall_timeout` seconds."""
 
-    def __init__(self, session: aiohttp.ClientSession, *, at_once: int, standstill: float = 60.0) -> None:
+    def __init__(self, session: aiohttp.ClientSession, *, at_once: int, stall_timeout: float = 60.0) -> None:
         self._session = session
         self._slots = asyncio.Semaphore(at_once)
-        self._standstill = standstill
+        self._stall_timeout = stall_timeout
 
-    async def send(self, span: Span, instruction: Instruction, meter: Meter) -> None:
+    async def send(self, byte_range: ByteRange, instruction: UploadInstruction, progress: TransferProgress) -> None:
         """Send once; `meter` is told the bytes gone out, and takes them back (a negative count) when it fails.
 
         Raises:
@@ -76,36 +76,38 @@ class Sender:
             Refused: the storage does not want these bytes.
         """
         async with self._slots:
-            attempt = _Attempt(span, meter, self._standstill)
+            attempt = _Attempt(byte_range, progress, self._stall_timeout)
             try:
                 await attempt.run(self._session, instruction)
             except BaseException:
-                meter.sent(-attempt.count)
+                progress.sent(-attempt.count)
                 raise
 
 
 class _Attempt:
     """One try to send a span."""
 
-    def __init__(self, span: Span, meter: Meter, standstill: float) -> None:
-        self._span = span
-        self._meter = meter
-        self._standstill = standstill
-        self._fault: FileFault | None = None
+    def __init__(self, byte_range: ByteRange, progress: TransferProgress, stall_timeout: float) -> None:
+        self._span = byte_range
+        self._progress = progress
+        self._stall_timeout = stall_timeout
+        self._fault: FileError | None = None
         self.count = 0
 
-    async def run(self, session: aiohttp.ClientSession, instruction: Instruction) -> None:
+    async def run(self, session: aiohttp.ClientSession, instruction: UploadInstruction) -> None:
         try:
-            async with asyncio.timeout(self._standstill) as watch:
+            async with asyncio.timeout(self._stall_timeout) as watch:
                 await self._put(session, instruction, watch)
         except TimeoutError as error:
-            raise Unreachable(f"The upload stood still for {self._standstill:.0f} s.") from error
+            raise Unreachable(f"The upload stood still for {self._stall_timeout:.0f} s.") from error
         except aiohttp.ClientError as error:
             if self._fault:
                 raise self._fault from error
             raise Unreachable(f"The connection broke ({type(error).__name__}).") from error
 
-    async def _put(self, session: aiohttp.ClientSession, instruction: Instruction, watch: asyncio.Timeout) -> None:
+    async def _put(
+        self, session: aiohttp.ClientSession, instruction: UploadInstruction, watch: asyncio.Timeout
+    ) -> None:
         async with session.request(
             instruction.method,
             URL(instruction.url, encoded=True),  # signed as it stands
@@ -131,11 +133,11 @@ class _Attempt:
                     if not data:
                         raise changed(self._span.path)
                     left -= len(data)
-                    watch.reschedule(loop.time() + self._standstill)
+                    watch.reschedule(loop.time() + self._stall_timeout)
                     self.count += len(data)
-                    self._meter.sent(len(data))
+                    self._progress.sent(len(data))
                     yield data
-        except FileFault as fault:  # the HTTP client would hide it
+        except FileError as fault:  # the HTTP client would hide it
             self._fault = fault
             raise
 
@@ -144,13 +146,13 @@ class _Attempt:
         found = _CODE.search(text)
         code = found[1] if found else f"http_{response.status}"
         said = f"The storage answered {response.status} ({code}){_message(text)}."
-        if response.status in PASSING_STATUSES or code == "RequestTimeout":
-            return Passing(said, retry_after=retry_after(response.headers.get("retry-after")))
+        if response.status in TRANSIENT_STATUSES or code == "RequestTimeout":
+            return TransientError(said, retry_after=retry_after(response.headers.get("retry-after")))
         if code in _CHECKSUM_CODES:
-            return Passing(said) if self._same_file() else changed(self._span.path)
+            return TransientError(said) if self._same_file() else changed(self._span.path)
         if response.status == 403:
-            return Expired(said)
-        kind = Gone if response.status == 404 else Refused
+            return UrlExpired(said)
+        kind = NotFound if response.status == 404 else Refused
         return kind(said, code=code, status=response.status)
 
     def _same_file(self) -> bool:

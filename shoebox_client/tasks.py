@@ -7,12 +7,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 
-async def side_by_side(work: Callable[[], Coroutine[Any, Any, None]], count: int) -> None:
+async def run_copies(work: Callable[[], Coroutine[Any, Any, None]], count: int) -> None:
     """Run `work()` `count` times at once."""
-    await together(*(work() for _ in range(count)))
+    await run_all(*(work() for _ in range(count)))
 
 
-async def together(*work: Coroutine[Any, Any, None]) -> None:
+async def run_all(*work: Coroutine[Any, Any, None]) -> None:
     """Run all of it; the first error ends the others and is raised as it is, not in a group."""
     try:
         async with asyncio.TaskGroup() as group:

@@ -17,15 +17,15 @@ from typing import Any
 from shoebox_client import events, walk
 from shoebox_client.api import Api
 from shoebox_client.channel import Channel
-from shoebox_client.errors import ClientError, Expired, Gone, NotAllowed, NotShoebox, Passing
+from shoebox_client.errors import ClientError, NotAllowed, NotFound, NotShoebox, TransientError, UrlExpired
+from shoebox_client.events import TransferProgress
 from shoebox_client.exclusion import Exclusion
 from shoebox_client.hashing import fingerprint
-from shoebox_client.meter import Meter
 from shoebox_client.multipart import MultipartUpload
 from shoebox_client.records import Outcome, Record, Report
 from shoebox_client.retry import Retry, RetryPolicy
-from shoebox_client.sending import Instruction, Sender, Span
-from shoebox_client.tasks import side_by_side, together
+from shoebox_client.sending import ByteRange, Sender, UploadInstruction
+from shoebox_client.tasks import run_all, run_copies
 from shoebox_client.waiting import Waiter
 from shoebox_client.watching import Watcher
 
@@ -40,18 +40,19 @@ _WAIT_SECONDS = 600  # where an older service does not say it
 class UploadSettings:
     """How a run goes. Times in seconds; `linger` is how long a batch of registrations waits to be filled.
 
-    `patience` ends a run in which nothing becomes ready for so long; without it the service's `wait_seconds` does.
-    With `between_looks` a run goes on for ever: it looks again for what is new or changed, and awaits that in between.
+    `processing_timeout` ends a run in which nothing becomes ready for so long; without it the service's `wait_seconds`
+    does.
+    With `between_scans` a run goes on for ever: it looks again for what is new or changed, and awaits that in between.
     """
 
     concurrency: int = 4
     wait: bool = True
     recursive: bool = True
-    patience: float | None = None
+    processing_timeout: float | None = None
     exclusion: Exclusion = field(default_factory=Exclusion)
-    between_looks: Callable[[], Awaitable[None]] | None = None
+    between_scans: Callable[[], Awaitable[None]] | None = None
     linger: float = 1.0
-    standstill: float = 60.0
+    stall_timeout: float = 60.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
@@ -66,20 +67,21 @@ class Uploader:
         api: Api,
         limits: dict[str, Any],
         settings: UploadSettings | None = None,
-        listener: events.Listener = events.nobody,
+        listener: events.Listener = events.ignore,
     ) -> None:
         self._limits = limits
         self._settings = settings = settings or UploadSettings()
         self._tell = listener
         self._api = api = api.with_retry(settings.retry, self._retrying)
-        self._sender = Sender(api.session, at_once=settings.concurrency, standstill=settings.standstill)
-        patience = limits.get("wait_seconds", _WAIT_SECONDS) if settings.patience is None else settings.patience
-        self._waiter = Waiter(api, self._settle, patience=patience)
+        self._sender = Sender(api.session, at_once=settings.concurrency, stall_timeout=settings.stall_timeout)
+        timeout = settings.processing_timeout
+        timeout = limits.get("wait_seconds", _WAIT_SECONDS) if timeout is None else timeout
+        self._waiter = Waiter(api, self._settle, timeout=timeout)
         self._found: Channel[Record] = Channel(_AHEAD)
         self._hashed: Channel[Record] = Channel(_AHEAD)
-        self._registered: Channel[tuple[Record, Instruction]] = Channel(_AHEAD)
+        self._registered: Channel[tuple[Record, UploadInstruction]] = Channel(_AHEAD)
         self._by_content: dict[str, Record] = {}
-        self._twins: dict[Record, list[Record]] = {}
+        self._duplicates: dict[Record, list[Record]] = {}
         self._lost_in_a_row = 0
         self.report = Report()
 
@@ -93,9 +95,9 @@ class Uploader:
         """
         started = time.monotonic()
         try:
-            await together(self._walk(paths), self._hash(), self._register(), self._send(), self._waiter.run())
+            await run_all(self._walk(paths), self._hash(), self._register(), self._send(), self._waiter.run())
         finally:
-            for record in list(self._twins):
+            for record in list(self._duplicates):
                 self._settle_twins(record)
             self.report.seconds = time.monotonic() - started
         return self.report
@@ -103,7 +105,7 @@ class Uploader:
     # --- walk --------------------------------------------------------------------------------------------------
 
     async def _walk(self, paths: Sequence[Path]) -> None:
-        again = self._settings.between_looks
+        again = self._settings.between_scans
         watcher = Watcher() if again else None
         while True:
             steps = walk.walk(paths, recursive=self._settings.recursive, exclusion=self._settings.exclusion)
@@ -115,18 +117,18 @@ class Uploader:
                 break
             watcher.end_look()
             await again()
-        self._tell(events.AllFound())
+        self._tell(events.WalkFinished())
         await self._found.close()
 
     async def _meet(self, thing: walk.Walked) -> None:
         match thing:
-            case walk.Skipped(path, reason):
+            case walk.LeftOut(path, reason):
                 self.report.left_out.append((path, reason))
-                self._tell(events.LeftOut(path, reason))
+                self._tell(events.FileLeftOut(path, reason))
             case walk.Unreadable(path, detail):
                 record = self._new(path, 0, "")
                 self._fail(record, ClientError(f"{path} cannot be read: {detail}.", code="unreadable"))
-            case walk.Found(path, size, content_type, _):
+            case walk.Picture(path, size, content_type, _):
                 record = self._new(path, size, content_type)
                 if problem := self._outside_limits(record):
                     self._fail(record, problem)
@@ -136,7 +138,7 @@ class Uploader:
     def _new(self, path: Path, size: int, content_type: str) -> Record:
         record = Record(path, size, content_type)
         self.report.records.append(record)
-        self._tell(events.Found(record))
+        self._tell(events.FileFound(record))
         return record
 
     def _outside_limits(self, record: Record) -> ClientError | None:
@@ -153,7 +155,7 @@ class Uploader:
     # --- hash --------------------------------------------------------------------------------------------------
 
     async def _hash(self) -> None:
-        await side_by_side(self._hasher, _HASHERS)
+        await run_copies(self._hasher, _HASHERS)
         await self._hashed.close()
 
     async def _hasher(self) -> None:
@@ -164,7 +166,7 @@ class Uploader:
                 self._fail(record, error)
                 continue
             record.size = record.fingerprint.size
-            self._tell(events.Hashed(record))
+            self._tell(events.FileHashed(record))
             if self._is_first(record):
                 await self._hashed.put(record)
 
@@ -174,9 +176,9 @@ class Uploader:
         if first is None or first.outcome is Outcome.FAILED:  # that one's fate says nothing of a new try
             self._by_content[record.sha256] = record
             return True
-        record.twin = first
-        self._twins.setdefault(first, []).append(record)
-        if first.settled:
+        record.duplicate_of = first
+        self._duplicates.setdefault(first, []).append(record)
+        if first.finished:
             self._settle_twins(first)
         return False
 
@@ -190,14 +192,14 @@ class Uploader:
                     await self._registered.put((record, instruction))
         await self._registered.close()
 
-    def _read_entry(self, record: Record, entry: dict[str, Any]) -> Instruction | None:
+    def _read_entry(self, record: Record, entry: dict[str, Any]) -> UploadInstruction | None:
         """How to send the file; None where that is not needed or not wanted."""
         if problem := entry.get("problem"):
             self._fail(record, ClientError(problem["detail"], code=problem["code"]))
             return None
-        record.learn(entry)
+        record.update(entry)
         if entry.get("upload"):
-            return Instruction.of(entry["upload"])
+            return UploadInstruction.of(entry["upload"])
         record.stored = record.already_stored = True
         self._follow(record)
         return None
@@ -205,12 +207,12 @@ class Uploader:
     # --- send --------------------------------------------------------------------------------------------------
 
     async def _send(self) -> None:
-        await side_by_side(self._sending, self._settings.concurrency)
+        await run_copies(self._sending, self._settings.concurrency)
         self._waiter.no_more()
 
     async def _sending(self) -> None:
         async for record, instruction in self._registered:
-            self._tell(events.Sending(record))
+            self._tell(events.UploadStarted(record))
             try:
                 await self._send_one(record, instruction)
             except (NotAllowed, NotShoebox):
@@ -221,38 +223,38 @@ class Uploader:
             else:
                 self._lost_in_a_row = 0
 
-    async def _send_one(self, record: Record, first: Instruction) -> None:
-        meter = Meter(record, self.report, self._tell)
+    async def _send_one(self, record: Record, first: UploadInstruction) -> None:
+        progress = TransferProgress(record, self.report, self._tell)
 
         async def once(fault: ClientError | None) -> None:
-            instruction: Instruction | None = first
+            instruction: UploadInstruction | None = first
             if fault or first.expires_soon():
                 instruction = await self._register_again(record)
             if instruction is None:  # stored or refused meanwhile
                 return
-            await self._send_bytes(record, instruction, meter)
+            await self._send_bytes(record, instruction, progress)
             record.stored = True
-            self._tell(events.Stored(record))
+            self._tell(events.FileStored(record))
             self._follow(record)
 
-        await self._settings.retry.run(once, meter.retrying)
+        await self._settings.retry.run(once, progress.retrying)
 
-    async def _send_bytes(self, record: Record, instruction: Instruction, meter: Meter) -> None:
+    async def _send_bytes(self, record: Record, instruction: UploadInstruction, progress: TransferProgress) -> None:
         assert record.fingerprint is not None
         if record.size >= self._limits["multipart_from"]:
-            await self._send_parts(record, meter)
+            await self._send_parts(record, progress)
         else:
-            await self._sender.send(Span(record.path, record.fingerprint, 0, record.size), instruction, meter)
+            await self._sender.send(ByteRange(record.path, record.fingerprint, 0, record.size), instruction, progress)
 
-    async def _send_parts(self, record: Record, meter: Meter) -> None:
+    async def _send_parts(self, record: Record, progress: TransferProgress) -> None:
         at_once, retry = self._settings.concurrency, self._settings.retry
-        upload = MultipartUpload(self._api, self._sender, retry, record=record, meter=meter, at_once=at_once)
+        upload = MultipartUpload(self._api, self._sender, retry, record=record, progress=progress, at_once=at_once)
         try:
             await upload.send()
-        except Gone as gone:  # it was completed, given up or cleared away; the registration knows
-            raise Expired(gone.detail) from gone
+        except NotFound as gone:  # it was completed, given up or cleared away; the registration knows
+            raise UrlExpired(gone.detail) from gone
 
-    async def _register_again(self, record: Record) -> Instruction | None:
+    async def _register_again(self, record: Record) -> UploadInstruction | None:
         (entry,) = await self._api.register([record.registration()])
         return self._read_entry(record, entry)
 
@@ -272,21 +274,21 @@ class Uploader:
         self._settle(record)
 
     def _settle(self, record: Record) -> None:
-        record.settled = True
-        self._tell(events.Settled(record))
+        record.finished = True
+        self._tell(events.FileFinished(record))
         self._settle_twins(record)
 
     def _settle_twins(self, record: Record) -> None:
-        for twin in self._twins.pop(record, ()):
-            twin.copy_twin()
-            self._settle(twin)
+        for duplicate_of in self._duplicates.pop(record, ()):
+            duplicate_of.copy_outcome()
+            self._settle(duplicate_of)
 
     def _retrying(self, retry: Retry) -> None:
-        self._tell(events.Retrying(None, retry.fault.detail, retry.since))
+        self._tell(events.RetryScheduled(None, retry.fault.detail, retry.since))
 
     def _count_lost(self, error: ClientError) -> None:
-        """After several files in a row that no patience helped, the rest would fare no better."""
-        self._lost_in_a_row = self._lost_in_a_row + 1 if isinstance(error, Passing) else 0
+        """After several files in a row that no retry helped, the rest would fare no better."""
+        self._lost_in_a_row = self._lost_in_a_row + 1 if isinstance(error, TransientError) else 0
         if self._lost_in_a_row >= _LOST_IN_A_ROW:
             raise error
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from shoebox_client.api import Api
-from shoebox_client.errors import ClientError, Passing
+from shoebox_client.errors import ClientError, TransientError
 from shoebox_client.records import Outcome, Record
 
 _SHORTEST, _LONGEST = 0.25, 2.0
@@ -18,13 +18,13 @@ _MISSES = 5
 class Waiter:
     """Follows records that were handed to `add`, until `no_more` and each of them is settled.
 
-    After `patience` seconds in which no file settled or was added, those left stay UNFINISHED (`not_processed`).
+    After `timeout` seconds in which no file settled or was added, those left stay UNFINISHED (`not_processed`).
     """
 
-    def __init__(self, api: Api, settled: Callable[[Record], None], *, patience: float) -> None:
+    def __init__(self, api: Api, finished: Callable[[Record], None], *, timeout: float) -> None:
         self._api = api
-        self._settled = settled
-        self._patience = patience
+        self._settled = finished
+        self._timeout = timeout
         self._waiting: dict[str, Record] = {}
         self._misses: dict[str, int] = {}
         self._news = asyncio.Event()
@@ -53,7 +53,7 @@ class Waiter:
                 continue
             await asyncio.sleep(pause)
             pause = _SHORTEST if await self._ask() else min(pause * 1.5, _LONGEST)
-            if self._closed and loop.time() - self._moved_at > self._patience:
+            if self._closed and loop.time() - self._moved_at > self._timeout:
                 self._give_up()
 
     async def _ask(self) -> bool:
@@ -62,7 +62,7 @@ class Waiter:
         asked = list(islice(self._waiting, _BATCH))
         try:
             found = {file["file_id"]: file for file in await self._api.files(asked)}
-        except Passing:
+        except TransientError:
             return False
         for file_id in asked:
             self._take(file_id, found.get(file_id))
@@ -80,7 +80,7 @@ class Waiter:
                 record.fail(ClientError("It was deleted while it was being processed.", code="gone"))
                 self._settle(file_id)
             return
-        record.learn(file)
+        record.update(file)
         if record.outcome in {Outcome.READY, Outcome.REJECTED}:
             self._settle(file_id)
 
@@ -95,5 +95,5 @@ class Waiter:
     def _give_up(self) -> None:
         for file_id, record in list(self._waiting.items()):
             record.code = "not_processed"
-            record.detail = f"It is stored, but was not processed within {self._patience:.0f} s."
+            record.detail = f"It is stored, but was not processed within {self._timeout:.0f} s."
             self._settle(file_id)

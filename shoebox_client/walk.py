@@ -17,7 +17,7 @@ from shoebox_client.picture_types import HEAD_BYTES, media_type, refusal
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Picture:
     """A picture to upload; `size` in bytes, `changed` in nanoseconds since 1970."""
 
     path: Path
@@ -27,7 +27,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
+class LeftOut:
     """Something that is left out on purpose."""
 
     path: Path
@@ -42,7 +42,7 @@ class Unreadable:
     detail: str
 
 
-Walked = Found | Skipped | Unreadable
+Walked = Picture | LeftOut | Unreadable
 
 
 def walk(paths: Iterable[Path], *, recursive: bool = True, exclusion: Exclusion | None = None) -> Iterator[Walked]:
@@ -72,7 +72,7 @@ class _Walker:
         is_folder = status is not None and stat.S_ISDIR(status.st_mode)
         own = named and is_folder  # patterns are about what is in it
         if not own and (reason := self._exclusion.reason(path, rules, is_folder=is_folder, named=named)):
-            yield Skipped(path, reason)
+            yield LeftOut(path, reason)
         elif status is None:
             yield _unreadable(path, why, named=named)
         elif is_folder:
@@ -80,16 +80,16 @@ class _Walker:
         elif stat.S_ISREG(status.st_mode):
             yield _judge(path, status, named=named)
         else:
-            yield Skipped(path, "not a file")
+            yield LeftOut(path, "not a file")
 
     def _folder(
         self, path: Path, identity: tuple[int, int], rules: tuple[Rules, ...], *, named: bool
     ) -> Iterator[Walked]:
         if not self._recursive and not named:
-            yield Skipped(path, "a folder")
+            yield LeftOut(path, "a folder")
             return
         if identity in self._folders:
-            yield Skipped(path, "a folder seen before")
+            yield LeftOut(path, "a folder seen before")
             return
         self._folders.add(identity)
         try:
@@ -115,14 +115,14 @@ def _judge(path: Path, status: os.stat_result, *, named: bool) -> Walked:
         return _unreadable(path, _why(path, error), named=named)
     content_type = media_type(head, path.name)
     if content_type is None:
-        return Skipped(path, "not a picture Shoebox takes")
+        return LeftOut(path, "not a picture Shoebox takes")
     why = refusal(content_type)
-    return Skipped(path, why) if why else Found(path, status.st_size, content_type, status.st_mtime_ns)
+    return LeftOut(path, why) if why else Picture(path, status.st_size, content_type, status.st_mtime_ns)
 
 
-def _unreadable(path: Path, why: str, *, named: bool) -> Skipped | Unreadable:
+def _unreadable(path: Path, why: str, *, named: bool) -> LeftOut | Unreadable:
     """A fault where it was named, or its name is a picture's; anything else would hardly have been uploaded."""
-    return Unreadable(path, why) if named or media_type(b"", path.name) else Skipped(path, "not readable")
+    return Unreadable(path, why) if named or media_type(b"", path.name) else LeftOut(path, "not readable")
 
 
 def _why(path: Path, error: OSError) -> str:
