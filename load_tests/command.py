@@ -41,10 +41,10 @@ def _mix(text: str) -> str:
 
 def _threshold(text: str) -> str:
     try:
-        name, sign, resolved = check(text)
+        name, sign, bound = check(text)
     except ThresholdError as error:
         raise typer.BadParameter(str(error)) from error
-    return f"{name}{sign}{resolved:g}"
+    return f"{name}{sign}{bound:g}"
 
 
 def _option(panel: str, envvar: str, help_: str, *names: str, **more: Any) -> Any:

@@ -76,7 +76,7 @@ class LiveView:
             mark = Text("✓", "green") if threshold.ok else Text("✗", "red")
             value = "–" if threshold.value is None else number_text(threshold.value)
             value += f" ({threshold.note})" if threshold.note else ""
-            wanted = f"{threshold.metric} {threshold.operator} {threshold.resolved:g}"
+            wanted = f"{threshold.metric} {threshold.operator} {threshold.bound:g}"
             table.add_row(mark, wanted, Text(value, justify="right"))
         self._console.print(table)
         for reason in results.invalid:

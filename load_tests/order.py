@@ -21,7 +21,7 @@ from load_tests.results import Results
 from load_tests.scenarios import Plan, Scenario, planned
 from load_tests.session import UI_PORT, Target, run_locust, started_stack
 from load_tests.settings import LoadSettings
-from load_tests.stack import StackError
+from load_tests.stack import StackStartError
 from load_tests.thresholds import judged
 from shoebox.stack.model import stack_file
 
@@ -157,7 +157,7 @@ def _target(
     try:
         with started_stack(described, quotas, folder) as target:
             yield target, {"SHOEBOX_QUOTAS": quotas, "SHOEBOX_LOAD_STACK_NOTE": note}
-    except StackError as error:
+    except StackStartError as error:
         hint = f"Its log: {folder / 'stack.log'}"
         raise CliError(f"The stack did not start: {_last_line(str(error))}", hint=hint, exit_code=Exit.LOCAL) from error
 

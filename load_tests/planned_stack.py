@@ -8,7 +8,7 @@ import yaml
 
 from fleet.limits.quotas import AWS_QUOTAS
 from load_tests.arrivals import VISIT_SIZES, mean_photos
-from load_tests.simulator.photo_load import PhotoLoad, needs
+from load_tests.simulator.capacity import PhotoLoad, needs
 from shoebox.stack.model import load_stack
 
 

@@ -51,7 +51,7 @@ class Distribution(_Model):
         total = sum(count for _, count in ordered)
         histogram = [0] * (len(BOUNDS) + 1)
         for value, count in ordered:
-            histogram[next((n for n, resolved in enumerate(BOUNDS) if value <= resolved), len(BOUNDS))] += count
+            histogram[next((n for n, bound in enumerate(BOUNDS) if value <= bound), len(BOUNDS))] += count
         return cls(
             count=total,
             mean=sum(value * count for value, count in ordered) / total,
@@ -194,7 +194,7 @@ class Threshold(_Model):
 
     metric: str
     operator: Literal["<", "<=", ">", ">=", "=="]
-    resolved: float
+    bound: float
     value: float | None
     ok: bool
     note: str = ""

@@ -44,7 +44,7 @@ def started_stack(stack_file: Path, quotas: str, folder: Path) -> Iterator[Targe
     """A stack in memory on free ports, with its log in the run's folder.
 
     Raises:
-        StackError: it did not start.
+        StackStartError: it did not start.
     """
     with running_stack("--stack", str(stack_file), "--quotas", quotas, log=folder / "stack.log") as stack:
         found: Mapping[str, Any] = stack.addresses

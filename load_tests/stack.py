@@ -14,15 +14,15 @@ from typing import IO, Any
 
 import psutil
 
-from load_tests.observe.processes import Usage, processes_of, usage_of
+from load_tests.observe.processes import ProcessUsage, processes_of, usage_of
 
 
-class StackError(Exception):
+class StackStartError(Exception):
     """The stack did not start."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stack:
+class RunningStack:
     """A running stack: its addresses, its folder with keys and logs, and its processes."""
 
     addresses: dict[str, Any]
@@ -34,19 +34,19 @@ class Stack:
         """The private key of the tenant `demo`."""
         return self.folder / "keys" / "demo.pem"
 
-    def usage(self) -> list[Usage]:
+    def usage(self) -> list[ProcessUsage]:
         """Each process of the stack, by its role."""
         return [usage_of(process) for process in processes_of(self.process.pid)]
 
 
 @contextmanager
-def running_stack(*options: str, log: Path | None = None) -> Iterator[Stack]:
+def running_stack(*options: str, log: Path | None = None) -> Iterator[RunningStack]:
     """Start a stack with more options of `shoebox up`, wait until it is ready, and stop it at the end.
 
     What it says goes to `log`, if that is wanted. Ctrl-C is not heard by it: whoever started it stops it.
 
     Raises:
-        StackError: it did not start; with what it said.
+        StackStartError: it did not start; with what it said.
     """
     with TemporaryDirectory(prefix="shoebox-stack-") as folder:
         command = [
@@ -68,8 +68,8 @@ def running_stack(*options: str, log: Path | None = None) -> Iterator[Stack]:
             try:
                 text = _read_document(up.stdout)
                 if not text:
-                    raise StackError(log.read_text(errors="replace"))
-                yield Stack(json.loads(text), Path(folder, "data"), psutil.Process(up.pid))
+                    raise StackStartError(log.read_text(errors="replace"))
+                yield RunningStack(json.loads(text), Path(folder, "data"), psutil.Process(up.pid))
             finally:
                 up.terminate()
                 up.wait(timeout=60)

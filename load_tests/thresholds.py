@@ -49,10 +49,10 @@ def judged(results: Results, texts: Iterable[str]) -> list[Threshold]:
     return [_judged(results, *check(text)) for text in texts]
 
 
-def _judged(results: Results, name: str, sign: Operator, resolved: float) -> Threshold:
+def _judged(results: Results, name: str, sign: Operator, bound: float) -> Threshold:
     value = METRICS[name](results)
-    met = value is not None and _COMPARE[sign](value, resolved)
-    return Threshold(metric=name, operator=sign, resolved=resolved, value=value, ok=met, note=_note(results, name))
+    met = value is not None and _COMPARE[sign](value, bound)
+    return Threshold(metric=name, operator=sign, bound=bound, value=value, ok=met, note=_note(results, name))
 
 
 def _note(results: Results, metric: str) -> str:

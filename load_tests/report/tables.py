@@ -55,7 +55,7 @@ def thresholds(results: Results) -> Table:
             Row(
                 (
                     one.metric,
-                    f"{sign(one.operator)} {threshold_value(one, one.resolved)}",
+                    f"{sign(one.operator)} {threshold_value(one, one.bound)}",
                     threshold_value(one, one.value) + (f" ({one.note})" if one.note else ""),
                     "✓ met" if one.ok else "✗ missed",
                 ),

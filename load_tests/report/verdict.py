@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from load_tests.curves import DAY
+from load_tests.arrivals import DAY
 from load_tests.report.charts import span_of
 from load_tests.report.formats import (
     DASH,
@@ -164,11 +164,11 @@ def threshold_value(threshold: Threshold, value: float | None) -> str:
 
 
 def _missed(threshold: Threshold) -> str:
-    resolved = threshold_value(threshold, threshold.resolved)
+    bound = threshold_value(threshold, threshold.bound)
     found = (
         "nothing was seen of it" if threshold.value is None else f"it was {threshold_value(threshold, threshold.value)}"
     ) + (f" ({threshold.note})" if threshold.note else "")
-    return f"{threshold.metric} {sign(threshold.operator)} {resolved} was not met: {found}"
+    return f"{threshold.metric} {sign(threshold.operator)} {bound} was not met: {found}"
 
 
 def _figures(results: Results) -> tuple[Figure, ...]:

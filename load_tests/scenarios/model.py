@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from load_tests.arrivals import Scaled, Shape
 from load_tests.photos import MIXES, Mix
 from load_tests.settings import LoadSettings
-from load_tests.shapes import Scaled, Shape
 
 _STEPS = (1, 2, 5, 10)
 

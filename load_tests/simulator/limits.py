@@ -11,7 +11,7 @@ from fleet.limits.gateway import GatewayThrottle
 from fleet.limits.quotas import Quotas
 from fleet.limits.s3 import S3Limits
 from fleet.limits.use import Limit, LimitUse
-from load_tests.simulator.photo_load import Writes
+from load_tests.simulator.capacity import Writes
 from shoebox.stack.model import QueueTrigger, Stack, StackError
 
 API, AUTHORIZER, INGEST = "api", "authorizer", "ingest"

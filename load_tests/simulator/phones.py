@@ -11,10 +11,10 @@ from functools import partial
 
 from fleet.limits.capacity import EVENTUAL, STRONG
 from load_tests.simulator.backlog import Cohort
+from load_tests.simulator.capacity import Writes
 from load_tests.simulator.clock import Clock
 from load_tests.simulator.limits import API, AUTHORIZER, Limits
 from load_tests.simulator.model import Parameters
-from load_tests.simulator.photo_load import Writes
 from load_tests.simulator.places import Places
 from load_tests.simulator.tally import Tally
 

@@ -13,10 +13,10 @@ from fleet.limits.use import LimitUse
 from load_tests.cost import cost_of, gb_seconds
 from load_tests.observe.counted import Counted
 from load_tests.results import Cost, Distribution, Limit, Offered, Photos, Queue, Results, Series, Throttle
+from load_tests.simulator.capacity import needs
 from load_tests.simulator.day import Day
 from load_tests.simulator.limits import API, AUTHORIZER, INGEST, Name
 from load_tests.simulator.model import Parameters, Settings
-from load_tests.simulator.photo_load import needs
 from load_tests.simulator.tally import Point, Tally
 
 _GB = 1e9

@@ -14,7 +14,7 @@ from fleet.http.ports import listen
 from fleet.http.server import Server
 from fleet.limits.capacity import item_size
 from fleet.limits.quotas import load_quotas
-from load_tests.simulator.photo_load import PhotoLoad, needs
+from load_tests.simulator.capacity import PhotoLoad, needs
 from shoebox.stack.model import load_stack
 from shoebox.tenants.keys import KeyPair
 from standalone.stack import Local, LocalSettings

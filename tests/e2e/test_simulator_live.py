@@ -28,9 +28,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from fleet.limits.quotas import Quotas, load_quotas
 from fleet.queues.sqs_client import SqsClient
 from load_tests.photos import Photo, with_comment
+from load_tests.simulator.capacity import PhotoCalls
 from load_tests.simulator.day import Day, simulate
 from load_tests.simulator.model import Parameters, Settings
-from load_tests.simulator.photo_load import PhotoCalls
 from load_tests.simulator.tally import at_rank
 from shoebox.aws.connections import Connections
 from shoebox.files.model import File, FileKey, Owner, State

@@ -9,7 +9,7 @@ import pytest
 
 from fleet.limits.plan import Need, Verdict, at_once, nearest_first, peak_rate, rounded_up
 from fleet.limits.quotas import load_quotas
-from load_tests.simulator.photo_load import PhotoLoad, needs
+from load_tests.simulator.capacity import PhotoLoad, needs
 from shoebox.stack.model import QueueTrigger, Stack, StackError, load_stack
 
 STACK = load_stack(Path(__file__).parents[3] / "stack.yaml")

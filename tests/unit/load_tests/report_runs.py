@@ -179,11 +179,9 @@ def _stages(wait: float) -> dict[str, Distribution | None]:
     return {stage: Distribution.of(times) for stage, times in stages.items()}
 
 
-def _threshold(metric: str, operator: str, resolved: float, value: float) -> Threshold:
-    ok = {"<": value < resolved, "==": value == resolved}[operator]
-    return Threshold.model_validate(
-        {"metric": metric, "operator": operator, "bound": resolved, "value": value, "ok": ok}
-    )
+def _threshold(metric: str, operator: str, bound: float, value: float) -> Threshold:
+    ok = {"<": value < bound, "==": value == bound}[operator]
+    return Threshold.model_validate({"metric": metric, "operator": operator, "bound": bound, "value": value, "ok": ok})
 
 
 def _requests(random_: random.Random) -> list[Request]:

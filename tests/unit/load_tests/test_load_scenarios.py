@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from load_tests.arrivals import visits
-from load_tests.curves import DAY
+from load_tests.arrivals import DAY, visits
 from load_tests.photos import MIXES
 from load_tests.planned_stack import planned_concurrency, write_planned
 from load_tests.scenarios import SCENARIOS, planned

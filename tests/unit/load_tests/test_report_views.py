@@ -305,10 +305,8 @@ def test_only_differing_settings_are_shown() -> None:
     assert "scenario" not in [row.cells[0] for row in comparison.settings.rows]
 
 
-def _threshold(metric: str, operator: str, resolved: float, value: float | None, *, ok: bool) -> Threshold:
-    return Threshold.model_validate(
-        {"metric": metric, "operator": operator, "bound": resolved, "value": value, "ok": ok}
-    )
+def _threshold(metric: str, operator: str, bound: float, value: float | None, *, ok: bool) -> Threshold:
+    return Threshold.model_validate({"metric": metric, "operator": operator, "bound": bound, "value": value, "ok": ok})
 
 
 def _plain(text: str) -> str:

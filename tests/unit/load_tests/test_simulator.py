@@ -17,10 +17,10 @@ import pytest
 from fleet.limits.plan import DAY_SECONDS, Verdict
 from fleet.limits.quotas import AWS_QUOTAS, Quotas, load_quotas
 from load_tests.results import Results
+from load_tests.simulator.capacity import PhotoCalls
 from load_tests.simulator.day import Day, simulate
 from load_tests.simulator.limits import Limits
 from load_tests.simulator.model import Parameters, Settings
-from load_tests.simulator.photo_load import PhotoCalls
 from load_tests.simulator.report import needs_of, results
 from shoebox.stack.model import Stack, StackError, load_stack
 

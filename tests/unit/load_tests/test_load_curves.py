@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from load_tests.curves import CURVES, DAY, PEAK_AT, PEAK_SECONDS
+from load_tests.arrivals import CURVES, DAY, PEAK_AT, PEAK_SECONDS
 
 
 @pytest.mark.parametrize("name", CURVES)
