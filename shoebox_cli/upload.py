@@ -136,7 +136,7 @@ def upload(
     from console.run import run
     from shoebox_client.retry import RetryPolicy
     from shoebox_client.uploads import UploadSettings
-    from shoebox_client.watching import paced
+    from shoebox_client.walk import scan_pauses
 
     settings = UploadSettings(
         concurrency=concurrency,
@@ -144,7 +144,7 @@ def upload(
         recursive=recursive,
         exclusion=exclusion,
         processing_timeout=patience,
-        between_scans=paced() if watch else None,
+        between_scans=scan_pauses() if watch else None,
         retry=RetryPolicy.endless() if watch else RetryPolicy(),
     )
     report = run(_upload(paths, settings, url, token, data, output))

@@ -1,4 +1,4 @@
-"""What happens during an upload, for whoever shows it. A listener is any callable that takes an event.
+"""What happens during an upload, for callers that show it. A listener is any callable that takes an event.
 
 Each file goes FileFound → FileHashed → (UploadStarted → BytesSent… → FileStored) → FileFinished; one that fails goes to
 FileFinished from any of them.
@@ -98,7 +98,7 @@ Listener: TypeAlias = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """A listener that takes no notice."""
+    """Take no notice of an event."""
 
 
 class TransferProgress:

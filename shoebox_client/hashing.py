@@ -22,7 +22,7 @@ class Fingerprint:
     sha256: str
 
     def still_holds(self, file: BufferedReader) -> bool:
-        """Whether the open file has the same size and time of change."""
+        """Tell whether the open file has the same size and time of change."""
         status = os.fstat(file.fileno())
         return (status.st_size, status.st_mtime_ns) == (self.size, self.changed_at)
 
@@ -43,7 +43,7 @@ def fingerprint(path: Path) -> Fingerprint:
 
 
 def part_digest(path: Path, start: int, length: int) -> str:
-    """SHA-256 (hex) of `length` bytes from `start`. Blocks: call it in a thread.
+    """Return the SHA-256 (hex) of `length` bytes from `start`. Blocks: call it in a thread.
 
     Raises:
         FileFault: it cannot be read, or is too short now.
@@ -73,7 +73,7 @@ def open_file(path: Path) -> BufferedReader:
 
 
 def changed(path: Path) -> FileError:
-    """The error of a file that is no longer what was hashed."""
+    """Return the error of a file that is no longer what was hashed."""
     return FileError(
         f"{path} changed while it was being uploaded; upload it again when it is at rest.", code="file_changed"
     )

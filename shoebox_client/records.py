@@ -1,4 +1,4 @@
-"""What is known of each file of an upload, from the first look to the service's last word."""
+"""What is known of each file of an upload, from the walk to its final state, and the report of a run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Record:
 
     @property
     def name(self) -> str:
-        """The file's name as the service gets it: one that it takes, whatever the file is called."""
+        """The file's name as it is registered: one that the service accepts, whatever the file is called."""
         return clean_name(self.path.name)
 
     @property
@@ -64,7 +64,7 @@ class Record:
         return self.fingerprint.sha256
 
     def registration(self) -> dict[str, Any]:
-        """This file as an entry of POST /v1/files."""
+        """Return this file as an entry of POST /v1/files."""
         return {"name": self.name, "size": self.size, "content_type": self.content_type, "sha256": self.sha256}
 
     def fail(self, error: ClientError) -> None:
@@ -72,7 +72,7 @@ class Record:
         self.outcome, self.code, self.detail = Outcome.FAILED, error.code, error.detail
 
     def update(self, file: dict[str, Any]) -> None:
-        """Take over what the service says of the file: a File of the API."""
+        """Take over what the service says of the file, as a File of the API."""
         self.file_id = file["file_id"]
         self.width, self.height = file.get("width"), file.get("height")
         if file["state"] not in (Outcome.READY, Outcome.REJECTED):
@@ -80,7 +80,9 @@ class Record:
         self.outcome, self.stored = Outcome(file["state"]), True
         self.code, self.detail = file.get("reason"), file.get("detail")
         self.warnings = file.get("warnings") or []
-        self.milliseconds = _milliseconds(file)
+        if (start := file.get("registered_at")) and (end := file.get("finished_at")):
+            took = datetime.fromisoformat(end) - datetime.fromisoformat(start)
+            self.milliseconds = round(took.total_seconds() * 1000)
 
     def copy_outcome(self) -> None:
         """End as the file does that this one is a duplicate of."""
@@ -91,7 +93,7 @@ class Record:
         self.milliseconds, self.warnings = first.milliseconds, first.warnings
 
     def document(self) -> dict[str, Any]:
-        """This record as JSON; docs/reference/cli.md describes it."""
+        """Return this record as JSON; docs/reference/cli.md describes it."""
         return {
             "path": as_unicode(str(self.path)),
             "name": self.name,
@@ -121,7 +123,7 @@ class Report:
     seconds: float = 0.0
 
     def count(self, outcome: Outcome) -> int:
-        """How many files ended so."""
+        """Count the files that ended with this outcome."""
         return sum(record.outcome is outcome for record in self.records)
 
     @property
@@ -130,7 +132,7 @@ class Report:
         return all(record.succeeded for record in self.records)
 
     def summary(self) -> dict[str, Any]:
-        """The counts as JSON."""
+        """Return the counts as JSON."""
         seconds = max(self.seconds, 0.001)
         return {
             "files": len(self.records),
@@ -142,10 +144,3 @@ class Report:
             "seconds": round(self.seconds, 3),
             "files_per_second": round(sum(r.stored for r in self.records) / seconds, 2),
         }
-
-
-def _milliseconds(file: dict[str, Any]) -> int | None:
-    start, end = file.get("registered_at"), file.get("finished_at")
-    if not start or not end:
-        return None
-    return round((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds() * 1000)

@@ -1,4 +1,4 @@
-"""Sends bytes of local files to presigned URLs: streamed from disk, watched for standstill, faults told apart."""
+"""Sends bytes of local files to presigned URLs: streamed from disk, with a time-out for a stalled upload."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ class UploadInstruction:
     expires_at: datetime
 
     @classmethod
-    def of(cls, document: dict[str, Any]) -> UploadInstruction:
-        """Read it from the API's answer."""
+    def from_document(cls, document: dict[str, Any]) -> UploadInstruction:
+        """Read it from the API's response."""
         return cls(
             document["method"], document["url"], document["headers"], datetime.fromisoformat(document["expires_at"])
         )
 
     def expires_soon(self) -> bool:
-        """Whether it would be cut fine."""
+        """Tell whether its URL expires before an upload may have begun."""
         return datetime.now(UTC) > self.expires_at - _MARGIN
 
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:
-    """Bytes of a file: `length` from `start`."""
+    """Bytes of a file: `length` from `start`, of content that has this fingerprint."""
 
     path: Path
     fingerprint: Fingerprint
@@ -59,7 +59,7 @@ class ByteRange:
 
 
 class Sender:
-    """Sends spans, at most `at_once` together; gives up when nothing moves for `stall_timeout` seconds."""
+    """Sends byte ranges, at most `at_once` together; gives up when nothing moves for `stall_timeout` seconds."""
 
     def __init__(self, session: aiohttp.ClientSession, *, at_once: int, stall_timeout: float = 60.0) -> None:
         self._session = session
@@ -67,7 +67,7 @@ class Sender:
         self._stall_timeout = stall_timeout
 
     async def send(self, byte_range: ByteRange, instruction: UploadInstruction, progress: TransferProgress) -> None:
-        """Send once; `meter` is told the bytes gone out, and takes them back (a negative count) when it fails.
+        """Send once; `progress` is told the bytes gone out, and takes them back (a negative count) on failure.
 
         Raises:
             Passing: try again.
@@ -85,83 +85,74 @@ class Sender:
 
 
 class _Attempt:
-    """One try to send a span."""
+    """One attempt to send a byte range."""
 
     def __init__(self, byte_range: ByteRange, progress: TransferProgress, stall_timeout: float) -> None:
-        self._span = byte_range
+        self._byte_range = byte_range
         self._progress = progress
         self._stall_timeout = stall_timeout
-        self._fault: FileError | None = None
+        self._file_error: FileError | None = None
         self.count = 0
 
     async def run(self, session: aiohttp.ClientSession, instruction: UploadInstruction) -> None:
         try:
-            async with asyncio.timeout(self._stall_timeout) as watch:
-                await self._put(session, instruction, watch)
+            async with (
+                asyncio.timeout(self._stall_timeout) as timer,
+                session.request(
+                    instruction.method,
+                    URL(instruction.url, encoded=True),  # signed as it stands
+                    data=self._body(timer),
+                    headers=instruction.headers,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+                ) as response,
+            ):
+                if self._file_error:
+                    raise self._file_error
+                if response.status >= 300:
+                    raise await self._error_of(response)
         except TimeoutError as error:
             raise Unreachable(f"The upload stood still for {self._stall_timeout:.0f} s.") from error
         except aiohttp.ClientError as error:
-            if self._fault:
-                raise self._fault from error
+            if self._file_error:
+                raise self._file_error from error
             raise Unreachable(f"The connection broke ({type(error).__name__}).") from error
 
-    async def _put(
-        self, session: aiohttp.ClientSession, instruction: UploadInstruction, watch: asyncio.Timeout
-    ) -> None:
-        async with session.request(
-            instruction.method,
-            URL(instruction.url, encoded=True),  # signed as it stands
-            data=self._body(watch),
-            headers=instruction.headers,
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-        ) as response:
-            if self._fault:
-                raise self._fault
-            if response.status >= 300:
-                raise await self._fault_of(response)
-
-    async def _body(self, watch: asyncio.Timeout) -> AsyncIterator[bytes]:
-        loop, left = asyncio.get_running_loop(), self._span.length
+    async def _body(self, timer: asyncio.Timeout) -> AsyncIterator[bytes]:
+        loop, path, left = asyncio.get_running_loop(), self._byte_range.path, self._byte_range.length
         try:
-            with open_file(self._span.path) as file:
-                if not self._span.fingerprint.still_holds(file):
-                    raise changed(self._span.path)
-                file.seek(self._span.start)
+            with open_file(path) as file:
+                if not self._byte_range.fingerprint.still_holds(file):
+                    raise changed(path)
+                file.seek(self._byte_range.start)
                 while left:
                     data = await asyncio.to_thread(file.read, min(_CHUNK, left))
                     if not data:
-                        raise changed(self._span.path)
+                        raise changed(path)
                     left -= len(data)
-                    watch.reschedule(loop.time() + self._stall_timeout)
+                    timer.reschedule(loop.time() + self._stall_timeout)
                     self.count += len(data)
                     self._progress.sent(len(data))
                     yield data
-        except FileError as fault:  # the HTTP client would hide it
-            self._fault = fault
+        except FileError as error:  # aiohttp would report a broken connection instead
+            self._file_error = error
             raise
 
-    async def _fault_of(self, response: aiohttp.ClientResponse) -> ClientError:
+    async def _error_of(self, response: aiohttp.ClientResponse) -> ClientError:
+        """Tell apart what the storage's response asks for: its error document is S3's ("Error responses")."""
         text = (await response.content.read(4096)).decode(errors="replace")
-        found = _CODE.search(text)
-        code = found[1] if found else f"http_{response.status}"
-        said = f"The storage answered {response.status} ({code}){_message(text)}."
+        code = found[1] if (found := _CODE.search(text)) else f"http_{response.status}"
+        message = ""
+        if found := _MESSAGE.search(text):
+            message = ": " + " ".join(unescape(found[1]).split())[:_MAX_MESSAGE].rstrip(".")
+        detail = f"The storage answered {response.status} ({code}){message}."
         if response.status in TRANSIENT_STATUSES or code == "RequestTimeout":
-            return TransientError(said, retry_after=retry_after(response.headers.get("retry-after")))
-        if code in _CHECKSUM_CODES:
-            return TransientError(said) if self._same_file() else changed(self._span.path)
+            return TransientError(detail, retry_after=retry_after(response.headers.get("retry-after")))
+        if code in _CHECKSUM_CODES:  # the bytes were damaged on the way, or are no longer those that were hashed
+            with open_file(self._byte_range.path) as file:
+                same = self._byte_range.fingerprint.still_holds(file)
+            return TransientError(detail) if same else changed(self._byte_range.path)
         if response.status == 403:
-            return UrlExpired(said)
+            return UrlExpired(detail)
         kind = NotFound if response.status == 404 else Refused
-        return kind(said, code=code, status=response.status)
-
-    def _same_file(self) -> bool:
-        with open_file(self._span.path) as file:
-            return self._span.fingerprint.still_holds(file)
-
-
-def _message(text: str) -> str:
-    """ ": what it says" for people, of an error document of S3; empty if there is none."""
-    found = _MESSAGE.search(text)
-    message = " ".join(unescape(found[1]).split())[:_MAX_MESSAGE].rstrip(".") if found else ""
-    return f": {message}" if message else ""
+        return kind(detail, code=code, status=response.status)

@@ -5,15 +5,20 @@ What `shoebox_client.exclusion` says is left out; links are followed, but no fol
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from shoebox_client.exclusion import IGNORE_FILE, Exclusion, PatternError, Rules, ignore_rules
 from shoebox_client.picture_types import HEAD_BYTES, media_type, refusal
+
+_MIN_PAUSE = 2.0
+_SCAN_SHARE = 10  # a scan takes at most one part in so many of the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Something that is left out on purpose."""
+    """A file or folder that is not uploaded, on purpose."""
 
     path: Path
     reason: str
@@ -36,7 +41,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Something that should perhaps be uploaded but cannot be read."""
+    """A file or folder that should perhaps be uploaded but cannot be read."""
 
     path: Path
     detail: str
@@ -46,7 +51,7 @@ Walked = Picture | LeftOut | Unreadable
 
 
 def walk(paths: Iterable[Path], *, recursive: bool = True, exclusion: Exclusion | None = None) -> Iterator[Walked]:
-    """Everything under `paths`, folders in the order of their names, each path once."""
+    """Yield everything under `paths`, folders in the order of their names, each path once."""
     exclusion = exclusion or Exclusion()
     walker = _Walker(recursive, exclusion)
     for path in paths:
@@ -70,15 +75,17 @@ class _Walker:
         except OSError as error:
             status, why = None, _why(path, error)
         is_folder = status is not None and stat.S_ISDIR(status.st_mode)
-        own = named and is_folder  # patterns are about what is in it
-        if not own and (reason := self._exclusion.reason(path, rules, is_folder=is_folder, named=named)):
+        # Patterns are about what is in a folder that was named, not about the folder itself.
+        if not (named and is_folder) and (
+            reason := self._exclusion.reason(path, rules, is_folder=is_folder, named=named)
+        ):
             yield LeftOut(path, reason)
         elif status is None:
             yield _unreadable(path, why, named=named)
         elif is_folder:
             yield from self._folder(path, (status.st_dev, status.st_ino), rules, named=named)
         elif stat.S_ISREG(status.st_mode):
-            yield _judge(path, status, named=named)
+            yield _classify(path, status, named=named)
         else:
             yield LeftOut(path, "not a file")
 
@@ -107,7 +114,8 @@ class _Walker:
             yield from self.visit(entry, below)
 
 
-def _judge(path: Path, status: os.stat_result, *, named: bool) -> Walked:
+def _classify(path: Path, status: os.stat_result, *, named: bool) -> Walked:
+    """Tell by a file's first bytes, or else its name, whether it is a picture to upload."""
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
@@ -121,7 +129,7 @@ def _judge(path: Path, status: os.stat_result, *, named: bool) -> Walked:
 
 
 def _unreadable(path: Path, why: str, *, named: bool) -> LeftOut | Unreadable:
-    """A fault where it was named, or its name is a picture's; anything else would hardly have been uploaded."""
+    # What nobody named and no picture is called would hardly have been uploaded: no reason to fail a run.
     return Unreadable(path, why) if named or media_type(b"", path.name) else LeftOut(path, "not readable")
 
 
@@ -131,3 +139,43 @@ def _why(path: Path, error: OSError) -> str:
     if error.errno == errno.ELOOP:
         return "it is a link that leads back to itself"
     return error.strerror or str(error)
+
+
+class Watcher:
+    """Tells what is new or changed in folders that are scanned again and again.
+
+    An item is new when it was the same in two scans: a file that is still being written grows. Folders are polled,
+    since the kernel's notices do not come from network drives, where photo shops and families keep pictures, and a
+    scan finds whatever happened meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[Path, Walked] = {}
+        self._now: dict[Path, Walked] = {}
+        self._told: dict[Path, Walked] = {}
+
+    def is_new(self, item: Walked) -> bool:
+        """Tell whether `item` is to be uploaded, or left out, now."""
+        path = item.path
+        self._now[path] = item
+        if self._before.get(path) != item or self._told.get(path) == item:
+            return False
+        self._told[path] = item
+        return True
+
+    def end_scan(self) -> None:
+        """Note that all was scanned: what is not there any more is new when it comes back."""
+        self._before, self._now = self._now, {}
+        self._told = {path: item for path, item in self._told.items() if path in self._before}
+
+
+def scan_pauses(sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> Callable[[], Awaitable[None]]:
+    """Return a pause to await between scans: longer where a scan takes long, so as not to keep the disk busy."""
+    ended = time.monotonic()
+
+    async def pause() -> None:
+        nonlocal ended
+        await sleep(max(_MIN_PAUSE, (time.monotonic() - ended) * _SCAN_SHARE))
+        ended = time.monotonic()
+
+    return pause

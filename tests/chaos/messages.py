@@ -153,7 +153,7 @@ async def _register(load: Load, photos: Sequence[Photo]) -> dict[str, UploadInst
                 for p in photos
             ]
         )
-    return {entry["file_id"]: UploadInstruction.of(entry["upload"]) for entry in entries}
+    return {entry["file_id"]: UploadInstruction.from_document(entry["upload"]) for entry in entries}
 
 
 async def _put(photo: Photo, link: UploadInstruction) -> int:

@@ -18,8 +18,7 @@ from shoebox_client.api import open_api
 from shoebox_client.records import Outcome, Record
 from shoebox_client.retry import RetryPolicy
 from shoebox_client.uploads import Uploader, UploadSettings
-from shoebox_client.walk import Picture
-from shoebox_client.watching import Watcher, paced
+from shoebox_client.walk import Picture, Watcher, scan_pauses
 
 MakePicture = Callable[..., Path]
 
@@ -44,8 +43,8 @@ def test_news_is_what_two_looks_agree_on(looks: list[list[Picture]], news: list[
     """A file that grows is being written; one that changes, or comes back, is news again."""
     watcher, told = Watcher(), []
     for look in looks:
-        told += [thing.path.name for thing in look if watcher.is_news(thing)]
-        watcher.end_look()
+        told += [thing.path.name for thing in look if watcher.is_new(thing)]
+        watcher.end_scan()
 
     assert told == news
 
@@ -57,7 +56,7 @@ async def test_looks_are_two_seconds_apart_or_more() -> None:
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    pause = paced(sleep)
+    pause = scan_pauses(sleep)
     await pause()
     await pause()
 

@@ -11,11 +11,10 @@ import pytest
 from upload_service import TOKEN, Fault, Service
 
 from shoebox_client.api import open_api
-from shoebox_client.channel import Channel
 from shoebox_client.errors import ClientError, FileError, NotShoebox, Refused, TransientError, Unreachable, UrlExpired
 from shoebox_client.hashing import fingerprint, part_digest
 from shoebox_client.retry import Retry, RetryPolicy, retry_after
-from shoebox_client.tasks import run_all
+from shoebox_client.stages import Channel, run_all
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 QUICK = RetryPolicy(max_attempts=3, first_pause=0.001, max_pause=0.002, jitter=0.0)
