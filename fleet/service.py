@@ -15,9 +15,9 @@ from fleet.control import Control
 from fleet.credentials import CredentialsCache, CredentialsSource
 from fleet.environments.invocation import Call, InvokeResult
 from fleet.environments.launcher import Launcher
-from fleet.environments.lifecycle import Times
+from fleet.environments.lifecycle import Timeouts
 from fleet.environments.pool import Pool
-from fleet.environments.process import Surroundings
+from fleet.environments.process import EnvironmentConfig
 from fleet.environments.runtime_api import RuntimeApi
 from fleet.environments.scheduler import Scheduler
 from fleet.functions import Functions, FunctionSpec
@@ -221,7 +221,9 @@ class Fleet:
                 admission=self._limits,
                 scheduler=self._scheduler(function),
                 metrics=self._metrics,
-                times=Times(function.init_limit(settings.init_seconds), settings.stop_seconds, settings.wait_seconds),
+                timeouts=Timeouts(
+                    function.init_limit(settings.init_seconds), settings.stop_seconds, settings.wait_seconds
+                ),
             )
             self._pools[function.key] = await opening.enter_async_context(pool)
         opening.callback(_each, Pool.stop, self._pools.values())
@@ -229,11 +231,11 @@ class Fleet:
     def _scheduler(self, function: FunctionSpec) -> Scheduler:
         if function.key in self._settings.joined:
             return Scheduler(function.slots, most=0, idle=math.inf)
-        return Scheduler(function.slots, self._settings.environments_at_most, self._settings.idle_seconds)
+        return Scheduler(function.slots, self._settings.max_environments, self._settings.idle_seconds)
 
     def _launcher(self, log: FunctionLog) -> Launcher:
         deployment = self._stack.deployment
-        common = Surroundings(
+        common = EnvironmentConfig(
             region=deployment.region,
             endpoint_url=deployment.endpoint_url,
             task_root=self._settings.task_root,

@@ -65,7 +65,7 @@ class LocalSettings:
     gateway_port: int = 8080
     control_port: int = 9001
     environment: Mapping[str, str] = field(default_factory=dict)
-    environments_at_most: int = 8
+    max_environments: int = 8
     endpoint_url: str | None = None
     endpoint_seconds: float = 60.0
     credentials: Credentials = ROOT_CREDENTIALS
@@ -243,7 +243,7 @@ class Local:
             gateway_port=gateway_port,
             control_port=control_port,
             environment=self.settings.environment,
-            environments_at_most=self.settings.environments_at_most,
+            max_environments=self.settings.max_environments,
             host=self.settings.host,
             runtime_port=self.settings.runtime_port,
             joined=self.settings.joined,

@@ -55,7 +55,7 @@ async def serve(loop: str) -> None:
             log_folder=Path(folder, "logs"),
             metrics_dir=Path(folder, "metrics"),
             task_root=root,
-            environments_at_most=1,
+            max_environments=1,
             environment={"RUNTIME_LOOP": loop},
         )
         async with Fleet(stack(64), settings, an_hour) as fleet:

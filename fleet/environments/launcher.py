@@ -9,7 +9,7 @@ from functools import partial
 
 from fleet.credentials import CredentialsCache
 from fleet.environments.environment import Environment
-from fleet.environments.process import EnvironmentProcess, Surroundings, start_process, variables
+from fleet.environments.process import EnvironmentConfig, EnvironmentProcess, start_process, variables
 from fleet.environments.runtime_api import PREFIX, RuntimeApi
 from fleet.functions import FunctionSpec
 from fleet.http.ports import LOOPBACK, listen
@@ -25,7 +25,7 @@ class Launcher:
         self,
         *,
         command: RuntimeCommand,
-        common: Surroundings,
+        common: EnvironmentConfig,
         credentials: CredentialsCache,
         server: Server,
         api: RuntimeApi,

@@ -40,7 +40,7 @@ It raises OSError when the program cannot be started, `CredentialsError` when th
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
+class Timeouts:
     """Time limits of environments, in seconds: to be ready, to end when asked; for an invocation to find a slot."""
 
     init: float = 10.0
@@ -81,7 +81,7 @@ async def live(
     environment: Environment,
     *,
     launch: Launch,
-    times: Times,
+    timeouts: Timeouts,
     start_failed: Callable[[Environment, StartFailure], None],
 ) -> End:
     """See one environment through its life, and tell when it cannot start, as soon as that is known."""
@@ -91,7 +91,7 @@ async def live(
         start_failed(environment, StartFailure("Runtime.InvalidEntrypoint", str(error)))
         return End(0)
     async with asyncio.TaskGroup() as group:
-        guide = group.create_task(_guide(environment, process, times, start_failed))
+        guide = group.create_task(_guide(environment, process, timeouts, start_failed))
         status = await process.wait()
         guide.cancel()
     if environment.state is State.STARTING:
@@ -102,14 +102,14 @@ async def live(
 async def _guide(
     environment: Environment,
     process: Process,
-    times: Times,
+    timeouts: Timeouts,
     start_failed: Callable[[Environment, StartFailure], None],
 ) -> None:
     try:
-        async with asyncio.timeout(times.init):
+        async with asyncio.timeout(timeouts.init):
             await environment.settled.wait()
     except TimeoutError:
-        message = f"Task timed out after {times.init:.2f} seconds"
+        message = f"Task timed out after {timeouts.init:.2f} seconds"
         start_failed(environment, StartFailure("Sandbox.Timedout", message))
         process.kill()
         return
@@ -120,4 +120,4 @@ async def _guide(
     if environment.overran:
         process.kill()
     else:
-        await process.stop(times.stop)
+        await process.stop(timeouts.stop)

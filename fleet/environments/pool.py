@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from fleet.environments import invocation as results
 from fleet.environments.environment import Environment
 from fleet.environments.invocation import Call, Invocation, InvokeResult
-from fleet.environments.lifecycle import Launch, StartFailure, Times, live
+from fleet.environments.lifecycle import Launch, StartFailure, Timeouts, live
 from fleet.environments.refusals import Refusals
 from fleet.environments.scheduler import Scheduler, State
 from fleet.errors import NoCapacity, Throttled
@@ -55,7 +55,7 @@ class Pool:
         admission: Admission,
         scheduler: Scheduler,
         metrics: Metrics,
-        times: Times | None = None,
+        timeouts: Timeouts | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.function = function
@@ -63,7 +63,7 @@ class Pool:
         self._admission = admission
         self._scheduler = scheduler
         self._metrics = metrics
-        self._times = times or Times()
+        self._timeouts = timeouts or Timeouts()
         self._clock = clock
         self._environments: dict[str, Environment] = {}
         self._waiting: dict[str, Invocation] = {}
@@ -142,7 +142,7 @@ class Pool:
         self._waiting[invocation.request_id] = invocation
         self._dispatch()
         if invocation.request_id in self._waiting:
-            invocation.timer = loop.call_later(self._times.wait, self._give_up, invocation)
+            invocation.timer = loop.call_later(self._timeouts.wait, self._give_up, invocation)
         try:
             return await invocation.done
         finally:
@@ -174,7 +174,7 @@ class Pool:
 
     def _wait_again(self, invocation: Invocation) -> None:
         invocation.stop_timer()
-        invocation.timer = asyncio.get_running_loop().call_later(self._times.wait, self._give_up, invocation)
+        invocation.timer = asyncio.get_running_loop().call_later(self._timeouts.wait, self._give_up, invocation)
         self._waiting = {invocation.request_id: invocation, **self._waiting}
 
     def finish(self, environment: Environment, request_id: str, nonce: str | None, result: InvokeResult) -> None:
@@ -237,7 +237,7 @@ class Pool:
         self._settle(invocation, None, "no_capacity")
         self._refused.note("NoCapacity")
         if not invocation.done.done():
-            invocation.done.set_exception(NoCapacity(self.function.key, self._times.wait))
+            invocation.done.set_exception(NoCapacity(self.function.key, self._timeouts.wait))
 
     def _time_out(self, environment: Environment, invocation: Invocation) -> None:
         environment.expire(invocation.request_id)
@@ -253,7 +253,9 @@ class Pool:
         return environment
 
     async def _live(self, environment: Environment, launch: Launch) -> None:
-        end = await live(self.function, environment, launch=launch, times=self._times, start_failed=self._start_failed)
+        end = await live(
+            self.function, environment, launch=launch, timeouts=self._timeouts, start_failed=self._start_failed
+        )
         if end.pid is not None:
             self._metrics.process_ended(end.pid)
         del self._environments[environment.identity]
@@ -293,7 +295,7 @@ class Pool:
             self.retire()
             self._dispatch()
             try:
-                async with asyncio.timeout(self._times.check):
+                async with asyncio.timeout(self._timeouts.check):
                     await self._closing.wait()
             except TimeoutError:
                 continue

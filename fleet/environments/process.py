@@ -27,7 +27,7 @@ _OUTPUT_SECONDS = 1.0  # for the rest of the output, when a grandchild keeps the
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class EnvironmentConfig:
     """What every environment of a fleet has in common."""
 
     region: str
@@ -38,7 +38,7 @@ class Surroundings:
 
 
 def variables(
-    function: FunctionSpec, identity: str, runtime_api: str, keys: Credentials, common: Surroundings
+    function: FunctionSpec, identity: str, runtime_api: str, keys: Credentials, common: EnvironmentConfig
 ) -> dict[str, str]:
     """All environment variables of an environment ("Defined runtime environment variables"); nothing is inherited."""
     values = {

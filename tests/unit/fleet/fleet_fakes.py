@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from fleet.environments.environment import Environment
 from fleet.environments.invocation import Call, Invocation, InvokeResult
-from fleet.environments.lifecycle import Times
+from fleet.environments.lifecycle import Timeouts
 from fleet.environments.pool import Pool
 from fleet.environments.scheduler import Scheduler
 from fleet.functions import FunctionSpec
@@ -90,7 +90,7 @@ class Bench:
 
 
 def pool_bench(
-    metrics: Metrics, *, slots: int = 1, timeout: int = 3, most: int = 10, account: int = 10, **times: float
+    metrics: Metrics, *, slots: int = 1, timeout: int = 3, most: int = 10, account: int = 10, **timeouts: float
 ) -> Bench:
     """A pool with fakes, not yet entered."""
     launcher = FakeLauncher()
@@ -101,7 +101,7 @@ def pool_bench(
         admission=LambdaLimits([Concurrency(account, {})]),
         scheduler=Scheduler(slots, most, 60.0),
         metrics=metrics,
-        times=Times(**times),
+        timeouts=Timeouts(**timeouts),
         clock=lambda: holder[0].now,
     )
     holder.append(Bench(pool, launcher))

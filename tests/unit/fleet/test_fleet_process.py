@@ -6,11 +6,11 @@ from pathlib import Path
 
 import psutil
 
-from fleet.environments.process import Surroundings, start_process, variables
+from fleet.environments.process import EnvironmentConfig, start_process, variables
 from fleet.functions import FunctionSpec
 from shoebox.aws.clients import Credentials
 
-COMMON = Surroundings("eu-west-1", "http://127.0.0.1:1", Path("/code"), Path("/metrics"), {"EXTRA": "1"})
+COMMON = EnvironmentConfig("eu-west-1", "http://127.0.0.1:1", Path("/code"), Path("/metrics"), {"EXTRA": "1"})
 KEYS = Credentials("AK", "SK", "TOKEN")
 
 
