@@ -10,7 +10,7 @@ import pytest
 from fleet.async_events import AsyncStatistics
 from fleet.gateway.authorizer_cache import CacheStatistics
 from fleet.gauges import show_counts, show_gauges, show_queues
-from fleet.limit_board import LimitBoard
+from fleet.limit_registry import LimitRegistry
 from fleet.limits.quotas import load_quotas
 from fleet.limits.use import Count, DataUse
 from fleet.metrics import Metrics
@@ -128,9 +128,9 @@ async def test_what_is_billed_is_in_the_metrics(metrics: Metrics):
     async def elsewhere() -> DataUse:
         return DataUse([], [Count("s3", "PUT", 7)], [Count("dynamodb", "Write", 2.5, "files")])
 
-    board = LimitBoard(load_quotas(), list, elsewhere)
-    show_counts(metrics, board)
-    await board.refresh()
+    registry = LimitRegistry(load_quotas(), list, elsewhere)
+    show_counts(metrics, registry)
+    await registry.refresh()
     assert set(metrics.exposition().decode().splitlines()) >= {
         'fleet_emulator_requests_total{operation="PUT",service="s3"} 7.0',
         'fleet_emulator_units_total{operation="Write",service="dynamodb",subject="files"} 2.5',
@@ -141,7 +141,7 @@ def test_asynchronous_events_are_in_the_metrics(metrics: Metrics):
     """By function: what is pending and how old, what became of the others, and the tries in vain."""
     events = AsyncStatistics("ingest", pending=2, oldest=7.5, succeeded=5, given_up=1, throttled=9, failed=3)
     statistics = FleetStatistics([], [], [events], CacheStatistics(0, 0, 0))
-    show_gauges(metrics, lambda: statistics, LimitBoard(load_quotas(), list))
+    show_gauges(metrics, lambda: statistics, LimitRegistry(load_quotas(), list))
     shown = metrics.exposition().decode().splitlines()
     assert {line for line in shown if line.startswith("fleet_async")} == {
         'fleet_async_pending{function="ingest"} 2.0',
