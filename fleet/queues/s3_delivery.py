@@ -30,8 +30,8 @@ from fleet.queues.event_source import EventSourceMapping
 from fleet.queues.mapping_settings import MappingSettings
 from fleet.queues.source_queue import RoleQueue
 from fleet.settings import FleetSettings
+from shoebox.stack.base import s3_queue
 from shoebox.stack.deployment import ResolvedStack
-from shoebox.stack.mistakes import s3_queue
 from shoebox.stack.s3_queues import with_s3_queues
 from shoebox.telemetry import get_logger
 

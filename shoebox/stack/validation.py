@@ -1,4 +1,4 @@
-"""What is wrong with a stack.yaml: references from part to part, and all mistakes of a file, told at once."""
+"""What is wrong with a stack.yaml: what does not fit together, and all errors of a file, reported at once."""
 
 from __future__ import annotations
 
@@ -9,32 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_
 
 from pydantic import BaseModel, ValidationError
 
+from shoebox.stack.base import HANDLER_PATTERN, NAME_PATTERN, s3_queue
+
 if TYPE_CHECKING:
     from shoebox.stack.model import Stack
 
 P = TypeVar("P", bound=BaseModel)
 
-NAME_PATTERN = r"^[a-z][a-z0-9-]{1,40}$"
-HANDLER_PATTERN = r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$"
-_MEANT = {
+_PATTERNS_IN_WORDS = {
     NAME_PATTERN: "a small letter, then 1 to 40 small letters, digits and hyphens",
     HANDLER_PATTERN: "package.module.attribute, such as orders.worker.handler",
 }
 
 
-def s3_queue(function: str) -> str:
-    """The name of the queue through which an emulator's S3 reaches a function that a bucket notifies by itself.
-
-    AWS needs none. Who plays both: shoebox/stack/s3_queues.py and fleet/queues/s3_delivery.py.
-    """
-    return f"s3-to-{function}"
+# --- how the parts fit together ------------------------------------------------------------------------------------
 
 
-# --- from part to part ---------------------------------------------------------------------------------------------
-
-
-def problems_of(stack: Stack) -> list[str]:
-    """What does not fit together, each with its place in the file; every part is right by itself."""
+def stack_problems(stack: Stack) -> list[str]:
+    """Return what does not fit together, each with its place in the file; every part is right by itself."""
     return [
         *_missing(stack),
         *_taken_names(stack),
@@ -42,6 +34,17 @@ def problems_of(stack: Stack) -> list[str]:
         *_unauthorized(stack),
         *_fifo_problems(stack),
     ]
+
+
+def shared_triggers(stack: Stack) -> Iterator[str]:
+    """Yield the queues with several functions, which AWS and the fleet can do: in a file it is hardly ever meant."""
+    for name in stack.queues:
+        functions = [n for n, f in stack.functions.items() if f.queue and f.queue.name == name]
+        if len(functions) > 1:
+            yield (
+                f"queues.{name} triggers {' and '.join(functions)}, and each message would go to one of them by "
+                "chance; give each function a queue of its own, and let a topic send to all of them"
+            )
 
 
 def _missing(stack: Stack) -> Iterator[str]:
@@ -66,7 +69,7 @@ def _missing(stack: Stack) -> Iterator[str]:
 
 
 def _taken_names(stack: Stack) -> Iterator[str]:
-    """An emulator's S3 reaches a function through a queue that is not described (`s3_queue`)."""
+    # An emulator's S3 reaches a function through a queue that stack.yaml does not describe (`s3_queue`).
     for function in stack.invoked_by_s3:
         for kind, names in (("queues", stack.queues), ("functions", stack.functions)):
             if (name := s3_queue(function)) in names:
@@ -74,28 +77,17 @@ def _taken_names(stack: Stack) -> Iterator[str]:
 
 
 def _short_visibility(stack: Stack) -> Iterator[str]:
-    """AWS advises 6 × the function's timeout ("Configuring a queue for use with Lambda")."""
+    # AWS advises 6 × the function's timeout ("Configuring a queue for use with Lambda").
     for name, f in stack.functions.items():
         if f.queue and f.queue.name in stack.queues:
             queue = stack.queues[f.queue.name]
             if queue.visibility_timeout < 6 * f.timeout:
-                least = f"6 × the timeout of {name} ({6 * f.timeout} s)"
-                yield f"queues.{f.queue.name}.visibility_timeout must be at least {least}"
-
-
-def shared_triggers(stack: Stack) -> Iterator[str]:
-    """Queues with several functions, which AWS and the fleet can do: in a file it is hardly ever meant."""
-    for name in stack.queues:
-        functions = [n for n, f in stack.functions.items() if f.queue and f.queue.name == name]
-        if len(functions) > 1:
-            yield (
-                f"queues.{name} triggers {' and '.join(functions)}, and each message would go to one of them by "
-                "chance; give each function a queue of its own, and let a topic send to all of them"
-            )
+                minimum = f"6 × the timeout of {name} ({6 * f.timeout} s)"
+                yield f"queues.{f.queue.name}.visibility_timeout must be at least {minimum}"
 
 
 def _unauthorized(stack: Stack) -> Iterator[str]:
-    """What anyone may call must say so."""
+    # A route that anyone may call must say so: a forgotten authorizer would open all of them.
     for route in stack.gateway.routes:
         if route.authorize and stack.gateway.authorizer is None:
             yield (
@@ -105,7 +97,7 @@ def _unauthorized(stack: Stack) -> Iterator[str]:
 
 
 def _fifo_problems(stack: Stack) -> list[str]:
-    """What FIFO queues cannot do.
+    """Return what FIFO queues cannot do.
 
     AWS Lambda, "Creating and configuring an Amazon SQS event source mapping"; Amazon SQS, "Using dead-letter queues";
     Amazon S3, "Event notification types and destinations"; Amazon SNS, "FIFO topics": only those deliver to them.
@@ -135,23 +127,23 @@ def _fifo_problems(stack: Stack) -> list[str]:
     ]
 
 
-# --- all mistakes of a file ----------------------------------------------------------------------------------------
+# --- all errors of a file ------------------------------------------------------------------------------------------
 
 
-def pruned(model: type[P], content: dict[str, Any], stand_ins: Mapping[str, BaseModel]) -> P:
-    """`content` as the model, without what is wrong in it: so that the rest can be judged, too.
+def without_errors(model: type[P], content: dict[str, Any], placeholders: Mapping[str, BaseModel]) -> P:
+    """Return `content` as the model, without what is wrong in it: so that the rest can be checked, too.
 
     Of a list the wrong entries are left out, of a part the wrong keys. What a part then lacks is taken from the
-    stand-in of its section, and so is a part of which nothing can be used.
+    placeholder of its section, and so is a part of which nothing can be used.
     """
     content = _with_text_keys(content)
-    dumped = {section: stand_in.model_dump() for section, stand_in in stand_ins.items()}
+    dumped = {section: placeholder.model_dump() for section, placeholder in placeholders.items()}
     named = {section: [*content[section]] for section in dumped if isinstance(content.get(section), dict)}
     while True:
         try:
             return model.model_validate(content)
         except ValidationError as error:
-            done: set[tuple[int, Any]] = set()
+            removed: set[tuple[int, Any]] = set()
             for each in reversed(error.errors()):  # from the end: what is taken out of a list moves what is behind
                 match each["type"], each["loc"]:
                     case "missing", (section, name, key) if section in dumped:
@@ -161,23 +153,23 @@ def pruned(model: type[P], content: dict[str, Any], stand_ins: Mapping[str, Base
                         kept = content.get(section, {})
                         content[section] = {key: part for key, part in kept.items() if str(key) != str(name)}
                     case "missing", loc:
-                        _take_out(content, loc[:-1], done)
+                        _remove(content, loc[:-1], removed)
                     case _, loc:
-                        _take_out(content, loc, done)
+                        _remove(content, loc, removed)
             for section, names in named.items():
                 kept = content.get(section)
                 content[section] = {name: dict(dumped[section]) for name in names} | (kept or {})
 
 
 def _with_text_keys(value: Any) -> Any:
-    """A copy whose keys are text, as in the places of mistakes; to YAML `on`, `1` and nothing are none."""
+    """Return a copy whose keys are text, as pydantic's locations have them: YAML's `on`, `1` and nothing are none."""
     if isinstance(value, dict):
         return {str(key): _with_text_keys(inner) for key, inner in value.items()}
     return [_with_text_keys(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _take_out(content: dict[str, Any], loc: tuple[Any, ...], done: set[tuple[int, Any]]) -> None:
-    """Delete what is at a place, or as near to it as there is anything."""
+def _remove(content: dict[str, Any], loc: tuple[Any, ...], removed: set[tuple[int, Any]]) -> None:
+    """Delete what is at a location, or as near to it as there is anything."""
     parent: Any = None
     key: Any = None
     inner: Any = content
@@ -185,46 +177,46 @@ def _take_out(content: dict[str, Any], loc: tuple[Any, ...], done: set[tuple[int
         if not (step in inner if isinstance(inner, dict) else isinstance(inner, list) and step in range(len(inner))):
             break  # a step of pydantic's own, or into what has just been taken out
         parent, key, inner = inner, step, inner[step]
-    if parent is not None and (id(parent), key) not in done:
-        done.add((id(parent), key))
+    if parent is not None and (id(parent), key) not in removed:
+        removed.add((id(parent), key))
         del parent[key]
 
 
-def lines_of(model: type[BaseModel], error: ValidationError) -> list[str]:
-    """Each mistake with its place, and what was meant where that can be guessed."""
-    return [f"{'.'.join(map(str, each['loc'])) or 'stack'}: {_told(model, each)}" for each in error.errors()]
+def error_lines(model: type[BaseModel], error: ValidationError) -> list[str]:
+    """Return each error with its place, and what was meant where that can be guessed."""
+    return [f"{'.'.join(map(str, each['loc'])) or 'stack'}: {_message(model, each)}" for each in error.errors()]
 
 
-def _told(model: type[BaseModel], error: Any) -> str:
+def _message(model: type[BaseModel], error: Any) -> str:
     if error["type"] == "extra_forbidden":
         keys = _keys(model, error["loc"][:-1])
         near = get_close_matches(str(error["loc"][-1]), keys, n=1)
         return "there is no such key; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(keys)}")
-    meant = _MEANT.get(error.get("ctx", {}).get("pattern", ""))
-    return f"{error['msg']} ({meant})" if meant else str(error["msg"])
+    words = _PATTERNS_IN_WORDS.get(error.get("ctx", {}).get("pattern", ""))
+    return f"{error['msg']} ({words})" if words else str(error["msg"])
 
 
 def _keys(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    """The keys that there are at a place."""
-    found: list[Any] = [model]
+    """Return the keys that there are at a location: pydantic tells which one is wrong, not which would be right."""
+    types: list[Any] = [model]
     for step in loc:
-        found = [inner for each in found for inner in _inner(each, step)]
-    return [key for each in found if _is_model(each) for key in each.model_fields]
+        types = [inner for each in types for inner in _inner_types(each, step)]
+    return [key for each in types if _is_model(each) for key in each.model_fields]
 
 
-def _inner(annotation: Any, step: Any) -> list[Any]:
-    """What a step into this type leads to: a field of a model, a value of a dict or a list."""
+def _inner_types(annotation: Any, step: Any) -> list[Any]:
+    """Return what a step into a type leads to: a field of a model, a value of a dict or a list."""
     if _is_model(annotation):
-        return _plain(annotation.model_fields[step].annotation) if step in annotation.model_fields else []
-    return _plain(get_args(annotation)[-1]) if get_origin(annotation) in (dict, list) else []
+        return _plain_types(annotation.model_fields[step].annotation) if step in annotation.model_fields else []
+    return _plain_types(get_args(annotation)[-1]) if get_origin(annotation) in (dict, list) else []
 
 
-def _plain(annotation: Any) -> list[Any]:
-    """The types behind unions and annotations."""
+def _plain_types(annotation: Any) -> list[Any]:
+    """Return the types behind unions and `Annotated`."""
     if get_origin(annotation) is Annotated:
-        return _plain(get_args(annotation)[0])
+        return _plain_types(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
-        return [plain for each in get_args(annotation) for plain in _plain(each)]
+        return [plain for each in get_args(annotation) for plain in _plain_types(each)]
     return [annotation]
 
 
