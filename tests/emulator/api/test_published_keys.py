@@ -14,7 +14,7 @@ from api.tenant_keys import KeyDocuments, TenantKeys
 from shoebox.aws.clients import Clients
 from shoebox.config import AuthorizerSettings
 from shoebox.stack.deployment import ResolvedStack
-from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.keys import KeyPair, jwks_document
 from shoebox.tenants.tokens import mint_token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -49,7 +49,7 @@ async def test_published_keys_let_their_tenant_in(
     """A document under keys/ in the public bucket is all that a tenant needs; others stay unknown."""
     pairs = [KeyPair.generate("EdDSA"), KeyPair.generate("ES256")]
     bucket = provisioned.name_of("bucket", "public")
-    await (await root.open("s3")).put_object(Bucket=bucket, Key="keys/keytest.json", Body=jwks(pairs))
+    await (await root.open("s3")).put_object(Bucket=bucket, Key="keys/keytest.json", Body=jwks_document(pairs))
 
     for pair in pairs:
         assert (await judge(authorizer, pair, "keytest"))["tenant"] == "keytest"

@@ -20,7 +20,7 @@ from api.authorizer import Authorizer
 from api.tenant_keys import TenantKeys
 from shoebox.aws.errors import ConnectionLost
 from shoebox.errors import Unavailable
-from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.keys import KeyPair, jwks_document
 from shoebox.tenants.tokens import mint_token
 
 ROOT = Path(__file__).parents[3]
@@ -171,7 +171,7 @@ async def test_a_shops_key_under_anothers_key_id_is_refused(
 ) -> None:
     """Tenants may happen to use one key id; each tenant's tokens are verified with its own key alone."""
     theirs = KeyPair.generate()
-    published["other"] = jwks([replace(theirs, key_id=demo.key_id)])
+    published["other"] = jwks_document([replace(theirs, key_id=demo.key_id)])
     foreign = mint_token(demo, tenant="other", user="anna", now=now)
 
     async def fetch(tenant: str) -> bytes | None:
@@ -186,7 +186,7 @@ async def test_a_key_can_be_rotated_without_a_gap(
 ) -> None:
     """While a tenant publishes two keys, tokens of both pass."""
     new = KeyPair.generate("RS256")
-    published["demo"] = jwks([demo, new])
+    published["demo"] = jwks_document([demo, new])
     for pair in (demo, new):
         text = mint_token(pair, tenant="demo", user="anna", now=now)
         assert (await authorizer.judge(authorizer_event(f"Bearer {text}")))["context"]["tenant"] == "demo"

@@ -10,7 +10,7 @@ import yaml
 
 from shoebox.stack.model import Function, ProvisionedPollers, Queue, QueueTrigger, Stack, StackError, load_stack
 
-STACK_FILE = Path(__file__).parents[2] / "stack.yaml"
+STACK_FILE = Path(__file__).parents[4] / "stack.yaml"
 CONTENT: dict[str, Any] = yaml.safe_load(STACK_FILE.read_text(encoding="utf-8"))
 
 

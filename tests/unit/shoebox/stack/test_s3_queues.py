@@ -6,8 +6,8 @@ from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import Notification, Queue, load_stack
 from shoebox.stack.s3_queues import with_s3_queues
 
-STACK = load_stack(Path(__file__).parents[3] / "stack.yaml")
-PLACE = Deployment(
+STACK = load_stack(Path(__file__).parents[4] / "stack.yaml")
+DEPLOYMENT = Deployment(
     prefix="family", s3_url="http://s3", s3_public_url="http://s3", sqs_url="http://sqs", gateway_url="http://g"
 )
 
@@ -17,12 +17,12 @@ def invoking(function: str) -> ResolvedStack:
     personal = STACK.buckets["personal"]
     notifications = [*personal.notifications, Notification(events=["s3:ObjectRemoved:*"], function=function)]
     buckets = {**STACK.buckets, "personal": personal.model_copy(update={"notifications": notifications})}
-    return resolve(STACK.model_copy(update={"buckets": buckets}), PLACE)
+    return resolve(STACK.model_copy(update={"buckets": buckets}), DEPLOYMENT)
 
 
 def test_a_stack_without_such_buckets_stays_as_it_is():
     """Nothing hidden is made where nobody needs it."""
-    resolved = resolve(STACK, PLACE)
+    resolved = resolve(STACK, DEPLOYMENT)
     assert with_s3_queues(resolved) is resolved
 
 

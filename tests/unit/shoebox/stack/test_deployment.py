@@ -7,8 +7,8 @@ import pytest
 from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import Cors, Function, Queue, Stack, StackError, load_stack
 
-STACK = load_stack(Path(__file__).parents[2] / "stack.yaml")
-PLACE = Deployment(
+STACK = load_stack(Path(__file__).parents[4] / "stack.yaml")
+DEPLOYMENT = Deployment(
     prefix="family",
     account="123456789012",
     region="eu-central-1",
@@ -22,7 +22,7 @@ PLACE = Deployment(
 @pytest.fixture
 def resolved() -> ResolvedStack:
     """The project's stack in an imagined account."""
-    return resolve(STACK, PLACE)
+    return resolve(STACK, DEPLOYMENT)
 
 
 def with_function(**parts: object) -> Stack:
@@ -55,7 +55,7 @@ def test_roles_and_queues_have_addresses(resolved: ResolvedStack):
 def test_a_fifo_queues_name_ends_as_sqs_demands():
     """In its name, URL and ARN ("Amazon SQS FIFO queues", naming); other queues have none of it."""
     queues = {**STACK.queues, "steps": Queue(fifo=True)}
-    resolved = resolve(STACK.model_copy(update={"queues": queues}), PLACE)
+    resolved = resolve(STACK.model_copy(update={"queues": queues}), DEPLOYMENT)
     assert resolved.name_of("queue", "steps") == "family-steps.fifo"
     assert resolved.queue_url("steps").endswith("/family-steps.fifo")
     assert resolved.arn_of("queue", "steps").endswith(":family-steps.fifo")
@@ -109,7 +109,7 @@ def test_text_without_references_is_left_alone(resolved: ResolvedStack):
 def test_a_wrong_reference_stops_the_binding(reference: str):
     """An unknown thing, an unknown attribute, or one that this kind does not have."""
     with pytest.raises(StackError):
-        resolve(with_function(environment={"X": reference}), PLACE)
+        resolve(with_function(environment={"X": reference}), DEPLOYMENT)
 
 
 def test_a_policy_holds_exactly_the_permissions(resolved: ResolvedStack):
@@ -149,7 +149,7 @@ def test_a_wrong_permission_stops_the_binding(permissions: dict[str, list[str]],
     """The message names the permission and what would be right."""
     (target,) = permissions
     with pytest.raises(StackError, match="permission") as caught:
-        resolve(with_function(permissions=permissions), PLACE)
+        resolve(with_function(permissions=permissions), DEPLOYMENT)
     assert target in str(caught.value)
     assert message in str(caught.value)
 
@@ -158,12 +158,12 @@ def test_a_wrong_permission_stops_the_binding(permissions: dict[str, list[str]],
 def test_an_account_has_twelve_digits(account: str):
     """Anything else would make ARNs that no policy matches."""
     with pytest.raises(ValueError, match="account"):
-        PLACE.model_validate({**PLACE.model_dump(), "account": account})
+        DEPLOYMENT.model_validate({**DEPLOYMENT.model_dump(), "account": account})
 
 
 def test_two_prefixes_share_nothing():
     """Two copies of a stack can live in one account."""
-    one, two = resolve(STACK, PLACE), resolve(STACK, PLACE.model_copy(update={"prefix": "other"}))
+    one, two = resolve(STACK, DEPLOYMENT), resolve(STACK, DEPLOYMENT.model_copy(update={"prefix": "other"}))
     functions: dict[str, Function] = STACK.functions
     names = [{b.name_of("function", f) for f in functions} | set(b.environment("api").values()) for b in (one, two)]
     shared = {"https://photos.example", "https://s3.eu-central-1.amazonaws.com", "360"}  # addresses, and a time
@@ -186,7 +186,7 @@ def test_every_problem_of_a_stack_is_in_one_message():
     )
 
     with pytest.raises(StackError) as raised:
-        resolve(wrong, PLACE)
+        resolve(wrong, DEPLOYMENT)
 
     message = str(raised.value)
     assert len(message.splitlines()) == 8

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from jwt.algorithms import RSAAlgorithm
 
 from shoebox.tenants.jwks import ALGORITHMS, Algorithm, JwksError, read_jwks
-from shoebox.tenants.keys import KeyFileError, KeyPair, jwks
+from shoebox.tenants.keys import KeyFileError, KeyPair, jwks_document
 
 
 @lru_cache
@@ -106,7 +106,7 @@ def test_a_key_id_is_the_thumbprint_of_the_public_key() -> None:
 
 def test_a_private_key_is_never_shown() -> None:
     """Neither the document nor the text form of a pair holds a private part."""
-    published = orjson.loads(jwks([pair(algorithm) for algorithm in ALGORITHMS]))["keys"]
+    published = orjson.loads(jwks_document([pair(algorithm) for algorithm in ALGORITHMS]))["keys"]
 
     assert all(not {"d", "p", "q", "dp", "dq", "qi", "k"} & key.keys() for key in published)
     assert repr(pair()) == f"KeyPair({pair().key_id}, EdDSA)"
@@ -116,7 +116,7 @@ def test_a_document_of_several_keys_is_read() -> None:
     """Every published key is found under its id, bound to the algorithm of its type."""
     pairs = [pair(algorithm) for algorithm in ALGORITHMS]
 
-    assert {key_id: key.algorithm for key_id, key in read_jwks(jwks(pairs)).items()} == {
+    assert {key_id: key.algorithm for key_id, key in read_jwks(jwks_document(pairs)).items()} == {
         pair.key_id: pair.algorithm for pair in pairs
     }
 

@@ -17,7 +17,7 @@ from jwt import PyJWS
 
 from shoebox.errors import Unauthorized
 from shoebox.tenants.jwks import ALGORITHMS, Algorithm, VerificationKey, read_jwks
-from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.keys import KeyPair, jwks_document
 from shoebox.tenants.tokens import CLOCK_SKEW, MAX_LIFETIME, Identity, mint_token, read_token, verify_token
 
 NOW = 1_800_000_000
@@ -47,7 +47,7 @@ def pair(algorithm: Algorithm = "EdDSA", owner: str = "demo") -> KeyPair:
 
 def public(of: KeyPair) -> VerificationKey:
     """The key that Shoebox has of a pair."""
-    return read_jwks(jwks([of]))[of.key_id]
+    return read_jwks(jwks_document([of]))[of.key_id]
 
 
 def signed(claims: dict[str, Any], by: KeyPair | None = None, **header: Any) -> str:
