@@ -61,12 +61,12 @@ async def test_several_processes(cargo: CargoLambda):
     """Slots of several processes are as good as those of one; one that dies is answered for."""
     async with runtime(cargo, "where", AWS_LAMBDA_MAX_CONCURRENCY="4", RUNTIME_PROCESSES="2") as process:
         for _ in range(2):
-            await process.logged("worker polls")
+            await process.logged("worker_started")
         answers = await asyncio.gather(*(cargo.invoke(None) for _ in range(20)))
         assert {status for status, _ in answers} == {200}
         _, error = await cargo.invoke("die")
         assert error["errorType"] == "Runtime.ExitError"
-        await process.logged("worker polls")
+        await process.logged("worker_started")
         assert (await cargo.invoke(None))[0] == 200
 
 

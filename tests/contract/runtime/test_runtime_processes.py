@@ -77,15 +77,14 @@ async def test_a_killed_process_is_answered_for_and_started_again(api: FakeRunti
         before = set(await pids(api, 4))
         headers = {"Lambda-Runtime-Invocation-Id": "nonce"}
         posted = await api.invoke("die", request_id="r-1", headers=headers)
-        ended = await process.logged("worker ended")
+        ended = await process.logged("worker_ended")
         await api.wait_idle(4)
         after = set(await pids(api, 4))
     assert posted.kind == "error"
     assert posted.request.headers["lambda-runtime-function-error-type"] == "Runtime.ExitError"
     assert posted.request.headers["lambda-runtime-invocation-id"] == "nonce"
     assert posted.json()["errorMessage"] == "RequestId: r-1 Error: Runtime exited with error: signal: SIGKILL"
-    assert (ended["action"], ended["status"]) == ("runtime.worker_ended", -9)
-    assert (ended["slots"], ended["invocations"]) == (2, 1)
+    assert (ended["status"], ended["slots"], ended["invocations"]) == (-9, 2, 1)
     assert len(before & after) == 1
     assert len(after) == 2
 
@@ -108,7 +107,7 @@ async def test_an_exit_in_a_handler_ends_its_process_only(api: FakeRuntimeApi) -
     async with several(api, slots=2) as process:
         await api.wait_idle(2)
         posted = await api.invoke("exit", request_id="r-1")
-        ended = await process.logged("worker ended")
+        ended = await process.logged("worker_ended")
         await api.wait_idle(2)
     assert posted.json()["errorType"] == "Runtime.ExitError"
     assert (ended["status"], ended["invocations"]) == (3, 0)
@@ -149,12 +148,12 @@ async def test_a_process_that_cannot_start_is_tried_again(api: FakeRuntimeApi, t
         f"    os.mkdir({str(tmp_path / 'taken')!r})\n"
     )
     async with several(api, "one_only.handler", slots=4, task_root=tmp_path) as process:
-        unable = await process.logged("worker cannot start")
+        start_failed = await process.logged("worker_start_failed")
         await api.wait_idle(2)
         assert (await api.invoke()).kind == "response"
         (tmp_path / "enough").touch()
         await api.wait_idle(4)
-    assert (unable["action"], unable["errorType"], unable["slots"]) == ("runtime.worker_unable", "FileExistsError", 2)
+    assert (start_failed["errorType"], start_failed["slots"]) == ("FileExistsError", 2)
     assert INIT_ERROR not in [request.path for request in api.requests]
 
 
@@ -169,7 +168,7 @@ async def test_drain(api: FakeRuntimeApi) -> None:
         process.signal()
         assert await process.ended() == 0
     assert [(await invocation).json() for invocation in running] == ["wait"] * 4
-    assert "".join(process.lines).count('"message": "drained"') == 2
+    assert "".join(process.lines).count('"message": "process_drained"') == 2
     assert all(map(gone, children))
 
 
@@ -229,4 +228,4 @@ async def test_output_goes_to_lambdas_log_socket(api: FakeRuntimeApi, tmp_path: 
     server.close()
     assert any('"message": "hello"' in line for line in received)
     assert not any("printed" in line or '"message": "hello"' in line for line in process.lines)
-    assert any('"message": "worker polls"' in line for line in process.lines)
+    assert any('"message": "worker_started"' in line for line in process.lines)

@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from workers.runtime.callers import caller_for
 from workers.runtime.context import FunctionDescription
 from workers.runtime.drain import Drain
+from workers.runtime.handlers import caller_factory
 from workers.runtime.protocol import Endpoint
-from workers.runtime.slots import Slots, SlotsSettings
+from workers.runtime.settings import SlotsSettings
+from workers.runtime.slots import Slots
 from workers.runtime.testing import FakeRuntimeApi, Posted
 
 MARGIN = 20.0
@@ -46,7 +47,7 @@ def start_slots_at(address: str, handler: Callable[[Any, Any], Any], slots: int 
     drain = Drain()
     settings = {"margin": MARGIN, "drain": 30.0, "reconnect": 30.0, **settings}
     configured = SlotsSettings(Endpoint.parse(address), slots, **settings)
-    running = Slots(configured, FunctionDescription("f"), caller_for(handler), drain)
+    running = Slots(configured, FunctionDescription("f"), caller_factory(handler), drain)
     return Running(running, drain, asyncio.create_task(running.run()))
 
 

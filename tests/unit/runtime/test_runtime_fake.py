@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from workers.runtime.client import RuntimeClient
-from workers.runtime.errors import Refused
-from workers.runtime.failure import Failure
+from workers.runtime.errors import Failure, UnexpectedStatus
 from workers.runtime.protocol import Endpoint, Messages
 from workers.runtime.testing import MAX_PAYLOAD_BYTES, FakeRuntimeApi
 from workers.runtime.transport import Connection
@@ -88,7 +87,7 @@ async def test_a_refusal_is_an_error_of_next(api: FakeRuntimeApi) -> None:
     """The client names status and text of a refused `next`."""
     api.refusals.append(503)
     client = RuntimeClient(Endpoint.parse(api.address))
-    with pytest.raises(Refused, match="next was answered with 503") as caught:
+    with pytest.raises(UnexpectedStatus, match="next returned 503") as caught:
         await client.next()
     assert caught.value.status == 503
     await client.fail_init(Failure("Runtime.X", "x"))

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from workers.runtime.callers import is_async
 from workers.runtime.context import Context
+from workers.runtime.handlers import is_async
 from workers.runtime.lifespan import with_lifespan
 
 journal: list[str] = []

@@ -14,9 +14,10 @@ import pytest
 from runtime_slots import LEAKY_MARGIN, cut_off, eventually, running_slots, soon, start_slots
 
 from workers.runtime.context import Context, current_context
-from workers.runtime.errors import ShutDown
-from workers.runtime.execution import Execution, Outcome
-from workers.runtime.failure import Failure
+from workers.runtime.errors import Failure, ShutDown
+from workers.runtime.protocol import Endpoint
+from workers.runtime.settings import SlotsSettings
+from workers.runtime.slots import Execution, Outcome
 from workers.runtime.testing import FakeRuntimeApi
 
 
@@ -34,7 +35,7 @@ async def test_an_invocation_is_answered(api: FakeRuntimeApi) -> None:
     assert posted.request.path == "/2018-06-01/runtime/invocation/r-1/response"
     assert posted.request.headers["lambda-runtime-invocation-id"] == "nonce"
     assert posted.request.headers["content-type"] == "application/json"
-    assert running.slots.statistics.answered == 1
+    assert running.slots.statistics.succeeded == 1
 
 
 @pytest.mark.parametrize(("chunked", "cut"), [(False, None), (True, 1), (False, 7)])
@@ -241,7 +242,7 @@ async def test_a_handler_that_ignores_its_cancel_is_leaked(
         assert running.slots.statistics.leaked == 1
         release.set()
         await eventually(lambda: running.slots.statistics.leaked == 0)
-    ends = [record for record in caplog.records if record.getMessage() == "leaked handler ended"]
+    ends = [record for record in caplog.records if record.getMessage() == "leaked_handler_ended"]
     assert [record.__dict__["requestId"] for record in ends] == ["r-leaked"]
 
 
@@ -306,8 +307,8 @@ async def test_refused_posts_are_logged_and_never_fatal(
         api.refusals.append(status)
         leave.set()
         assert (await api.invoke("next")).json() == "next"
-    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert warning.startswith(f"response refused with {status}")
+    (warning,) = [record.__dict__ for record in caplog.records if record.levelno == logging.WARNING]
+    assert (warning["message"], warning["post"], warning["status"]) == ("post_refused", "response", status)
 
 
 async def test_timed_out_invocation(api: FakeRuntimeApi) -> None:
@@ -370,7 +371,8 @@ async def test_the_runtime_api_stays_away(api: FakeRuntimeApi, caplog: pytest.Lo
     await api.stop()
     await running.task
     assert running.drain.exit_code == 1
-    assert "the Runtime API is out of reach, giving up: cannot connect to 127.0.0.1" in caplog.text
+    lost = [record.__dict__["errorMessage"] for record in caplog.records if record.message == "runtime_api_lost"]
+    assert [reason.startswith("cannot connect to 127.0.0.1") for reason in lost] == [True, True]
 
 
 async def test_a_refused_next_is_tried_again(api: FakeRuntimeApi) -> None:
@@ -386,7 +388,7 @@ async def test_only_failures_in_a_row_count(api: FakeRuntimeApi) -> None:
 
     class Note(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if record.getMessage().startswith("next failed"):
+            if record.getMessage() == "next_failed":
                 noted.append(current_context.get())
 
     async def handler(event: Any, context: Context) -> Any:
@@ -558,8 +560,9 @@ async def test_stopped_before_it_began() -> None:
     async def call() -> Outcome:
         raise AssertionError("never begun")
 
-    execution = Execution(call(), Context(), margin=120, on_leak=lambda _: None)
-    execution.stop(ShutDown("over"))
+    settings = SlotsSettings(Endpoint("127.0.0.1", 9001), margin=120)
+    execution = Execution(call, Context(), settings, on_leak=lambda _: None)
+    execution.cancel(ShutDown("over"))
     async with asyncio.timeout(30):
         outcome = await execution.wait()
     assert isinstance(outcome, Failure)

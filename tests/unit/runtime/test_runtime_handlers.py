@@ -8,14 +8,14 @@ import pytest
 
 from workers.runtime.errors import (
     BuiltInModuleConflict,
+    Failure,
     HandlerNotFound,
     ImportModuleError,
     InitFault,
     MalformedHandlerName,
     UserCodeSyntaxError,
 )
-from workers.runtime.failure import Failure
-from workers.runtime.loader import load_handler
+from workers.runtime.handlers import load_handler
 
 
 @pytest.fixture

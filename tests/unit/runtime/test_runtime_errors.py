@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from workers.runtime.errors import DeadlineExceeded, MarshalError
-from workers.runtime.failure import MAX_FRAMES, Failure
+from workers.runtime.errors import MAX_FRAMES, DeadlineExceeded, Failure, MarshalError
 
 
 def failure_of(error: BaseException) -> Failure:
