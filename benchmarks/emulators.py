@@ -20,7 +20,7 @@ from typing import Any
 import docker
 
 from benchmarks.pipeline import Round, upload_round, write_photos
-from load_tests.stack import Stack, running_stack
+from load_tests.stack import RunningStack, running_stack
 from tests.localstack.container import ENGINE, IMAGE, localstack
 from tests.localstack.project import Project, project
 
@@ -125,7 +125,7 @@ def in_containers() -> Iterator[Side]:
         yield Side("compose.yaml", addresses, _service_cpu(running, "ingest"), _service_cpu(running, "localstack"))
 
 
-def _cpu(stack: Stack, *names: str) -> list[Callable[[], float]]:
+def _cpu(stack: RunningStack, *names: str) -> list[Callable[[], float]]:
     return [lambda name=name: sum(p.cpu_seconds for p in stack.usage() if p.name == name) for name in names]  # type: ignore[misc]
 
 

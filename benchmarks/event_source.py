@@ -212,7 +212,7 @@ async def drain_round(bench: Bench, fleet: Fleet, queue: SourceQueue, messages: 
 async def warm_fleet(bench: Bench, folder: Path) -> AsyncIterator[Fleet]:
     """A fleet whose environments run."""
     settings = FleetSettings(
-        log_folder=folder / "logs", metrics_dir=folder / "metrics", task_root=_ROOT_FOLDER, environments_at_most=2
+        log_folder=folder / "logs", metrics_dir=folder / "metrics", task_root=_ROOT_FOLDER, max_environments=2
     )
     async with Fleet(bench.stack, settings, bench.credentials) as fleet:
         await asyncio.gather(*(fleet.invoke(_FUNCTION, b"{}") for _ in range(64)))

@@ -27,10 +27,10 @@ import aiohttp
 import boto3
 from botocore.config import Config
 
-from load_tests.observe.processes import Usage
-from load_tests.stack import Stack, running_stack
-from shoebox.aws.clients import Credentials
-from shoebox.aws.presign import Presigner
+from load_tests.observe.processes import ProcessUsage
+from load_tests.stack import RunningStack, running_stack
+from shoebox.aws.credentials import Credentials
+from shoebox.aws.signing import Presigner
 from shoebox.files.model import checksum_header
 from shoebox_client.api import open_api
 from shoebox_client.samples import jpeg_of_size
@@ -102,7 +102,7 @@ def print_rates(ours: Sequence[Round], theirs: Sequence[Round]) -> None:
     print(f"\nShoebox / plain worker: {factor:.1f} × photos/s (medians of {len(ours)} interleaved rounds)\n")
 
 
-def print_memory(usage: Sequence[Usage]) -> None:
+def print_memory(usage: Sequence[ProcessUsage]) -> None:
     """The table of Shoebox's processes, after the last round."""
     print("| process | memory MB (PSS) | CPU s |\n|---|---|---|")
     for process in usage:
@@ -112,7 +112,7 @@ def print_memory(usage: Sequence[Usage]) -> None:
 # --- Shoebox -----------------------------------------------------------------------------------------------------
 
 
-async def shoebox_round(stack: Stack, photos: Sequence[Path]) -> Round:
+async def shoebox_round(stack: RunningStack, photos: Sequence[Path]) -> Round:
     """Upload the photos through the public API and wait until each is READY."""
     return await upload_round(stack.addresses, photos, lambda: _ingest_cpu(stack))
 
@@ -140,7 +140,7 @@ async def upload_round(addresses: Mapping[str, Any], photos: Sequence[Path], cpu
     )
 
 
-def _ingest_cpu(stack: Stack) -> float:
+def _ingest_cpu(stack: RunningStack) -> float:
     return sum(process.cpu_seconds for process in stack.usage() if process.name == "function ingest")
 
 
@@ -150,7 +150,7 @@ def _ingest_cpu(stack: Stack) -> float:
 class PlainWorker:
     """The peer, with a bucket, a queue and a table of its own on the same emulator."""
 
-    def __init__(self, stack: Stack, python: Path) -> None:
+    def __init__(self, stack: RunningStack, python: Path) -> None:
         self._python = python
         self._endpoint = stack.addresses["emulator"]
         aws = {

@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 from load_tests.photos import Photo, Photos
-from load_tests.stack import Stack, running_stack
+from load_tests.stack import RunningStack, running_stack
 from shoebox.tenants.keys import KeyPair
 from shoebox.tenants.tokens import mint_token
 from shoebox_client.api import Api, Document, open_api
@@ -50,7 +50,7 @@ class Window:
 class Meter:
     """Counts READY photos, and closes a window when it is full."""
 
-    stack: Stack
+    stack: RunningStack
     size: int
     windows: list[Window] = field(default_factory=list)
     _open: list[float] = field(default_factory=list)
@@ -94,7 +94,7 @@ def main() -> None:
         asyncio.run(load(stack, photos, arguments.rate, arguments.photos, arguments.window))
 
 
-async def load(stack: Stack, photos: Photos, rate: float, count: int, window: int) -> None:
+async def load(stack: RunningStack, photos: Photos, rate: float, count: int, window: int) -> None:
     """`count` photos at `rate`, after a few that warm the stack up."""
     meter = Meter(stack, window)
     key = KeyPair.load(stack.key)
@@ -152,7 +152,7 @@ def _milliseconds(file: Document) -> float:
     return (finished - registered).total_seconds() * 1000
 
 
-def cpu_by_process(stack: Stack) -> dict[str, float]:
+def cpu_by_process(stack: RunningStack) -> dict[str, float]:
     """CPU seconds so far by role: environments of one function together, and this process."""
     used: dict[str, float] = {}
     for process in stack.usage():

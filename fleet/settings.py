@@ -55,7 +55,7 @@ class FleetSettings:
     environment: Mapping[str, str] = field(default_factory=dict)
     stage: str = "local"
     quotas: Quotas = AWS_QUOTAS
-    environments_at_most: int = 8  # of one function: what a laptop can carry
+    max_environments: int = 8  # of one function: what a laptop can carry
     idle_seconds: float = 300.0
     init_seconds: float = 10.0  # of functions with one slot
     stop_seconds: float = 2.0

@@ -66,7 +66,7 @@ def plan(
     from console.messages import user_facing_errors
     from fleet.limits.plan import nearest_first, peak_rate
     from fleet.limits.quotas import load_quotas
-    from load_tests.simulator.photo_load import PhotoLoad, needs
+    from load_tests.simulator.capacity import PhotoLoad, needs
     from shoebox.stack.model import load_stack, stack_file
 
     load = PhotoLoad(
@@ -116,7 +116,7 @@ def _planned(need: Need) -> dict[str, Any]:
         "most": need.most,
         "factor": need.factor,
         "unit": need.unit,
-        "verdict": need.verdict.value,
+        "verdict": need.status.value,
         "raise_to": need.raise_to,
         "advice": need.advice,
     }

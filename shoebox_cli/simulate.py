@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from load_tests.results import Results
 
 CURVES = ("flat", "day", "christmas")
-"""Those of load_tests/curves.py, which help does not import; a test compares them."""
+"""Those of load_tests/arrivals.py, which help does not import; a test compares them."""
 
 
 def curve_name(text: str) -> str:
@@ -89,8 +89,8 @@ def simulate(
     """
     from console.messages import user_facing_errors
     from fleet.limits.quotas import load_quotas
+    from load_tests.simulator.capacity import PhotoCalls
     from load_tests.simulator.model import Parameters, Settings
-    from load_tests.simulator.photo_load import PhotoCalls
     from shoebox.stack.model import load_stack, stack_file
 
     output = Output(json=json, progress=not no_progress)

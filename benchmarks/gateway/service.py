@@ -14,7 +14,7 @@ import uvloop
 from fleet.credentials import RoleCredentials
 from fleet.service import Fleet
 from fleet.settings import FleetSettings
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import Stack
 
@@ -55,7 +55,7 @@ async def serve(loop: str) -> None:
             log_folder=Path(folder, "logs"),
             metrics_dir=Path(folder, "metrics"),
             task_root=root,
-            environments_at_most=1,
+            max_environments=1,
             environment={"RUNTIME_LOOP": loop},
         )
         async with Fleet(stack(64), settings, an_hour) as fleet:

@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping
 import orjson
 
 from fleet.credentials import CredentialsCache, CredentialsError, RoleCredentials
-from fleet.environments.environment import Environment
+from fleet.environments.environment import Environment, State
 from fleet.environments.pool import Pool
-from fleet.environments.scheduler import State
 from fleet.functions import FunctionSpec
-from fleet.hosts.messages import PREFIX, Welcome, Word
+from fleet.hosts.messages import PREFIX, Command, JoinResponse
 from fleet.hosts.remote import LOST, RemoteProcess
 from fleet.http.asgi import (
     BodyTooLarge,
@@ -114,8 +113,8 @@ class HostApi:
             del self._processes[identity]
             _log.info("host left", function=pool.function.key, environment=identity, status=await process.wait())
 
-    def _welcome(self, function: FunctionSpec, identity: str, credentials: RoleCredentials) -> Welcome:
-        return Welcome(
+    def _welcome(self, function: FunctionSpec, identity: str, credentials: RoleCredentials) -> JoinResponse:
+        return JoinResponse(
             identity=identity,
             function=function,
             credentials=credentials.keys,
@@ -150,7 +149,7 @@ async def _notice_end(process: RemoteProcess, receive: Receive) -> None:
 async def _tell_when_ready(process: RemoteProcess, environment: Environment) -> None:
     await environment.settled.wait()
     if environment.state is State.READY:
-        process.tell(Word.READY)
+        process.tell(Command.READY)
 
 
 def _refusal(status: int, message: str) -> Response:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import orjson
 
-from fleet.hosts.messages import PREFIX, Welcome, Word
+from fleet.hosts.messages import PREFIX, Command, JoinResponse
 
 _CONNECT_SECONDS = 5
 _EXIT_SECONDS = 2
@@ -35,15 +35,15 @@ class FleetAway(HostError):
 class Joined:
     """A place in the fleet: what to run, and the fleet's words."""
 
-    def __init__(self, welcome: Welcome, answer: aiohttp.ClientResponse) -> None:
+    def __init__(self, welcome: JoinResponse, answer: aiohttp.ClientResponse) -> None:
         self.welcome = welcome
         self._answer = answer
 
-    async def words(self) -> AsyncIterator[Word]:
+    async def words(self) -> AsyncIterator[Command]:
         """The fleet's words, until the fleet ends the connection, or is gone."""
         try:
             async for line in self._answer.content:
-                yield Word(orjson.loads(line)["word"])
+                yield Command(orjson.loads(line)["word"])
         except (aiohttp.ClientError, OSError):
             return
 
@@ -73,10 +73,10 @@ class FleetConnection:
         async with answer:
             yield Joined(await self._welcome(answer), answer)
 
-    async def _welcome(self, answer: aiohttp.ClientResponse) -> Welcome:
+    async def _welcome(self, answer: aiohttp.ClientResponse) -> JoinResponse:
         try:
             if answer.status == 200:
-                return Welcome.decode(await answer.content.readline())
+                return JoinResponse.decode(await answer.content.readline())
             text = await answer.text()
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise FleetAway(f"the fleet at {self._url} gave no welcome: {error}") from error

@@ -12,11 +12,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from fleet.environments.lifecycle import Process
-from fleet.environments.process import Surroundings, start_process, variables
+from fleet.environments.process import EnvironmentConfig, Process, environment_variables, start_process
 from fleet.environments.runtime_api import PREFIX as RUNTIME
 from fleet.hosts.connection import FleetAway, FleetConnection, HostError, Joined
-from fleet.hosts.messages import Welcome, Word
+from fleet.hosts.messages import Command, JoinResponse
 from fleet.hosts.reload import code_changed
 from fleet.hosts.terminal import start_in_terminal
 from fleet.metrics import forget_process
@@ -116,9 +115,9 @@ class Host:
         _log.info("environment ended", environment=welcome.identity, status=status)
         await connection.tell_exit(welcome.identity, status)
 
-    async def _start(self, welcome: Welcome) -> Process:
+    async def _start(self, welcome: JoinResponse) -> Process:
         settings = self._settings
-        common = Surroundings(
+        config = EnvironmentConfig(
             region=welcome.region,
             endpoint_url=welcome.endpoint_url,
             task_root=settings.task_root,
@@ -126,7 +125,7 @@ class Host:
             environment={**welcome.environment, **(settings.environment or {})},
         )
         address = f"{urlsplit(settings.fleet_url).netloc}{RUNTIME}{welcome.function.key}/{welcome.identity}"
-        values = variables(welcome.function, welcome.identity, address, welcome.credentials, common)
+        values = environment_variables(welcome.function, welcome.identity, address, welcome.credentials, config)
         try:
             if settings.terminal:
                 return await start_in_terminal(settings.command, values, settings.task_root)
@@ -137,7 +136,7 @@ class Host:
     async def _obey(self, joined: Joined, process: Process) -> None:
         """Do as the fleet says; when it is gone, what runs here has nobody to answer to."""
         async for word in joined.words():
-            if word is Word.STOP:
+            if word is Command.STOP:
                 await self._end(process, joined.welcome.stop_seconds)
                 return
             self.state.ready = True

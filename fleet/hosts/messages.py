@@ -14,12 +14,12 @@ from typing import Any, Self
 import orjson
 
 from fleet.functions import FunctionSpec
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 
 PREFIX = "/.hosts/"
 
 
-class Word(StrEnum):
+class Command(StrEnum):
     """What the fleet tells a host after the welcome."""
 
     READY = "ready"  # the process has asked for its first invocation
@@ -27,7 +27,7 @@ class Word(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Welcome:
+class JoinResponse:
     """All that a host needs to start the environment `identity`; `stop_seconds` is what its end may take."""
 
     identity: str

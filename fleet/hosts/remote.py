@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from fleet.hosts.messages import Word
+from fleet.hosts.messages import Command
 
 LOST = -9  # the status of a process whose host has gone without a word: as after SIGKILL
 _ANSWER_SECONDS = 2.0  # for a host's word that the process has ended, beyond what the end itself may take
@@ -17,14 +17,14 @@ class RemoteProcess:
     pid = None  # it has one, on another machine
 
     def __init__(self) -> None:
-        self._words: asyncio.Queue[Word | None] = asyncio.Queue()
+        self._words: asyncio.Queue[Command | None] = asyncio.Queue()
         self._status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-    def tell(self, word: Word) -> None:
+    def tell(self, word: Command) -> None:
         """Send the host a word."""
         self._words.put_nowait(word)
 
-    async def words(self) -> AsyncIterator[Word]:
+    async def words(self) -> AsyncIterator[Command]:
         """What is to be sent, until the end."""
         while (word := await self._words.get()) is not None:
             yield word
@@ -41,7 +41,7 @@ class RemoteProcess:
 
     async def stop(self, seconds: float) -> None:
         """Ask the host to end it, and give the host up when it has not after `seconds` and a moment."""
-        self.tell(Word.STOP)
+        self.tell(Command.STOP)
         try:
             async with asyncio.timeout(seconds + _ANSWER_SECONDS):
                 await self.wait()

@@ -110,7 +110,7 @@ class Mappings:
         quotas, settings = self._settings.quotas, self._settings
         if function.key in settings.joined:
             return self._scale_of_joined(function, trigger)
-        capacity = settings.environments_at_most * function.slots
+        capacity = settings.max_environments * function.slots
         if trigger.provisioned:
             least, most = trigger.provisioned.minimum, trigger.provisioned.maximum
             return ProvisionedPollers(least, most, quotas, function=function.key, capacity=lambda: capacity)

@@ -33,7 +33,7 @@ _MB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class ProcessUsage:
     """What one process used: CPU seconds so far, and memory in MB now."""
 
     name: str
@@ -47,9 +47,9 @@ def processes_of(pid: int) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
-def usage_of(process: psutil.Process) -> Usage:
+def usage_of(process: psutil.Process) -> ProcessUsage:
     """What a process of a stack used, by its role."""
-    return Usage(role_of(process), cpu_seconds(process), memory_mb(process))
+    return ProcessUsage(role_of(process), cpu_seconds(process), memory_mb(process))
 
 
 def role_of(process: psutil.Process) -> str:

@@ -124,7 +124,7 @@ def _mark(name: str, seconds: Distribution, axes: _Axes, row: int) -> Label:
 
 def _place(value: float) -> float:
     """Where a time is among the bars: logarithmic between a bar's bounds."""
-    n = next((n for n, resolved in enumerate(BOUNDS) if value <= resolved), len(BOUNDS))
+    n = next((n for n, bound in enumerate(BOUNDS) if value <= bound), len(BOUNDS))
     low = BOUNDS[n - 1] if n else BOUNDS[0] / 2
     high = BOUNDS[n] if n < len(BOUNDS) else BOUNDS[-1] * 4
     return n + min(1.0, max(0.0, math.log(max(value, low) / low) / math.log(high / low)))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from load_tests.curves import DAY
+from load_tests.arrivals import DAY
 from load_tests.report.charts import span_of
 from load_tests.report.formats import (
     DASH,
@@ -21,7 +21,7 @@ from load_tests.report.formats import (
     share,
     sign,
 )
-from load_tests.results import WHOLE, Limit, Results, Threshold, needed
+from load_tests.results import WHOLE, Limit, Results, Threshold, min_count
 
 _UNITS = (("per_second", "photos/s"), ("_drift", "×"), ("_growth", "×"))
 _NEAR = 0.8  # as fleet.limits.plan.TARGET: above it a limit has no room for a busy second
@@ -164,11 +164,11 @@ def threshold_value(threshold: Threshold, value: float | None) -> str:
 
 
 def _missed(threshold: Threshold) -> str:
-    resolved = threshold_value(threshold, threshold.resolved)
+    bound = threshold_value(threshold, threshold.bound)
     found = (
         "nothing was seen of it" if threshold.value is None else f"it was {threshold_value(threshold, threshold.value)}"
     ) + (f" ({threshold.note})" if threshold.note else "")
-    return f"{threshold.metric} {sign(threshold.operator)} {resolved} was not met: {found}"
+    return f"{threshold.metric} {sign(threshold.operator)} {bound} was not met: {found}"
 
 
 def _figures(results: Results) -> tuple[Figure, ...]:
@@ -193,7 +193,7 @@ def _p99_figure(results: Results) -> Figure:
     whole = results.stages.get(WHOLE)
     if whole is None or whole.percentile("99") is not None:
         return Figure(duration(p99_of(results)), "p99, registered → READY")
-    about = f"slowest of {number(whole.count)}, registered → READY: p99 needs {needed(99)}"
+    about = f"slowest of {number(whole.count)}, registered → READY: p99 needs {min_count(99)}"
     return Figure(duration(whole.max), about)
 
 

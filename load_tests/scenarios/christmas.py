@@ -1,8 +1,7 @@
 """Ten times the mean for five minutes: the queue takes what the workers can't do at once, and gives it back."""
 
-from load_tests.curves import DAY, PEAK_FACTOR
+from load_tests.arrivals import DAY, PEAK_FACTOR, spike
 from load_tests.scenarios.model import Scenario
-from load_tests.shapes import spike
 
 SCENARIO = Scenario(
     name="christmas",

@@ -1,7 +1,7 @@
 """A whole day in some minutes: each second of the run stands for many of the day, at that second's real rate."""
 
+from load_tests.arrivals import DayInMinutes
 from load_tests.scenarios.model import Scenario
-from load_tests.shapes import DayInMinutes
 
 SCENARIO = Scenario(
     name="day",

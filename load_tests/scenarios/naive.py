@@ -1,8 +1,7 @@
 """The same load twice: with the queue, and with S3 invoking one function for each event. Why there is a queue."""
 
-from load_tests.curves import DAY
+from load_tests.arrivals import DAY, Stages
 from load_tests.scenarios.model import Scenario
-from load_tests.shapes import Stages
 
 _USUAL = 0.05
 _BURST = ((0, _USUAL), (10 / 45, _USUAL), (11 / 45, 1), (16 / 45, 1), (17 / 45, _USUAL), (1, _USUAL))

@@ -1,8 +1,7 @@
 """Hundreds of phones upload for one user at once, as at a wedding: does one owner make a hot key?"""
 
-from load_tests.curves import DAY
+from load_tests.arrivals import DAY, constant
 from load_tests.scenarios.model import Scenario
-from load_tests.shapes import constant
 
 SCENARIO = Scenario(
     name="one-owner",

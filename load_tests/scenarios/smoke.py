@@ -1,8 +1,7 @@
 """One minute at a modest rate: does everything work, from the token to the rendition?"""
 
-from load_tests.curves import DAY
+from load_tests.arrivals import DAY, constant
 from load_tests.scenarios.model import Scenario
-from load_tests.shapes import constant
 
 SCENARIO = Scenario(
     name="smoke",

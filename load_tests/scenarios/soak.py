@@ -1,8 +1,7 @@
 """Half of what the machine can do, for an hour: does anything grow, or slow down?"""
 
-from load_tests.curves import DAY
+from load_tests.arrivals import DAY, constant
 from load_tests.scenarios.model import Scenario
-from load_tests.shapes import constant
 
 SCENARIO = Scenario(
     name="soak",

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fleet.limits.quotas import AWS_QUOTAS, Quotas
-from load_tests.curves import CURVES, DAY
-from load_tests.simulator.photo_load import PhotoCalls, PhotoLoad
+from load_tests.arrivals import CURVES, DAY
+from load_tests.simulator.capacity import PhotoCalls, PhotoLoad
 from shoebox.stack.model import Stack
 from shoebox_client.retry import RetryPolicy
 

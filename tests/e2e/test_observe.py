@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from load_tests.observe import Observed, Observer
-from load_tests.stack import Stack, running_stack
+from load_tests.stack import RunningStack, running_stack
 from shoebox_client.api import open_api
 from shoebox_client.records import Outcome
 from shoebox_client.uploads import Uploader, UploadSettings
@@ -24,13 +24,13 @@ UNITS = 5
 
 
 @pytest.fixture
-def stack() -> Iterator[Stack]:
+def stack() -> Iterator[RunningStack]:
     """`shoebox up` as a process of its own, with an emulator that nobody else uses."""
     with running_stack() as running:
         yield running
 
 
-async def upload(stack: Stack, folder: Path, first: int, number: int) -> None:
+async def upload(stack: RunningStack, folder: Path, first: int, number: int) -> None:
     """Upload photos as `shoebox upload` does, until each is READY."""
     photos = [photo(folder, f"{n}.jpg", seed=n) for n in range(first, first + number)]
     async with open_api(stack.addresses["url"], stack.addresses["token"]) as api:
@@ -39,7 +39,7 @@ async def upload(stack: Stack, folder: Path, first: int, number: int) -> None:
     await until(lambda: settled(stack), 30)
 
 
-async def settled(stack: Stack) -> bool:
+async def settled(stack: RunningStack) -> bool:
     """Whether ingest's messages are deleted, which comes after READY."""
     async with aiohttp.ClientSession() as session, session.get(stack.addresses["control"] + "/healthz") as answer:
         (mapping,) = [m for m in (await answer.json())["mappings"] if m["function"] == "ingest"]
@@ -47,7 +47,7 @@ async def settled(stack: Stack) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def observed(stack: Stack) -> AsyncIterator[list[Observed]]:
+async def observed(stack: RunningStack) -> AsyncIterator[list[Observed]]:
     """Looks at the stack during the block; the list has the outcome after it."""
     observer, outcome = Observer(stack.addresses["control"], pid=stack.process.pid), list[Observed]()
 
@@ -69,13 +69,13 @@ async def observed(stack: Stack) -> AsyncIterator[list[Observed]]:
     outcome.append(await asyncio.to_thread(observer.finish))
 
 
-def batches(stack: Stack) -> int:
+def batches(stack: RunningStack) -> int:
     """Invocations of ingest, by its own log."""
     log = Path(stack.addresses["logs"], "ingest.log")
     return log.read_text().count('"batch_finished"')
 
 
-async def test_the_figures_are_those_of_what_was_done(stack: Stack, tmp_path: Path) -> None:
+async def test_the_figures_are_those_of_what_was_done(stack: RunningStack, tmp_path: Path) -> None:
     """Requests, units, invocations and messages of these photos alone, though the stack had worked before."""
     await upload(stack, tmp_path, 0, 3)
     before = batches(stack)
@@ -96,7 +96,7 @@ async def test_the_figures_are_those_of_what_was_done(stack: Stack, tmp_path: Pa
     assert (found.repeated, found.skipped, found.gaps, found.notes) == (0, 0, 0, [])
 
 
-async def test_queues_limits_and_processes_are_seen(stack: Stack, tmp_path: Path) -> None:
+async def test_queues_limits_and_processes_are_seen(stack: RunningStack, tmp_path: Path) -> None:
     """No dead letter, nothing twice; each process has used CPU and memory; limits have their peaks."""
     async with observed(stack) as outcome:
         await upload(stack, tmp_path, 200, PHOTOS)

@@ -55,8 +55,8 @@ def memory(root: Path = Path("/sys/fs/cgroup")) -> Memory:
         return Memory(0, None)
     total = "total_" if "total_active_file" in parts else ""
     cache = int(parts[f"{total}active_file"]) + int(parts[f"{total}inactive_file"])
-    resolved = None if limit == "max" or int(limit) > _UNLIMITED else int(limit)
-    return Memory(max(0, int(used) - cache), resolved)
+    bound = None if limit == "max" or int(limit) > _UNLIMITED else int(limit)
+    return Memory(max(0, int(used) - cache), bound)
 
 
 def refuse_uploads_when_almost_full(context: RequestContext) -> None:

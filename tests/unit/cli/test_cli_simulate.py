@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from load_tests.curves import CURVES
+from load_tests.arrivals import CURVES
 from load_tests.report.files import read_results
 from load_tests.results import Results
 from shoebox_cli import simulate

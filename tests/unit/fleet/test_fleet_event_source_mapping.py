@@ -16,7 +16,7 @@ from fleet.metrics import Metrics
 from fleet.queues.event_source import EventSourceMapping
 from fleet.queues.mapping import Mappings
 from fleet.settings import FleetSettings
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import Stack, StackError
 from tests.scripted_server import ScriptedServer, answer, scripted_server
@@ -74,12 +74,12 @@ BATCHES = [
     pytest.param({}, {}, 5, id="AWS's five"),
     pytest.param({"maximum_concurrency": 4}, {}, 4, id="maximum concurrency"),
     pytest.param({"provisioned": {}}, {}, 20, id="two provisioned pollers"),
-    pytest.param({}, {"environments_at_most": 1}, 4, id="one environment's slots"),
+    pytest.param({}, {"max_environments": 1}, 4, id="one environment's slots"),
     pytest.param({"maximum_concurrency": 100}, {"quotas": load_quotas("aws/100")}, 1, id="a wind tunnel"),
     pytest.param({"provisioned": {"minimum": 200}}, {"quotas": load_quotas("aws/100")}, 20, id="provisioned in it"),
     pytest.param({}, {"quotas": load_quotas("off")}, 32, id="no quotas, all slots"),
     pytest.param({"maximum_concurrency": 6}, {"quotas": load_quotas("off")}, 6, id="no quotas, maximum concurrency"),
-    pytest.param({}, {"joined": frozenset({"worker"}), "environments_at_most": 1}, 5, id="joined: five"),
+    pytest.param({}, {"joined": frozenset({"worker"}), "max_environments": 1}, 5, id="joined: five"),
     pytest.param({"maximum_concurrency": 9}, {"joined": frozenset({"worker"})}, 9, id="joined: as described"),
     pytest.param({"maximum_concurrency": 9}, {"joined": frozenset({"worker"}), "hosts": 2}, 2, id="joined: two slots"),
     pytest.param({}, {"joined": frozenset({"worker"}), "hosts": 0}, 0, id="joined: no host"),

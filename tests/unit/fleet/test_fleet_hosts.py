@@ -11,14 +11,13 @@ import pytest
 from fleet_fakes import Bench, pool_bench, until
 
 from fleet.credentials import CredentialsCache, CredentialsError, RoleCredentials
-from fleet.environments.environment import Environment
+from fleet.environments.environment import Environment, State
 from fleet.environments.runtime_api import RuntimeApi
-from fleet.environments.scheduler import State
 from fleet.functions import FunctionSpec
 from fleet.hosts import reload
 from fleet.hosts.api import HostApi
 from fleet.hosts.connection import FleetAway, FleetConnection, Joined, NotJoinable
-from fleet.hosts.messages import PREFIX, Welcome, Word
+from fleet.hosts.messages import PREFIX, Command, JoinResponse
 from fleet.hosts.reload import code_changed
 from fleet.hosts.remote import LOST, RemoteProcess
 from fleet.http.asgi import Receive, Response, Scope, Send, respond
@@ -26,11 +25,11 @@ from fleet.http.ports import listen
 from fleet.http.server import Server
 from fleet.metrics import Metrics
 from fleet.settings import FleetSettings
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 from shoebox.stack.deployment import Deployment
 
 FUNCTION = FunctionSpec("api", "shoebox-api", "arn", "a.b", 128, 3, 2, 5, {"OWN": "1"})
-WELCOME = Welcome("e1", FUNCTION, Credentials("AK", "secret", "token"), "us-east-1", None, {"ALL": "2"}, 1.5)
+WELCOME = JoinResponse("e1", FUNCTION, Credentials("AK", "secret", "token"), "us-east-1", None, {"ALL": "2"}, 1.5)
 KEYS = Credentials("AKIA1", "secret", "token")
 NOWHERE = "http://127.0.0.1:9"
 
@@ -43,7 +42,7 @@ def test_a_welcome_arrives_as_it_was_sent():
     line = WELCOME.encode()
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
-    assert Welcome.decode(line) == WELCOME
+    assert JoinResponse.decode(line) == WELCOME
 
 
 @pytest.mark.parametrize(
@@ -63,7 +62,7 @@ def test_a_welcome_arrives_as_it_was_sent():
 def test_a_foreign_welcome_is_no_welcome(line: bytes):
     """What another program, or another version, says is a ValueError and nothing else."""
     with pytest.raises(ValueError, match=r"."):
-        Welcome.decode(line)
+        JoinResponse.decode(line)
 
 
 # --- the process as the fleet sees it ------------------------------------------------------------------------------
@@ -72,17 +71,17 @@ def test_a_foreign_welcome_is_no_welcome(line: bytes):
 async def test_words_come_in_order_until_the_end():
     """Those that were told before it are still sent."""
     process = RemoteProcess()
-    process.tell(Word.READY)
-    process.tell(Word.STOP)
+    process.tell(Command.READY)
+    process.tell(Command.STOP)
     process.end(0)
-    assert [word async for word in process.words()] == [Word.READY, Word.STOP]
+    assert [word async for word in process.words()] == [Command.READY, Command.STOP]
 
 
 async def test_a_host_that_answers_a_stop_decides_the_status():
     """The word goes out, and the stop ends with the process."""
     process = RemoteProcess()
     stopping = asyncio.create_task(process.stop(60))
-    assert await anext(process.words()) is Word.STOP
+    assert await anext(process.words()) is Command.STOP
     assert not stopping.done()
     process.end(7)
     await asyncio.wait_for(stopping, 30)
@@ -95,7 +94,7 @@ async def test_a_host_that_does_not_answer_a_stop_is_given_up(monkeypatch: pytes
     process = RemoteProcess()
     await asyncio.wait_for(process.stop(0.01), 30)
     assert await process.wait() == LOST
-    assert [word async for word in process.words()] == [Word.STOP]
+    assert [word async for word in process.words()] == [Command.STOP]
 
 
 async def test_a_killed_process_has_ended():
@@ -187,7 +186,7 @@ def runtime_of(tmp_path: Path) -> RuntimeOf:
 
     @asynccontextmanager
     async def make(**changes: Any) -> AsyncIterator[Runtime]:
-        bench = pool_bench(Metrics(tmp_path), most=0, **changes)
+        bench = pool_bench(Metrics(tmp_path), max_environments=0, **changes)
         async with aiohttp.ClientSession() as session:
             runtime = Runtime(bench, session)
             async with Server(runtime, listen(0, "this test")) as server, bench.pool:
@@ -197,7 +196,7 @@ def runtime_of(tmp_path: Path) -> RuntimeOf:
     return make
 
 
-async def next_word(joined: Joined) -> Word | None:
+async def next_word(joined: Joined) -> Command | None:
     """What the fleet says next; None when it has closed the connection."""
     async with asyncio.timeout(30):
         return await anext(joined.words(), None)
@@ -219,7 +218,7 @@ async def test_the_first_poll_is_told_to_the_host(runtime_of: RuntimeOf):
     """So it knows, and its health check, that the environment takes invocations."""
     async with runtime_of() as runtime, runtime.connection().join() as joined:
         runtime.pool.poll(runtime.environment(joined))
-        assert await next_word(joined) is Word.READY
+        assert await next_word(joined) is Command.READY
 
 
 async def test_an_invocation_runs_through_a_host(runtime_of: RuntimeOf):
@@ -253,7 +252,7 @@ async def test_a_host_reports_how_its_process_ended(runtime_of: RuntimeOf):
     async with runtime_of() as runtime, runtime.connection().join() as joined:
         running = runtime.bench.invoke("r1")
         await runtime.bench.next(runtime.environment(joined))
-        assert await next_word(joined) is Word.READY
+        assert await next_word(joined) is Command.READY
         await runtime.connection().tell_exit(joined.welcome.identity, 3)
         assert b"exit status 3" in (await asyncio.wait_for(running, 30)).payload
         assert await next_word(joined) is None
@@ -275,12 +274,12 @@ async def test_renewing_replaces_the_environment(runtime_of: RuntimeOf):
         running = runtime.bench.invoke("r1")
         environment = runtime.environment(joined)
         await runtime.bench.next(environment)
-        assert await next_word(joined) is Word.READY
+        assert await next_word(joined) is Command.READY
         runtime.pool.renew()
         assert environment.state is State.DRAINING
         assert not running.done()
         environment.finish("r1", None, 0.0)
-        assert await next_word(joined) is Word.STOP
+        assert await next_word(joined) is Command.STOP
         await runtime.connection().tell_exit(joined.welcome.identity, 0)
         async with runtime.connection().join() as another:
             assert another.welcome.identity != joined.welcome.identity
@@ -293,7 +292,7 @@ async def test_renewing_stops_also_what_has_not_begun(runtime_of: RuntimeOf):
         waiting = runtime.bench.invoke("r1")
         await until(lambda: runtime.pool.statistics().waiting)
         runtime.pool.renew()
-        assert await next_word(joined) is Word.STOP
+        assert await next_word(joined) is Command.STOP
         await runtime.connection().tell_exit(joined.welcome.identity, 0)
         await runtime.until_gone()
         assert not waiting.done()
@@ -305,9 +304,9 @@ async def test_the_end_of_the_fleet_stops_its_hosts(runtime_of: RuntimeOf, monke
     monkeypatch.setattr("fleet.hosts.remote._ANSWER_SECONDS", 0.01)
     async with runtime_of(stop=0.01) as runtime, runtime.connection().join() as joined:
         runtime.pool.poll(runtime.environment(joined))
-        assert await next_word(joined) is Word.READY
+        assert await next_word(joined) is Command.READY
         runtime.pool.stop()
-        assert await next_word(joined) is Word.STOP
+        assert await next_word(joined) is Command.STOP
         assert await next_word(joined) is None
 
 

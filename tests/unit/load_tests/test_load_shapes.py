@@ -6,9 +6,19 @@ import itertools
 
 import pytest
 
-from load_tests.arrivals import VISIT_SIZES, Visit, mean_photos, visits
-from load_tests.curves import DAY
-from load_tests.shapes import DayInMinutes, Scaled, Shape, Stages, constant, spike
+from load_tests.arrivals import (
+    DAY,
+    VISIT_SIZES,
+    DayInMinutes,
+    Scaled,
+    Shape,
+    Stages,
+    Visit,
+    constant,
+    mean_photos,
+    spike,
+    visits,
+)
 
 RAMP = Stages(((0, 0), (10, 20), (20, 20), (30, 0)))
 
