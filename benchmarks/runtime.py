@@ -42,7 +42,7 @@ class Side:
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def environment(self, port: int) -> dict[str, str]:
-        """The process's variables; without a maximum AWS's client runs one process."""
+        """Return the process's variables; without a maximum AWS's client runs one process."""
         slots = {"AWS_LAMBDA_MAX_CONCURRENCY": str(self.slots)} if self.slots > 1 else {}
         handler = f"benchmarks.runtime_api.{self.handler}"
         own = {"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), "AWS_EC2_METADATA_DISABLED": "true"}
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def waiting(slots: int, rounds: int, scale: float) -> None:
-    """A handler that waits 20 ms with an open AWS client: what a queue's worker does most of the time.
+    """Measure a handler that waits 20 ms with an open AWS client, as a queue's worker mostly does.
 
     So many slots can do no more than slots / 20 ms; four times as many show what a core can. As processes they would
     take 10 GB.
@@ -120,7 +120,7 @@ def waiting(slots: int, rounds: int, scale: float) -> None:
 
 
 def nothing(slots: int, rounds: int, scale: float) -> None:
-    """A handler that does nothing: what the runtime itself costs."""
+    """Measure a handler that does nothing: what the runtime itself costs."""
     sides = [
         ours(f"Shoebox, {slots} slots, asyncio", "handlers.nothing", slots, "asyncio"),
         ours(f"Shoebox, {slots} slots, uvloop", "handlers.nothing", slots, "uvloop"),
@@ -136,7 +136,7 @@ def nothing(slots: int, rounds: int, scale: float) -> None:
 
 
 def batches(rounds: int, scale: float) -> None:
-    """The largest batch: decoding JSON is all there is."""
+    """Measure the largest batch, of which decoding JSON is all the work."""
     sides = [
         ours("Shoebox, 4 slots, asyncio", "handlers.count", 4, "asyncio"),
         ours("Shoebox, 4 slots, uvloop", "handlers.count", 4, "uvloop"),

@@ -70,14 +70,14 @@ class Stub:
         }
 
     def asked(self, slot: StubProtocol) -> None:
-        """A slot polls."""
+        """Take a slot's poll."""
         if self._left:
             self._give(slot)
         else:
             self._idle.append(slot)
 
     def answered(self, seconds: float, *, error: bool) -> None:
-        """An invocation is over."""
+        """Count an invocation that is over."""
         self._latencies.append(seconds)
         self._errors += error
         self._open -= 1
@@ -85,7 +85,7 @@ class Stub:
             self._done.set()
 
     def left(self, slot: StubProtocol) -> None:
-        """A slot has gone."""
+        """Forget a slot that has gone."""
         if slot in self._idle:
             self._idle.remove(slot)
 

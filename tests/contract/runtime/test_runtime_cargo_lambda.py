@@ -13,7 +13,7 @@ from runtime_processes import runtime_process
 
 @pytest.fixture
 async def cargo(tmp_path: Path) -> AsyncIterator[CargoLambda]:
-    """A server for the function `photos`."""
+    """Run a server for the function `photos`."""
     async with cargo_lambda(tmp_path) as running:
         yield running
 
@@ -58,7 +58,7 @@ async def test_errors(cargo: CargoLambda):
 
 
 async def test_several_processes(cargo: CargoLambda):
-    """Slots of several processes are as good as those of one; one that dies is answered for."""
+    """Slots of several processes are as good as those of one; the invocation of one that dies fails."""
     async with runtime(cargo, "where", AWS_LAMBDA_MAX_CONCURRENCY="4", RUNTIME_PROCESSES="2") as process:
         for _ in range(2):
             await process.logged("worker_started")

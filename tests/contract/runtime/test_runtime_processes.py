@@ -25,7 +25,7 @@ INIT_ERROR = "/2018-06-01/runtime/init/error"
 async def several(
     api: FakeRuntimeApi, handler: str = "runtime_functions.where", *, slots: int = 5, processes: int = 2, **more: Any
 ) -> AsyncIterator[RuntimeProcess]:
-    """A runtime of several processes."""
+    """Start a runtime of several processes."""
     variables = {"AWS_LAMBDA_MAX_CONCURRENCY": str(slots), "RUNTIME_PROCESSES": str(processes)}
     async with runtime_process(api, handler, variables={**variables, **more.pop("variables", {})}, **more) as process:
         yield process

@@ -43,7 +43,7 @@ def start_slots(api: FakeRuntimeApi, handler: Callable[[Any, Any], Any], slots: 
 
 
 def start_slots_at(address: str, handler: Callable[[Any, Any], Any], slots: int = 1, **settings: Any) -> Running:
-    """The same, for any server."""
+    """Start the same for any server."""
     drain = Drain()
     settings = {"margin": MARGIN, "drain": 30.0, "reconnect": 30.0, **settings}
     configured = SlotsSettings(Endpoint.parse(address), slots, **settings)
@@ -55,7 +55,7 @@ def start_slots_at(address: str, handler: Callable[[Any, Any], Any], slots: int 
 async def running_slots(
     api: FakeRuntimeApi, handler: Callable[[Any, Any], Any], slots: int = 1, **settings: Any
 ) -> AsyncIterator[Running]:
-    """Slots that poll, drained at the end."""
+    """Start slots and wait until they poll; drain them at the end."""
     running = start_slots(api, handler, slots, **settings)
     try:
         await api.wait_idle(slots)
@@ -65,14 +65,14 @@ async def running_slots(
 
 
 def soon(seconds: float, margin: float = MARGIN) -> int:
-    """A deadline for slots with this margin: the handler is cancelled in so many seconds."""
+    """Return a deadline for slots with this margin, so that the handler is cancelled in so many seconds."""
     return int((time.time() + seconds + margin) * 1000)
 
 
 async def cut_off(
     api: FakeRuntimeApi, begun: asyncio.Event, event: Any = None, *, margin: float = MARGIN, **sent: Any
 ) -> Posted:
-    """How an invocation ended, before its deadline, whose handler was cancelled after it had set `begun`.
+    """Return how an invocation ended, before its deadline, whose handler was cancelled after it had set `begun`.
 
     A busy machine may take longer than any short time to come so far: each attempt has more.
     """
@@ -87,7 +87,7 @@ async def cut_off(
 
 
 async def eventually(condition: Callable[[], bool], timeout: float = 30) -> None:
-    """Until `condition` holds. Raises TimeoutError."""
+    """Wait until `condition` holds. Raises TimeoutError."""
     async with asyncio.timeout(timeout):
         while not condition():  # noqa: ASYNC110  # what is observed here has no event
             await asyncio.sleep(0.002)

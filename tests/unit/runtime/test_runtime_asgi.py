@@ -22,7 +22,7 @@ from workers.runtime.testing import FakeRuntimeApi
 def event(
     method: str = "GET", path: str = "/", *, version: int = 1, body: bytes = b"", query: str = ""
 ) -> dict[str, Any]:
-    """A proxy event of either version."""
+    """Make a proxy event of either version."""
     sent = {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
     if version == 1:
         parameters: dict[str, list[str]] = {}
@@ -53,7 +53,7 @@ router = APIRouter()
 
 @router.get("/items")
 async def items(request: Request, tag: str, response: Response) -> dict[str, Any]:
-    """What a handler can see."""
+    """Return what a handler can see."""
     response.set_cookie("a", "1")
     response.set_cookie("b", "2")
     return {
@@ -67,13 +67,13 @@ async def items(request: Request, tag: str, response: Response) -> dict[str, Any
 
 @router.post("/echo")
 async def echo(request: Request) -> Response:
-    """The body again."""
+    """Return the body."""
     return Response(await request.body(), media_type="application/octet-stream")
 
 
 @router.get("/stream")
 async def stream() -> StreamingResponse:
-    """A body in parts."""
+    """Return a body in parts."""
 
     async def parts() -> AsyncIterator[bytes]:
         for number in range(3):
@@ -85,14 +85,14 @@ async def stream() -> StreamingResponse:
 
 @router.get("/background")
 async def background(request: Request, tasks: BackgroundTasks) -> str:
-    """A task after the response."""
+    """Run a task after the response."""
     tasks.add_task(request.app.state.journal.append, "background")
     return "done"
 
 
 @router.get("/boom")
 async def boom() -> None:
-    """An error."""
+    """Raise an error."""
     raise ValueError("boom")
 
 
@@ -104,7 +104,7 @@ async def slow() -> None:
 
 @router.get("/stays")
 async def stays(request: Request, tasks: BackgroundTasks) -> str:
-    """A whole response, and a task without end, which tells of its begin."""
+    """Return a whole response, and run a task without end, which tells that it began."""
 
     async def stay() -> None:
         request.app.state.staying.set()
@@ -115,7 +115,7 @@ async def stays(request: Request, tasks: BackgroundTasks) -> str:
 
 
 def make_app() -> FastAPI:
-    """A small application that uses what real ones use."""
+    """Make a small application that uses what real ones use."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -132,7 +132,7 @@ def make_app() -> FastAPI:
 
 @pytest.fixture
 async def handler() -> AsyncIterator[AsgiHandler]:
-    """The application with its lifespan open."""
+    """Return the application with its lifespan open."""
     handler = asgi_handler(make_app())
     async with handler.lifespan():
         yield handler
@@ -212,7 +212,7 @@ async def test_deadline_cancels_the_application(api: FakeRuntimeApi) -> None:
 
 
 async def bare_app(scope: Scope, receive: Receive, send: Send) -> None:
-    """An application without lifespan that shows its scope."""
+    """Show the scope, as an application without lifespan."""
     assert scope["type"] == "http"
     request = await receive()
     shown = f"{scope['method']} {scope['root_path']} {scope['path']} {scope['raw_path'].decode()} {scope['client']}"

@@ -8,7 +8,7 @@ from workers.runtime.errors import MAX_FRAMES, DeadlineExceeded, Failure, Marsha
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The failure of an error that was really raised."""
+    """Raise the error; return its failure."""
     try:
         raise error
     except BaseException as raised:  # noqa: BLE001  # any error is what this is about

@@ -19,12 +19,12 @@ class Runtime:
         self.connection = Connection(self.endpoint.host, self.endpoint.port)
 
     async def send(self, method: str, path: str, body: bytes = b"") -> int:
-        """The status of an arbitrary request."""
+        """Send an arbitrary request; return the status."""
         head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
         return (await self.connection.request(head.encode() + body)).status
 
     async def next(self) -> str:
-        """The request id of the next invocation."""
+        """Return the request id of the next invocation."""
         response = await self.connection.request(Messages(self.endpoint).next)
         return response.headers["lambda-runtime-aws-request-id"]
 

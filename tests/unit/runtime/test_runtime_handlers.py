@@ -20,7 +20,7 @@ from workers.runtime.handlers import load_handler
 
 @pytest.fixture
 def task_root(tmp_path: Path) -> Iterator[Path]:
-    """A function's code; nothing of it stays imported."""
+    """Write a function's code; leave nothing of it imported."""
     package = tmp_path / "loader_pkg"
     package.mkdir()
     (package / "__init__.py").write_text("")

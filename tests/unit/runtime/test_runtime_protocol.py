@@ -21,7 +21,7 @@ ENDPOINT = Endpoint("127.0.0.1", 9001)
 
 
 def invocation(**headers: str) -> Invocation:
-    """What `next` answers, with other headers."""
+    """Return what `next` brings, with other headers."""
     return Invocation.parse(Response(200, {**HEADERS, **headers}, b"{}", keep_alive=True))
 
 

@@ -22,7 +22,7 @@ from workers.runtime.testing import FakeRuntimeApi
 
 
 async def echo(event: Any, context: Context) -> Any:
-    """The simplest handler."""
+    """Return the event: the simplest handler."""
     return event
 
 

@@ -19,7 +19,7 @@ BLOCK = bytes(64 * 1024)
 
 
 async def three(event: Any, context: Context) -> AsyncIterator[bytes | str]:
-    """Bytes, nothing, text."""
+    """Yield bytes, nothing, text."""
     yield b"one"
     yield b""
     yield "två"
@@ -261,7 +261,7 @@ async def test_a_slow_receiver_slows_the_handler(api: FakeRuntimeApi) -> None:
 
 
 async def settled(value: Any, turns: int = 1000) -> int:
-    """The value when it has not changed for so many turns of the loop."""
+    """Return the value when it has not changed for so many turns of the loop."""
     last, same = value(), 0
     while same < turns:
         await asyncio.sleep(0)

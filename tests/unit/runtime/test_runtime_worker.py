@@ -9,7 +9,7 @@ from workers.runtime.worker import InFlightTable, in_flight_file
 
 
 def invocation(request_id: str, nonce: str | None = None) -> Invocation:
-    """What `next` brought."""
+    """Return what `next` brought."""
     headers = {"lambda-runtime-aws-request-id": request_id, "lambda-runtime-invocation-id": nonce or ""}
     return Invocation.parse(Response(200, headers, b"{}", keep_alive=True))
 
