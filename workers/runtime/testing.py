@@ -24,6 +24,7 @@ from typing import Any, Self
 
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024 + 100
 MAX_STREAM_BYTES = 200 * 1024 * 1024
+CHUNK_BYTES = 32 * 1024
 API = "/2018-06-01/runtime"
 
 _REASONS = {
@@ -72,12 +73,6 @@ class Posted:
         return json.loads(base64.b64decode(encoded)) if encoded else None
 
 
-def _set_event() -> asyncio.Event:
-    event = asyncio.Event()
-    event.set()
-    return event
-
-
 @dataclass(slots=True)
 class PendingInvocation:
     """An invocation on its way; await it for how it ended."""
@@ -90,10 +85,13 @@ class PendingInvocation:
     """A runtime got it."""
     parts: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
     """The parts of a streamed response, as they come in."""
-    reading: asyncio.Event = field(default_factory=_set_event)
-    """Clear it to have the Runtime API read no further than the next part of the response."""
+    reading: asyncio.Event = field(default_factory=asyncio.Event)
+    """Clear it to have the Runtime API read no further than the next part of the response; it is set at first."""
     timed_out: bool = False
     """Set it to have a later post refused with 410."""
+
+    def __post_init__(self) -> None:
+        self.reading.set()
 
     def __await__(self) -> Any:
         return asyncio.shield(self.posted).__await__()
@@ -224,14 +222,16 @@ class FakeRuntimeApi:
         while True:
             if invocation is not None:
                 await invocation.reading.wait()
-            part = await _read_chunk(reader)
-            if not part:
+            size = int(await reader.readuntil(b"\r\n"), 16)
+            if not size:
                 break
-            parts.append(part)
+            parts.append((await reader.readexactly(size + 2))[:-2])
             if invocation is not None:
-                invocation.parts.put_nowait(part)
-        trailers = await _read_trailers(reader)
-        return replace(head, body=b"".join(parts), parts=tuple(parts), trailers=trailers)
+                invocation.parts.put_nowait(parts[-1])
+        trailers: list[str] = []
+        while line := (await reader.readuntil(b"\r\n"))[:-2]:
+            trailers.append(line.decode("latin-1"))
+        return replace(head, body=b"".join(parts), parts=tuple(parts), trailers=_headers(trailers))
 
     async def _respond(
         self, request: ReceivedRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -246,7 +246,11 @@ class FakeRuntimeApi:
         elif (request.method, path) == ("GET", f"{API}/invocation/next"):
             await self._next(reader, writer)
         elif (request.method, path) == ("POST", f"{API}/init/error"):
-            await self._send(writer, *self._init_error(request))
+            if self.ready.is_set() or self.init_error.done():
+                await self._send(writer, 403, _error("InvalidStateTransition"))
+            else:
+                self.init_error.set_result(request)
+                await self._send(writer, 202, b'{"status":"OK"}\n')
         elif request.method == "POST" and path.startswith(f"{API}/invocation/"):
             await self._send(writer, *self._post(request, *path.split("/")[-2:]))
         else:
@@ -280,12 +284,6 @@ class FakeRuntimeApi:
         invocation.taken.set()
         await self._send(writer, 200, invocation.body, invocation.headers, chunked=self._chunked)
 
-    def _init_error(self, request: ReceivedRequest) -> tuple[int, bytes]:
-        if self.ready.is_set() or self.init_error.done():
-            return 403, _error("InvalidStateTransition")
-        self.init_error.set_result(request)
-        return 202, b'{"status":"OK"}\n'
-
     def _post(self, request: ReceivedRequest, request_id: str, kind: str) -> tuple[int, bytes]:
         invocation = self._running.pop(request_id, None)
         if invocation is None or kind not in ("response", "error"):
@@ -309,17 +307,16 @@ class FakeRuntimeApi:
         framing = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(len(body))}
         head = "".join(f"{name}: {value}\r\n" for name, value in {**(headers or {}), **framing}.items())
         data = f"HTTP/1.1 {status} {_REASONS.get(status, '')}\r\n{head}\r\n".encode("latin-1")
-        data += _chunks(body) if chunked else body
+        if chunked:
+            parts = [body[start : start + CHUNK_BYTES] for start in range(0, len(body), CHUNK_BYTES)]
+            data += b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in [*parts, b""])
+        else:
+            data += body
         size = self._cut or len(data)
         for start in range(0, len(data), size):
             writer.write(data[start : start + size])
             await writer.drain()
             await asyncio.sleep(0)
-
-
-def _chunks(body: bytes, size: int = 32 * 1024) -> bytes:
-    parts = [body[start : start + size] for start in range(0, len(body), size)]
-    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in [*parts, b""])
 
 
 def _error(error_type: str) -> bytes:
@@ -338,15 +335,3 @@ async def _read_head(reader: asyncio.StreamReader) -> ReceivedRequest | None:
 
 def _headers(lines: Iterable[str]) -> dict[str, str]:
     return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-
-
-async def _read_chunk(reader: asyncio.StreamReader) -> bytes:
-    size = int(await reader.readuntil(b"\r\n"), 16)
-    return (await reader.readexactly(size + 2))[:-2] if size else b""
-
-
-async def _read_trailers(reader: asyncio.StreamReader) -> dict[str, str]:
-    lines: list[str] = []
-    while line := (await reader.readuntil(b"\r\n"))[:-2]:
-        lines.append(line.decode("latin-1"))
-    return _headers(lines)

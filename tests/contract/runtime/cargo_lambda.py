@@ -35,8 +35,8 @@ class CargoLambda:
     async def invoke(self, event: Any, **headers: str) -> tuple[int, Any]:
         """Lambda's Invoke: status, and payload."""
         url = f"http://127.0.0.1:{self.port}/2015-03-31/functions/{FUNCTION}/invocations"
-        async with self.http.post(url, data=json.dumps(event), headers=headers) as answer:
-            return answer.status, json.loads(await answer.read() or b"null")
+        async with self.http.post(url, data=json.dumps(event), headers=headers) as response:
+            return response.status, json.loads(await response.read() or b"null")
 
     def call_url(self, path: str = "") -> Any:
         """Call the function's URL as a browser would; enter what is returned for the response."""

@@ -21,7 +21,7 @@ WEB = {"httpMethod": "GET", "path": "/photos"}
 
 
 async def test_drain_on_sigterm(api: FakeRuntimeApi) -> None:
-    """SIGTERM: no new `next`, the running invocation ends and is answered, resources close, exit 0."""
+    """SIGTERM: no new `next`, the running invocation ends and its response is posted, resources close, exit 0."""
     async with runtime_process(api, "runtime_functions.wait", variables={"AWS_LAMBDA_MAX_CONCURRENCY": "2"}) as process:
         await api.wait_idle(2)
         running = api.invoke("wait")
@@ -51,10 +51,10 @@ async def test_idle_process_ends_at_once(api: FakeRuntimeApi, number: signal.Sig
 async def test_web_application(api: FakeRuntimeApi) -> None:
     """An ASGI application starts up before the first `next` and shuts down at the end."""
     async with runtime_process(api, "runtime_functions.web") as process:
-        answer = (await api.invoke(WEB)).json()
+        response = (await api.invoke(WEB)).json()
         process.signal()
         assert await process.ended() == 0
-    assert (answer["statusCode"], answer["body"]) == (201, "/photos")
+    assert (response["statusCode"], response["body"]) == (201, "/photos")
     assert [line for line in process.lines if line.startswith("lifespan")] == ["lifespan.startup", "lifespan.shutdown"]
 
 
@@ -156,7 +156,7 @@ async def test_a_lone_synchronous_handler_has_its_time_to_the_end(api: FakeRunti
 
 
 async def test_drain_of_the_main_thread(api: FakeRuntimeApi) -> None:
-    """SIGTERM while a synchronous handler runs: it ends and is answered, then the process, with 0."""
+    """SIGTERM while a synchronous handler runs: it ends and its response is posted, then the process, with 0."""
     async with runtime_process(api, "aws_handlers.wait") as process:
         running = api.invoke(0.3)
         await process.line("waiting")
@@ -176,14 +176,14 @@ async def test_exit_inside_a_synchronous_handler(api: FakeRuntimeApi, status: An
 
 
 async def test_a_runtime_api_that_falls_silent_does_not_hold_the_process() -> None:
-    """An answer that nobody takes ends with the drain's time."""
-    answering = asyncio.Event()
+    """A post that nobody takes ends with the drain's time."""
+    posting = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: r-1\r\nContent-Length: 2\r\n\r\n{}")
         await reader.readuntil(b"\r\n\r\n")
-        answering.set()
+        posting.set()
         await reader.read()
         writer.close()
 
@@ -191,7 +191,7 @@ async def test_a_runtime_api_that_falls_silent_does_not_hold_the_process() -> No
     port = server.sockets[0].getsockname()[1]
     variables = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}", "RUNTIME_DRAIN_S": "0"}
     async with runtime_process(None, "runtime_functions.echo", variables=variables) as process:
-        await answering.wait()
+        await posting.wait()
         process.signal()
         assert await asyncio.wait_for(process.ended(), 60) == 0
     server.close()
@@ -204,11 +204,11 @@ async def test_logs_and_loop(api: FakeRuntimeApi, loop: str, slots: str) -> None
     trace = {"Lambda-Runtime-Trace-Id": "Root=1-new", "Lambda-Runtime-Aws-Tenant-Id": "blue"}
     variables = {"RUNTIME_LOOP": loop, "_X_AMZN_TRACE_ID": "Root=1-old", "AWS_LAMBDA_MAX_CONCURRENCY": slots}
     async with runtime_process(api, "runtime_functions.log", variables=variables) as process:
-        answer = (await api.invoke(request_id="r-1", headers=trace)).json()
+        response = (await api.invoke(request_id="r-1", headers=trace)).json()
         logged = await process.logged("hello")
         assert await process.line("printed") == "printed"
-    assert (answer["trace"], answer["environment"]) == ("Root=1-new", "Root=1-new" if slots == "1" else None)
-    assert answer["loop"].partition(".")[0] == loop
+    assert (response["trace"], response["environment"]) == ("Root=1-new", "Root=1-new" if slots == "1" else None)
+    assert response["loop"].partition(".")[0] == loop
     expected = {"level": "INFO", "logger": "app", "requestId": "r-1", "tenantId": "blue", "photo": 7}
     assert expected.items() <= logged.items()
 

@@ -32,7 +32,7 @@ async def several(
 
 
 async def pids(api: FakeRuntimeApi, number: int) -> list[int]:
-    """Which process answered each of so many invocations at once."""
+    """Return which process ran each of so many invocations at once."""
     invocations = [api.invoke() for _ in range(number)]
     return [(await invocation).json()["pid"] for invocation in invocations]
 
@@ -56,10 +56,10 @@ async def test_slots_are_shared_out(api: FakeRuntimeApi) -> None:
     """Five slots in two processes: three and two, all polling, none in the supervisor."""
     async with several(api) as process:
         await api.wait_idle(5)
-        answered = await pids(api, 5)
+        served = await pids(api, 5)
         described = (await api.invoke()).json()
-    assert sorted(answered.count(pid) for pid in set(answered)) == [2, 3]
-    assert process.pid not in answered
+    assert sorted(served.count(pid) for pid in set(served)) == [2, 3]
+    assert process.pid not in served
     assert (described["parent"], described["slots"]) == (process.pid, "5")
 
 
@@ -70,7 +70,7 @@ async def test_at_least_one_slot_each(api: FakeRuntimeApi) -> None:
         assert len(set(await pids(api, 2))) == 2
 
 
-async def test_a_killed_process_is_answered_for_and_started_again(api: FakeRuntimeApi) -> None:
+async def test_a_killed_process_is_reported_and_started_again(api: FakeRuntimeApi) -> None:
     """Its invocations end in Runtime.ExitError at once, its lost slots are logged, and come back."""
     async with several(api, slots=4) as process:
         await api.wait_idle(4)
@@ -103,7 +103,7 @@ async def test_the_others_serve_meanwhile(api: FakeRuntimeApi) -> None:
 
 
 async def test_an_exit_in_a_handler_ends_its_process_only(api: FakeRuntimeApi) -> None:
-    """`sys.exit` is answered by the process itself, once; the environment lives on."""
+    """`sys.exit` is reported by the process itself, once; the environment lives on."""
     async with several(api, slots=2) as process:
         await api.wait_idle(2)
         posted = await api.invoke("exit", request_id="r-1")
@@ -116,7 +116,7 @@ async def test_an_exit_in_a_handler_ends_its_process_only(api: FakeRuntimeApi) -
 
 @pytest.mark.parametrize("known", [True, False], ids=["first to report", "403"])
 async def test_no_process_can_start(api: FakeRuntimeApi, tmp_path: Path, known: bool) -> None:
-    """One init/error for all of them, whatever its answer, and exit 1."""
+    """One init/error for all of them, whatever the response to it, and exit 1."""
     (tmp_path / "broken_import.py").write_text("raise ValueError('no region')\n")
     if not known:
         api.init_error.cancel()
@@ -158,7 +158,7 @@ async def test_a_process_that_cannot_start_is_tried_again(api: FakeRuntimeApi, t
 
 
 async def test_drain(api: FakeRuntimeApi) -> None:
-    """SIGTERM to the supervisor alone: running invocations end and are answered, all processes close, exit 0."""
+    """SIGTERM to the supervisor alone: running invocations end with a response, all processes close, exit 0."""
     async with several(api, "runtime_functions.wait", slots=4) as process:
         await api.wait_idle(4)
         running = [api.invoke("wait") for _ in range(4)]

@@ -142,25 +142,25 @@ async def handler() -> AsyncIterator[AsgiHandler]:
 async def test_fastapi_request(handler: AsgiHandler, version: int) -> None:
     """Repeated parameters, cookies, lifespan state, event and context all arrive."""
     context = Context(aws_request_id="r-1")
-    answer = await handler(event("GET", "/items", version=version, query="tag=x&tag=y"), context)
-    assert answer["statusCode"] == 200
-    assert json.loads(answer["body"]) == {
+    response = await handler(event("GET", "/items", version=version, query="tag=x&tag=y"), context)
+    assert response["statusCode"] == 200
+    assert json.loads(response["body"]) == {
         "tags": ["x", "y"],
         "state": "open",
         "tenant": "blue",
         "request_id": "r-1",
         "url": "https://shop.example/items?tag=x&tag=y",
     }
-    cookies = answer["multiValueHeaders"]["set-cookie"] if version == 1 else answer["cookies"]
+    cookies = response["multiValueHeaders"]["set-cookie"] if version == 1 else response["cookies"]
     assert [cookie.partition(";")[0] for cookie in cookies] == ["a=1", "b=2"]
 
 
 @pytest.mark.parametrize("version", [1, 2])
 async def test_binary_there_and_back(handler: AsgiHandler, version: int) -> None:
     """Bytes that are no text come back as they went."""
-    answer = await handler(event("POST", "/echo", version=version, body=bytes(range(256))), Context())
-    assert answer["isBase64Encoded"] is True
-    assert base64.b64decode(answer["body"]) == bytes(range(256))
+    response = await handler(event("POST", "/echo", version=version, body=bytes(range(256))), Context())
+    assert response["isBase64Encoded"] is True
+    assert base64.b64decode(response["body"]) == bytes(range(256))
 
 
 async def test_streamed_body_is_collected(handler: AsgiHandler) -> None:
@@ -169,13 +169,13 @@ async def test_streamed_body_is_collected(handler: AsgiHandler) -> None:
 
 
 async def test_validation_and_not_found(handler: AsgiHandler) -> None:
-    """The application's own errors are answers, not failures."""
+    """The application's own errors are responses, not failures."""
     assert (await handler(event(path="/items"), Context()))["statusCode"] == 422
     assert (await handler(event(path="/nowhere"), Context()))["statusCode"] == 404
 
 
-async def test_background_tasks_end_before_the_answer() -> None:
-    """Lambda may freeze the process as soon as it has its answer."""
+async def test_background_tasks_end_before_the_response() -> None:
+    """Lambda may freeze the process as soon as it has its response."""
     app = make_app()
     handler = asgi_handler(app)
     async with handler.lifespan():
@@ -184,9 +184,9 @@ async def test_background_tasks_end_before_the_answer() -> None:
 
 
 async def test_failure_after_the_response_is_logged(handler: AsgiHandler, caplog: pytest.LogCaptureFixture) -> None:
-    """Starlette answers 500 and raises again: the client gets the 500."""
-    answer = await handler(event(path="/boom"), Context())
-    assert answer["statusCode"] == 500
+    """Starlette responds with 500 and raises again: the client gets the 500."""
+    response = await handler(event(path="/boom"), Context())
+    assert response["statusCode"] == 500
     assert "application_failed" in caplog.messages
 
 
@@ -243,15 +243,15 @@ async def test_application_without_lifespan() -> None:
     """Who raises on the lifespan scope simply has none; the disconnect follows the response."""
     handler = asgi_handler(bare_app)
     async with handler.lifespan():
-        answer = await handler(event("PUT", "/a/b", body=b"!"), Context())
-    assert answer["body"] == "PUT  /a/b /a/b None!"
+        response = await handler(event("PUT", "/a/b", body=b"!"), Context())
+    assert response["body"] == "PUT  /a/b /a/b None!"
 
 
 @pytest.mark.parametrize("path", ["/files", "/prod/files"])
 async def test_base_path(path: str) -> None:
     """With the stage in the path or without, the application gets both paths as ASGI has them."""
-    answer = await asgi_handler(bare_app, base_path="/prod")(event(path=path), Context())
-    assert answer["body"] == "GET /prod /prod/files /prod/files None"
+    response = await asgi_handler(bare_app, base_path="/prod")(event(path=path), Context())
+    assert response["body"] == "GET /prod /prod/files /prod/files None"
 
 
 async def test_failed_startup() -> None:
@@ -302,7 +302,7 @@ async def test_broken_applications_fail(messages: list[Message]) -> None:
 
 
 async def test_error_before_the_response_is_the_handlers() -> None:
-    """An application that raises without answering fails its invocation."""
+    """An application that raises without a response fails its invocation."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise LookupError("nothing here")

@@ -32,8 +32,8 @@ class Runtime:
 BASE = "/2018-06-01/runtime"
 
 
-async def test_an_answer_is_taken_once(api: FakeRuntimeApi) -> None:
-    """The second answer, and one for an unknown id, are refused with 400."""
+async def test_a_response_is_taken_once(api: FakeRuntimeApi) -> None:
+    """The second response, and one for an unknown id, are refused with 400."""
     runtime, pending = Runtime(api), api.invoke()
     path = f"{BASE}/invocation/{await runtime.next()}/response"
     assert await runtime.send("POST", path, b"1") == 202

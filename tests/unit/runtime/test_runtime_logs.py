@@ -87,6 +87,16 @@ def test_text_lines() -> None:
 
 
 @pytest.mark.parametrize(
+    ("logger", "end"), [("runtime", "\tnext_failed reason=no connection"), ("app", "\tnext_failed")]
+)
+def test_text_lines_of_the_runtimes_own_events(logger: str, end: str) -> None:
+    """Text has the fields of the runtime's events behind them; of others it has none, as on Lambda."""
+    made = record("next_failed", reason="no connection")
+    made.name = logger
+    assert TextLines().format(made).endswith(end)
+
+
+@pytest.mark.parametrize(
     ("level", "text", "kind"),
     [
         (logging.DEBUG, False, 0xA55A000A),

@@ -26,8 +26,8 @@ async def echo(event: Any, context: Context) -> Any:
     return event
 
 
-async def test_an_invocation_is_answered(api: FakeRuntimeApi) -> None:
-    """The handler's answer is posted under the invocation's id, with its nonce."""
+async def test_an_invocation_is_run_and_posted(api: FakeRuntimeApi) -> None:
+    """The handler's response is posted under the invocation's id, with its nonce."""
     async with running_slots(api, echo) as running:
         invocation = api.invoke({"a": 1}, request_id="r-1", headers={"Lambda-Runtime-Invocation-Id": "nonce"})
         posted = await invocation
@@ -73,8 +73,8 @@ async def test_slots_run_together(api: FakeRuntimeApi) -> None:
         assert running.slots.statistics.running == 8
         assert (api.idle, invocations[8].taken.is_set()) == (0, False)
         leave.set()
-        answers = [(await invocation).json() for invocation in invocations]
-    assert answers == [invocation.request_id for invocation in invocations]
+        responses = [(await invocation).json() for invocation in invocations]
+    assert responses == [invocation.request_id for invocation in invocations]
     assert current_context.get() is None
 
 
@@ -172,7 +172,7 @@ async def test_unreadable_invocations_fail_alone(api: FakeRuntimeApi, sent: dict
         assert (await api.invoke("next")).json() == "next"
 
 
-async def test_answers_that_are_no_json(api: FakeRuntimeApi) -> None:
+async def test_responses_that_are_no_json(api: FakeRuntimeApi) -> None:
     """A set is no JSON; the failure has AWS's name."""
 
     async def handler(event: Any, context: Context) -> Any:
@@ -206,8 +206,8 @@ async def test_cancelled_before_the_deadline(api: FakeRuntimeApi) -> None:
         assert (await api.invoke("quick")).kind == "response"
 
 
-async def test_an_answer_after_the_cancel_counts(api: FakeRuntimeApi) -> None:
-    """A handler may use its last moments to answer with what it has."""
+async def test_a_response_after_the_cancel_counts(api: FakeRuntimeApi) -> None:
+    """A handler may use its last moments to return what it has."""
 
     begun = asyncio.Event()
 
@@ -293,7 +293,7 @@ async def test_a_handler_that_cancels_itself(api: FakeRuntimeApi) -> None:
 async def test_refused_posts_are_logged_and_never_fatal(
     api: FakeRuntimeApi, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    """A late answer, among others, is no reason to stop."""
+    """A late response, among others, is no reason to stop."""
     entered, leave = asyncio.Event(), asyncio.Event()
 
     async def handler(event: Any, context: Context) -> Any:
@@ -325,8 +325,8 @@ async def test_timed_out_invocation(api: FakeRuntimeApi) -> None:
         assert not pending.posted.done()
 
 
-async def test_connection_lost_between_request_and_answer(api: FakeRuntimeApi) -> None:
-    """The answer goes out over a new connection."""
+async def test_connection_lost_between_request_and_response(api: FakeRuntimeApi) -> None:
+    """The response goes out over a new connection."""
     entered, leave = asyncio.Event(), asyncio.Event()
 
     async def handler(event: Any, context: Context) -> Any:
@@ -342,8 +342,8 @@ async def test_connection_lost_between_request_and_answer(api: FakeRuntimeApi) -
         assert (await invocation).json() == "kept"
 
 
-async def test_connection_lost_under_the_answer(api: FakeRuntimeApi) -> None:
-    """A server that hangs up on a kept connection gets the answer again, over a new one."""
+async def test_connection_lost_under_the_response(api: FakeRuntimeApi) -> None:
+    """A server that hangs up on a kept connection gets the response again, over a new one."""
 
     async def handler(event: Any, context: Context) -> Any:
         api.refusals.append(None)
@@ -376,7 +376,7 @@ async def test_the_runtime_api_stays_away(api: FakeRuntimeApi, caplog: pytest.Lo
 
 
 async def test_a_refused_next_is_tried_again(api: FakeRuntimeApi) -> None:
-    """One bad answer to `next` is a passing fault."""
+    """One bad response to `next` is a passing fault."""
     api.refusals.extend([500, 503])
     async with running_slots(api, echo):
         assert (await api.invoke(1)).json() == 1
@@ -446,7 +446,7 @@ async def test_exits_are_reported_and_end_the_process(
 
 
 async def test_drain_lets_running_invocations_end(api: FakeRuntimeApi) -> None:
-    """No slot takes another invocation, and what runs is answered."""
+    """No slot takes another invocation, and what runs gets its response."""
     entered, leave = asyncio.Event(), asyncio.Event()
 
     async def handler(event: Any, context: Context) -> Any:

@@ -1,4 +1,4 @@
-"""Answers in parts ("Building a custom runtime for AWS Lambda", response streaming), and the prelude of HTTP ones."""
+"""Responses in parts ("Building a custom runtime for AWS Lambda", response streaming), and the prelude of HTTP ones."""
 
 import asyncio
 import json
@@ -71,7 +71,7 @@ async def test_the_connection_is_closed_afterwards(api: FakeRuntimeApi) -> None:
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_a_handler_may_return_its_stream(api: FakeRuntimeApi, kind: str) -> None:
-    """An async iterator or a StreamingResponse, from `async def` or from `def`; others answer as ever."""
+    """An async iterator or a StreamingResponse, from `async def` or from `def`; others are posted whole."""
 
     def sync(event: Any, context: Context) -> Any:
         if event == "typed":
@@ -126,7 +126,7 @@ async def test_an_http_response_has_a_prelude(api: FakeRuntimeApi, parts: list[s
     assert body == "".join(parts).encode()
 
 
-async def test_an_empty_stream_is_an_answer(api: FakeRuntimeApi) -> None:
+async def test_an_empty_stream_is_a_response(api: FakeRuntimeApi) -> None:
     """No part, but a response all the same."""
 
     async def handler(event: Any, context: Context) -> AsyncIterator[bytes]:
@@ -199,7 +199,7 @@ async def test_a_stream_past_its_deadline(api: FakeRuntimeApi) -> None:
 
 
 async def test_a_leaked_stream_sends_nothing_more(api: FakeRuntimeApi) -> None:
-    """A generator that swallows its cancel is cut off; later parts do not end up in the next invocation's answer."""
+    """A generator that swallows its cancel is cut off; later parts do not end up in the next invocation's response."""
     begun, release = asyncio.Event(), asyncio.Event()
 
     async def handler(event: Any, context: Context) -> AsyncIterator[bytes]:
@@ -328,7 +328,7 @@ async def test_a_refused_stream_is_logged(api: FakeRuntimeApi, caplog: pytest.Lo
     assert (warning["message"], warning["post"], warning["status"]) == ("post_refused", "response", 410)
 
 
-async def test_a_server_that_answers_first_and_reads_on() -> None:
+async def test_a_server_that_responds_first_and_reads_on() -> None:
     """Some do, with 200 at once: the stream still goes to its end."""
     received = asyncio.get_running_loop().create_future()
 
@@ -338,18 +338,18 @@ async def test_a_server_that_answers_first_and_reads_on() -> None:
             writer.write(b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: r-1\r\nContent-Length: 2\r\n\r\n{}")
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-            answered.set()
+            responded.set()
             received.set_result(await reader.readuntil(b"0\r\n\r\n"))
         await reader.read()
         writer.close()
 
-    answered = asyncio.Event()
+    responded = asyncio.Event()
 
     async def handler(event: Any, context: Context) -> AsyncIterator[bytes]:
         yield b"one"
-        await answered.wait()
+        await responded.wait()
         for _ in range(3):
-            await asyncio.sleep(0.01)  # until the answer has come in
+            await asyncio.sleep(0.01)  # until the response has come in
             yield b"two"
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
