@@ -164,7 +164,7 @@ class Site:
         self.ready_cpu_s = self._cpu()
 
     def run(self, count: int) -> Round:
-        """`count` invocations."""
+        """Run `count` invocations."""
         before = self._cpu()
         result = json.loads(self._ask(str(count)))
         cpu = self._cpu() - before
@@ -192,7 +192,7 @@ class Site:
 
 @contextmanager
 def running(sides: Sequence[Side], event: bytes) -> Iterator[list[Site]]:
-    """Every side with a stub, all of them ready; ended at the end."""
+    """Start every side with a stub, and wait until all are ready; end them at the end."""
     with TemporaryDirectory(prefix="shoebox-runtime-") as folder, ExitStack() as ending:
         path = Path(folder, "event.json")
         path.write_bytes(event)
@@ -237,7 +237,7 @@ def _end(process: subprocess.Popen[T]) -> None:  # type: ignore[type-var]
 
 
 def interleave(sites: Sequence[Site], rounds: int, count: Callable[[Side], int]) -> dict[str, list[Round]]:
-    """One warm-up each, then `rounds` rounds, every side in each of them."""
+    """Run one warm-up each, then `rounds` rounds, every side in each of them."""
     for site in sites:
         site.run(max(site.side.slots, count(site.side) // 10))
     measured: dict[str, list[Round]] = {site.side.name: [] for site in sites}
@@ -248,7 +248,7 @@ def interleave(sites: Sequence[Site], rounds: int, count: Callable[[Side], int])
 
 
 def print_rounds(measured: Mapping[str, Sequence[Round]]) -> None:
-    """Medians over the rounds."""
+    """Print medians over the rounds."""
     print("| | invocations/s | CPU us an invocation, median | best | p50 ms | p99 ms |\n|---|---|---|---|---|---|")
     for name, rounds in measured.items():
         cpu = [round_.cpu_us for round_ in rounds]
@@ -263,7 +263,7 @@ def print_rounds(measured: Mapping[str, Sequence[Round]]) -> None:
 
 
 def print_starts(sites: Sequence[Site]) -> None:
-    """Memory and start of each side; the starts are one sample, taken while nothing else of ours ran."""
+    """Print memory and start of each side; the starts are one sample, taken while nothing else of ours ran."""
     print("\n| | PSS MB | ready after s | CPU s until ready |\n|---|---|---|---|")
     for site in sites:
         print(f"| {site.side.name} | {site.memory():.0f} | {site.ready_s:.2f} | {site.ready_cpu_s:.2f} |")

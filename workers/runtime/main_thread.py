@@ -52,7 +52,7 @@ class MainThread(Executor):
         served: Future[int] = Future()
         thread = threading.Thread(target=self._serve, args=(serve, served), name="runtime")
         thread.start()
-        while True:
+        while thread.is_alive():  # asked, too, since an exit of a signal handler may take the place of the last call
             try:
                 if (call := self._calls.get(timeout=_MAX_WAIT_S)) is None:
                     break
