@@ -37,8 +37,7 @@ def asgi_handler(app: Application, *, base_path: str = "", streaming: bool = Fal
 
     `base_path`, such as `/prod`, is a stage or base path mapping that the application should know as its
     `root_path`. The scope holds the event as `aws.event` and the context as `aws.context`. With `streaming` the
-    response is sent as it is made, which function URLs (RESPONSE_STREAM) and REST APIs (STREAM) understand, and
-    nobody else.
+    response is sent as it is made, which only function URLs (RESPONSE_STREAM) and REST APIs (STREAM) understand.
     """
     return (StreamingAsgiHandler if streaming else AsgiHandler)(app, base_path=base_path)
 

@@ -125,8 +125,8 @@ _process_wide: Context | None = None
 
 def running_context() -> Context | None:
     """Return the context of the invocation that this code belongs to."""
-    # A thread that a handler starts has none of the handler's context variables; if the process runs one invocation at
-    # a time, the thread's can be told all the same.
+    # A thread that a handler starts has none of the handler's context variables. If the process runs one invocation at
+    # a time, the thread can only belong to that.
     return current_context.get() or _process_wide
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong around a handler, what to do about it, and how Lambda is told of it (`Failure`).
+"""What can go wrong around a handler, what to do about it, and how it is reported to Lambda (`Failure`).
 
 RuntimeFault
 ├── SettingsError                   variables are wrong: correct all that are named, start again
@@ -17,7 +17,7 @@ RuntimeFault
 │       ├── DeadlineExceeded        cancelled before its deadline
 │       ├── HandlerLeaked           ignored its cancellation
 │       └── ShutDown                cancelled because the environment ends
-└── RuntimeApiError                 between us and the Runtime API
+└── RuntimeApiError                 between this process and the Runtime API
     ├── ConnectionLost              passing: connect and try again
     ├── PollAbandoned               we ourselves stopped waiting for `next`
     ├── MalformedResponse           not HTTP/1.1, or without what the interface promises
@@ -199,7 +199,7 @@ class Failure:
         if isinstance(error, FunctionFault):
             cause = error.__cause__ if error.traces_cause else None
             return cls(error.error_type, str(error), _user_frames(cause) if cause else (), error.stack)
-        # Without a user's frame, as in a fault of ours, any traceback is better than none.
+        # Where no frame is the user's, the runtime's own show at least where it failed.
         frames = _user_frames(error) or tuple(traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:])
         if isinstance(error, (SystemExit, KeyboardInterrupt)):
             status = exit_status(error)

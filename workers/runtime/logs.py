@@ -90,7 +90,7 @@ class Lines(logging.StreamHandler[TextIO]):
 class Frames(logging.Handler):
     """Writes records to the descriptor in `_LAMBDA_TELEMETRY_LOG_FD`, so that Lambda knows where each begins and ends.
 
-    A frame as in AWS's client (awslambdaric 4.2): 4 bytes of type, which tell level and format, 4 of length, 8 of
+    A frame as in AWS's client (awslambdaric 4.2): 4 bytes of type, which encode level and format, 4 of length, 8 of
     microseconds since the epoch, then the text; big-endian.
     """
 

@@ -112,7 +112,7 @@ async def serve(settings: Settings, handler: Handler, main_thread: MainThread | 
 
 
 async def _report_init_failure(settings: Settings, error: BaseException) -> int:
-    """Post init/error, or tell the supervisor, who knows whether others can start; return the exit code."""
+    """Post init/error; one of several processes reports to its supervisor instead. Return the exit code."""
     failure = Failure.of(error)
     if settings.worker is not None:
         settings.worker.report_init_failure(failure)

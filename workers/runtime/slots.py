@@ -282,9 +282,9 @@ class Execution:
     """One handler call as a task that is cancelled before the context's deadline; `wait` once for its outcome.
 
     `settings.margin` before the deadline the task is cancelled. It then has half of the margin to clean up, and may
-    still return something; the other half is kept for posting. A task that outlives even that is leaked: `on_leak` gets
-    it, and nobody waits for it any longer. Where it is the environment's only one, it may go on until its deadline,
-    at which Lambda kills it, and OVERRUN_S later its failure demands the process's end.
+    still return something; the other half is kept for posting. A task that outlives even that is leaked: it is given to
+    `on_leak`, and `wait` returns without it. With single concurrency the task may go on until its deadline, when
+    Lambda kills the process; where nothing does, its Failure ends the process OVERRUN_S later.
 
     `call` gives an Outcome and raises nothing but CancelledError.
     """

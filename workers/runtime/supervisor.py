@@ -5,7 +5,7 @@ that one leaves behind, and passes SIGTERM on. AWS's Python client leaves a dead
 
 - All processes fail to start: init/error once, with what the first of them said, and exit 1.
 - Some fail: the others serve; the failed are tried again with growing delays, and their lost slots are logged.
-- One ends with invocations in it: each fails with Runtime.ExitError, as Lambda does for a lone process.
+- One ends with invocations in it: each fails with Runtime.ExitError, as Lambda does where a function has one process.
 """
 
 from __future__ import annotations
@@ -152,20 +152,20 @@ class WorkerProcess:
     @classmethod
     async def start(cls, number: int, slots: int) -> WorkerProcess:
         """Run this very program once more, as a worker. Raises OSError."""
-        ours, theirs = os.pipe()
+        read_end, write_end = os.pipe()
         in_flight = in_flight_file(slots)
-        config = WorkerConfig(number, slots, os.getpid(), theirs, in_flight.fileno())
+        config = WorkerConfig(number, slots, os.getpid(), write_end, in_flight.fileno())
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, *sys.orig_argv[1:]),
                 env={**os.environ, VARIABLE: config.text()},
-                pass_fds=(theirs, in_flight.fileno()),
+                pass_fds=(write_end, in_flight.fileno()),
             )
         finally:
-            os.close(theirs)
+            os.close(write_end)
         reports = asyncio.StreamReader(MAX_REPORT_BYTES)
         await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reports), os.fdopen(ours, "rb", buffering=0)
+            lambda: asyncio.StreamReaderProtocol(reports), os.fdopen(read_end, "rb", buffering=0)
         )
         return cls(process, reports, in_flight, slots)
 

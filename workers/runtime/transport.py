@@ -126,7 +126,7 @@ class Upload:
 
 
 class _HttpProtocol(asyncio.BufferedProtocol):
-    """One TCP connection: writes requests, and sets each response in the future of who waits for it."""
+    """One TCP connection: writes requests, and resolves the waiting future with each response."""
 
     def __init__(self, buffer: memoryview) -> None:
         self.polling = False

@@ -1,4 +1,4 @@
-"""One of several processes: what its supervisor gave it, and what it tells its supervisor.
+"""One of several processes: its configuration from the supervisor, and its reports to the supervisor.
 
 The supervisor passes a WorkerConfig in one variable. The process reports on a pipe, one line of JSON each: that it
 polls, or why it cannot start. Which invocations it runs stands in memory that outlives it, so that the supervisor can
