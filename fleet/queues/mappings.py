@@ -21,8 +21,8 @@ from fleet.queues.queue_monitor import QueueMonitor
 from fleet.queues.s3_delivery import S3Delivery
 from fleet.queues.source_queue import SqsQueue
 from fleet.settings import LONG_POLL, FleetSettings
+from shoebox.stack.base import s3_queue
 from shoebox.stack.deployment import ResolvedStack
-from shoebox.stack.mistakes import s3_queue
 from shoebox.stack.model import QueueTrigger, StackError
 from shoebox.stack.s3_queues import with_s3_queues
 
