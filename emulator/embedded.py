@@ -30,7 +30,8 @@ from emulator.limiter.usage import read_data_use
 from fleet.http.ports import listen
 from fleet.limits.quotas import AWS_QUOTAS, Quotas
 from fleet.limits.use import DataUse
-from shoebox.aws.clients import Clients, Credentials
+from shoebox.aws.clients import Clients
+from shoebox.aws.credentials import Credentials
 from shoebox.config import AwsSettings
 from shoebox.telemetry import get_logger
 

@@ -30,7 +30,8 @@ from fleet.limits.use import DataUse
 from fleet.logs import LineCallback
 from fleet.service import Fleet
 from fleet.settings import LONG_POLL, FleetSettings
-from shoebox.aws.clients import Clients, Credentials
+from shoebox.aws.clients import Clients
+from shoebox.aws.credentials import Credentials
 from shoebox.config import AwsSettings
 from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import StackError, load_stack

@@ -20,7 +20,7 @@ from emulator.limiter.reads import Read
 from emulator.limiter.tables import ItemMemory, Schemas, known_item, table_name
 from emulator.limiter.writes import Tables, Write
 from fleet.http.asgi import App, BodyTooLarge, Disconnected, Receive, Response, Scope, Send, read_body, respond
-from fleet.limits.capacity import ITEM_MOST
+from fleet.limits.capacity import MAX_ITEM_BYTES
 from fleet.limits.dynamodb import Direction, DynamoDBLimits, Throttled
 from fleet.limits.use import Count, LimitUse
 
@@ -128,7 +128,7 @@ class DynamoDBLimiter:
         return self._write(call, request, plan(), plan)
 
     async def _write(self, call: BufferedRequest, request: Request, write: Write, plan: Callable[[], Write]) -> None:
-        if write.size > ITEM_MOST:
+        if write.size > MAX_ITEM_BYTES:
             return await call.respond(item_too_large())
         if refused := self._limits.admit(Direction.WRITE, write.demands, self._clock()):
             return await call.respond(_throttled(refused, write))
@@ -154,7 +154,7 @@ class DynamoDBLimiter:
         return actual
 
     async def _batch_write(self, call: BufferedRequest, request: Request, entries: list[Entry[Write]]) -> None:
-        if any(write.size > ITEM_MOST for *_, write in entries):
+        if any(write.size > MAX_ITEM_BYTES for *_, write in entries):
             return await call.respond(item_too_large())
         passed, refused, reason = self._admit_each(Direction.WRITE, entries)
         if not passed:

@@ -11,7 +11,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from emulator.provision.resources import Outcome, naming_errors, none_if, outcome
 from emulator.tasks import together
 from fleet.credentials import CredentialsError, RoleCredentials
-from shoebox.aws.clients import Clients, Credentials
+from shoebox.aws.clients import Clients
+from shoebox.aws.credentials import Credentials
 from shoebox.stack.deployment import ResolvedStack
 from shoebox.stack.s3_queues import with_s3_queues
 

@@ -22,8 +22,9 @@ from emulator.limiter.usage import read_data_use
 from emulator.provision import RoleSource, provision
 from fleet.limits.quotas import DynamoDBQuotas, Quotas, S3Quotas, load_quotas
 from fleet.limits.use import DataUse
-from shoebox.aws.clients import Clients, Credentials
-from shoebox.aws.presign import Presigner
+from shoebox.aws.clients import Clients
+from shoebox.aws.credentials import Credentials
+from shoebox.aws.signing import Presigner
 from shoebox.stack.model import Stack
 from standalone.stack import StandaloneSettings, StandaloneStack
 from tests.emulator.conftest import bind_to

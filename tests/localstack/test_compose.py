@@ -159,7 +159,7 @@ async def test_a_worker_killed_under_load_loses_nothing(up: Project, tmp_path: P
 
         assert joined == 3
         assert at_the_kill < PHOTOS, "the kill came too late to prove anything"
-        cut_off = [line for line in up.logs("fleet") if line["event"] == "environment ended"]
+        cut_off = [line for line in up.logs("fleet") if line["event"] == "environment_ended"]
         assert sum(line["invocations"] for line in cut_off) >= 1, "no batch was cut off"
         assert {record.outcome for record in records} == {Outcome.READY}
         assert len({event["event_id"] for event in seen}) == len({event["file_id"] for event in seen}) == PHOTOS

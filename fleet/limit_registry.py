@@ -12,7 +12,7 @@ from fleet.limits.quotas import Quotas
 from fleet.limits.use import Count, DataUse, LimitUse, nearest
 
 
-class LimitBoard:
+class LimitRegistry:
     """What `shoebox quotas` and /metrics show; `elsewhere` asks for the limits that another process keeps."""
 
     def __init__(

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 
 import orjson
 import pytest
-from botocore.exceptions import NoCredentialsError
 
-from shoebox.aws.clients import Credentials
 from shoebox.aws.connections import Connections
-from shoebox.aws.visibility import VisibilityHttp, queue_url
+from shoebox.aws.credentials import Credentials, fixed_credentials
+from shoebox.aws.errors import AwsUnreachable
+from shoebox.aws.sqs import VisibilityClient, queue_url
 from shoebox.config import AwsSettings, ConfigError
 from tests.scripted_server import Script, ScriptedServer, answer, scripted_server
 
@@ -17,15 +17,12 @@ ARN = "arn:aws:sqs:eu-west-1:000000000000:uploads"
 
 
 @asynccontextmanager
-async def visibility_of(script: Script) -> AsyncIterator[tuple[VisibilityHttp, ScriptedServer]]:
+async def visibility_of(script: Script) -> AsyncIterator[tuple[VisibilityClient, ScriptedServer]]:
     """A client whose server answers by `script`."""
-
-    async def keys() -> Credentials:
-        return Credentials("ASIAONE", "secret", "token")
-
+    keys = fixed_credentials(Credentials("ASIAONE", "secret", "token"))
     async with scripted_server(script) as server:
         connections = Connections(server.url)
-        yield VisibilityHttp(connections, keys, AwsSettings(region="eu-west-1", endpoint_url=server.url)), server
+        yield VisibilityClient(connections, keys, AwsSettings(region="eu-west-1", endpoint_url=server.url)), server
         connections.close()
 
 
@@ -67,7 +64,7 @@ async def test_what_sqs_refuses_is_not_counted() -> None:
         assert len(server.requests) == 1  # no second attempt: the invocation is about to end
 
 
-@pytest.mark.parametrize("error", [ConfigError("no keys"), NoCredentialsError()])
+@pytest.mark.parametrize("error", [ConfigError("no keys"), AwsUnreachable("NoCredentialsError", "", retryable=False)])
 async def test_without_keys_nothing_is_changed(error: Exception) -> None:
     """What the credentials raise is logged: the batch's response is worth more than the seconds."""
 
@@ -75,6 +72,6 @@ async def test_without_keys_nothing_is_changed(error: Exception) -> None:
         raise error
 
     connections = Connections("http://127.0.0.1:1")
-    visibility = VisibilityHttp(connections, no_keys, AwsSettings(region="eu-west-1"))
+    visibility = VisibilityClient(connections, no_keys, AwsSettings(region="eu-west-1"))
     assert await visibility.change(ARN, {"a": 0, "b": 20}) == 0
     connections.close()

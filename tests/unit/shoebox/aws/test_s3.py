@@ -4,16 +4,18 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
-import stamina
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoebox.aws.clients import Credentials
-from shoebox.aws.connections import ConnectionLost
-from shoebox.aws.presign import Presigner
-from shoebox.aws.s3 import S3Error, S3Http, _code, open_connections
+from shoebox.aws.connections import Connections, Response
+from shoebox.aws.credentials import Credentials, fixed_credentials
+from shoebox.aws.errors import AwsRefused, ConnectionLost
+from shoebox.aws.retry import RetryPolicy
+from shoebox.aws.s3 import S3Client, _refusal
 
+KEYS = fixed_credentials(Credentials("AK", "secret"))
+QUICK = RetryPolicy(attempts=4, first_pause=0.001)
 STORED = "Mon, 23 Nov 2026 10:00:00 GMT"
 
 
@@ -49,7 +51,7 @@ def store() -> Store:
 
 
 @pytest.fixture
-async def s3(store: Store) -> AsyncIterator[S3Http]:
+async def s3(store: Store) -> AsyncIterator[S3Client]:
     """A client of the server."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", store.answer)
@@ -58,17 +60,13 @@ async def s3(store: Store) -> AsyncIterator[S3Http]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
-    presigner = Presigner(Credentials("AK", "secret"), region="us-east-1", endpoint_url=f"http://127.0.0.1:{port}")
-
-    async def of_the_moment() -> Presigner:
-        return presigner
-
-    async with open_connections(f"http://127.0.0.1:{port}") as connections:
-        yield S3Http(connections, of_the_moment, "photos")
+    connections = Connections(f"http://127.0.0.1:{port}")
+    yield S3Client(connections, KEYS, region="us-east-1", bucket="photos", retry=QUICK)
+    connections.close()
     await runner.cleanup()
 
 
-async def test_what_is_put_can_be_got(s3: S3Http, store: Store) -> None:
+async def test_what_is_put_can_be_got(s3: S3Client, store: Store) -> None:
     """Bytes, size and time come back; exactly the given headers are sent and signed."""
     await s3.put("x/ü y", b"photo", {"content-type": "image/jpeg"})
 
@@ -79,7 +77,7 @@ async def test_what_is_put_can_be_got(s3: S3Http, store: Store) -> None:
 
 
 @pytest.mark.parametrize("size", [5, 10_000_000], ids=["small", "large"])
-async def test_more_than_allowed_is_not_given(s3: S3Http, store: Store, size: int) -> None:
+async def test_more_than_allowed_is_not_given(s3: S3Client, store: Store, size: int) -> None:
     """Its size is known from the header alone; of a large one no more than the first bytes are read."""
     store.objects["/photos/a/b"] = bytes(size)
     assert await s3.get("a/b", max_bytes=size - 1) == (None, size, datetime(2026, 11, 23, 10, tzinfo=UTC), "")
@@ -87,7 +85,7 @@ async def test_more_than_allowed_is_not_given(s3: S3Http, store: Store, size: in
 
 
 @pytest.mark.parametrize("faults", [[503], [500, "drop"], ["drop", 503, 502]])
-async def test_passing_faults_are_tried_again(s3: S3Http, store: Store, faults: list[int | str]) -> None:
+async def test_passing_faults_are_tried_again(s3: S3Client, store: Store, faults: list[int | str]) -> None:
     """5xx and lost connections: up to three times more."""
     store.faults = faults.copy()
 
@@ -96,11 +94,11 @@ async def test_passing_faults_are_tried_again(s3: S3Http, store: Store, faults: 
 
 
 @pytest.mark.parametrize(("status", "tries"), [(403, 1), (400, 1), (503, 4)])
-async def test_what_does_not_pass_is_raised(s3: S3Http, store: Store, status: int, tries: int) -> None:
+async def test_what_does_not_pass_is_raised(s3: S3Client, store: Store, status: int, tries: int) -> None:
     """A refusal at once, a fault that stays after four tries; with S3's code, and without the signed address."""
     store.faults = [status] * 4
 
-    with pytest.raises(S3Error) as raised:
+    with pytest.raises(AwsRefused) as raised:
         await s3.put("a/b", b"x", {})
 
     assert (raised.value.code, raised.value.status, len(store.requests)) == (f"C{status}", status, tries)
@@ -108,17 +106,13 @@ async def test_what_does_not_pass_is_raised(s3: S3Http, store: Store, status: in
 
 
 async def test_nobody_there_is_raised() -> None:
-    """No server at all: after its tries, which the message's retry then deals with."""
-
-    async def elsewhere() -> Presigner:
-        return Presigner(Credentials("AK", "secret"), region="us-east-1", endpoint_url="http://127.0.0.1:9")
-
-    async with open_connections("http://127.0.0.1:9") as connections:
-        with stamina.set_testing(True, attempts=2), pytest.raises(ConnectionLost, match="cannot connect"):
-            await S3Http(connections, elsewhere, "photos").get("a/b", max_bytes=5)
+    """No server at all: after its attempts, which the message's retry then deals with."""
+    s3 = S3Client(Connections("http://127.0.0.1:9"), KEYS, region="us-east-1", bucket="photos", retry=QUICK)
+    with pytest.raises(ConnectionLost, match="cannot connect"):
+        await s3.get("a/b", max_bytes=5)
 
 
 @given(st.binary(max_size=200))
 def test_any_error_body_gives_a_code(body: bytes) -> None:
     """What is no XML of S3's is an unknown error, not another one."""
-    assert isinstance(_code(body), str)
+    assert isinstance(_refusal("GetObject", Response(503, {}, body)).code, str)

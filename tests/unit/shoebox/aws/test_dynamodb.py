@@ -3,19 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import orjson
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
 
-from shoebox.aws.clients import Credentials
 from shoebox.aws.connections import Connections
-from shoebox.aws.dynamodb import DynamoDBHttp
-from shoebox.aws.json_service import Patience
+from shoebox.aws.credentials import Credentials, fixed_credentials
+from shoebox.aws.dynamodb import DynamoDBClient
+from shoebox.aws.errors import AwsRefused, AwsUnreachable, ConnectionLost
+from shoebox.aws.retry import RetryPolicy
 from tests.scripted_server import Script, ScriptedServer, answer, scripted_server
 
 KEYS = Credentials("ASIAONE", "secret", "token")
-QUICK = Patience(attempts=4, first_pause=0.0, answer_seconds=10.0)
+QUICK = RetryPolicy(attempts=4, first_pause=0.0)
 THROTTLED = answer({"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "slow"}, 400)
 CANCELED = answer(
     {
@@ -29,8 +30,8 @@ CANCELED = answer(
 
 @asynccontextmanager
 async def table_of(
-    script: Script, keys: Callable[[], Credentials] = lambda: KEYS, patience: Patience = QUICK
-) -> AsyncIterator[tuple[DynamoDBHttp, ScriptedServer]]:
+    script: Script, keys: Callable[[], Credentials] = lambda: KEYS, **options: Any
+) -> AsyncIterator[tuple[DynamoDBClient, ScriptedServer]]:
     """A client whose server answers by `script`."""
 
     async def now() -> Credentials:
@@ -38,7 +39,7 @@ async def table_of(
 
     async with scripted_server(script) as server:
         connections = Connections(server.url)
-        yield DynamoDBHttp(connections, now, region="eu-west-1", patience=patience), server
+        yield DynamoDBClient(connections, now, region="eu-west-1", **{"retry": QUICK, **options}), server
         connections.close()
 
 
@@ -74,49 +75,49 @@ async def test_a_transaction_that_is_tried_again_is_the_same_one():
 
 
 async def test_throttling_is_tried_again_and_then_said():
-    """Four tries, as the project's aiobotocore clients make; with botocore's error."""
+    """Four attempts, as the project's aiobotocore clients make."""
     async with table_of(lambda n, _: THROTTLED) as (table, server):
-        with pytest.raises(ClientError) as caught:
+        with pytest.raises(AwsRefused) as caught:
             await table.query(TableName="t")
     assert len(server.requests) == 4
-    assert caught.value.response["Error"] == {"Code": "ThrottlingException", "Message": "slow"}
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
-    assert caught.value.operation_name == "Query"
+    error = caught.value
+    assert (error.code, error.message, error.status, error.operation) == ("ThrottlingException", "slow", 400, "Query")
 
 
 async def test_a_canceled_transaction_tells_its_reasons_at_once():
-    """No SDK tries it again; who asks finds the reasons where botocore has them."""
+    """No SDK tries it again; who asks finds the reasons in the error."""
     async with table_of(lambda n, _: CANCELED) as (table, server):
-        with pytest.raises(ClientError) as caught:
+        with pytest.raises(AwsRefused) as caught:
             await table.transact_write_items(TransactItems=[])
     assert len(server.requests) == 1
-    assert caught.value.response["Error"] == {"Code": "TransactionCanceledException", "Message": "no"}
-    assert caught.value.response["CancellationReasons"] == [{"Code": "ConditionalCheckFailed"}]  # type: ignore[typeddict-item]
+    assert (caught.value.code, caught.value.message) == ("TransactionCanceledException", "no")
+    assert caught.value.content["CancellationReasons"] == [{"Code": "ConditionalCheckFailed"}]
 
 
-async def test_nobody_there_is_botocores_error():
+async def test_nobody_there_is_a_lost_connection():
     """Which the API answers with 503."""
     async with scripted_server(lambda n, _: None) as server:
         pass
 
-    async def keys() -> Credentials:
-        return KEYS
-
-    table = DynamoDBHttp(Connections(server.url), keys, region="r", patience=QUICK)
-    with pytest.raises(EndpointConnectionError):
+    table = DynamoDBClient(Connections(server.url), fixed_credentials(KEYS), region="r", retry=QUICK)
+    with pytest.raises(ConnectionLost):
         await table.get_item(TableName="t")
 
 
 @pytest.mark.parametrize(
-    ("given", "patience"),
-    [(b"", Patience(attempts=1, answer_seconds=0.01)), (answer(b"{"), QUICK)],
+    ("given", "options", "code"),
+    [
+        (b"", {"retry": RetryPolicy(attempts=1), "response_seconds": 0.01}, "Timeout"),
+        (answer(b"{"), {}, "InvalidResponse"),
+    ],
     ids=["silence", "no JSON"],
 )
-async def test_no_usable_answer_is_botocores_error_too(given: bytes, patience: Patience):
+async def test_a_response_that_cannot_be_used_is_none(given: bytes, options: dict[str, Any], code: str):
     """A server that says nothing, or nothing that can be read."""
-    async with table_of(lambda n, _: given, patience=patience) as (table, _):
-        with pytest.raises(HTTPClientError):
+    async with table_of(lambda n, _: given, **options) as (table, _):
+        with pytest.raises(AwsUnreachable) as caught:
             await table.get_item(TableName="t")
+    assert caught.value.code == code
 
 
 async def test_renewed_credentials_are_used_from_the_next_call_on():

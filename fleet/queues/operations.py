@@ -1,14 +1,16 @@
-"""Redrive: messages of a dead-letter queue go back to work, once what made them fail is mended.
+"""What operators do with queues: see what they hold, and redrive dead letters once their cause is repaired.
 
-AWS and LocalStack have an operation for it ("Configure a dead-letter queue redrive"); the embedded emulator has not, so
-the messages are copied there: sent first and deleted then, so that a fault in between doubles one and loses none. FIFO
-queues are always copied: LocalStack's operation keeps deduplication ids, and loses what was sent within five minutes.
+AWS and LocalStack have an operation for a redrive ("Configure a dead-letter queue redrive"). The embedded emulator has
+none, so messages are copied there: sent first and deleted then, so that a fault in between duplicates one and loses
+none. FIFO queues are always copied: LocalStack's operation keeps deduplication ids, and loses what was sent within five
+minutes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from shoebox.aws.botocore_errors import failed_with
 
+COUNTS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
 _NOT_THERE = ("InvalidAction", "UnsupportedOperation", "UnknownOperation", "UnknownOperationException")
 _BATCH = 10
 _BATCH_BYTES = 1024 * 1024  # of all messages of a call, with their attributes ("Amazon SQS message quotas", since 2025)
@@ -40,6 +43,46 @@ class DeadLetters:
     def is_fifo(self) -> bool:
         """Whether it is a FIFO queue, as its source then is, too."""
         return self.source_url.endswith(".fifo")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """One queue: messages that wait, are in flight, and are delayed; `dead_letter`: ARN of its dead-letter queue."""
+
+    name: str
+    url: str
+    arn: str
+    waiting: int
+    in_flight: int
+    delayed: int
+    dead_letter: str | None
+
+
+async def queue_state(sqs: Any, name: str) -> QueueState:
+    """Look at the queue with this physical name.
+
+    Raises:
+        botocore.exceptions.ClientError: there is none, or it may not be read.
+    """
+    url = (await sqs.get_queue_url(QueueName=name))["QueueUrl"]
+    names = [*COUNTS, "QueueArn", "RedrivePolicy"]
+    found = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names))["Attributes"]
+    waiting, in_flight, delayed = counts_of(found)
+    policy = json.loads(found.get("RedrivePolicy") or "{}")
+    return QueueState(name, url, found["QueueArn"], waiting, in_flight, delayed, policy.get("deadLetterTargetArn"))
+
+
+def counts_of(attributes: Mapping[str, str]) -> tuple[int, int, int]:
+    """Return the messages that wait, are in flight, and are delayed, of a queue with these attributes."""
+    waiting, in_flight, delayed = (int(attributes.get(name, 0)) for name in COUNTS)
+    return waiting, in_flight, delayed
+
+
+def dead_letters_of(queues: Sequence[QueueState], name: str) -> DeadLetters | None:
+    """Return the dead-letter queue `name` with the queue that it serves; None when it serves none."""
+    dead = next((queue for queue in queues if queue.name == name), None)
+    source = dead and next((queue for queue in queues if queue.dead_letter == dead.arn), None)
+    return DeadLetters(dead.url, dead.arn, source.url, source.arn) if dead and source else None
 
 
 async def redrive(sqs: Any, queue: DeadLetters, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> int:
@@ -99,10 +142,10 @@ async def _copy(sqs: Any, queue: DeadLetters) -> int:
     return moved
 
 
-async def _receive(sqs: Any, url: str, most: int) -> Sequence[dict[str, Any]]:
+async def _receive(sqs: Any, url: str, count: int) -> Sequence[dict[str, Any]]:
     answer = await sqs.receive_message(
         QueueUrl=url,
-        MaxNumberOfMessages=most,
+        MaxNumberOfMessages=count,
         VisibilityTimeout=_HOLD_SECONDS,
         MessageAttributeNames=["All"],
         MessageSystemAttributeNames=["MessageGroupId"],

@@ -1,4 +1,4 @@
-"""The SQS client against a scripted server, and its signatures against botocore's."""
+"""A small client against a scripted server: requests, retries, errors, and the connections below it."""
 
 import asyncio
 import ssl
@@ -11,20 +11,18 @@ from pathlib import Path
 
 import orjson
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials as BotoCredentials
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from fleet.queues.sqs_client import PATIENCE, SqsClient
-from shoebox.aws.clients import Credentials
 from shoebox.aws.connections import Connections
-from shoebox.aws.json_service import AwsRefused, AwsUnreachable, Patience
-from shoebox.aws.sigv4 import CONTENT_TYPE, Signer
+from shoebox.aws.credentials import Credentials, fixed_credentials
+from shoebox.aws.errors import AwsRefused, AwsUnreachable
+from shoebox.aws.retry import RetryPolicy
+from shoebox.aws.signing import CONTENT_TYPE
+from shoebox.aws.sqs import SqsClient
 from tests.scripted_server import Script, ScriptedServer, answer, refusal, scripted_server
 
 KEYS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
@@ -35,11 +33,17 @@ NOW = datetime(2026, 11, 24, 23, 59, 58, tzinfo=UTC).timestamp()
 class Bench:
     """A client of a scripted server; pauses are noted and take no time."""
 
-    def __init__(self, server: ScriptedServer, most_bytes: int = 1_000_000, most: int = 50) -> None:
+    def __init__(self, server: ScriptedServer, max_bytes: int = 1_000_000, max_connections: int = 50) -> None:
         self.server = server
-        self.connections = Connections(server.url, most=most, most_bytes=most_bytes)
+        self.connections = Connections(server.url, max_connections=max_connections, max_bytes=max_bytes)
         self.pauses: list[float] = []
-        self.client = SqsClient(self.connections, KEYS, region="eu-west-1", clock=lambda: NOW, sleep=self._pause)
+        self.client = SqsClient(
+            self.connections,
+            fixed_credentials(KEYS),
+            region="eu-west-1",
+            retry=RetryPolicy(attempts=3, sleep=self._pause),
+            clock=lambda: NOW,
+        )
 
     async def _pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -50,37 +54,12 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench_of(script: Script, most_bytes: int = 1_000_000, most: int = 50) -> AsyncIterator[Bench]:
+async def bench_of(script: Script, max_bytes: int = 1_000_000, max_connections: int = 50) -> AsyncIterator[Bench]:
     """A client whose server answers by `script`."""
     async with scripted_server(script) as server:
-        bench = Bench(server, most_bytes, most)
+        bench = Bench(server, max_bytes, max_connections)
         yield bench
         bench.connections.close()
-
-
-@pytest.mark.parametrize("keys", [KEYS, SESSION], ids=["user", "role"])
-@pytest.mark.parametrize("body", [b"{}", '{"Body":"Grüße"}'.encode()], ids=["empty", "text"])
-def test_a_signature_is_botocores(keys: Credentials, body: bytes):
-    """ "Create a signed AWS API request": header by header, the same as the reference client's."""
-    request = AWSRequest(
-        "POST", "https://sqs.example:8443/", {"Content-Type": CONTENT_TYPE, "X-Amz-Target": "AmazonSQS.X"}, body
-    )
-    theirs = BotoCredentials(keys.access_key_id, keys.secret_access_key, keys.session_token)
-    SigV4Auth(theirs, "sqs", "eu-west-1").add_auth(request)
-    stamp = datetime.strptime(request.headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    signer = Signer(keys, region="eu-west-1", service="sqs", host="sqs.example:8443")
-    head = signer.head("AmazonSQS.X", body, stamp.timestamp())
-    ours = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:] if line)
-    for name in ("Authorization", "X-Amz-Date", *(["X-Amz-Security-Token"] if keys.session_token else [])):
-        assert ours[name] == request.headers[name]
-
-
-def test_a_new_day_has_a_new_signing_key():
-    """The kept one is not used beyond its day."""
-    signer = Signer(KEYS, region="r", service="sqs", host="h")
-    signer.head("t", b"{}", NOW)
-    fresh = Signer(KEYS, region="r", service="sqs", host="h")
-    assert signer.head("t", b"{}", NOW + 10) == fresh.head("t", b"{}", NOW + 10)
 
 
 async def test_calls_go_over_one_kept_connection():
@@ -101,7 +80,7 @@ async def test_an_empty_answer_is_an_empty_object():
 
 async def test_calls_at_once_have_connections_of_their_own_up_to_the_bound():
     """The third waits for one of the first two."""
-    async with bench_of(lambda n, _: answer({}), most=2) as bench:
+    async with bench_of(lambda n, _: answer({}), max_connections=2) as bench:
         await asyncio.gather(*(bench.receive() for _ in range(6)))
         assert bench.server.connections == 2
         assert len(bench.server.requests) == 6
@@ -120,7 +99,7 @@ async def test_a_lost_connection_is_tried_again_with_pauses_and_then_given_up():
         with pytest.raises(AwsUnreachable) as caught:
             await bench.receive()
     assert caught.value.code == "ConnectionLost"
-    assert (len(bench.server.requests), len(bench.pauses)) == (PATIENCE.attempts, PATIENCE.attempts - 1)
+    assert (len(bench.server.requests), len(bench.pauses)) == (3, 2)
 
 
 async def test_nobody_there_is_said_with_the_address():
@@ -201,8 +180,8 @@ async def test_a_refusal_without_a_usable_date_stays_a_refusal(date: str | None)
     ("given", "code"),
     [
         (answer(b"x" * 2000), "BodyTooLarge"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" + b"x" * 2000, "ResponseRefused"),
-        (b"SSH-2.0-OpenSSH\r\n", "ResponseRefused"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" + b"x" * 2000, "InvalidResponse"),
+        (b"SSH-2.0-OpenSSH\r\n", "InvalidResponse"),
         (answer(b"{"), "InvalidResponse"),
         (answer(b"[]"), "InvalidResponse"),
     ],
@@ -210,7 +189,7 @@ async def test_a_refusal_without_a_usable_date_stays_a_refusal(date: str | None)
 )
 async def test_what_is_no_answer_is_refused(given: bytes, code: str):
     """Its size is bounded, too."""
-    async with bench_of(lambda n, _: given, most_bytes=1000) as bench:
+    async with bench_of(lambda n, _: given, max_bytes=1000) as bench:
         with pytest.raises(AwsUnreachable) as caught:
             await bench.receive()
     assert caught.value.code == code
@@ -250,8 +229,14 @@ async def test_a_call_that_is_cancelled_closes_its_connection():
 async def test_a_silent_server_is_given_up():
     """After the seconds of the long poll and some for the way."""
     async with scripted_server(lambda n, _: b"") as server:
-        client = SqsClient(Connections(server.url), KEYS, region="eu-west-1", patience=Patience(answer_seconds=0.01))
-        with pytest.raises(AwsUnreachable, match="no answer within") as caught:
+        client = SqsClient(
+            Connections(server.url),
+            fixed_credentials(KEYS),
+            region="eu-west-1",
+            retry=RetryPolicy(first_pause=0.0),
+            response_seconds=0.01,
+        )
+        with pytest.raises(AwsUnreachable, match="no response within") as caught:
             await client.call("ReceiveMessage", {})
     assert caught.value.code == "Timeout"
 
@@ -290,7 +275,7 @@ async def test_https_is_spoken_with_a_server_that_is_trusted(certificate: Path):
     large = {"Body": "x" * 300_000}
     async with tls_server(certificate, lambda n, _: answer(large)) as server:
         connections = Connections(server.url, tls=ssl.create_default_context(cafile=str(certificate)))
-        client = SqsClient(connections, SESSION, region="eu-west-1")
+        client = SqsClient(connections, fixed_credentials(SESSION), region="eu-west-1")
         assert [await client.call("ReceiveMessage", {}) for _ in range(3)] == [large] * 3
         connections.close()
     assert server.connections == 1

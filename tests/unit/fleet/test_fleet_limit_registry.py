@@ -2,7 +2,7 @@
 
 import orjson
 
-from fleet.limit_board import LimitBoard
+from fleet.limit_registry import LimitRegistry
 from fleet.limits.quotas import load_quotas
 from fleet.limits.use import Count, DataUse, LimitUse
 
@@ -22,16 +22,16 @@ async def elsewhere() -> DataUse:
 
 async def test_the_nearest_limit_comes_first_wherever_it_is_kept():
     """The fleet's own and the emulator's, by how soon growing load would hit them."""
-    board = LimitBoard(load_quotas("aws/10"), lambda: [OFF, NEAR], elsewhere)
-    assert board.uses == []
-    assert await board.refresh() == [NEAR, FAR, OFF]
-    assert board.uses == [NEAR, FAR, OFF]
-    assert (board.requests, board.units) == ([PUTS], [WRITES])
+    registry = LimitRegistry(load_quotas("aws/10"), lambda: [OFF, NEAR], elsewhere)
+    assert registry.uses == []
+    assert await registry.refresh() == [NEAR, FAR, OFF]
+    assert registry.uses == [NEAR, FAR, OFF]
+    assert (registry.requests, registry.units) == ([PUTS], [WRITES])
 
 
 async def test_the_document_is_json_for_everyone():
     """Numbers by name, the derived ones with them; what is infinite is null."""
-    found = orjson.loads(await LimitBoard(load_quotas("off"), lambda: [NEAR, OFF]).document())
+    found = orjson.loads(await LimitRegistry(load_quotas("off"), lambda: [NEAR, OFF]).document())
     assert found["quotas"]["name"] == "off"
     assert found["quotas"]["gateway"]["rate"] is None
     assert found["limits"][0] == {
