@@ -147,10 +147,10 @@ def _run(work: Any, endpoint_url: str | None, data: Path, stack: Path | None, pr
 
 def _endpoint(given: str | None, data: Path) -> str:
     """The emulator that is named, or the one of the stack that runs here."""
-    from shoebox_cli.deployment import required_deployment
+    from shoebox_cli.target import required_target
 
     hint = "Name an emulator with --endpoint-url, or say --aws. `shoebox up` starts a stack."
-    return given or required_deployment(data, hint).emulator
+    return given or required_target(data, hint).emulator
 
 
 @asynccontextmanager

@@ -65,10 +65,10 @@ def quotas(
 
 
 def _control_of(data: Path) -> str:
-    from shoebox_cli.deployment import required_deployment
+    from shoebox_cli.target import required_target
 
     hint = "Start one with `shoebox up`, or name its control port: --control-url http://127.0.0.1:9001"
-    return required_deployment(data, hint).control
+    return required_target(data, hint).control
 
 
 def _fetched(control: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pytest
 from command import Ended, shoebox
 from fake_docker import FakeDocker
 
-from shoebox_cli.compose_checks import PURPOSES
+from shoebox_cli.compose import PURPOSES
 
 UP = "up --build --wait --remove-orphans"
 MINT = "exec -T fleet python -m shoebox_cli token mint"

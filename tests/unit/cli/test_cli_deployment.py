@@ -17,10 +17,9 @@ from command import Ended, shoebox
 from fake_docker import FakeDocker
 from upload_service import TOKEN, Service
 
-from shoebox_cli.access import mint
-from shoebox_cli.folder import DataFolder
-from shoebox_cli.local import demo_key
+from shoebox_cli.access import demo_key, mint
 from shoebox_cli.localstack import LocalStack
+from shoebox_cli.target import DataFolder
 
 MINT = "compose exec -T fleet python -m shoebox_cli token mint"
 GB = 1000**3

@@ -50,7 +50,6 @@ class Call:
     """A call that came in; `size` is the bytes of an upload that was stored."""
 
     kind: str
-    at: float
     size: int = 0
 
 
@@ -110,7 +109,7 @@ class Service:
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Any) -> web.StreamResponse:
         kind = request.match_info.route.name or "other"
-        call = Call(kind, asyncio.get_running_loop().time())
+        call = Call(kind)
         self.calls.append(call)
         fault = next((f for f in self.faults if f.kind == kind and f.times), None)
         if fault:
