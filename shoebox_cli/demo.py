@@ -51,11 +51,11 @@ async def _demo(data: Path, output: Output, *, small: bool) -> bool:
     from shoebox_cli.progress import shown
     from shoebox_client.api import open_api
     from shoebox_client.uploads import Uploader
-    from standalone.stack import LocalSettings
+    from standalone.stack import StandaloneSettings
 
     folder = DataFolder(data)
     samples = await _samples(folder.samples / ("small" if small else "full"), output, small=small)
-    settings = LocalSettings(
+    settings = StandaloneSettings(
         stack_file=PROJECT / "stack.yaml",  # not one of the user's own: photos go through it
         task_root=PROJECT,
         data_dir=folder.demo,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from emulator.provision import Report
     from fleet.hosts.host import HostSettings
     from shoebox.stack.deployment import ResolvedStack
-    from standalone.stack import Local, LocalSettings
+    from standalone.stack import StandaloneSettings, StandaloneStack
 
 DEFAULT_GATEWAY = "http://127.0.0.1:8080"
 
@@ -86,7 +86,7 @@ def provision(
 async def _provision(resolved: ResolvedStack, folder: DataFolder, wait: int) -> Report:
     from emulator import provision
     from emulator.embedded import ROOT_CREDENTIALS
-    from emulator.endpoint import until_it_answers
+    from emulator.watchdog import until_it_answers
     from shoebox.aws.clients import Clients
     from shoebox.config import AwsSettings
 
@@ -125,7 +125,7 @@ def fleet(
     from fleet.limits.quotas import load_quotas
     from shoebox.stack.model import PROJECT, load_stack, stack_file
     from shoebox.telemetry import configure_logging
-    from standalone.stack import LocalSettings
+    from standalone.stack import StandaloneSettings
 
     if endpoint_url is None:
         hint = "Name it with --endpoint-url or AWS_ENDPOINT_URL. `shoebox up` starts one by itself."
@@ -133,7 +133,7 @@ def fleet(
     configure_logging()
     with user_facing_errors():
         described = stack or stack_file()
-        settings = LocalSettings(
+        settings = StandaloneSettings(
             stack_file=described,
             task_root=PROJECT,
             data_dir=None,
@@ -155,12 +155,12 @@ def fleet(
             return
 
 
-async def _fleet(settings: LocalSettings, folder: DataFolder) -> None:
+async def _fleet(settings: StandaloneSettings, folder: DataFolder) -> None:
     import asyncio
 
-    from standalone.stack import Local as Stack
+    from standalone.stack import StandaloneStack as Stack
 
-    async def publish(local: Local) -> None:
+    async def publish(local: StandaloneStack) -> None:
         await publish_demo_key(folder, local.resolved, local.clients)
 
     async with Stack.start(settings, publish):

@@ -32,7 +32,7 @@ from shoebox_cli.target import DataFolder
 if TYPE_CHECKING:
     from console.errorline import ErrorLine
     from emulator.embedded import Recovery
-    from standalone.stack import Local, LocalSettings
+    from standalone.stack import StandaloneSettings, StandaloneStack
 
 _PANEL = "Local stack"
 Fresh = Annotated[
@@ -96,14 +96,14 @@ def up(
     from console.run import run
     from fleet.limits.quotas import load_quotas
     from shoebox.stack.model import PROJECT, stack_file
-    from standalone.stack import LocalSettings
+    from standalone.stack import StandaloneSettings
 
     output = Output(json=json, quiet=quiet, progress=not no_progress)
     folder = DataFolder(data)
     with user_facing_errors():
         limits = load_quotas(quotas)
     described = (stack or stack_file()).absolute()
-    settings = LocalSettings(
+    settings = StandaloneSettings(
         stack_file=described,
         task_root=described.parent,
         environment={"PYTHONPATH": str(PROJECT)},  # the runtime's, for functions of a stack of one's own
@@ -124,7 +124,7 @@ def up(
         output.say(f"Stopped. Your photos are kept in {safe(str(folder.data))}." if keeps else "Stopped.")
 
 
-async def _up(settings: LocalSettings, folder: DataFolder, output: Output, *, keeps: bool) -> None:
+async def _up(settings: StandaloneSettings, folder: DataFolder, output: Output, *, keeps: bool) -> None:
     import asyncio
 
     from console.errorline import ErrorLine
@@ -195,15 +195,15 @@ class Steps:
 
 @asynccontextmanager
 async def started(
-    settings: LocalSettings, folder: DataFolder, output: Output, errors: ErrorLine
-) -> AsyncIterator[Local]:
+    settings: StandaloneSettings, folder: DataFolder, output: Output, errors: ErrorLine
+) -> AsyncIterator[StandaloneStack]:
     """Run the stack, from its first step to the end of the block.
 
     Raises:
         CliError: it cannot start, or its emulator died: one message, with what to do.
     """
     from console.messages import user_facing_errors
-    from standalone.stack import Local as Stack
+    from standalone.stack import StandaloneStack as Stack
 
     waits = published = False
 
@@ -213,7 +213,7 @@ async def started(
             steps.begin("The last Shoebox was killed; waiting until its emulator has saved")
         waits = True
 
-    async def publish(local: Local) -> None:
+    async def publish(local: StandaloneStack) -> None:
         # At the start, and again whenever the emulator had to be restored.
         nonlocal published
         await publish_demo_key(folder, local.resolved, local.clients)
@@ -248,7 +248,7 @@ def recovery_text(recovery: Recovery) -> str:
     return text
 
 
-def addresses(local: Local, folder: DataFolder) -> dict[str, Any]:
+def addresses(local: StandaloneStack, folder: DataFolder) -> dict[str, Any]:
     """Return what is where, with a token for the demo tenant's user; a stack without tenants has no gallery either."""
     token = mint(folder.key_file(TENANT), TENANT, USER) if has_tenants(local.resolved.stack) else None
     gateway, control = local.fleet.gateway_url, local.fleet.runtime_url
