@@ -74,7 +74,7 @@ async def shown(output: Output, *, wait: bool = True) -> AsyncIterator[events.Li
         if isinstance(event, events.RetryScheduled) and (line := retries.line(event)):
             output.say(line)
 
-    show = _Bars(tally, output, wait=wait).run() if output.talk.is_terminal else lines(tally, output)
+    show = _Bars(tally, output, wait=wait).run() if output.stderr.is_terminal else lines(tally, output)
     task = asyncio.create_task(show)
     try:
         yield listen
@@ -134,7 +134,7 @@ class _Bars:
             TextColumn("{task.fields[text]}"),
             _Rate(),
             TimeRemainingColumn(compact=True),
-            console=output.talk,
+            console=output.stderr,
             transient=True,
         )
         self._reading = self._progress.add_task("Reading", total=None, text="")

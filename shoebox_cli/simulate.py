@@ -136,9 +136,9 @@ def _progress(output: Output) -> Iterator[Callable[[float], None]]:
     """Show a bar on stderr where people look; it is told the part that is done."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    shown = output.progress and output.talk.is_terminal
+    shown = output.progress and output.stderr.is_terminal
     columns = (TextColumn("Simulating"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeRemainingColumn())
-    with Progress(*columns, console=output.talk, transient=True, disable=not shown) as bar:
+    with Progress(*columns, console=output.stderr, transient=True, disable=not shown) as bar:
         task = bar.add_task("Simulating", total=1.0)
         yield lambda part: bar.update(task, completed=part)
 

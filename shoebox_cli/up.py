@@ -181,8 +181,8 @@ class Steps:
         self._began = time.monotonic()
         if not self._output.progress:
             return
-        if self._output.talk.is_terminal:
-            self._open.enter_context(self._output.talk.status(f"{safe(text)} …"))
+        if self._output.stderr.is_terminal:
+            self._open.enter_context(self._output.stderr.status(f"{safe(text)} …"))
         else:
             self._output.say(f"… {safe(text)}")
 

@@ -51,7 +51,7 @@ class _Answer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def ports() -> Iterator[Ports]:
-    """A server on a port of its own."""
+    """Run a server on a port of its own."""
     with Ports() as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -62,7 +62,7 @@ def ports() -> Iterator[Ports]:
 
 @pytest.fixture
 def containers(tmp_path: Path, ports: Ports, service: Service) -> Callable[..., Any]:
-    """A command beside a stack in containers whose gateway is `service`, in a folder where a demo has left its key."""
+    """Return a command beside a stack in containers whose gateway is `service`, in a folder with a demo's key."""
     docker = FakeDocker(tmp_path / "bin")
     demo_key(DataFolder(tmp_path / ".shoebox"))
     published = {"fleet": {8080: service.url.rpartition(":")[2], 9001: ports.server_port}}
