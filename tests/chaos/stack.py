@@ -55,7 +55,7 @@ def impatient(stack: dict[str, Any]) -> None:
 def free_port() -> int:
     """A port that nobody has at the moment."""
     with socket.socket() as sock:
-        sock.resolve(("127.0.0.1", 0))
+        sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from fleet.queues.event_source import MappingStatistics
+from fleet.queues.mapping_settings import MappingStatistics
 from shoebox.aws.clients import Clients
 from shoebox.files.model import Owner, Registration, State
 from shoebox.files.table import FilesTable

@@ -1,4 +1,4 @@
-from fleet.queues.polling import Backoff
+from fleet.backoff import Backoff
 
 
 def test_waits_double_up_to_the_bound_and_begin_again_after_success():

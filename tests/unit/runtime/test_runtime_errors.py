@@ -4,12 +4,11 @@ import json
 
 import pytest
 
-from workers.runtime.errors import DeadlineExceeded, MarshalError
-from workers.runtime.failure import MAX_FRAMES, Failure
+from workers.runtime.errors import MAX_FRAMES, DeadlineExceeded, Failure, MarshalError
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The failure of an error that was really raised."""
+    """Raise the error; return its failure."""
     try:
         raise error
     except BaseException as raised:  # noqa: BLE001  # any error is what this is about
@@ -57,7 +56,7 @@ def test_header_has_one_of_lambdas_two_forms(error: BaseException, header: str) 
     ("error", "code"), [(SystemExit(3), 3), (SystemExit(0), 1), (SystemExit("bye"), 1), (KeyboardInterrupt(), 1)]
 )
 def test_exits_end_the_process_with_a_failure(error: BaseException, code: int) -> None:
-    """For Lambda any exit is one: even `sys.exit(0)` leaves an invocation unanswered."""
+    """For Lambda any exit is one: even `sys.exit(0)` leaves an invocation without a response."""
     assert failure_of(error).exit_code == code
     assert failure_of(ValueError()).exit_code is None
 

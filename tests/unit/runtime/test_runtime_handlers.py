@@ -8,19 +8,19 @@ import pytest
 
 from workers.runtime.errors import (
     BuiltInModuleConflict,
+    Failure,
     HandlerNotFound,
     ImportModuleError,
     InitFault,
     MalformedHandlerName,
     UserCodeSyntaxError,
 )
-from workers.runtime.failure import Failure
-from workers.runtime.loader import load_handler
+from workers.runtime.handlers import load_handler
 
 
 @pytest.fixture
 def task_root(tmp_path: Path) -> Iterator[Path]:
-    """A function's code; nothing of it stays imported."""
+    """Write a function's code; leave nothing of it imported."""
     package = tmp_path / "loader_pkg"
     package.mkdir()
     (package / "__init__.py").write_text("")

@@ -1,6 +1,6 @@
 """When to try again, and when to stop."""
 
-from workers.runtime.backoff import Backoff
+from workers.runtime.client import Backoff
 
 
 def test_delays_double_up_to_a_second_until_the_limit() -> None:

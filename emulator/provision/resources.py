@@ -1,13 +1,16 @@
-"""What the provisioner did, and what stopped it."""
+"""What creating or updating any resource has in common: its outcome, and AWS's errors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+
+from shoebox.aws.botocore_errors import failed_with
 
 
 class ProvisionError(RuntimeError):
@@ -49,7 +52,7 @@ class Report:
     seconds: float
 
     def having(self, change: Change) -> tuple[Outcome, ...]:
-        """The outcomes of one sort."""
+        """Return the outcomes with this change."""
         return tuple(outcome for outcome in self.outcomes if outcome.change is change)
 
     def __str__(self) -> str:
@@ -59,14 +62,14 @@ class Report:
 
 
 def outcome(kind: str, name: str, *, created: bool, changed: tuple[str, ...] = ()) -> Outcome:
-    """The outcome of a resource that was `created`, or whose settings `changed`, or neither."""
+    """Return the outcome of a resource that was `created`, or whose settings `changed`, or neither."""
     if created:
         return Outcome(kind, name, Change.CREATED)
     return Outcome(kind, name, Change.UPDATED if changed else Change.UNCHANGED, changed)
 
 
 @contextmanager
-def reporting(kind: str, name: str) -> Iterator[None]:
+def naming_errors(kind: str, name: str) -> Iterator[None]:
     """Turn AWS's errors into a ProvisionError that names the resource.
 
     Raises:
@@ -75,8 +78,18 @@ def reporting(kind: str, name: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        answer = error.response["Error"]
-        reason = f"{error.operation_name}: {answer.get('Code')}: {answer.get('Message')}"
+        details = error.response["Error"]
+        reason = f"{error.operation_name}: {details.get('Code')}: {details.get('Message')}"
         raise ProvisionError(f"{kind} {name}", reason) from error
     except BotoCoreError as error:
         raise ProvisionError(f"{kind} {name}", str(error)) from error
+
+
+async def none_if(read: Awaitable[Any], *codes: str) -> Any:
+    """Return what `read` gives; None when AWS responds with one of the error codes, which mean "there is none"."""
+    try:
+        return await read
+    except ClientError as error:
+        if failed_with(error, *codes):
+            return None
+        raise

@@ -13,7 +13,7 @@ from emulator.watchdog import EmulatorUnreachable, EmulatorWatchdog, until_it_an
 from fleet.http.asgi import Receive, Response, Scope, Send, respond
 from fleet.http.ports import listen
 from fleet.http.server import Server
-from shoebox.aws.clients import Clients
+from shoebox.aws.clients import Clients, client_config
 from shoebox.config import AwsSettings
 from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import Stack
@@ -44,7 +44,7 @@ class Emulator:
         self.asked: list[str] = []
         self.restored = 0
         self.refusals: list[Exception] = []
-        self.keeper = EmulatorWatchdog(self.resolved, self, self.restore, sleep=self.sleep)  # type: ignore[arg-type]
+        self.watchdog = EmulatorWatchdog(self.resolved, self, self.restore, sleep=self.sleep)  # type: ignore[arg-type]
         self.slept: list[float] = []
 
     async def open(self, service: str) -> "Emulator":
@@ -75,15 +75,15 @@ class Emulator:
             raise self.refusals.pop(0)
 
     async def sleep(self, seconds: float) -> None:
-        """Count the pauses, and end the keeper at the third."""
+        """Count the pauses, and end the watchdog at the third."""
         self.slept.append(seconds)
         if len(self.slept) == 3:
             raise asyncio.CancelledError
 
     async def look(self, times: int = 1) -> int:
-        """Let the keeper look; how often it has restored until now."""
+        """Let the watchdog look; how often it has restored until now."""
         for _ in range(times):
-            await self.keeper.look()
+            await self.watchdog.look()
         return self.restored
 
 
@@ -137,7 +137,7 @@ async def test_a_restoration_that_fails_is_tried_again(was: str, refusal: Except
 
 
 async def test_a_fault_of_ours_is_not_hidden():
-    """What is neither the emulator's nor the network's ends the keeper, and with it the stack."""
+    """What is neither the emulator's nor the network's ends the watchdog, and with it the stack."""
     emulator = Emulator("uploads")
     emulator.queues.clear()
     emulator.refusals = [LookupError("ours")]
@@ -160,32 +160,38 @@ async def test_it_looks_after_every_pause_until_it_is_cancelled():
     """Two looks between three pauses."""
     emulator = Emulator("uploads")
     with pytest.raises(asyncio.CancelledError):
-        await emulator.keeper.run()
+        await emulator.watchdog.run()
     assert (emulator.slept, len(emulator.asked)) == ([2.0] * 3, 2)
 
 
 # --- the first answer --------------------------------------------------------------------------------------------
 
 
-class Hasty(Clients):
-    """Clients that leave trying again to their caller."""
+@pytest.fixture
+def no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let clients leave retries to their caller."""
+    config = client_config().merge(AioConfig(retries={"total_max_attempts": 1}))
+    monkeypatch.setattr("shoebox.aws.clients.client_config", lambda **_: config)
 
-    def __init__(self, url: str) -> None:
-        super().__init__(AwsSettings(endpoint_url=url), ROOT_CREDENTIALS)
-        self._config = self._config.merge(AioConfig(retries={"total_max_attempts": 1}))  # type: ignore[assignment]
+
+def clients_at(url: str) -> Clients:
+    """Return clients of what is at `url`."""
+    return Clients(AwsSettings(endpoint_url=url), ROOT_CREDENTIALS)
 
 
+@pytest.mark.usefixtures("no_retries")
 async def test_an_address_where_nobody_is_ends_the_wait(unused_tcp_port: int):
     """After the seconds that it had, with the address, the time and the reason."""
     url = f"http://127.0.0.1:{unused_tcp_port}"
     began = time.monotonic()
-    async with asyncio.timeout(30), Hasty(url) as clients:
+    async with asyncio.timeout(30), clients_at(url) as clients:
         with pytest.raises(EmulatorUnreachable) as caught:
             await until_it_answers(clients, url, 1)
     assert str(caught.value).startswith(f"No AWS emulator answers at {url} within 1 s: Could not connect")
     assert time.monotonic() - began >= 1
 
 
+@pytest.mark.usefixtures("no_retries")
 @pytest.mark.parametrize("answer", [Response(404, b"<html>no</html>"), Response(404, b"no"), Response(200, b"yes")])
 async def test_another_program_at_the_address_is_no_emulator(answer: Response):
     """It answers, but not as AWS does."""
@@ -195,11 +201,12 @@ async def test_another_program_at_the_address_is_no_emulator(answer: Response):
 
     async with Server(app, listen(0, "this test")) as server:
         url = f"http://127.0.0.1:{server.port}"
-        async with Hasty(url) as clients:
+        async with clients_at(url) as clients:
             with pytest.raises(EmulatorUnreachable, match=f"No AWS emulator answers at {url} within 0 s: "):
                 await until_it_answers(clients, url, 0)
 
 
+@pytest.mark.usefixtures("no_retries")
 async def test_a_slow_start_is_waited_for():
     """The first answers are errors of a server that starts; the first good one ends the wait."""
     good = (
@@ -213,6 +220,6 @@ async def test_a_slow_start_is_waited_for():
 
     async with Server(app, listen(0, "this test")) as server:
         url = f"http://127.0.0.1:{server.port}"
-        async with Hasty(url) as clients:
+        async with clients_at(url) as clients:
             await until_it_answers(clients, url, 20)
     assert answers == []

@@ -24,7 +24,7 @@ class Ran:
     calls: list[Call] = field(default_factory=list)
     go: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __call__(self, function: str, call: Call) -> InvokeResult:
+    async def invoke(self, call: Call) -> InvokeResult:
         """Run one, when it may."""
         self.calls.append(call)
         await self.go.wait()
@@ -32,19 +32,19 @@ class Ran:
 
 
 def sqs_event(*bodies: Any) -> bytes:
-    """Messages 0, 1, … as a mapping hands them over."""
+    """Return messages 0, 1, … as a mapping hands them over."""
     records = [{"messageId": str(n), "body": orjson.dumps(body).decode()} for n, body in enumerate(bodies)]
     return orjson.dumps({"Records": records})
 
 
 def s3_event(*keys: str) -> dict[str, Any]:
-    """An event of S3 for these objects."""
+    """Return an event of S3 for these objects."""
     return {"Records": [{"eventSource": "aws:s3", "s3": {"object": {"key": key}}} for key in keys]}
 
 
 async def kept(delivery: S3Delivery, *bodies: Any) -> list[str]:
-    """The messages that a delivery leaves in the queue."""
-    answer = orjson.loads((await delivery(sqs_event(*bodies))).payload)
+    """Return the messages that a delivery leaves in the queue."""
+    answer = orjson.loads((await delivery.invoke("s3-to-ingest", sqs_event(*bodies))).payload)
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 
@@ -64,7 +64,7 @@ async def test_a_record_is_an_invocation(bodies: list[Any], events: list[dict[st
     """The function gets S3's event with one record; messages are done with, whatever they hold."""
     ran = Ran()
     ran.go.set()
-    async with AsyncEvents(ran) as queue:
+    async with AsyncEvents({"ingest": ran}) as queue:
         assert await kept(S3Delivery(FUNCTION, queue), *bodies) == []
         await until(lambda: not any(of.pending for of in queue.statistics()))
     assert [orjson.loads(call.payload) for call in ran.calls] == events
@@ -74,15 +74,15 @@ async def test_a_record_is_an_invocation(bodies: list[Any], events: list[dict[st
 
 async def test_a_message_that_is_no_event_is_named_in_the_log(capsys: pytest.CaptureFixture[str]):
     """It is dropped, but not in silence."""
-    async with AsyncEvents(Ran()) as queue:
+    async with AsyncEvents({"ingest": Ran()}) as queue:
         assert await kept(S3Delivery(FUNCTION, queue), "hello") == []
-    assert "not an S3 event" in capsys.readouterr().out
+    assert "s3_event_invalid" in capsys.readouterr().out
 
 
 async def test_what_is_not_accepted_stays_in_the_queue():
     """Where too many events wait, a message is kept, and its event is accepted when there is room."""
     ran = Ran()
-    async with AsyncEvents(ran, most=1) as queue:
+    async with AsyncEvents({"ingest": ran}, max_pending=1) as queue:
         delivery = S3Delivery(FUNCTION, queue)
         assert await kept(delivery, s3_event("a"), s3_event("b")) == ["1"]
         ran.go.set()
