@@ -21,7 +21,7 @@ MakeFolder = Callable[..., Path]
 
 @pytest.fixture
 def key(tmp_path: Path) -> Path:
-    """A key pair where the local stack keeps the demo tenant's."""
+    """Save a key pair where the local stack keeps the demo tenant's."""
     pair = KeyPair.generate()
     path = tmp_path / ".shoebox" / "keys" / "demo.pem"
     pair.save(path.parent).rename(path)
