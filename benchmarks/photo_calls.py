@@ -29,11 +29,11 @@ from fleet.queues.sqs_event import SqsMessage
 from shoebox.aws.clients import Clients
 from shoebox.aws.dynamodb import open_dynamodb
 from shoebox.aws.presign import Presigner
-from shoebox.aws.s3 import S3Client, open_connections
 from shoebox.aws.sns import open_sns
 from shoebox.aws.visibility import VisibilityClient, open_visibility
 from shoebox.config import VISIBILITY_SECONDS
-from shoebox.files.events import FileEvent, FileEvents
+from shoebox.files.dynamodb import DynamoDBFileStore
+from shoebox.files.events import EventPublisher, FileEvent
 from shoebox.files.model import (
     RENDITIONS,
     File,
@@ -45,8 +45,10 @@ from shoebox.files.model import (
     State,
     checksum_header,
 )
-from shoebox.files.pictures import PhotoBytes
-from shoebox.files.table import FilesTable, Stages
+from shoebox.files.pictures import PictureStore
+from shoebox.files.s3 import open_pictures
+from shoebox.files.sns import SnsEventPublisher
+from shoebox.files.store import FileStore, Stages
 from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import load_stack
 
@@ -63,10 +65,10 @@ BODIES = {"2048": os.urandom(110_000), "1024": os.urandom(90_000), "320": os.ura
 class Ports:
     """What the API and ingest reach AWS with, each with its own role."""
 
-    api_files: FilesTable
-    files: FilesTable
-    photos: PhotoBytes
-    events: FileEvents
+    api_files: FileStore
+    files: FileStore
+    photos: PictureStore
+    events: EventPublisher
     queue: RoleQueue
     queue_arn: str
     visibility: VisibilityClient
@@ -128,30 +130,25 @@ async def open_ports(emulator: Emulator, opening: AsyncExitStack) -> Ports:
     tables = {
         name: await opening.enter_async_context(open_dynamodb(emulator.aws, clients[name].credentials)) for name in keys
     }
+    table, bucket = resolved.name_of("table", "files"), resolved.name_of("bucket", "personal")
     session = await opening.enter_async_context(ClientSession())
     sns = await opening.enter_async_context(open_sns(emulator.aws, clients["ingest"].credentials))
-    s3 = await opening.enter_async_context(open_connections(url))
-    signers = {name: Presigner(keys[name], region=REGION, endpoint_url=url) for name in keys}
+    pictures = await opening.enter_async_context(open_pictures(emulator.aws, clients["ingest"], bucket, s3_url=url))
     queue = await opening.enter_async_context(
         RoleQueue("ingest", _address(resolved), CredentialsCache(roles), emulator.aws)
     )
 
     visibility = await opening.enter_async_context(open_visibility(emulator.aws, clients["ingest"].credentials))
-
-    async def presigner() -> Presigner:
-        return signers["ingest"]
-
-    table, bucket = resolved.name_of("table", "files"), resolved.name_of("bucket", "personal")
     return Ports(
-        api_files=FilesTable(tables["api"], table),
-        files=FilesTable(tables["ingest"], table),
-        photos=PhotoBytes(S3Client(s3, presigner, bucket)),
-        events=FileEvents(sns, resolved.arn_of("topic", "file-events")),
+        api_files=DynamoDBFileStore(tables["api"], table),
+        files=DynamoDBFileStore(tables["ingest"], table),
+        photos=pictures,
+        events=SnsEventPublisher(sns, resolved.arn_of("topic", "file-events")),
         queue=queue,
         queue_arn=resolved.arn_of("queue", "uploads"),
         visibility=visibility,
         http=session,
-        presigner=signers["api"],
+        presigner=Presigner(keys["api"], region=REGION, endpoint_url=url),
         bucket=bucket,
     )
 

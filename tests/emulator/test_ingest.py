@@ -28,11 +28,11 @@ from shoebox.aws.s3 import S3Client, open_connections
 from shoebox.aws.sns import open_sns
 from shoebox.aws.visibility import VisibilityClient, open_visibility
 from shoebox.config import Limits, environment_without_aws
-from shoebox.files.deletions import Deletions
-from shoebox.files.events import FileEvents
+from shoebox.files.dynamodb import DynamoDBFileStore
 from shoebox.files.model import RENDITIONS, File, FileKey, Generation, Owner, Registration, State
-from shoebox.files.pictures import PhotoBytes
-from shoebox.files.table import FilesTable
+from shoebox.files.s3 import S3PictureStore
+from shoebox.files.sns import SnsEventPublisher
+from shoebox.files.sqs import SqsDeletionQueue
 from shoebox.files.ulid import new_ulid
 from shoebox.stack.deployment import ResolvedStack
 from shoebox_client.samples import exif_block, jpeg_of_size, scene
@@ -45,7 +45,7 @@ from workers.render_pool import RenderPool
 from workers.runtime.context import Context
 
 
-class RecordedDeletions(Deletions):
+class RecordedDeletions(SqsDeletionQueue):
     """Sends orders, and remembers them."""
 
     def __init__(self, client: Any, queue_url: str) -> None:
@@ -65,7 +65,7 @@ class Bench:
     ingest: Ingest
     visibility: VisibilityClient
     store: S3Client
-    table: FilesTable
+    table: DynamoDBFileStore
     deletions: RecordedDeletions
     s3: Any
     sqs: Any
@@ -110,7 +110,7 @@ class Bench:
     async def buried(self) -> list[Generation]:
         """The generations whose deletion was ordered; each must have its tombstone."""
         for generation in self.deletions.ordered:
-            assert generation.tombstone_pk in [doomed.pk for doomed in await self.table.doomed(generation)]
+            assert any(pending.mark for pending in await self.table.pending_deletions(generation))
         return self.deletions.ordered
 
     async def events(self, *, at_least: int) -> list[dict[str, Any]]:
@@ -183,7 +183,7 @@ async def bench(
         faults = LossyConnections(emulator.url)
         opening.callback(faults.close)
         stale = StaleReads(DynamoDBClient(faults, clients.credentials, region=deployment.region))
-        table = FilesTable(stale, "shoebox-files")
+        table = DynamoDBFileStore(stale, "shoebox-files")
         events = await opening.enter_async_context(open_sns(emulator.aws, clients.credentials))
         deletions = RecordedDeletions(clients.when_needed("sqs"), provisioned.queue_url("deletions"))
         pool = RenderPool(limits, memory_at_once=1_350_000_000, environment=environment_without_aws())
@@ -192,8 +192,8 @@ async def bench(
         store = S3Client(connections, presigner, "shoebox-personal")
         ingest = Ingest(
             table,
-            PhotoBytes(store),
-            FileEvents(events, topic),
+            S3PictureStore("shoebox-personal", objects=store, client=clients.when_needed("s3"), presigner=presigner),
+            SnsEventPublisher(events, topic),
             deletions,
             pool,
             max_bytes=limits.max_bytes,
@@ -462,9 +462,9 @@ async def test_bytes_of_a_registration_that_is_gone_are_buried_although_it_was_n
     """Deleted, and registered anew by an API host whose clock is behind: the old URL's bytes must not stay for ever."""
     first = await bench.upload(JPEG)
     await bench.table.start_deletion(first.key)
-    for doomed in await bench.table.doomed(first.generation):
-        await bench.table.remove(doomed)
-    slow = FilesTable(bench.stale, "shoebox-files", now=lambda: datetime.now(UTC) - timedelta(hours=1))
+    for pending in await bench.table.pending_deletions(first.generation):
+        await bench.table.remove(pending)
+    slow = DynamoDBFileStore(bench.stale, "shoebox-files", now=lambda: datetime.now(UTC) - timedelta(hours=1))
     [anew] = (await slow.register(bench.owner, [first.registration])).files
     assert anew.generation.ulid < first.generation.ulid
     minutes = timedelta(minutes=11)
@@ -550,8 +550,8 @@ async def test_a_file_that_goes_while_it_is_prepared_leaves_nothing(bench: Bench
 
     async def deleted_meanwhile(*arguments: Any) -> Any:
         await bench.table.start_deletion(file.key)
-        for doomed in await bench.table.doomed(file.generation):
-            await bench.table.remove(doomed)
+        for pending in await bench.table.pending_deletions(file.generation):
+            await bench.table.remove(pending)
         return await prepare(*arguments)
 
     monkeypatch.setattr(bench.ingest._pool, "prepare", deleted_meanwhile)
@@ -564,7 +564,7 @@ async def test_a_file_that_goes_while_it_is_prepared_leaves_nothing(bench: Bench
 
 async def test_a_backlog_longer_than_a_registration_loses_nothing(bench: Bench):
     """The bytes came in time, ingest two days later: the photo becomes READY, and is to be seen again."""
-    earlier = FilesTable(bench.stale, "shoebox-files", now=lambda: datetime.now(UTC) - timedelta(days=2))
+    earlier = DynamoDBFileStore(bench.stale, "shoebox-files", now=lambda: datetime.now(UTC) - timedelta(days=2))
     promise = Registration("late.jpg", len(JPEG), "image/jpeg", sha256(JPEG).hexdigest())
     [file] = (await earlier.register(bench.owner, [promise])).files
     await bench.s3.put_object(Bucket="shoebox-personal", Key=file.generation.original, Body=JPEG)
@@ -594,8 +594,8 @@ async def test_a_photo_that_was_deleted_and_uploaded_again_is_another_fact(bench
     """Whoever drops events that they have seen must not drop the second one."""
     first = await bench.process(JPEG)
     await bench.table.start_deletion(first.key)
-    for doomed in await bench.table.doomed(first.generation):
-        await bench.table.remove(doomed)
+    for pending in await bench.table.pending_deletions(first.generation):
+        await bench.table.remove(pending)
     await bench.process(JPEG)
 
     ids = [event["event_id"] for event in await bench.events(at_least=2)]
