@@ -18,7 +18,7 @@ from fastapi.security.base import SecurityBase
 
 from shoebox.aws.clients import Clients
 from shoebox.aws.credentials import Credentials
-from shoebox.aws.dynamodb import open_dynamodb
+from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.config import ApiSettings, AwsSettings, Limits
 from shoebox.errors import Forbidden, Unauthorized
 from shoebox.files.deletions import DeletionQueue
@@ -56,7 +56,7 @@ async def open_services(
     """Open the AWS clients, and close them at the end. Without `credentials` they come from the environment."""
     async with (
         Clients(aws, credentials) as clients,
-        open_dynamodb(aws, clients.credentials) as dynamodb,
+        DynamoDBClient.open(aws, clients.credentials) as dynamodb,
         open_pictures(
             aws,
             clients,

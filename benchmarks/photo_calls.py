@@ -24,13 +24,12 @@ from yarl import URL
 from emulator.embedded import ROOT_CREDENTIALS, Emulator
 from emulator.provision import RoleSource, provision
 from fleet.credentials import CredentialsCache
-from fleet.queues.source_queue import QueueAddress, RoleQueue
-from fleet.queues.sqs_event import SqsMessage
+from fleet.queues.batches import SqsMessage
+from fleet.queues.source_queue import SqsQueue
 from shoebox.aws.clients import Clients
-from shoebox.aws.dynamodb import open_dynamodb
-from shoebox.aws.presign import Presigner
-from shoebox.aws.sns import open_sns
-from shoebox.aws.visibility import VisibilityClient, open_visibility
+from shoebox.aws.dynamodb import DynamoDBClient
+from shoebox.aws.signing import Presigner
+from shoebox.aws.sqs import VisibilityClient, open_visibility
 from shoebox.config import VISIBILITY_SECONDS
 from shoebox.files.dynamodb import DynamoDBFileStore
 from shoebox.files.events import EventPublisher, FileEvent
@@ -49,7 +48,7 @@ from shoebox.files.pictures import PictureStore
 from shoebox.files.s3 import open_pictures
 from shoebox.files.sns import SnsEventPublisher
 from shoebox.files.store import FileStore, Stages
-from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
+from shoebox.stack.deployment import Deployment, resolve
 from shoebox.stack.model import load_stack
 
 STACK_FILE = Path(__file__).parents[1] / "stack.yaml"
@@ -69,7 +68,7 @@ class Ports:
     files: FileStore
     photos: PictureStore
     events: EventPublisher
-    queue: RoleQueue
+    queue: SqsQueue
     queue_arn: str
     visibility: VisibilityClient
     http: ClientSession
@@ -128,22 +127,19 @@ async def open_ports(emulator: Emulator, opening: AsyncExitStack) -> Ports:
     keys = {name: (await roles(name)).keys for name in ("api", "ingest")}
     clients = {name: await opening.enter_async_context(Clients(emulator.aws, keys[name])) for name in keys}
     tables = {
-        name: await opening.enter_async_context(open_dynamodb(emulator.aws, clients[name].credentials)) for name in keys
+        name: await opening.enter_async_context(DynamoDBClient.open(emulator.aws, clients[name].credentials))
+        for name in keys
     }
     table, bucket = resolved.name_of("table", "files"), resolved.name_of("bucket", "personal")
     session = await opening.enter_async_context(ClientSession())
-    sns = await opening.enter_async_context(open_sns(emulator.aws, clients["ingest"].credentials))
     pictures = await opening.enter_async_context(open_pictures(emulator.aws, clients["ingest"], bucket, s3_url=url))
-    queue = await opening.enter_async_context(
-        RoleQueue("ingest", _address(resolved), CredentialsCache(roles), emulator.aws)
-    )
-
+    queue = await opening.enter_async_context(SqsQueue.of_stack(resolved, "uploads", "ingest", CredentialsCache(roles)))
     visibility = await opening.enter_async_context(open_visibility(emulator.aws, clients["ingest"].credentials))
     return Ports(
         api_files=DynamoDBFileStore(tables["api"], table),
         files=DynamoDBFileStore(tables["ingest"], table),
         photos=pictures,
-        events=SnsEventPublisher(sns, resolved.arn_of("topic", "file-events")),
+        events=SnsEventPublisher(clients["ingest"].when_needed("sns"), resolved.arn_of("topic", "file-events")),
         queue=queue,
         queue_arn=resolved.arn_of("queue", "uploads"),
         visibility=visibility,
@@ -151,10 +147,6 @@ async def open_ports(emulator: Emulator, opening: AsyncExitStack) -> Ports:
         presigner=Presigner(keys["api"], region=REGION, endpoint_url=url),
         bucket=bucket,
     )
-
-
-def _address(resolved: ResolvedStack) -> QueueAddress:
-    return QueueAddress("uploads", resolved.queue_url("uploads"), resolved.arn_of("queue", "uploads"), REGION, 360)
 
 
 async def photos(ports: Ports, number: int, booked: Callable[[str, Awaitable[object]], Awaitable[object]]) -> None:

@@ -9,7 +9,7 @@ from botocore.config import Config
 
 from benchmarks.timing import compare
 from shoebox.aws.credentials import Credentials
-from shoebox.aws.presign import Presigner
+from shoebox.aws.signing import Presigner
 
 ENDPOINT = "http://127.0.0.1:4566"
 CREDENTIALS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "session-token")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from shoebox_client.errors import ClientError, NotAllowed, NotShoebox, Passing, Unreachable
+from shoebox_client.errors import ClientError, NotAllowed, NotShoebox, TransientError, Unreachable
 
 
 class Exit(IntEnum):
@@ -30,8 +30,8 @@ class CliError(Exception):
         self.exit_code = exit_code
 
 
-def of_client_error(error: ClientError) -> CliError:
-    """A client's error as the end of a command."""
+def from_client_error(error: ClientError) -> CliError:
+    """Turn a client's error into the end of a command, with what to do about it."""
     match error:
         case NotAllowed(code="scope_missing"):
             hint = "Take a token with the scope it needs: shoebox token mint --scope files:read --scope files:write"
@@ -44,7 +44,7 @@ def of_client_error(error: ClientError) -> CliError:
         case Unreachable():
             hint = "Is it running? Start it with `shoebox up`, or name its address with --url or SHOEBOX_URL."
             return CliError(error.detail, hint=hint, exit_code=Exit.UNREACHABLE)
-        case Passing():
+        case TransientError():
             hint = "Run the same command again later: it goes on where it was."
             return CliError(error.detail, hint=hint, exit_code=Exit.UNREACHABLE)
         case NotShoebox():

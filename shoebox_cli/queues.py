@@ -15,8 +15,7 @@ from console.options import DATA, Data, Endpoint, Json, Quiet, StackFile
 from console.output import DataTable, Output, plural, safe
 
 if TYPE_CHECKING:
-    from fleet.queues.overview import QueueState
-    from fleet.queues.redrive import DeadLetters
+    from fleet.queues.operations import DeadLetters, QueueState
     from shoebox.stack.model import Stack
 
 app = typer.Typer(help="Queues: what waits in them, and their dead letters.", no_args_is_help=True)
@@ -79,8 +78,8 @@ def redrive(
     Do it when what made them fail is mended; a message that fails again comes back after its tries.
     Exit code 0: all were moved. 1: some were not; the message says why.
     """
-    from fleet.queues.redrive import RedriveError
-    from fleet.queues.redrive import redrive as move
+    from fleet.queues.operations import RedriveError
+    from fleet.queues.operations import redrive as move
 
     async def work(sqs: Any, described: Stack, prefix: str) -> int:
         return await move(sqs, await _dead_letters(sqs, described, prefix, name))
@@ -99,13 +98,13 @@ def redrive(
 
 
 async def _states(sqs: Any, described: Stack, prefix: str) -> list[QueueState]:
-    from fleet.queues.overview import queue_state
+    from fleet.queues.operations import queue_state
 
     return [await queue_state(sqs, described.queue_name(prefix, name)) for name in described.queues]
 
 
 async def _dead_letters(sqs: Any, described: Stack, prefix: str, name: str) -> DeadLetters:
-    from fleet.queues.overview import dead_letters_of
+    from fleet.queues.operations import dead_letters_of
 
     if name not in described.queues:
         known = ", ".join(described.queues)
@@ -146,16 +145,16 @@ def _run(work: Any, endpoint_url: str | None, data: Path, stack: Path | None, pr
 
 
 def _endpoint(given: str | None, data: Path) -> str:
-    """The emulator that is named, or the one of the stack that runs here."""
-    from shoebox_cli.deployment import required_deployment
+    """Return the emulator that is named, or the one of the stack that runs here."""
+    from shoebox_cli.target import required_target
 
     hint = "Name an emulator with --endpoint-url, or say --aws. `shoebox up` starts a stack."
-    return given or required_deployment(data, hint).emulator
+    return given or required_target(data, hint).emulator
 
 
 @asynccontextmanager
 async def _emulated_sqs(url: str) -> AsyncIterator[Any]:
-    """A client for an emulator, as its administrator."""
+    """Open a client for an emulator, as its administrator."""
     from emulator.embedded import ROOT_CREDENTIALS
     from shoebox.aws.clients import Clients
     from shoebox.config import AwsSettings
@@ -168,7 +167,7 @@ async def _emulated_sqs(url: str) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def _aws_sqs() -> AsyncIterator[Any]:
-    """A client for AWS, with the region and the credentials of AWS's own variables and profiles."""
+    """Open a client for AWS, with the region and the credentials of AWS's own variables and profiles."""
     from aiobotocore.session import get_session
 
     from shoebox.aws.clients import client_config

@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any
 
 from shoebox.aws.clients import Clients
-from shoebox.aws.dynamodb import open_dynamodb
-from shoebox.aws.visibility import open_visibility
+from shoebox.aws.dynamodb import DynamoDBClient
+from shoebox.aws.sqs import open_visibility
 from shoebox.config import AwsSettings, CleanupSettings
 from shoebox.files.deletions import read_order
 from shoebox.files.dynamodb import DynamoDBFileStore
@@ -68,7 +68,7 @@ async def open_cleanup() -> AsyncIterator[tuple[Cleanup, Heartbeat]]:
     async with (
         Clients(aws) as clients,
         open_visibility(aws, clients.credentials) as visibility,
-        open_dynamodb(aws, clients.credentials) as dynamodb,
+        DynamoDBClient.open(aws, clients.credentials) as dynamodb,
         open_pictures(aws, clients, settings.personal_bucket, s3_url=settings.s3_url) as pictures,
     ):
         await pictures.open_client()

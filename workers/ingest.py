@@ -21,9 +21,8 @@ from functools import partial
 from typing import Any, TypeGuard
 
 from shoebox.aws.clients import Clients
-from shoebox.aws.dynamodb import open_dynamodb
-from shoebox.aws.sns import open_sns
-from shoebox.aws.visibility import open_visibility
+from shoebox.aws.dynamodb import DynamoDBClient
+from shoebox.aws.sqs import open_visibility
 from shoebox.config import AwsSettings, IngestSettings, Limits, environment_without_aws
 from shoebox.files.deletions import DeletionQueue
 from shoebox.files.dynamodb import DynamoDBFileStore
@@ -221,8 +220,7 @@ async def open_ingest() -> AsyncIterator[tuple[Ingest, Heartbeat, IngestSettings
         pool = await opening.enter_async_context(
             RenderPool(limits, memory_at_once=settings.render_memory, environment=environment_without_aws())
         )
-        dynamodb = await opening.enter_async_context(open_dynamodb(aws, clients.credentials))
-        sns = await opening.enter_async_context(open_sns(aws, clients.credentials))
+        dynamodb = await opening.enter_async_context(DynamoDBClient.open(aws, clients.credentials))
         pictures = await opening.enter_async_context(
             open_pictures(aws, clients, settings.personal_bucket, s3_url=settings.s3_url)
         )
@@ -230,7 +228,7 @@ async def open_ingest() -> AsyncIterator[tuple[Ingest, Heartbeat, IngestSettings
         ingest = Ingest(
             DynamoDBFileStore(dynamodb, settings.files_table),
             pictures,
-            SnsEventPublisher(sns, settings.file_events_topic_arn),
+            SnsEventPublisher(clients.when_needed("sns"), settings.file_events_topic_arn),
             SqsDeletionQueue(clients.when_needed("sqs"), settings.deletions_queue_url),
             pool,
             max_bytes=limits.max_bytes,

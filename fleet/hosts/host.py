@@ -12,15 +12,14 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from fleet.environments.lifecycle import Process
-from fleet.environments.process import EnvironmentConfig, start_process, variables
+from fleet.backoff import Backoff
+from fleet.environments.process import EnvironmentConfig, Process, environment_variables, start_process
 from fleet.environments.runtime_api import PREFIX as RUNTIME
 from fleet.hosts.connection import FleetAway, FleetConnection, HostError, Joined
 from fleet.hosts.messages import Command, JoinResponse
 from fleet.hosts.reload import code_changed
 from fleet.hosts.terminal import start_in_terminal
 from fleet.metrics import forget_process
-from fleet.queues.polling import Backoff
 from shoebox.telemetry import get_logger
 
 _log = get_logger(action="fleet.host")
@@ -118,7 +117,7 @@ class Host:
 
     async def _start(self, welcome: JoinResponse) -> Process:
         settings = self._settings
-        common = EnvironmentConfig(
+        config = EnvironmentConfig(
             region=welcome.region,
             endpoint_url=welcome.endpoint_url,
             task_root=settings.task_root,
@@ -126,7 +125,7 @@ class Host:
             environment={**welcome.environment, **(settings.environment or {})},
         )
         address = f"{urlsplit(settings.fleet_url).netloc}{RUNTIME}{welcome.function.key}/{welcome.identity}"
-        values = variables(welcome.function, welcome.identity, address, welcome.credentials, common)
+        values = environment_variables(welcome.function, welcome.identity, address, welcome.credentials, config)
         try:
             if settings.terminal:
                 return await start_in_terminal(settings.command, values, settings.task_root)

@@ -20,3 +20,12 @@ class Credentials:
 
 CredentialsSource = Callable[[], Awaitable[Credentials]]
 """Gives the credentials of the moment: they may be renewed while the process lives."""
+
+
+def fixed_credentials(credentials: Credentials) -> CredentialsSource:
+    """Return a source that always gives these."""
+
+    async def source() -> Credentials:
+        return credentials
+
+    return source

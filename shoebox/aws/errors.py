@@ -115,7 +115,7 @@ class ResponseTimeout(AwsUnreachable):
 class InvalidResponse(AwsUnreachable):
     """The response is no HTTP, larger than allowed, or not what the protocol promises."""
 
-    def __init__(self, message: str, *, code: str = "InvalidResponse", retryable: bool = True) -> None:
+    def __init__(self, message: str, code: str = "InvalidResponse", *, retryable: bool = True) -> None:
         super().__init__(code, message, retryable=retryable)
 
 
@@ -126,6 +126,6 @@ class BodyTooLarge(InvalidResponse):
 
     def __init__(self, status: int, headers: dict[bytes, bytes]) -> None:
         length = headers.get(b"content-length", b"?").decode("latin-1")
-        super().__init__(f"a body of {length} bytes", code="BodyTooLarge", retryable=False)
+        super().__init__(f"a body of {length} bytes", "BodyTooLarge", retryable=False)
         self.status = status
         self.headers = headers

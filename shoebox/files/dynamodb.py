@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from shoebox.aws.botocore_errors import aws_errors
 from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.aws.errors import AwsError
 from shoebox.aws.retry import RetryPolicy
@@ -190,8 +189,7 @@ class DynamoDBFileStore:
             pk = pending.generation.tombstone_pk
             condition = condition.and_("mark = :if_mark", {":if_mark": {"S": pending.mark}})
         try:
-            with aws_errors():
-                await self._client.delete_item(TableName=self._table, Key={"pk": {"S": pk}}, **condition.added_to({}))
+            await self._client.delete_item(TableName=self._table, Key={"pk": {"S": pk}}, **condition.added_to({}))
         except AwsError as error:
             if not error.has_code("ConditionalCheckFailedException"):
                 raise
@@ -259,8 +257,7 @@ class DynamoDBFileStore:
         """
         for actions in _transactions(writes):
             try:
-                with aws_errors():
-                    await self._client.transact_write_items(TransactItems=actions)
+                await self._client.transact_write_items(TransactItems=actions)
             except AwsError as error:
                 if error.has_code(*_BUSY):
                     return False
@@ -269,10 +266,8 @@ class DynamoDBFileStore:
 
     async def _update(self, pk: str, changes: dict[str, Any], condition: _Condition) -> bool:
         """Return whether the condition held."""
-        request = {"TableName": self._table, "Key": {"pk": {"S": pk}}, **condition.added_to(changes)}
         try:
-            with aws_errors():
-                await self._client.update_item(**request)
+            await self._client.update_item(TableName=self._table, Key={"pk": {"S": pk}}, **condition.added_to(changes))
         except AwsError as error:
             if error.has_code("ConditionalCheckFailedException"):
                 return False

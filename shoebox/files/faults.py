@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from shoebox.aws.botocore_errors import aws_errors
 from shoebox.aws.errors import AwsError
 from shoebox.errors import Unavailable
 
@@ -23,8 +22,7 @@ def retryable_as_unavailable(call: Callable[P, Coroutine[Any, Any, T]]) -> Calla
     @wraps(call)
     async def translated(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            with aws_errors():
-                return await call(*args, **kwargs)
+            return await call(*args, **kwargs)
         except AwsError as error:
             if not error.retryable:
                 raise

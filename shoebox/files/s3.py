@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from shoebox.aws.botocore_errors import aws_errors
 from shoebox.aws.clients import Clients
+from shoebox.aws.credentials import CredentialsSource
 from shoebox.aws.errors import AwsError
-from shoebox.aws.presign import Presigner
-from shoebox.aws.s3 import S3Client as S3Objects
-from shoebox.aws.s3 import S3Error, open_connections
+from shoebox.aws.s3 import S3Client as SmallS3Client
+from shoebox.aws.s3 import open_s3
+from shoebox.aws.signing import Presigner
 from shoebox.config import AwsSettings
 from shoebox.files.faults import retryable_as_unavailable
 from shoebox.files.links import LinkLifetimes, Links
@@ -55,23 +56,27 @@ class _BucketSigner:
 class S3PictureStore:
     """A `PictureStore` in one bucket.
 
-    `objects` reads and writes whole objects; `client` gives an aiobotocore client, opened when it is first needed;
-    `presigner` signs links, with the credentials of the moment and the address that clients reach S3 at.
+    `objects` reads and writes whole objects; `client` gives an aiobotocore client, opened when it is first needed.
+    Links are signed with the `credentials` of the moment, for `public_url`, which clients reach S3 at.
     """
 
     def __init__(
         self,
         bucket: str,
         *,
-        objects: S3Objects,
+        objects: SmallS3Client,
         client: Callable[[], Awaitable[S3Client]],
-        presigner: Callable[[], Awaitable[Presigner]],
+        credentials: CredentialsSource,
+        region: str,
+        public_url: str,
         lifetimes: LinkLifetimes | None = None,
     ) -> None:
         self.bucket = bucket
         self._objects = objects
         self._client = client
-        self._presigner = presigner
+        self._credentials = credentials
+        self._region = region
+        self._public_url = public_url
         self._lifetimes = lifetimes or LinkLifetimes()
 
     async def open_client(self) -> None:
@@ -80,7 +85,9 @@ class S3PictureStore:
 
     async def links(self, at: datetime) -> Links:
         """Return what signs links as of this moment."""
-        return Links(_BucketSigner(await self._presigner(), self.bucket), self._lifetimes, at=at)
+        credentials = await self._credentials()
+        presigner = Presigner(credentials, region=self._region, endpoint_url=self._public_url)
+        return Links(_BucketSigner(presigner, self.bucket), self._lifetimes, at=at)
 
     @retryable_as_unavailable
     async def fetch(self, generation: Generation, *, max_bytes: int) -> Original | None:
@@ -90,7 +97,7 @@ class S3PictureStore:
         """
         try:
             return Original(*await self._objects.get(generation.original, max_bytes=max_bytes))
-        except S3Error as error:
+        except AwsError as error:
             if error.code in _NO_OBJECT:
                 return None
             raise
@@ -203,18 +210,13 @@ async def open_pictures(
     lifetimes: LinkLifetimes | None = None,
 ) -> AsyncIterator[S3PictureStore]:
     """Open the pictures of a bucket: `s3_url` is where S3 is, `s3_public_url` where clients reach it."""
-
-    def presigner_for(url: str) -> Callable[[], Awaitable[Presigner]]:
-        async def presigner() -> Presigner:
-            return Presigner(await clients.credentials(), region=aws.region, endpoint_url=url)
-
-        return presigner
-
-    async with open_connections(s3_url) as connections:
+    async with open_s3(s3_url, clients.credentials, region=aws.region, bucket=bucket) as objects:
         yield S3PictureStore(
             bucket,
-            objects=S3Objects(connections, presigner_for(s3_url), bucket),
+            objects=objects,
             client=clients.when_needed("s3"),
-            presigner=presigner_for(s3_public_url or s3_url),
+            credentials=clients.credentials,
+            region=aws.region,
+            public_url=s3_public_url or s3_url,
             lifetimes=lifetimes,
         )

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 import orjson
 
-from shoebox.aws.sns import SnsHttp
+from shoebox.aws.botocore_errors import aws_errors
 from shoebox.errors import Unavailable
 from shoebox.files.events import FileEvent
 from shoebox.files.faults import retryable_as_unavailable
+
+if TYPE_CHECKING:
+    from types_aiobotocore_sns import SNSClient
+    from types_aiobotocore_sns.type_defs import PublishBatchRequestEntryTypeDef
 
 _PER_CALL = 10  # "Amazon SNS quotas": entries in one PublishBatch
 
 
 class SnsEventPublisher:
-    """Publishes file events to one topic, ten a call."""
+    """Publishes file events to one topic, ten a call.
 
-    def __init__(self, client: SnsHttp, topic_arn: str) -> None:
+    `client` gives an aiobotocore client, which is made when it is first needed.
+    """
+
+    def __init__(self, client: Callable[[], Awaitable[SNSClient]], topic_arn: str) -> None:
         self._client = client
         self._topic_arn = topic_arn
 
@@ -31,12 +38,14 @@ class SnsEventPublisher:
         """
         for start in range(0, len(events), _PER_CALL):
             entries = [_entry(n, event) for n, event in enumerate(events[start : start + _PER_CALL])]
-            response = await self._client.publish_batch(TopicArn=self._topic_arn, PublishBatchRequestEntries=entries)
+            client = await self._client()
+            with aws_errors():
+                response = await client.publish_batch(TopicArn=self._topic_arn, PublishBatchRequestEntries=entries)
             if response.get("Failed"):
                 raise Unavailable("Some file events could not be published.")
 
 
-def _entry(number: int, event: FileEvent) -> dict[str, Any]:
+def _entry(number: int, event: FileEvent) -> PublishBatchRequestEntryTypeDef:
     return {
         "Id": str(number),
         "Message": orjson.dumps(event.document()).decode(),

@@ -16,20 +16,20 @@ from typing import Any
 
 import aiohttp
 
-from fleet.queues.event_source import MappingStatistics
+from fleet.queues.mapping_settings import MappingStatistics
 from shoebox.aws.clients import Clients
-from shoebox.aws.dynamodb import open_dynamodb
+from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.config import AwsSettings
 from shoebox.files.dynamodb import DynamoDBFileStore
 from shoebox.files.model import Owner, Registration, State
 from shoebox.stack.deployment import ResolvedStack
-from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.keys import KeyPair, jwks_document
 from shoebox.tenants.tokens import mint_token
 from shoebox_client.api import Api, open_api
 from shoebox_client.records import Record
 from shoebox_client.samples import jpeg_of_size
 from shoebox_client.uploads import Uploader, UploadSettings
-from standalone.stack import Local
+from standalone.stack import StandaloneStack
 
 ROOT = Path(__file__).parents[2]
 TENANT = "demo"
@@ -89,7 +89,9 @@ class System:
     async def publish_key(self) -> None:
         """Put the tenant's public key where the authorizer looks."""
         s3 = await self.client("s3")
-        await s3.put_object(Bucket=self.name("bucket", "public"), Key=f"keys/{TENANT}.json", Body=jwks([self.key]))
+        await s3.put_object(
+            Bucket=self.name("bucket", "public"), Key=f"keys/{TENANT}.json", Body=jwks_document([self.key])
+        )
 
     def name(self, kind: str, name: str) -> str:
         """A physical name."""
@@ -144,7 +146,7 @@ class System:
     async def files(self) -> DynamoDBFileStore:
         """The files' table, as long as the clients are open."""
         aws = AwsSettings(endpoint_url=self.resolved.deployment.endpoint_url)
-        client = await self.clients._stack.enter_async_context(open_dynamodb(aws, self.clients.credentials))
+        client = await self.clients._stack.enter_async_context(DynamoDBClient.open(aws, self.clients.credentials))
         return DynamoDBFileStore(client, self.name("table", "files"))
 
 
@@ -179,7 +181,7 @@ class Events:
 class LocalSystem(System):
     """A stack that runs in this process, where its fleet can be looked into."""
 
-    local: Local = field(kw_only=True)
+    local: StandaloneStack = field(kw_only=True)
 
     def mapping(self, function: str) -> MappingStatistics:
         """What the function's event source mapping has done so far."""

@@ -11,9 +11,9 @@ import jwt
 import pytest
 from yarl import URL
 
-from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.keys import KeyPair, jwks_document
 from shoebox.tenants.tokens import mint_token
-from standalone.stack import Local
+from standalone.stack import StandaloneStack
 from tests.e2e.conftest import Start
 
 PHOTO = {"name": "a.jpg", "size": 5, "content_type": "image/jpeg", "sha256": "ab" * 32}
@@ -24,7 +24,7 @@ STRANGER = KeyPair.generate()
 class Service:
     """The running stack, and a client of it."""
 
-    def __init__(self, local: Local, session: aiohttp.ClientSession) -> None:
+    def __init__(self, local: StandaloneStack, session: aiohttp.ClientSession) -> None:
         self.local = local
         self._session = session
 
@@ -51,7 +51,7 @@ async def service(start: Start) -> AsyncIterator[Service]:
     async with start() as system, aiohttp.ClientSession() as session:
         s3, bucket = await system.client("s3"), system.name("bucket", "public")
         for tenant, pair in PAIRS.items():
-            await s3.put_object(Bucket=bucket, Key=f"keys/{tenant}.json", Body=jwks([pair]))
+            await s3.put_object(Bucket=bucket, Key=f"keys/{tenant}.json", Body=jwks_document([pair]))
         yield Service(system.local, session)
 
 

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from shoebox.aws.clients import Clients
-from shoebox.aws.dynamodb import open_dynamodb
+from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.files.deletions import order_text
 from shoebox.files.dynamodb import DynamoDBFileStore
 from shoebox.files.model import RENDITIONS, File, Generation, Owner, Registration
@@ -63,7 +63,7 @@ async def bench(emulator: EmulatorAt, clients_for: ClientsFor, root_clients: Cli
     clients = await clients_for("cleanup")
     s3, dynamodb = await root_clients.open("s3"), await root_clients.open("dynamodb")
     async with (
-        open_dynamodb(emulator.aws, clients.credentials) as client,
+        DynamoDBClient.open(emulator.aws, clients.credentials) as client,
         open_pictures(emulator.aws, clients, BUCKET, s3_url=emulator.url) as pictures,
     ):
         table = DynamoDBFileStore(client, "shoebox-files")

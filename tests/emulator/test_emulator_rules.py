@@ -13,7 +13,7 @@ from yarl import URL
 from emulator.provision import RoleSource
 from shoebox.aws.clients import Clients
 from shoebox.aws.credentials import Credentials
-from shoebox.aws.presign import Presigner
+from shoebox.aws.signing import Presigner
 from shoebox.stack.deployment import ResolvedStack
 from tests.emulator.conftest import ClientsFor, EmulatorAt
 

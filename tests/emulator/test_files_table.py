@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shoebox.aws.clients import Clients
-from shoebox.aws.dynamodb import open_dynamodb
+from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.errors import Invalid
 from shoebox.files.dynamodb import DynamoDBFileStore
 from shoebox.files.items import picture_text, registered
@@ -52,7 +52,7 @@ def clock() -> Clock:
 async def table(emulator: EmulatorAt, clients_for: ClientsFor, clock: Clock) -> AsyncIterator[DynamoDBFileStore]:
     """The table, as the function `api` may use it."""
     clients = await clients_for("api")
-    async with open_dynamodb(emulator.aws, clients.credentials) as client:
+    async with DynamoDBClient.open(emulator.aws, clients.credentials) as client:
         yield DynamoDBFileStore(client, "shoebox-files", now=clock)
 
 

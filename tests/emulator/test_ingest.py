@@ -23,14 +23,12 @@ from prometheus_client import REGISTRY
 from load_tests.naive import handler as naive
 from shoebox.aws.clients import Clients
 from shoebox.aws.dynamodb import DynamoDBClient
-from shoebox.aws.presign import Presigner
-from shoebox.aws.s3 import S3Client, open_connections
-from shoebox.aws.sns import open_sns
-from shoebox.aws.visibility import VisibilityClient, open_visibility
+from shoebox.aws.s3 import S3Client
+from shoebox.aws.sqs import VisibilityClient, open_visibility
 from shoebox.config import Limits, environment_without_aws
 from shoebox.files.dynamodb import DynamoDBFileStore
 from shoebox.files.model import RENDITIONS, File, FileKey, Generation, Owner, Registration, State
-from shoebox.files.s3 import S3PictureStore
+from shoebox.files.s3 import open_pictures
 from shoebox.files.sns import SnsEventPublisher
 from shoebox.files.sqs import SqsDeletionQueue
 from shoebox.files.ulid import new_ulid
@@ -173,27 +171,22 @@ async def bench(
         TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"}
     )
     limits = Limits()
-    keys, deployment = await clients.credentials(), provisioned.deployment
-
-    async def presigner() -> Presigner:
-        return Presigner(keys, region=deployment.region, endpoint_url=deployment.s3_url)
-
     async with contextlib.AsyncExitStack() as opening:
-        connections = await opening.enter_async_context(open_connections(deployment.s3_url))
+        pictures = await opening.enter_async_context(
+            open_pictures(emulator.aws, clients, "shoebox-personal", s3_url=emulator.url)
+        )
         faults = LossyConnections(emulator.url)
         opening.callback(faults.close)
-        stale = StaleReads(DynamoDBClient(faults, clients.credentials, region=deployment.region))
+        stale = StaleReads(DynamoDBClient(faults, clients.credentials, region=emulator.aws.region))
         table = DynamoDBFileStore(stale, "shoebox-files")
-        events = await opening.enter_async_context(open_sns(emulator.aws, clients.credentials))
         deletions = RecordedDeletions(clients.when_needed("sqs"), provisioned.queue_url("deletions"))
         pool = RenderPool(limits, memory_at_once=1_350_000_000, environment=environment_without_aws())
         await opening.enter_async_context(pool)
         visibility = await opening.enter_async_context(open_visibility(emulator.aws, clients.credentials))
-        store = S3Client(connections, presigner, "shoebox-personal")
         ingest = Ingest(
             table,
-            S3PictureStore("shoebox-personal", objects=store, client=clients.when_needed("s3"), presigner=presigner),
-            SnsEventPublisher(events, topic),
+            pictures,
+            SnsEventPublisher(clients.when_needed("sns"), topic),
             deletions,
             pool,
             max_bytes=limits.max_bytes,
@@ -201,7 +194,7 @@ async def bench(
         yield Bench(
             ingest,
             visibility,
-            store,
+            pictures._objects,
             table,
             deletions,
             await root_clients.open("s3"),

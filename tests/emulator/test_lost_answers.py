@@ -14,7 +14,7 @@ from hashlib import sha256
 
 import pytest
 
-from shoebox.aws.dynamodb import DynamoDBClient, open_dynamodb
+from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.errors import Unavailable
 from shoebox.files.dynamodb import DynamoDBFileStore
 from shoebox.files.model import File, Owner, Picture, Registration, RenditionInfo, State
@@ -53,7 +53,7 @@ async def bench(emulator: EmulatorAt, clients_for: ClientsFor) -> AsyncIterator[
     clients = await clients_for("api")
     connections = LossyConnections(emulator.url)
     client = DynamoDBClient(connections, clients.credentials, region=emulator.aws.region)
-    async with open_dynamodb(emulator.aws, clients.credentials) as whole:
+    async with DynamoDBClient.open(emulator.aws, clients.credentials) as whole:
         plain = DynamoDBFileStore(whole, "shoebox-files", now=lambda: NOW)
         lossy = DynamoDBFileStore(client, "shoebox-files", now=lambda: NOW)
         yield Bench(lossy, plain, connections.lose, connections.lost, Owner("demo", uuid.uuid4().hex))

@@ -11,7 +11,7 @@ import pytest
 from api.dependencies import Services
 from shoebox.config import Limits
 from shoebox.files.memory import MemoryDeletionQueue, MemoryFileStore, MemoryPictureStore, Reply
-from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.keys import KeyPair, jwks_document
 from shoebox.tenants.tokens import mint_token
 from tests.api_bench import PART, SETTINGS, Bench, Clock, serving
 
@@ -37,7 +37,7 @@ def other() -> KeyPair:
 @pytest.fixture
 def published(demo: KeyPair, other: KeyPair) -> dict[str, bytes]:
     """What the tenants publish: tenant → JWKS."""
-    return {"demo": jwks([demo]), "other": jwks([other])}
+    return {"demo": jwks_document([demo]), "other": jwks_document([other])}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from shoebox.aws.credentials import Credentials
-from shoebox.aws.presign import Presigner
+from shoebox.aws.signing import Presigner
 from shoebox.files.links import LinkLifetimes, Links, download_name
 from shoebox.files.model import MEDIA_TYPES, File, FileKey, Generation, Owner, Registration, State
 from shoebox.files.s3 import _BucketSigner
