@@ -11,8 +11,8 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 
-from api.compression import not_modified, weak_etag
 from api.problems import MEDIA_TYPE
+from api.responses import not_modified, weak_etag
 
 router = APIRouter(include_in_schema=False)
 _DESCRIPTION = """\

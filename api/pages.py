@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from api.compression import not_modified, weak_etag
-from api.services import ServicesOf
+from api.dependencies import ServicesOf
+from api.responses import not_modified, weak_etag
 from shoebox.errors import NotFound
 
 router = APIRouter(include_in_schema=False)

@@ -13,9 +13,10 @@ from botocore.exceptions import ClientError
 from shoebox.aws.clients import Clients
 from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.files.deletions import order_text
+from shoebox.files.dynamodb import DynamoDBFileStore
 from shoebox.files.model import RENDITIONS, File, Generation, Owner, Registration
-from shoebox.files.pictures import Pictures
-from shoebox.files.table import FilesTable, Stages
+from shoebox.files.s3 import open_pictures
+from shoebox.files.store import Stages
 from tests.emulator.conftest import ClientsFor, EmulatorAt
 from workers.batch import BatchResult, Message, TimeBudget, run_batch
 from workers.cleanup import Cleanup
@@ -29,7 +30,7 @@ class Bench:
     """Cleanup under its own role, and root's eyes to look with."""
 
     cleanup: Cleanup
-    table: FilesTable
+    table: DynamoDBFileStore
     s3: Any
     root: Any
     owner: Owner
@@ -57,14 +58,16 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(clients_for: ClientsFor, emulator: EmulatorAt, root_clients: Clients) -> AsyncIterator[Bench]:
+async def bench(emulator: EmulatorAt, clients_for: ClientsFor, root_clients: Clients) -> AsyncIterator[Bench]:
     """A bench with an owner that no other test knows."""
     clients = await clients_for("cleanup")
     s3, dynamodb = await root_clients.open("s3"), await root_clients.open("dynamodb")
-    async with DynamoDBClient.open(emulator.aws, clients.credentials) as client:
-        table = FilesTable(client, "shoebox-files")
-        cleanup = Cleanup(table, Pictures(await clients.open("s3"), BUCKET))
-        yield Bench(cleanup, table, s3, dynamodb, Owner("demo", uuid.uuid4().hex))
+    async with (
+        DynamoDBClient.open(emulator.aws, clients.credentials) as client,
+        open_pictures(emulator.aws, clients, BUCKET, s3_url=emulator.url) as pictures,
+    ):
+        table = DynamoDBFileStore(client, "shoebox-files")
+        yield Bench(Cleanup(table, pictures), table, s3, dynamodb, Owner("demo", uuid.uuid4().hex))
 
 
 async def test_an_ordered_file_goes_whole(bench: Bench):
@@ -160,7 +163,7 @@ async def test_a_tombstone_takes_its_own_generation_only(bench: Bench):
     assert (await bench.deliver(order_text(old.generation))).returned == ()
 
     assert (await bench.objects(old), await bench.objects(new)) == (0, 4)
-    assert await bench.table.doomed(old.generation) == []
+    assert await bench.table.pending_deletions(old.generation) == []
     assert await bench.table.get(new.key) == new
 
 
@@ -169,7 +172,9 @@ async def test_what_a_deleted_file_superseded_goes_with_it(bench: Bench):
     first = await bench.stored_file()
     await bench.table.mark_rejected(first.generation, "corrupt", "", STAGES)
     second = await bench.stored_file()
-    tomorrow = FilesTable(bench.table._client, "shoebox-files", now=lambda: datetime.now(UTC) + timedelta(days=2))
+    tomorrow = DynamoDBFileStore(
+        bench.table._client, "shoebox-files", now=lambda: datetime.now(UTC) + timedelta(days=2)
+    )
     [third] = (await tomorrow.register(bench.owner, [second.registration])).files
     assert (second.supersedes, third.supersedes) == (first.generation, second.generation)
     await bench.table.start_deletion(third.key)
@@ -177,7 +182,7 @@ async def test_what_a_deleted_file_superseded_goes_with_it(bench: Bench):
     assert (await bench.deliver(order_text(third.generation))).returned == ()
 
     assert [await bench.objects(file) for file in (first, second, third)] == [0, 0, 0]
-    assert [await bench.table.doomed(file.generation) for file in (first, second, third)] == [[], [], []]
+    assert [await bench.table.pending_deletions(file.generation) for file in (first, second, third)] == [[], [], []]
 
 
 async def test_a_file_of_the_first_key_layout_goes_by_an_order_of_that_time(bench: Bench):

@@ -12,9 +12,10 @@ import pytest
 from shoebox.aws.clients import Clients
 from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.errors import Invalid
+from shoebox.files.dynamodb import DynamoDBFileStore
 from shoebox.files.items import picture_text, registered
 from shoebox.files.model import File, FileKey, Generation, Owner, Picture, Registration, RenditionInfo, State
-from shoebox.files.table import UNFINISHED_SECONDS, FilesTable, Stages
+from shoebox.files.store import UNFINISHED_SECONDS, Stages, register_anew
 from shoebox.files.ulid import new_ulid
 from shoebox.stack.model import load_stack
 from tests.emulator.conftest import STACK_FILE, ClientsFor, EmulatorAt
@@ -48,14 +49,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def table(emulator: EmulatorAt, clients_for: ClientsFor, clock: Clock) -> AsyncIterator[FilesTable]:
+async def table(emulator: EmulatorAt, clients_for: ClientsFor, clock: Clock) -> AsyncIterator[DynamoDBFileStore]:
     """The table, as the function `api` may use it."""
     clients = await clients_for("api")
     async with DynamoDBClient.open(emulator.aws, clients.credentials) as client:
-        yield FilesTable(client, "shoebox-files", now=clock)
+        yield DynamoDBFileStore(client, "shoebox-files", now=clock)
 
 
-async def register(table: FilesTable, owner: Owner, registrations: Sequence[Registration]) -> list[File]:
+async def register(table: DynamoDBFileStore, owner: Owner, registrations: Sequence[Registration]) -> list[File]:
     """The files that a registration gives."""
     return (await table.register(owner, registrations)).files
 
@@ -65,7 +66,7 @@ def photo(number: int, media_type: str = "image/jpeg") -> Registration:
     return Registration(f"{number}.jpg", 100 + number, media_type, sha256(str(number).encode()).hexdigest())
 
 
-async def test_registering_a_hundred_is_whole_and_ordered(table: FilesTable, owner: Owner):
+async def test_registering_a_hundred_is_whole_and_ordered(table: DynamoDBFileStore, owner: Owner):
     """A batch of 100 comes back in its own order, all REGISTERED, and reads back equal."""
     photos = [photo(n) for n in range(100)]
 
@@ -77,14 +78,14 @@ async def test_registering_a_hundred_is_whole_and_ordered(table: FilesTable, own
     assert sorted(stored, key=lambda f: f.key.file_id) == sorted(files, key=lambda f: f.key.file_id)
 
 
-async def test_the_same_photo_twice_in_one_batch_is_one_file(table: FilesTable, owner: Owner):
+async def test_the_same_photo_twice_in_one_batch_is_one_file(table: DynamoDBFileStore, owner: Owner):
     """DynamoDB refuses a transaction that writes an item twice, so the batch must not."""
     first, second = await register(table, owner, [photo(1), photo(1)])
 
     assert first == second
 
 
-async def test_ten_phones_register_the_same_photos_at_once(table: FilesTable, owner: Owner):
+async def test_ten_phones_register_the_same_photos_at_once(table: DynamoDBFileStore, owner: Owner):
     """Whoever is first, all get the same files, and each file exists once."""
     photos = [photo(n) for n in range(5)]
 
@@ -94,7 +95,7 @@ async def test_ten_phones_register_the_same_photos_at_once(table: FilesTable, ow
     assert len((await table.page(owner, limit=50)).files) == 5
 
 
-async def test_a_ready_photo_is_never_registered_anew(table: FilesTable, owner: Owner):
+async def test_a_ready_photo_is_never_registered_anew(table: DynamoDBFileStore, owner: Owner):
     """Already stored: the file comes back READY, and its item is not touched."""
     [file] = await register(table, owner, [photo(1)])
     assert await table.mark_ready(file.generation, PICTURE, STAGES)
@@ -105,7 +106,7 @@ async def test_a_ready_photo_is_never_registered_anew(table: FilesTable, owner: 
     assert (again.register_until, again.uploaded_at) == (None, NOW)
 
 
-async def test_a_rejected_photo_may_be_registered_anew(table: FilesTable, owner: Owner):
+async def test_a_rejected_photo_may_be_registered_anew(table: DynamoDBFileStore, owner: Owner):
     """With another declared type, say: it is REGISTERED again and nothing is left of the rejection."""
     [file] = await register(table, owner, [photo(1, "image/png")])
     assert await table.mark_rejected(file.generation, "wrong_type", "It is a JPEG.", STAGES)
@@ -116,7 +117,7 @@ async def test_a_rejected_photo_may_be_registered_anew(table: FilesTable, owner:
     assert await table.get(file.key) == again
 
 
-async def test_only_the_first_of_two_deliveries_finishes(table: FilesTable, owner: Owner):
+async def test_only_the_first_of_two_deliveries_finishes(table: DynamoDBFileStore, owner: Owner):
     """READY and REJECTED are final: a late or contradicting delivery changes nothing."""
     [file] = await register(table, owner, [photo(1)])
 
@@ -129,7 +130,7 @@ async def test_only_the_first_of_two_deliveries_finishes(table: FilesTable, owne
     assert found.state is State.READY
 
 
-async def test_an_expired_registration_counts_as_absent(table: FilesTable, owner: Owner, clock: Clock):
+async def test_an_expired_registration_counts_as_absent(table: DynamoDBFileStore, owner: Owner, clock: Clock):
     """Nothing deletes an expired item by itself, so every read leaves it out, and registering starts anew."""
     [file] = await register(table, owner, [photo(1)])
     clock.now += timedelta(days=1)
@@ -141,7 +142,7 @@ async def test_an_expired_registration_counts_as_absent(table: FilesTable, owner
     assert again.registered_at == clock.now
 
 
-async def test_bytes_that_come_late_are_kept(table: FilesTable, owner: Owner, clock: Clock):
+async def test_bytes_that_come_late_are_kept(table: DynamoDBFileStore, owner: Owner, clock: Clock):
     """An upload that ends after its registration's time still becomes READY while the item is there."""
     [file] = await register(table, owner, [photo(1)])
     clock.now += timedelta(days=1)
@@ -150,7 +151,7 @@ async def test_bytes_that_come_late_are_kept(table: FilesTable, owner: Owner, cl
     assert await table.get(file.key) is not None
 
 
-async def test_a_registration_is_renewed_in_good_time(table: FilesTable, owner: Owner, clock: Clock):
+async def test_a_registration_is_renewed_in_good_time(table: DynamoDBFileStore, owner: Owner, clock: Clock):
     """Registering again early writes nothing; in the second half of its life it is renewed."""
     [first] = await register(table, owner, [photo(1)])
     clock.now += timedelta(hours=11)
@@ -162,7 +163,7 @@ async def test_a_registration_is_renewed_in_good_time(table: FilesTable, owner: 
     assert renewed.register_until == int((clock.now + timedelta(days=1)).timestamp())
 
 
-async def test_a_generation_lives_as_long_as_its_registration(table: FilesTable, owner: Owner, clock: Clock):
+async def test_a_generation_lives_as_long_as_its_registration(table: DynamoDBFileStore, owner: Owner, clock: Clock):
     """Renewing keeps it, for the URL that is out may be in use; after rejection and expiry there is a new one."""
     [first] = await register(table, owner, [photo(1)])
     clock.now += timedelta(hours=13)
@@ -178,7 +179,9 @@ async def test_a_generation_lives_as_long_as_its_registration(table: FilesTable,
     assert first.generation.ulid < second.files[0].generation.ulid < third.files[0].generation.ulid
 
 
-async def test_a_new_generation_is_the_newest_whatever_the_clock_says(table: FilesTable, owner: Owner, clock: Clock):
+async def test_a_new_generation_is_the_newest_whatever_the_clock_says(
+    table: DynamoDBFileStore, owner: Owner, clock: Clock
+):
     """Two machines register one after the other, and the second one's clock is behind."""
     [first] = await register(table, owner, [photo(1)])
     await table.mark_rejected(first.generation, "corrupt", "", STAGES)
@@ -189,23 +192,23 @@ async def test_a_new_generation_is_the_newest_whatever_the_clock_says(table: Fil
     assert second.generation.ulid > first.generation.ulid
 
 
-async def test_what_a_new_registration_replaces_has_a_tombstone(table: FilesTable, owner: Owner, clock: Clock):
+async def test_what_a_new_registration_replaces_has_a_tombstone(table: DynamoDBFileStore, owner: Owner, clock: Clock):
     """With the multipart upload that was open; it is in nobody's list, and not in the way of the file's own item."""
     [expired] = await register(table, owner, [photo(1)])
     await table.open_multipart(expired.generation, "upload-1")
     clock.now += timedelta(days=2)
     [anew] = await register(table, owner, [photo(1)])
 
-    [tombstone] = await table.doomed(expired.generation)
+    [tombstone] = await table.pending_deletions(expired.generation)
     assert (tombstone.upload_id, tombstone.revisions) == ("upload-1", {"1"})
-    assert await table.doomed(anew.generation) == []
+    assert await table.pending_deletions(anew.generation) == []
     assert (await table.page(owner, limit=10)).files == [anew]
     await table.remove(tombstone)
-    assert await table.doomed(expired.generation) == []
+    assert await table.pending_deletions(expired.generation) == []
     assert await table.get(anew.key) == anew
 
 
-async def test_a_hundred_rejected_photos_are_registered_anew(table: FilesTable, owner: Owner):
+async def test_a_hundred_rejected_photos_are_registered_anew(table: DynamoDBFileStore, owner: Owner):
     """Each takes two writes, more than a transaction may have."""
     photos = [photo(n) for n in range(100)]
     rejected = await register(table, owner, photos)
@@ -217,10 +220,10 @@ async def test_a_hundred_rejected_photos_are_registered_anew(table: FilesTable, 
     assert {file.state for file in result.files} == {State.REGISTERED}
     assert set(result.superseded) == {file.generation for file in rejected}
     for generation in result.superseded[::33]:
-        assert len(await table.doomed(generation)) == 1
+        assert len(await table.pending_deletions(generation)) == 1
 
 
-async def test_rivals_who_register_anew_agree(table: FilesTable, owner: Owner):
+async def test_rivals_who_register_anew_agree(table: DynamoDBFileStore, owner: Owner):
     """Of five at once one makes the generation, and all hand out its URLs."""
     [rejected] = await register(table, owner, [photo(1)])
     await table.mark_rejected(rejected.generation, "corrupt", "", STAGES)
@@ -230,7 +233,7 @@ async def test_rivals_who_register_anew_agree(table: FilesTable, owner: Owner):
     assert len({answer[0].generation for answer in answers}) == 1
 
 
-async def test_only_its_own_generation_finishes_a_file(table: FilesTable, owner: Owner):
+async def test_only_its_own_generation_finishes_a_file(table: DynamoDBFileStore, owner: Owner):
     """A worker that is late by a whole registration changes nothing, nor opens an upload."""
     [old] = await register(table, owner, [photo(1)])
     await table.mark_rejected(old.generation, "corrupt", "", STAGES)
@@ -242,7 +245,7 @@ async def test_only_its_own_generation_finishes_a_file(table: FilesTable, owner:
     assert await table.get(anew.key) == anew
 
 
-async def item_of(table: FilesTable, file: File) -> dict[str, Any]:
+async def item_of(table: DynamoDBFileStore, file: File) -> dict[str, Any]:
     """An item as it is stored."""
     key = {"pk": {"S": file.key.pk}}
     answer = await table._client.get_item(TableName="shoebox-files", Key=key, ConsistentRead=True)
@@ -250,7 +253,7 @@ async def item_of(table: FilesTable, file: File) -> dict[str, Any]:
     return item
 
 
-async def test_registering_keeps_what_it_does_not_name(table: FilesTable, owner: Owner, root_clients: Clients):
+async def test_registering_keeps_what_it_does_not_name(table: DynamoDBFileStore, owner: Owner, root_clients: Clients):
     """An update, never a put: an attribute that another part of the system has put there survives."""
     [file] = await register(table, owner, [photo(1)])
     await table.mark_rejected(file.generation, "corrupt", "It is broken.", STAGES)
@@ -268,7 +271,7 @@ async def test_registering_keeps_what_it_does_not_name(table: FilesTable, owner:
     assert item.keys().isdisjoint({"reason", "detail", "finished_at", "finish", "revision"})
 
 
-async def test_what_is_unfinished_is_due_some_day(table: FilesTable, owner: Owner, clock: Clock):
+async def test_what_is_unfinished_is_due_some_day(table: DynamoDBFileStore, owner: Owner, clock: Clock):
     """A registration may be used for a day, and its bytes may wait for 18; a deletion is due again after 15 minutes."""
     [file] = await register(table, owner, [photo(1)])
     item = await item_of(table, file)
@@ -291,21 +294,21 @@ def test_the_bytes_of_a_registration_may_wait_as_long_as_their_message():
     assert (queues["uploads"].retention_days + queues["uploads-dead"].retention_days) * 86_400 == UNFINISHED_SECONDS
 
 
-async def test_two_tombstones_of_one_generation_are_one_and_yet_told_apart(table: FilesTable, owner: Owner):
+async def test_two_tombstones_of_one_generation_are_one_and_yet_told_apart(table: DynamoDBFileStore, owner: Owner):
     """Bytes that come while clean-up is at work have their tombstone written again: it must not remove that."""
     generation = Generation(FileKey(owner, owner.file_id("0" * 64)), new_ulid(NOW))
-    await table.bury(generation)
-    [seen] = await table.doomed(generation)
-    await table.bury(generation)
+    await table.write_tombstone(generation)
+    [seen] = await table.pending_deletions(generation)
+    await table.write_tombstone(generation)
 
     await table.remove(seen)
 
-    [left] = await table.doomed(generation)
+    [left] = await table.pending_deletions(generation)
     await table.remove(left)
-    assert await table.doomed(generation) == []
+    assert await table.pending_deletions(generation) == []
 
 
-async def test_an_open_multipart_upload_survives_registering_again(table: FilesTable, owner: Owner):
+async def test_an_open_multipart_upload_survives_registering_again(table: DynamoDBFileStore, owner: Owner):
     """A client that starts over finds its upload, not a new registration that forgot it."""
     [file] = await register(table, owner, [photo(1)])
     assert await table.open_multipart(file.generation, "upload-1")
@@ -322,10 +325,10 @@ async def test_an_open_multipart_upload_survives_registering_again(table: FilesT
     assert closed.upload_id is None
 
 
-async def test_deletion_hides_at_once_and_removes_later(table: FilesTable, owner: Owner):
+async def test_deletion_hides_at_once_and_removes_later(table: DynamoDBFileStore, owner: Owner):
     """DELETING is invisible to readers, cannot be finished by a worker, and its item goes only from that state."""
     [file] = await register(table, owner, [photo(1)])
-    assert await table.doomed(file.generation) == []
+    assert await table.pending_deletions(file.generation) == []
 
     before = await table.start_deletion(file.key)
 
@@ -334,12 +337,12 @@ async def test_deletion_hides_at_once_and_removes_later(table: FilesTable, owner
     assert (await table.page(owner, limit=10)).files == []
     assert not await table.mark_ready(file.generation, PICTURE, STAGES)
     assert [f.state for f in await register(table, owner, [photo(1)])] == [State.DELETING]
-    [doomed] = await table.doomed(file.generation)
+    [doomed] = await table.pending_deletions(file.generation)
     await table.remove(doomed)
     assert await table.start_deletion(file.key) is None
 
 
-async def test_pages_are_newest_first_and_complete(table: FilesTable, owner: Owner, clock: Clock):
+async def test_pages_are_newest_first_and_complete(table: DynamoDBFileStore, owner: Owner, clock: Clock):
     """Over all shards, every file comes exactly once and in order, whatever the page's size."""
     for n in range(25):
         clock.now += timedelta(milliseconds=1)
@@ -356,7 +359,7 @@ async def test_pages_are_newest_first_and_complete(table: FilesTable, owner: Own
         assert names == [f"{n}.jpg" for n in reversed(range(25))]
 
 
-async def test_pages_of_one_state(table: FilesTable, owner: Owner, clock: Clock):
+async def test_pages_of_one_state(table: DynamoDBFileStore, owner: Owner, clock: Clock):
     """The rejected ones are found between the others."""
     for n in range(12):
         clock.now += timedelta(milliseconds=1)
@@ -370,7 +373,7 @@ async def test_pages_of_one_state(table: FilesTable, owner: Owner, clock: Clock)
     assert [f.registration.name for f in page.files + rest.files] == ["10.jpg", "5.jpg", "0.jpg"]
 
 
-async def test_owners_never_meet(table: FilesTable, owner: Owner):
+async def test_owners_never_meet(table: DynamoDBFileStore, owner: Owner):
     """The same photo of another user, or of the same user name elsewhere, is another file."""
     [mine] = await register(table, owner, [photo(1)])
     for other in (Owner(owner.tenant, "someone"), Owner("other", owner.user)):
@@ -379,7 +382,7 @@ async def test_owners_never_meet(table: FilesTable, owner: Owner):
 
 
 @pytest.mark.parametrize("cursor", ["x", "AAAA", "é", "MjAyNi0xMS0yM1QxMjowMDowMC4wMDBaI2ZvbyM"])
-async def test_a_made_up_cursor_is_refused(table: FilesTable, owner: Owner, cursor: str):
+async def test_a_made_up_cursor_is_refused(table: DynamoDBFileStore, owner: Owner, cursor: str):
     """A cursor is checked like any other input."""
     with pytest.raises(Invalid):
         await table.page(owner, limit=10, cursor=cursor)
@@ -388,8 +391,8 @@ async def test_a_made_up_cursor_is_refused(table: FilesTable, owner: Owner, curs
 def test_the_largest_item_is_far_below_400_kb():
     """The longest name, detail, upload id and metadata together stay within DynamoDB's item size."""
     owner = Owner("t" * 32, "u" * 64)
-    generation = Generation(FileKey(owner, owner.file_id("0" * 64)), new_ulid(NOW))
-    item = registered(generation, Registration("n" * 255, 2**40, "image/jpeg", "0" * 64), NOW)
+    promise = Registration("n" * 255, 2**40, "image/jpeg", "0" * 64)
+    item = registered(register_anew(None, FileKey(owner, owner.file_id("0" * 64)), promise, NOW, lifetime=86_400))
     metadata = {"camera_make": "m" * 64, "camera_model": "m" * 64, "icc_profile": "p" * 1000}
     picture = Picture(30_000, 30_000, "h" * 100, (RenditionInfo("2048", 2048, 2048, 2**30),) * 3, metadata)
     size = sum(len(name) + len(str(value)) for name, value in item.items()) + len(picture_text(picture)) + 3000

@@ -28,10 +28,10 @@ from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.aws.retry import RetryPolicy
 from shoebox.config import AwsSettings
 from shoebox.files.deletions import order_text, read_order
+from shoebox.files.dynamodb import DynamoDBFileStore
 from shoebox.files.events import FileEvent
 from shoebox.files.model import RENDITIONS, File, FileKey, Generation, Owner, Registration, State
 from shoebox.files.pictures import Original
-from shoebox.files.table import FilesTable
 from shoebox.stack.deployment import ResolvedStack
 from tests.faulty_aws import LossyConnections
 from workers.batch import Message, TimeBudget, run_batch
@@ -153,7 +153,7 @@ class OnePhoto(RuleBasedStateMachine):
         self.later, self.behind, self.lost_orders = timedelta(), timedelta(), False
         owner = Owner("demo", uuid.uuid4().hex)
         self.owner, self.key = owner, FileKey(owner, owner.file_id(PROMISE.sha256))
-        self.table = FilesTable(self.world.dynamodb, "shoebox-files", now=self.now)
+        self.table = DynamoDBFileStore(self.world.dynamodb, "shoebox-files", now=self.now)
         self.told, self.orders, self.bucket, self.pool = Told(), Orders(), Bucket(), Pool()
         parts: tuple[Any, ...] = (self.table, self.bucket, self.told, self.orders, self.pool)
         self.ingest = Ingest(*parts, max_bytes=100)
@@ -276,7 +276,7 @@ class OnePhoto(RuleBasedStateMachine):
             else:
                 assert event_id(file) in self.told.ids, f"nobody was told of {file}"
         for generation in {read_order(body) for body in self.orders.bodies}:
-            assert self.run(self.table.doomed(generation)) == []
+            assert self.run(self.table.pending_deletions(generation)) == []
 
     # --- helpers ---
 

@@ -23,14 +23,14 @@ from prometheus_client import REGISTRY
 from load_tests.naive import handler as naive
 from shoebox.aws.clients import Clients
 from shoebox.aws.dynamodb import DynamoDBClient
-from shoebox.aws.s3 import S3Client, open_s3
+from shoebox.aws.s3 import S3Client
 from shoebox.aws.sqs import VisibilityClient, open_visibility
 from shoebox.config import Limits, environment_without_aws
-from shoebox.files.deletions import Deletions
-from shoebox.files.events import FileEvents
+from shoebox.files.dynamodb import DynamoDBFileStore
 from shoebox.files.model import RENDITIONS, File, FileKey, Generation, Owner, Registration, State
-from shoebox.files.pictures import PhotoBytes
-from shoebox.files.table import FilesTable
+from shoebox.files.s3 import open_pictures
+from shoebox.files.sns import SnsEventPublisher
+from shoebox.files.sqs import SqsDeletionQueue
 from shoebox.files.ulid import new_ulid
 from shoebox.stack.deployment import ResolvedStack
 from shoebox_client.samples import exif_block, jpeg_of_size, scene
@@ -43,7 +43,7 @@ from workers.render_pool import RenderPool
 from workers.runtime.context import Context
 
 
-class RecordedDeletions(Deletions):
+class RecordedDeletions(SqsDeletionQueue):
     """Sends orders, and remembers them."""
 
     def __init__(self, client: Any, queue_url: str) -> None:
@@ -63,7 +63,7 @@ class Bench:
     ingest: Ingest
     visibility: VisibilityClient
     store: S3Client
-    table: FilesTable
+    table: DynamoDBFileStore
     deletions: RecordedDeletions
     s3: Any
     sqs: Any
@@ -108,7 +108,7 @@ class Bench:
     async def buried(self) -> list[Generation]:
         """The generations whose deletion was ordered; each must have its tombstone."""
         for generation in self.deletions.ordered:
-            assert generation.tombstone_pk in [doomed.pk for doomed in await self.table.doomed(generation)]
+            assert any(pending.mark for pending in await self.table.pending_deletions(generation))
         return self.deletions.ordered
 
     async def events(self, *, at_least: int) -> list[dict[str, Any]]:
@@ -171,24 +171,22 @@ async def bench(
         TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"}
     )
     limits = Limits()
-    deployment = provisioned.deployment
     async with contextlib.AsyncExitStack() as opening:
-        region, bucket = deployment.region, "shoebox-personal"
-        store = await opening.enter_async_context(
-            open_s3(deployment.s3_url, clients.credentials, region=region, bucket=bucket)
+        pictures = await opening.enter_async_context(
+            open_pictures(emulator.aws, clients, "shoebox-personal", s3_url=emulator.url)
         )
         faults = LossyConnections(emulator.url)
         opening.callback(faults.close)
-        stale = StaleReads(DynamoDBClient(faults, clients.credentials, region=deployment.region))
-        table = FilesTable(stale, "shoebox-files")
+        stale = StaleReads(DynamoDBClient(faults, clients.credentials, region=emulator.aws.region))
+        table = DynamoDBFileStore(stale, "shoebox-files")
         deletions = RecordedDeletions(clients.when_needed("sqs"), provisioned.queue_url("deletions"))
         pool = RenderPool(limits, memory_at_once=1_350_000_000, environment=environment_without_aws())
         await opening.enter_async_context(pool)
         visibility = await opening.enter_async_context(open_visibility(emulator.aws, clients.credentials))
         ingest = Ingest(
             table,
-            PhotoBytes(store),
-            FileEvents(clients.when_needed("sns"), topic),
+            pictures,
+            SnsEventPublisher(clients.when_needed("sns"), topic),
             deletions,
             pool,
             max_bytes=limits.max_bytes,
@@ -196,7 +194,7 @@ async def bench(
         yield Bench(
             ingest,
             visibility,
-            store,
+            pictures._objects,
             table,
             deletions,
             await root_clients.open("s3"),
@@ -457,9 +455,9 @@ async def test_bytes_of_a_registration_that_is_gone_are_buried_although_it_was_n
     """Deleted, and registered anew by an API host whose clock is behind: the old URL's bytes must not stay for ever."""
     first = await bench.upload(JPEG)
     await bench.table.start_deletion(first.key)
-    for doomed in await bench.table.doomed(first.generation):
-        await bench.table.remove(doomed)
-    slow = FilesTable(bench.stale, "shoebox-files", now=lambda: datetime.now(UTC) - timedelta(hours=1))
+    for pending in await bench.table.pending_deletions(first.generation):
+        await bench.table.remove(pending)
+    slow = DynamoDBFileStore(bench.stale, "shoebox-files", now=lambda: datetime.now(UTC) - timedelta(hours=1))
     [anew] = (await slow.register(bench.owner, [first.registration])).files
     assert anew.generation.ulid < first.generation.ulid
     minutes = timedelta(minutes=11)
@@ -545,8 +543,8 @@ async def test_a_file_that_goes_while_it_is_prepared_leaves_nothing(bench: Bench
 
     async def deleted_meanwhile(*arguments: Any) -> Any:
         await bench.table.start_deletion(file.key)
-        for doomed in await bench.table.doomed(file.generation):
-            await bench.table.remove(doomed)
+        for pending in await bench.table.pending_deletions(file.generation):
+            await bench.table.remove(pending)
         return await prepare(*arguments)
 
     monkeypatch.setattr(bench.ingest._pool, "prepare", deleted_meanwhile)
@@ -559,7 +557,7 @@ async def test_a_file_that_goes_while_it_is_prepared_leaves_nothing(bench: Bench
 
 async def test_a_backlog_longer_than_a_registration_loses_nothing(bench: Bench):
     """The bytes came in time, ingest two days later: the photo becomes READY, and is to be seen again."""
-    earlier = FilesTable(bench.stale, "shoebox-files", now=lambda: datetime.now(UTC) - timedelta(days=2))
+    earlier = DynamoDBFileStore(bench.stale, "shoebox-files", now=lambda: datetime.now(UTC) - timedelta(days=2))
     promise = Registration("late.jpg", len(JPEG), "image/jpeg", sha256(JPEG).hexdigest())
     [file] = (await earlier.register(bench.owner, [promise])).files
     await bench.s3.put_object(Bucket="shoebox-personal", Key=file.generation.original, Body=JPEG)
@@ -589,8 +587,8 @@ async def test_a_photo_that_was_deleted_and_uploaded_again_is_another_fact(bench
     """Whoever drops events that they have seen must not drop the second one."""
     first = await bench.process(JPEG)
     await bench.table.start_deletion(first.key)
-    for doomed in await bench.table.doomed(first.generation):
-        await bench.table.remove(doomed)
+    for pending in await bench.table.pending_deletions(first.generation):
+        await bench.table.remove(pending)
     await bench.process(JPEG)
 
     ids = [event["event_id"] for event in await bench.events(at_least=2)]

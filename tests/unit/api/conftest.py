@@ -1,14 +1,19 @@
-"""A shop with its keys, and what API Gateway sends."""
+"""A shop with its keys, what API Gateway sends, and the API on the stores in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from api.dependencies import Services
+from shoebox.config import Limits
+from shoebox.files.memory import MemoryDeletionQueue, MemoryFileStore, MemoryPictureStore, Reply
 from shoebox.tenants.keys import KeyPair, jwks_document
 from shoebox.tenants.tokens import mint_token
+from tests.api_bench import PART, SETTINGS, Bench, Clock, serving
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +66,26 @@ def authorizer_event() -> Callable[..., dict[str, Any]]:
         }
 
     return event
+
+
+@dataclass
+class MemoryBench(Bench):
+    """The API on the stores in memory."""
+
+    files: MemoryFileStore = field(kw_only=True)
+    pictures: MemoryPictureStore = field(kw_only=True)
+    deletions: MemoryDeletionQueue = field(kw_only=True)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[MemoryBench]:
+    """The API on the stores in memory, at the real time."""
+    clock = Clock()
+    files, pictures, deletions = MemoryFileStore(now=clock), MemoryPictureStore(now=clock), MemoryDeletionQueue()
+    services = Services(SETTINGS, Limits(part_bytes=PART), files, pictures, deletions, clock)
+
+    async def send(method: str, url: str, data: bytes, headers: dict[str, str]) -> Reply:
+        return pictures.send(method, url, data, headers)
+
+    async with serving(services) as handler:
+        yield MemoryBench(handler, services, clock, send, pictures, files=files, pictures=pictures, deletions=deletions)
