@@ -123,7 +123,7 @@ def add_handlers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
 async def _domain(request: Request, error: Exception) -> Response:
     assert isinstance(error, ShoeboxError)
     headers = {}
-    if error.retry:
+    if error.retryable:
         headers["Retry-After"] = "1"
         _log.warning("dependency_unavailable", detail=error.detail, cause=repr(error.__cause__ or error))
     if error.status == HTTPStatus.UNAUTHORIZED:
