@@ -27,7 +27,7 @@ class Clock:
         self.now = NOW
 
     def __call__(self) -> datetime:
-        """The time."""
+        """Return the time."""
         return self.now
 
 
@@ -39,30 +39,30 @@ def owner() -> Owner:
 
 @pytest.fixture
 def clock() -> Clock:
-    """The table's clock."""
+    """Return the table's clock."""
     return Clock()
 
 
 @pytest.fixture
 async def table(emulator: EmulatorAt, clients_for: ClientsFor, clock: Clock) -> AsyncIterator[DynamoDBFileStore]:
-    """The table, as the function `api` may use it."""
+    """Return the table, as the function `api` may use it."""
     clients = await clients_for("api")
     async with DynamoDBClient.open(emulator.aws, clients.credentials) as client:
         yield DynamoDBFileStore(client, "shoebox-files", now=clock)
 
 
 async def register(table: DynamoDBFileStore, owner: Owner, registrations: Sequence[Registration]) -> list[File]:
-    """The files that a registration gives."""
+    """Return the files that a registration gives."""
     return (await table.register(owner, registrations)).files
 
 
 def photo(number: int, media_type: str = "image/jpeg") -> Registration:
-    """A photo like no other number's."""
+    """Return a photo like no other number's."""
     return Registration(f"{number}.jpg", 100 + number, media_type, sha256(str(number).encode()).hexdigest())
 
 
 async def item_of(table: DynamoDBFileStore, file: File) -> dict[str, Any]:
-    """An item as it is stored."""
+    """Return an item as it is stored."""
     key = {"pk": {"S": file.key.pk}}
     answer = await table._client.get_item(TableName="shoebox-files", Key=key, ConsistentRead=True)
     item: dict[str, Any] = answer["Item"]

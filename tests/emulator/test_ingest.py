@@ -96,7 +96,7 @@ class Bench:
         return found
 
     async def rendition(self, file: File, name: str) -> bytes:
-        """The bytes of a stored rendition."""
+        """Return the bytes of a stored rendition."""
         answer = await self.s3.get_object(Bucket="shoebox-personal", Key=file.rendition(name))
         return bytes(await answer["Body"].read())
 
@@ -106,13 +106,13 @@ class Bench:
         return int(answer["KeyCount"])
 
     async def buried(self) -> list[Generation]:
-        """The generations whose deletion was ordered; each must have its tombstone."""
+        """Return the generations whose deletion was ordered; each must have its tombstone."""
         for generation in self.deletions.ordered:
             assert any(pending.mark for pending in await self.table.pending_deletions(generation))
         return self.deletions.ordered
 
     async def events(self, *, at_least: int) -> list[dict[str, Any]]:
-        """The file events of this bench's owner that were published and not yet taken.
+        """Return the file events of this bench's owner that were published and not yet taken.
 
         LocalStack delivers after SNS has answered, so a marker is published behind them: when it is here, so are they.
         Its threads may still let the marker overtake; `at_least` keeps that from failing a test.
@@ -210,14 +210,14 @@ async def bench(
 
 
 def saved(image: Image.Image, form: str, **options: Any) -> bytes:
-    """A picture as a file."""
+    """Return a picture as a file."""
     out = io.BytesIO()
     image.save(out, form, **options)
     return out.getvalue()
 
 
 def bomb() -> bytes:
-    """A PNG of a few bytes that would be 900 megapixels."""
+    """Return a PNG of a few bytes that would be 900 megapixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -229,7 +229,7 @@ def bomb() -> bytes:
 
 
 def scan_bomb() -> bytes:
-    """A progressive JPEG of 600 scans, behind a comment that holds an end-of-image marker."""
+    """Return a progressive JPEG of 600 scans, behind a comment that holds an end-of-image marker."""
     data = saved(Image.new("L", (160, 120), 77), "JPEG", progressive=True).removesuffix(b"\xff\xd9")
     return data + b"\xff\xfe\x00\x04\xff\xd9" + data[data.rindex(b"\xff\xda") :] * 600 + b"\xff\xd9"
 
@@ -420,7 +420,7 @@ async def test_more_keys_than_one_read_takes(bench: Bench):
 
 
 async def received(bench: Bench, queue_url: str, message_id: str) -> dict[str, Any]:
-    """The message with this id, received from a queue where others lie, too."""
+    """Return the message with this id, received from a queue where others lie, too."""
     async with asyncio.timeout(60):
         while True:
             answer = await bench.sqs.receive_message(
@@ -432,7 +432,7 @@ async def received(bench: Bench, queue_url: str, message_id: str) -> dict[str, A
 
 
 async def first_delivery(bench: Bench, provisioned: ResolvedStack, body: str) -> Message:
-    """A message that the queue of uploads gives for the first time, as Lambda would hand it over."""
+    """Return a message that the queue of uploads gives for the first time, as Lambda would hand it over."""
     queue_url = provisioned.queue_url("uploads")
     sent = await bench.sqs.send_message(QueueUrl=queue_url, MessageBody=body)
     first = await received(bench, queue_url, sent["MessageId"])
@@ -497,7 +497,7 @@ def given_back() -> float:
 
 
 def s3_event(generation: Generation) -> dict[str, Any]:
-    """What S3 invokes a function with."""
+    """Return what S3 invokes a function with."""
     event: dict[str, Any] = json.loads(message(generation).body)
     return event
 

@@ -47,12 +47,12 @@ async def store(backend: Backend | None, clock: Clock) -> AsyncIterator[FileStor
 
 
 async def register(store: FileStore, owner: Owner, registrations: Sequence[Registration]) -> list[File]:
-    """The files that a registration gives."""
+    """Return the files that a registration gives."""
     return (await store.register(owner, registrations)).files
 
 
 def photo(number: int, media_type: str = "image/jpeg") -> Registration:
-    """A photo like no other number's."""
+    """Return a photo like no other number's."""
     return Registration(f"{number}.jpg", 100 + number, media_type, sha256(str(number).encode()).hexdigest())
 
 
