@@ -74,13 +74,13 @@ def content_security_policy(s3_url: str) -> str:
 
 @router.get("/")
 async def show_gallery(request: Request, services: ServicesOf) -> Response:
-    """The gallery."""
+    """Show the gallery."""
     return _answer(request, "index.html", services.settings.s3_public_url)
 
 
 @router.get("/pages/{path:path}")
 async def show_page(path: str, request: Request, services: ServicesOf) -> Response:
-    """A file of the gallery."""
+    """Show a file of the gallery."""
     return _answer(request, path, services.settings.s3_public_url)
 
 

@@ -139,19 +139,19 @@ class DynamoDBFileStore:
 
     @retryable_as_unavailable
     async def mark_ready(self, generation: Generation, picture: Picture, stages: Stages) -> bool:
-        """REGISTERED → READY."""
+        """Make a REGISTERED file READY."""
         found = {"picture": {"S": picture_text(picture)}, "revision": {"S": FIRST_REVISION}}
         return await self._finish(generation, State.READY, found, stages)
 
     @retryable_as_unavailable
     async def mark_rejected(self, generation: Generation, reason: str, detail: str, stages: Stages) -> bool:
-        """REGISTERED → REJECTED."""
+        """Make a REGISTERED file REJECTED."""
         found = {"reason": {"S": reason}, "detail": {"S": detail[:MAX_DETAIL]}}
         return await self._finish(generation, State.REJECTED, found, stages)
 
     @retryable_as_unavailable
     async def start_deletion(self, key: FileKey) -> File | None:
-        """Any state → DELETING.
+        """Make a file DELETING, whatever its state.
 
         The write names the generation that was read: tried again after a lost response it can hit nothing newer, and
         where its condition fails, that generation has gone meanwhile, as was wished.

@@ -213,17 +213,17 @@ class MemoryFileStore:
 
     @_may_fail
     async def mark_ready(self, generation: Generation, picture: Picture, stages: Stages) -> bool:
-        """REGISTERED → READY."""
+        """Make a REGISTERED file READY."""
         return self._finish(generation, stages, state=State.READY, picture=picture)
 
     @_may_fail
     async def mark_rejected(self, generation: Generation, reason: str, detail: str, stages: Stages) -> bool:
-        """REGISTERED → REJECTED."""
+        """Make a REGISTERED file REJECTED."""
         return self._finish(generation, stages, state=State.REJECTED, reason=reason, detail=detail[:MAX_DETAIL])
 
     @_may_fail
     async def start_deletion(self, key: FileKey) -> File | None:
-        """Any state → DELETING."""
+        """Make a file DELETING, whatever its state."""
         file = self.files.get(key)
         if file and file.state is not State.DELETING:
             self.files[key] = replace(file, state=State.DELETING, register_until=None)

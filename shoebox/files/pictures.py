@@ -75,9 +75,9 @@ class PictureStore(Protocol):
         ...
 
     async def complete_multipart(self, generation: Generation, upload_id: str, parts: list[Part]) -> bool:
-        """Join the parts into the original; False if there is no such upload (any more).
+        """Join the parts into the original; False if there is no such upload.
 
-        S3 then sends the same event as for a single PUT.
+        One that was joined a moment ago may be known or not. S3 then sends the same event as for a single PUT.
         """
         ...
 

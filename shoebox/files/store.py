@@ -112,18 +112,18 @@ class FileStore(Protocol):
         ...
 
     async def mark_ready(self, generation: Generation, picture: Picture, stages: Stages) -> bool:
-        """REGISTERED → READY; False if another delivery was first, or the file is gone or of another generation.
+        """Make a REGISTERED file READY; False if another delivery was first, or it is gone or another generation.
 
         The file forgets what it supersedes: order that generation's deletion before.
         """
         ...
 
     async def mark_rejected(self, generation: Generation, reason: str, detail: str, stages: Stages) -> bool:
-        """REGISTERED → REJECTED; False as for `mark_ready`."""
+        """Make a REGISTERED file REJECTED; return False as `mark_ready` does."""
         ...
 
     async def start_deletion(self, key: FileKey) -> File | None:
-        """Any state → DELETING; return the file as it stood before, or None if there is none."""
+        """Make a file DELETING, whatever its state; return it as it stood before, or None if there is none."""
         ...
 
     async def write_tombstone(self, generation: Generation) -> None:

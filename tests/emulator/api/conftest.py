@@ -54,7 +54,7 @@ async def open_bench(
 
 @pytest.fixture(scope="session")
 def settings(provisioned: ResolvedStack) -> ApiSettings:
-    """The settings that stack.yaml gives the function `api`."""
+    """Return the settings that stack.yaml gives the function `api`."""
     return ApiSettings.from_environment(provisioned.environment("api"))
 
 
@@ -67,7 +67,7 @@ async def root(emulator: EmulatorAt) -> AsyncIterator[Clients]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def role(provisioned: ResolvedStack, root: Clients) -> Credentials:
-    """The credentials of the function `api`."""
+    """Return the credentials of the function `api`."""
     return (await RoleSource(provisioned, root)("api")).keys
 
 

@@ -118,7 +118,7 @@ def behind_gateway(app: ASGIApp) -> ASGIApp:
 
 @pytest.fixture(scope="module")
 def known(emulator: EmulatorAt, provisioned: ResolvedStack, settings: ApiSettings) -> Iterator[Known]:
-    """The API with one registered file."""
+    """Return the API with one registered file."""
     with Threaded(emulator, provisioned, settings) as running, httpx.Client(base_url=running.url, headers=TOKEN) as api:
         file_id = api.post("/v1/files", json={"files": [entry(b"contract")]}).json()["files"][0]["file_id"]
         upload_id = api.post(f"/v1/files/{file_id}/multipart").json()["upload_id"]

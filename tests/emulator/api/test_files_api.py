@@ -208,7 +208,7 @@ async def test_an_order_that_fails_fails_no_registration(
 
 @asynccontextmanager
 async def losing(bench: Bench, emulator: EmulatorAt) -> AsyncIterator[LossyConnections]:
-    """The API's table behind connections that can lose answers."""
+    """Put the API's table behind connections that can lose responses."""
     files = bench.services.files
     assert isinstance(files, DynamoDBFileStore)
     connections, whole = LossyConnections(emulator.url), files._client

@@ -19,19 +19,19 @@ DATA = b"exactly these bytes"
 
 
 def digest(data: bytes) -> str:
-    """The checksum as S3 wants it in a header."""
+    """Return the checksum as S3 wants it in a header."""
     return base64.b64encode(sha256(data).digest()).decode()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def link(bench: Bench) -> dict[str, Any]:
-    """The upload link of a registered file."""
+    """Return the upload link of a registered file."""
     upload: dict[str, Any] = (await bench.register(DATA))["upload"]
     return upload
 
 
 async def stored(bench: Bench, data: bytes = DATA) -> bytes | None:
-    """What S3 has of the bench's file."""
+    """Return what S3 has of the bench's file."""
     return await bench.stored(bench.owner.file_id(sha256(data).hexdigest()))
 
 

@@ -18,25 +18,25 @@ from tests.api_bench import PART, SETTINGS, Bench, Clock, serving
 
 @pytest.fixture(scope="session")
 def now() -> int:
-    """The time in these tests: epoch seconds."""
+    """Return the time in these tests: epoch seconds."""
     return 1_800_000_000
 
 
 @pytest.fixture(scope="session")
 def demo() -> KeyPair:
-    """The key pair of the tenant `demo`."""
+    """Return the key pair of the tenant `demo`."""
     return KeyPair.generate()
 
 
 @pytest.fixture(scope="session")
 def other() -> KeyPair:
-    """The key pair of the tenant `other`."""
+    """Return the key pair of the tenant `other`."""
     return KeyPair.generate("ES256")
 
 
 @pytest.fixture
 def published(demo: KeyPair, other: KeyPair) -> dict[str, bytes]:
-    """What the tenants publish: tenant → JWKS."""
+    """Return what the tenants publish: tenant → JWKS."""
     return {"demo": jwks_document([demo]), "other": jwks_document([other])}
 
 
@@ -48,7 +48,7 @@ def token(demo: KeyPair, now: int) -> Callable[..., str]:
 
 @pytest.fixture
 def authorizer_event() -> Callable[..., dict[str, Any]]:
-    """Makes a REST API's REQUEST authorizer event ("Input to an API Gateway Lambda authorizer")."""
+    """Return what makes a REST API's REQUEST authorizer event ("Input to an API Gateway Lambda authorizer")."""
 
     def event(*authorization: str, name: str = "Authorization", path: str = "/v1/files") -> dict[str, Any]:
         return {
@@ -79,7 +79,7 @@ class MemoryBench(Bench):
 
 @pytest.fixture
 async def bench() -> AsyncIterator[MemoryBench]:
-    """The API on the stores in memory, at the real time."""
+    """Open the API on the stores in memory, at the real time."""
     clock = Clock()
     files, pictures, deletions = MemoryFileStore(now=clock), MemoryPictureStore(now=clock), MemoryDeletionQueue()
     services = Services(SETTINGS, Limits(part_bytes=PART), files, pictures, deletions, clock)

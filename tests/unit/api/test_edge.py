@@ -36,7 +36,7 @@ class Lambda(httpx.ASGITransport):
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What is logged, as it would be before it becomes text."""
+    """Return what is logged, as it would be before it becomes text."""
     capture = structlog.testing.LogCapture()
     logger = structlog.wrap_logger(None, processors=[structlog.contextvars.merge_contextvars, capture])
     monkeypatch.setattr("api.edge._log", logger)
@@ -45,7 +45,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def raising(error: BaseException) -> FastAPI:
-    """An application whose only route raises."""
+    """Return an application whose only route raises."""
     app = FastAPI(openapi_url=None)
 
     @app.get("/x")
@@ -58,7 +58,7 @@ def raising(error: BaseException) -> FastAPI:
 
 
 async def ask(app: Any, path: str = "/x", **request: Any) -> httpx.Response:
-    """The answer to one request."""
+    """Return the response to one request."""
     async with httpx.AsyncClient(transport=Lambda(app), base_url="http://api.test") as client:
         return await client.request(request.pop("method", "GET"), path, **request)
 

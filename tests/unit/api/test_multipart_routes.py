@@ -46,7 +46,7 @@ class Upload:
 
 @pytest.fixture
 async def upload(bench: MemoryBench) -> Upload:
-    """An upload of DATA, just opened."""
+    """Return an upload of DATA, just opened."""
     file = await bench.register(DATA)
     answer = await bench.client().post(f"/v1/files/{file['file_id']}/multipart")
     assert answer.status_code == 201

@@ -21,7 +21,7 @@ from tests.api_bench import SETTINGS
 
 @pytest.fixture
 async def site() -> AsyncIterator[httpx.AsyncClient]:
-    """The application with settings, and nothing behind it."""
+    """Return the application with settings, and nothing behind it."""
     absent: Any = None
 
     @asynccontextmanager

@@ -31,7 +31,7 @@ ANY_JSON = st.recursive(
 
 
 def code(**wrong: Any) -> str:
-    """The problem of a good entry but for what is wrong."""
+    """Return the problem of a good entry but for what is wrong."""
     refused = read_entry({**GOOD, **wrong}, LIMITS)
     assert isinstance(refused, RefusedEntry), refused
     orjson.dumps(refused.model_dump())

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from shoebox.aws.errors import AwsError, AwsRefused
+from shoebox.aws.errors import AwsError, AwsRefused, ConnectionLost, ResponseTimeout
 from shoebox.errors import Unavailable
 from shoebox.files.faults import retryable_as_unavailable
 
@@ -18,23 +17,16 @@ async def call(error: Exception | None) -> str:
     return "done"
 
 
-def client_error(code: str, status: int) -> ClientError:
-    """Return what botocore raises."""
-    response = {"Error": {"Code": code, "Message": "secret"}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return ClientError(response, "GetItem")
-
-
 @pytest.mark.parametrize(
     "error",
     [
-        client_error("ProvisionedThroughputExceededException", 400),
-        client_error("ThrottlingException", 400),
-        client_error("SlowDown", 503),
-        client_error("InternalServerError", 500),
-        client_error("Whatever", 502),
+        AwsRefused("ProvisionedThroughputExceededException", "secret", 400),
+        AwsRefused("ThrottlingException", "secret", 400),
         AwsRefused("SlowDown", "secret", 503),
-        EndpointConnectionError(endpoint_url="http://secret"),
-        ReadTimeoutError(endpoint_url="http://secret"),
+        AwsRefused("InternalServerError", "secret", 500),
+        AwsRefused("Whatever", "secret", 502),
+        ConnectionLost("http://secret"),
+        ResponseTimeout("http://secret"),
     ],
 )
 async def test_what_may_pass_is_unavailable(error: Exception) -> None:
@@ -49,7 +41,7 @@ async def test_what_may_pass_is_unavailable(error: Exception) -> None:
 async def test_a_missing_permission_stays_what_it_is() -> None:
     """It is a fault of ours, which nobody should try again."""
     with pytest.raises(AwsRefused, match="AccessDenied"):
-        await call(client_error("AccessDeniedException", 400))
+        await call(AwsRefused("AccessDeniedException", "secret", 400))
 
 
 async def test_success_is_passed_on() -> None:

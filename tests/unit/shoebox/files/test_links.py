@@ -24,7 +24,7 @@ def links(at: datetime) -> Links:
 
 
 def file(register_until: int | None = None) -> File:
-    """A registered file of anna."""
+    """Return a registered file of anna."""
     registration = Registration('né "x".jpg', 7, "image/png", SHA)
     owner = Owner("demo", "anna")
     key = FileKey(owner, owner.file_id(registration.sha256))

@@ -40,7 +40,7 @@ class Index:
 
 
 def photo(number: int, state: State = State.READY) -> dict[str, Any]:
-    """An item of the index; the files are a second apart."""
+    """Return an item of the index; the files are a second apart."""
     sha256 = f"{number:064x}"
     key, at = FileKey(OWNER, OWNER.file_id(sha256)), iso(START + timedelta(seconds=number))
     texts = {
@@ -60,7 +60,7 @@ def photo(number: int, state: State = State.READY) -> dict[str, Any]:
 
 
 def names(pages: list[Page]) -> list[str]:
-    """The files' names, in the order of the pages."""
+    """Return the files' names, in the order of the pages."""
     return [file.registration.name for page in pages for file in page.files]
 
 
