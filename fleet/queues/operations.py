@@ -155,7 +155,7 @@ async def _receive(sqs: Any, url: str, count: int) -> Sequence[dict[str, Any]]:
 
 
 def _copy_of(message: dict[str, Any], *, fifo: bool) -> dict[str, Any]:
-    """The message again, in its group, which a fair standard queue has, too.
+    """Return a copy to send, in the message's group, which a fair standard queue has, too.
 
     On a FIFO queue its deduplication id is the id of the message that failed, as SQS has it in a dead-letter queue
     ("Configure a dead-letter queue redrive"): so it is no duplicate of the one that was sent first.
@@ -184,7 +184,7 @@ async def _send(sqs: Any, queue: DeadLetters, messages: Sequence[dict[str, Any]]
 
 
 def _parts(copies: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """The messages in their order, as many in each call as SQS takes."""
+    """Yield the messages in their order, as many for each call as SQS takes."""
     part: list[dict[str, Any]] = []
     size = 0
     for copy in copies:
