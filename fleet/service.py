@@ -21,7 +21,7 @@ from fleet.environments.runtime_api import RuntimeApi
 from fleet.environments.scheduler import Scheduler
 from fleet.functions import Functions, FunctionSpec
 from fleet.gateway.app import Gateway
-from fleet.gateway.described import gateway_cache, gateway_of, gateway_throttle
+from fleet.gateway.factory import gateway_cache, gateway_of, gateway_throttle
 from fleet.gauges import show_counts, show_gauges, show_queues
 from fleet.hosts.api import HostApi
 from fleet.hosts.messages import PREFIX as HOSTS

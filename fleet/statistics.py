@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fleet.async_events import AsyncStatistics
 from fleet.environments.pool import PoolStatistics
-from fleet.gateway.authorizer_cache import CacheStatistics
+from fleet.gateway.authorizer import CacheStatistics
 from fleet.queues.event_source import MappingStatistics
 
 

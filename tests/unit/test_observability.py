@@ -13,7 +13,7 @@ import yaml
 from prometheus_client import REGISTRY, generate_latest
 
 import shoebox.metrics  # noqa: F401  # registers the domain's metrics
-from fleet.gateway.authorizer_cache import CacheStatistics
+from fleet.gateway.authorizer import CacheStatistics
 from fleet.gauges import show_gauges
 from fleet.limit_board import LimitBoard
 from fleet.limits.quotas import load_quotas

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from fleet.async_events import AsyncStatistics
-from fleet.gateway.authorizer_cache import CacheStatistics
+from fleet.gateway.authorizer import CacheStatistics
 from fleet.gauges import show_counts, show_gauges, show_queues
 from fleet.limit_board import LimitBoard
 from fleet.limits.quotas import load_quotas
