@@ -1,4 +1,4 @@
-"""`./run load`: one scenario, from the stack's start to the report."""
+"""`./run load`: the command line of a load run."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import typer
 from console.exits import CliError, Exit
 from console.options import Json, Quiet, address, count, seconds
 from console.output import Output
-from load_tests.order import Order, carried_out
 from load_tests.photos import MIXES
+from load_tests.run import RunOptions, run
 from load_tests.scenarios import SCENARIOS
-from load_tests.thresholds import ThresholdError, check
+from load_tests.thresholds import ThresholdError, parse_threshold
 
 app = typer.Typer(
     add_completion=False,
@@ -24,7 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _NAMES = ", ".join(SCENARIOS)
-_LOAD, _WHERE, _END = "Load", "Against what", "Results"
+_LOAD, _WHERE, _RESULTS = "Load", "Against what", "Results"
 
 
 def _scenario(text: str) -> str:
@@ -41,7 +41,7 @@ def _mix(text: str) -> str:
 
 def _threshold(text: str) -> str:
     try:
-        name, sign, bound = check(text)
+        name, sign, bound = parse_threshold(text)
     except ThresholdError as error:
         raise typer.BadParameter(str(error)) from error
     return f"{name}{sign}{bound:g}"
@@ -62,7 +62,9 @@ Duration = Annotated[
 Scale = Annotated[
     float, _option(_LOAD, "SHOEBOX_LOAD_SCALE", "Divide load and limits by N. Else: by what this machine needs.", min=0)
 ]
-Most = Annotated[float | None, _option(_LOAD, "SHOEBOX_LOAD_MOST", "Photos a second that this machine does.", min=0.01)]
+MaxRate = Annotated[
+    float | None, _option(_LOAD, "SHOEBOX_LOAD_MOST", "Photos a second that this machine does.", min=0.01)
+]
 Mix = Annotated[str | None, _option(_LOAD, "SHOEBOX_LOAD_PHOTOS", f"Photos: {', '.join(MIXES)}.", parser=_mix)]
 Seed = Annotated[int, _option(_LOAD, "SHOEBOX_LOAD_SEED", "Of arrivals and pictures.", min=0)]
 Workers = Annotated[
@@ -95,7 +97,7 @@ StackFile = Annotated[
 Thresholds = Annotated[
     list[str] | None,
     _option(
-        _END,
+        _RESULTS,
         "SHOEBOX_LOAD_THRESHOLDS",
         "What must hold, as ready_p99<5; may be repeated. Else: the scenario's.",
         parser=_threshold,
@@ -105,11 +107,11 @@ Thresholds = Annotated[
 Drain = Annotated[
     int,
     _option(
-        _END, "SHOEBOX_LOAD_DRAIN_SECONDS", "How long to wait for the last photos.", parser=seconds, metavar="TIME"
+        _RESULTS, "SHOEBOX_LOAD_DRAIN_SECONDS", "How long to wait for the last photos.", parser=seconds, metavar="TIME"
     ),
 ]
-Folder = Annotated[Path, _option(_END, "SHOEBOX_LOAD_RESULTS", "Where each run leaves a folder.", metavar="FOLDER")]
-Ui = Annotated[bool, _option(_END, "SHOEBOX_LOAD_UI", "Open Locust's own web page, and run from there.", "--ui")]
+Folder = Annotated[Path, _option(_RESULTS, "SHOEBOX_LOAD_RESULTS", "Where each run leaves a folder.", metavar="FOLDER")]
+Ui = Annotated[bool, _option(_RESULTS, "SHOEBOX_LOAD_UI", "Open Locust's own web page, and run from there.", "--ui")]
 
 
 @app.command()
@@ -118,7 +120,7 @@ def load(
     uploads_per_day: Uploads = None,
     duration: Duration = None,
     scale: Scale = 0,
-    most: Most = None,
+    most: MaxRate = None,
     photos: Mix = None,
     seed: Seed = 1,
     workers: Workers = 0,
@@ -148,12 +150,12 @@ def load(
     generator could not keep up, or the run was stopped; it says nothing about the service.
     """
     output = Output(json=json, quiet=quiet)
-    order = Order(
+    options = RunOptions(
         scenario=SCENARIOS[scenario],
         uploads_per_day=uploads_per_day,
         seconds=duration,
         scale=scale,
-        most=most,
+        max_rate=most,
         mix=photos,
         seed=seed,
         workers=workers,
@@ -167,10 +169,9 @@ def load(
         drain_seconds=drain,
         results=results,
         ui=ui,
-        quiet=quiet,
     )
     try:
-        code, documents = carried_out(order, output)
+        code, documents = run(options, output)
     except CliError as error:
         output.error(error.message, error.hint)
         sys.exit(error.exit_code)
@@ -180,7 +181,7 @@ def load(
 
 
 def main() -> None:
-    """The program."""
+    """Run the command; Ctrl-C ends it with its exit code."""
     try:
         app(prog_name="./run load")
     except KeyboardInterrupt:

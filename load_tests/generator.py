@@ -1,119 +1,74 @@
-"""The load generator while it runs: CPU and memory of all its processes, its host's CPU, phones and calls over time."""
+"""The load generator: begins every visit at its time, whether or not earlier visits have ended.
+
+A visit that would begin more than `MAX_LATE` seconds after its time, or while `MAX_VISITS` others are under way, is
+missed: then the generator is saturated, not the service. k6 calls them dropped iterations.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
-import psutil
+import gevent
+from gevent.pool import Pool
 
-from load_tests.observe.panels import Panels
-from load_tests.observe.processes import cpu_seconds, memory_mb
-from load_tests.results import Distribution, Host, Process, Series
+from load_tests.arrivals import Visit
+from load_tests.photos import Photo, Photos
+from load_tests.records import PhotoRecord, Records
 
-WINDOW = 5.0
-"""Seconds of calls that a point of their times is made of; workers tell theirs every three seconds."""
-ROLE = "generator"
-_MIN_SECONDS = 0.5  # what was used in less is no rate: the system counts CPU in hundredths of a second
-
-
-class Usage(NamedTuple):
-    """What a process of the generator has used since its part began: CPU and time in seconds, memory in MB now."""
-
-    cpu_seconds: float
-    seconds: float
-    memory_mb: float
+MAX_LATE = 1.0
+MAX_VISITS = 5000
 
 
-class Meter:
-    """Measures this process from now on."""
+@dataclass(frozen=True, slots=True)
+class VisitShare:
+    """A process's share of a run's visits: every `of`-th, from `index`. `run` is part of the users' names."""
 
-    def __init__(self) -> None:
-        self._process = psutil.Process()
-        self._cpu, self._began = cpu_seconds(self._process), time.monotonic()
+    run: str
+    index: int = 0
+    of: int = 1
 
-    def usage(self) -> Usage:
-        """What it has used; costs some milliseconds, for memory is the proportional set size."""
-        cpu = cpu_seconds(self._process) - self._cpu
-        return Usage(cpu, time.monotonic() - self._began, memory_mb(self._process))
-
-
-class GeneratorOfRun:
-    """The generator's processes by name, as they tell their usage, and the lines of its charts."""
-
-    def __init__(self) -> None:
-        self._usage: dict[str, Usage] = {}
-        self._cores: dict[str, float] = {}
-        self._memory = 0.0
-        self._panels = Panels()
-        self._times: dict[str, dict[int, int]] = {}
-        self._window_began = 0.0
-        self._host = self._first = _host_seconds()
-
-    def note(self, process: str, usage: Usage) -> None:
-        """What a process has used so far; its rate is by its own clock."""
-        before = self._usage.get(process, Usage(0.0, 0.0, 0.0))
-        if usage.seconds - before.seconds < _MIN_SECONDS:
-            return
-        self._cores[process] = (usage.cpu_seconds - before.cpu_seconds) / (usage.seconds - before.seconds)
-        self._usage[process] = usage
-        self._memory = max(self._memory, sum(one.memory_mb for one in self._usage.values()))
-
-    @property
-    def busiest(self) -> float:
-        """Cores that the busiest process uses; near 1 it is at its end, for a Locust process uses one."""
-        return max(self._cores.values(), default=0.0)
-
-    @property
-    def count(self) -> int:
-        """Processes that have told."""
-        return len(self._usage)
-
-    def sample(self, t: float, phones: int, times: Mapping[str, Mapping[int, int]]) -> None:
-        """A moment of the run: visits under way, and the times of each call so far (milliseconds → calls)."""
-        self._panels.add("phones", "phones", t, {"under way": float(phones)})
-        cores = {ROLE: sum(self._cores.values()), f"{ROLE}, busiest process": self.busiest}
-        self._panels.add("CPU", "cores", t, cores if len(self._cores) > 1 else {ROLE: cores[ROLE]})
-        self._note_host(t)
-        if t - self._window_began >= WINDOW:
-            self._note_times(t, times)
-
-    def series(self) -> list[Series]:
-        """The lines of the charts."""
-        return self._panels.series()
-
-    def process(self) -> Process:
-        """All processes of the generator together."""
-        cpu = sum(usage.cpu_seconds for usage in self._usage.values())
-        return Process(role=ROLE, count=self.count, cpu_seconds=cpu, memory_mb=self._memory)
-
-    def host(self) -> Host:
-        """The host over the run so far."""
-        total, busy, steal = (now - then for now, then in zip(_host_seconds(), self._first, strict=True))
-        return Host(busy=busy / total if total else 0.0, steal=steal / total if total else 0.0)
-
-    def _note_host(self, t: float) -> None:
-        now = _host_seconds()
-        total, busy, steal = (after - before for after, before in zip(now, self._host, strict=True))
-        if total > 0:
-            self._panels.add("host CPU", "%", t, {"busy": busy / total * 100, "steal": steal / total * 100})
-            self._host = now
-
-    def _note_times(self, t: float, times: Mapping[str, Mapping[int, int]]) -> None:
-        found = {}
-        for name, counts in times.items():
-            before = self._times.get(name, {})
-            found[name] = Distribution.of_weighted((ms / 1000, n - before.get(ms, 0)) for ms, n in counts.items())
-        for percentile in ("50", "95"):
-            lines = {name: one.percentiles[percentile] if one else None for name, one in found.items()}
-            self._panels.add(f"latency p{percentile}", "s", t, lines)
-        self._times, self._window_began = {name: dict(counts) for name, counts in times.items()}, t
+    def select(self, visits: Iterable[Visit]) -> Iterator[Visit]:
+        """Return the visits of this share."""
+        return (visit for visit in visits if visit.number % self.of == self.index)
 
 
-def _host_seconds() -> tuple[float, float, float]:
-    """CPU seconds of all processors so far: all, busy, and stolen by the hypervisor (proc(5), /proc/stat)."""
-    times = psutil.cpu_times()
-    total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)  # in user and nice already
-    steal = getattr(times, "steal", 0.0)
-    return total, total - times.idle - getattr(times, "iowait", 0.0) - steal, steal
+class LoadGenerator:
+    """Makes the visits of one process. `visit` does one of them and returns the records of its photos."""
+
+    def __init__(
+        self, photos: Photos, records: Records, visit: Callable[[Visit, list[Photo]], list[PhotoRecord]], *, seed: int
+    ) -> None:
+        self._photos = photos
+        self._records = records
+        self._visit = visit
+        self._seed = seed
+
+    def run(self, visits: Iterable[Visit]) -> None:
+        """Begin each visit at its time, and return when the last one has ended."""
+        start = time.monotonic()
+        pool, records = Pool(MAX_VISITS), self._records
+        try:
+            for visit in visits:
+                gevent.sleep(max(0.0, start + visit.at - time.monotonic()))
+                late = time.monotonic() - start - visit.at
+                if late > MAX_LATE or pool.full():
+                    continue
+                records.visits_begun += 1
+                records.photos_begun += visit.photos
+                records.late.append(late)
+                pool.spawn(self._run_one, visit)
+            pool.join()
+        finally:
+            pool.kill()
+        records.processes_done += 1
+
+    def _run_one(self, visit: Visit) -> None:
+        photos = self._photos.take(visit.photos, seed=self._seed * 1_000_003 + visit.number)
+        self._records.bytes += sum(len(photo.content) for photo in photos)
+        try:
+            records = self._visit(visit, photos)
+        finally:
+            self._records.visits_ended += 1
+        self._records.photos.extend(records)

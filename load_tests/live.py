@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from console.output import number_text
-from load_tests.records import Fate, Records
+from load_tests.records import Outcome, Records
 from load_tests.report.verdict import verdict_of
 from load_tests.results import Results
 from load_tests.scenarios import Plan
@@ -25,9 +25,9 @@ _WINDOW = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """How it stands `t` seconds after the start. `cpu`: of the busiest of the generator's `processes`, in per cent.
+    """The run `t` seconds after its start. `cpu`: of the busiest of the generator's `processes`, in per cent.
 
-    `stack`: what the stack says, as names and texts.
+    `stack`: what the stack reports, as names and texts.
     """
 
     t: float
@@ -52,25 +52,25 @@ class LiveView:
             self._live.start()
 
     def show(self, moment: Moment) -> None:
-        """Show how it stands."""
-        fates = Counter(record.fate for record in moment.records.photos)
-        self._recent.append((moment.t, fates))
+        """Show the run at this moment."""
+        counts = Counter(record.outcome for record in moment.records.photos)
+        self._recent.append((moment.t, counts))
         while moment.t - self._recent[0][0] > _WINDOW:
             self._recent.popleft()
         if self._console.is_terminal:
-            self._live.update(self._screen(moment, fates), refresh=True)
+            self._live.update(self._screen(moment, counts), refresh=True)
         elif moment.t >= self._next_line:
             self._next_line = moment.t + _LINE_EVERY
-            line = "  ".join(f"{name} {text}" for name, text in self._facts(moment, fates))
+            line = "  ".join(f"{name} {text}" for name, text in self._facts(moment, counts))
             self._console.print(line, soft_wrap=True)
 
     def close(self) -> None:
-        """Leave the screen as it was."""
+        """Restore the screen."""
         if self._live.is_started:
             self._live.stop()
 
     def verdict(self, results: Results, folder: Path) -> None:
-        """How it ended, threshold by threshold."""
+        """Print how the run ended, threshold by threshold."""
         table = Table.grid(padding=(0, 2))
         for threshold in results.thresholds:
             mark = Text("✓", "green") if threshold.ok else Text("✗", "red")
@@ -85,26 +85,27 @@ class LiveView:
         word = "invalid" if results.invalid else "passed" if results.passed else "failed"
         self._console.print(f"{results.scenario} {word}: {folder / 'report.html'}", soft_wrap=True)
 
-    def _screen(self, moment: Moment, fates: Counter[str]) -> Group:
+    def _screen(self, moment: Moment, counts: Counter[str]) -> Group:
         total = self._plan.seconds
         table = Table.grid(padding=(0, 2))
-        for name, text in self._facts(moment, fates):
+        for name, text in self._facts(moment, counts):
             table.add_row(Text(name, "dim"), text)
         title = Text(f"{self._plan.scenario.title}, {self._plan.quotas}", "bold")
         return Group(title, ProgressBar(total, min(moment.t, total), width=60), table)
 
-    def _facts(self, moment: Moment, fates: Counter[str]) -> list[tuple[str, str]]:
+    def _facts(self, moment: Moment, counts: Counter[str]) -> list[tuple[str, str]]:
         rate = self._plan.shape.rate(moment.t)
         then, before = self._recent[0]
         span = moment.t - then
-        ready = (fates[Fate.READY] - before[Fate.READY]) / span if span else 0.0
+        ready = (counts[Outcome.READY] - before[Outcome.READY]) / span if span else 0.0
         left = max(0.0, self._plan.seconds - moment.t)
         facts = [
             ("time", f"{moment.t:.0f} s, {f'{left:.0f} s to go' if left else 'waiting for the last photos'}"),
             ("photos/s", f"{rate:.1f} offered, {ready:.1f} ready"),
             (
                 "photos",
-                f"{fates[Fate.READY]:,} ready, {fates[Fate.REJECTED]:,} rejected, {fates[Fate.REFUSED]:,} refused",
+                f"{counts[Outcome.READY]:,} ready, {counts[Outcome.REJECTED]:,} rejected,"
+                f" {counts[Outcome.REFUSED]:,} refused",
             ),
             ("calls", f"{moment.calls:,}, {moment.failed:,} failed"),
             ("generator", f"{moment.cpu:.0f} % CPU" + (f", the busiest of {n}" if (n := moment.processes) > 1 else "")),

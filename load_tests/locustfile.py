@@ -2,8 +2,8 @@
 
 SHOEBOX_LOAD_SCENARIO=day locust -f load_tests/locustfile.py --headless --host http://127.0.0.1:8080 --processes 2
 
-What it is told: load_tests/settings.py. Each Locust process has one user, a whole crowd of phones; Locust's number of
-users says nothing here, for visits come at their own times (load_tests/crowd.py).
+Its settings: load_tests/settings.py. Each Locust process has one user, which makes that process's share of all visits;
+Locust's number of users says nothing here, for visits come at their own times (load_tests/generator.py).
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from locust import FastHttpUser, LoadTestShape, events, task
 from locust.env import Environment
 
 from load_tests.arrivals import Visit, visits
-from load_tests.crowd import Crowd
+from load_tests.generator import LoadGenerator
+from load_tests.locust_run import LocustRun, RunError
 from load_tests.photos import Photo, Photos
-from load_tests.readiness import Readiness
 from load_tests.records import PhotoRecord
-from load_tests.reporting import Run, RunError
-from load_tests.service import Service
+from load_tests.service import ReadyRequests, Service
 from load_tests.settings import LoadSettings
 from load_tests.visit import PhoneVisit
 from shoebox.config import ConfigError
@@ -32,14 +31,14 @@ from shoebox.tenants.tokens import MAX_LIFETIME, mint_token
 try:
     SETTINGS = LoadSettings.from_environment()
     KEY = KeyPair.load(SETTINGS.key)
-    RUN = Run.of(SETTINGS)
+    RUN = LocustRun.of(SETTINGS)
 except (ConfigError, KeyFileError, RunError) as error:
     sys.exit(f"load_tests: {error}")
 PHOTOS = Photos.made(RUN.plan.mix, SETTINGS.seed)  # before Locust forks its workers: made once, shared by all
 
 
 def on_init(environment: Environment, **_: object) -> None:
-    """Have the run hear what happens in this process."""
+    """Connect the run with this Locust process."""
     RUN.join(environment)
 
 
@@ -54,21 +53,21 @@ class Phones(FastHttpUser):
     network_timeout = 60.0
 
     @task
-    def bring(self) -> None:
-        """Make this process's part of the visits, once."""
+    def run_visits(self) -> None:
+        """Make this process's share of the visits, once."""
         self._give_up_at = time.monotonic() + RUN.plan.seconds + SETTINGS.drain_seconds
-        crowd = Crowd(PHOTOS, RUN.records, self._visit, seed=SETTINGS.seed)
-        crowd.bring(RUN.part.taken(visits(RUN.plan.shape, SETTINGS.seed)))
+        generator = LoadGenerator(PHOTOS, RUN.records, self._visit, seed=SETTINGS.seed)
+        generator.run(RUN.share.select(visits(RUN.plan.shape, SETTINGS.seed)))
         Event().wait()  # until Locust ends the user
 
     def _visit(self, visit: Visit, photos: list[Photo]) -> list[PhotoRecord]:
         users = RUN.plan.scenario.users
-        user = f"load-{RUN.part.run}-{visit.number % users if users else visit.number}"
+        user = f"load-{RUN.share.run}-{visit.number % users if users else visit.number}"
         token = mint_token(KEY, tenant=SETTINGS.tenant, user=user, lifetime=MAX_LIFETIME, now=time.time())
         phone = PhoneVisit(
             visit.number,
             Service(self.client, token, SETTINGS.s3_url),
-            Readiness(self.environment.events.request),
+            ReadyRequests(self.environment.events.request),
             poll_seconds=SETTINGS.poll_seconds,
             give_up_at=self._give_up_at,
             sleep=gevent.sleep,
@@ -76,9 +75,9 @@ class Phones(FastHttpUser):
         return phone.run(photos)
 
 
-class Shape(LoadTestShape):
+class UserShape(LoadTestShape):
     """One user for each Locust process, until the run is over."""
 
     def tick(self) -> tuple[int, float] | None:
-        """How many users there are to be, and how quickly; None ends the run."""
+        """Return how many users there are to be, and how quickly they come; None ends the run."""
         return RUN.tick(self.get_run_time())  # type: ignore[no-untyped-call]

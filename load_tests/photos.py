@@ -28,23 +28,18 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """What people upload. `here`: photos a second that a laptop with two cores does, with everything on it."""
+    """What people upload. `max_rate`: photos a second that a laptop with two cores does, with the whole stack on it."""
 
     name: str
     about: str
     kinds: tuple[Kind, ...]
-    here: float
-
-    @property
-    def mean_bytes(self) -> float:
-        """Bytes of a photo, on the average."""
-        return sum(kind.size * kind.share for kind in self.kinds) / sum(kind.share for kind in self.kinds)
+    max_rate: float
 
 
 MIXES = {
     mix.name: mix
     for mix in (
-        Mix("small", "100 KB each, 1200 × 900", (Kind(1200, 900, 100_000, 1.0),), here=50.0),
+        Mix("small", "100 KB each, 1200 × 900", (Kind(1200, 900, 100_000, 1.0),), max_rate=50.0),
         Mix(
             "phones",
             "phones' 12 MP (45 %), what messengers left of a photo (35 %), screenshots (15 %), cameras' 24 MP (5 %)",
@@ -55,7 +50,7 @@ MIXES = {
                 Kind(1170, 2532, 500_000, 0.15),
                 Kind(6000, 4000, 8_000_000, 0.05),
             ),
-            here=10.0,
+            max_rate=10.0,
         ),
     )
 }
@@ -70,7 +65,7 @@ class Photo:
 
     @cached_property
     def registration(self) -> dict[str, str | int]:
-        """What POST /v1/files is told of it."""
+        """The photo's entry in the body of POST /v1/files."""
         return {
             "name": self.name,
             "size": len(self.content),
@@ -94,7 +89,7 @@ class Photos:
 
     @classmethod
     def made(cls, mix: Mix, seed: int, each: int = 2) -> Self:
-        """`each` pictures of every kind of a mix; the same seed makes the same ones. Up to half a second each."""
+        """Make `each` pictures of every kind of a mix; the same seed makes the same ones. Up to half a second each."""
         kinds = [(kind, number) for kind in mix.kinds for number in range(each)]
         pictures = [
             jpeg_of_size(seed * 1000 + n, kind.width, kind.height, kind.size) for n, (kind, _) in enumerate(kinds)
@@ -102,14 +97,14 @@ class Photos:
         return cls(pictures, [kind.share for kind, _ in kinds])
 
     def take(self, count: int, seed: int) -> list[Photo]:
-        """`count` new photos; the seed decides of which kinds."""
+        """Return `count` new photos; the seed decides of which kinds."""
         draw = random.Random(seed)  # noqa: S311 - a load must repeat, not be secret
         chosen = draw.choices(self._pictures, self._shares, k=count)
         return [Photo(f"photo-{n}.jpg", with_comment(picture, self._mark())) for n, picture in enumerate(chosen, 1)]
 
 
 def with_comment(jpeg: bytes, comment: bytes) -> bytes:
-    """The same picture with a comment behind its start marker, and so with another SHA-256.
+    """Return the same picture with a comment after its start marker, and so with another SHA-256.
 
     Raises:
         ValueError: it does not begin like a JPEG.

@@ -1,10 +1,11 @@
-"""What a load run or a simulated day came to: one document, `results.json`, for report, thresholds and comparison.
+"""The results of a load run or a simulated day: one document, `results.json`, for report, thresholds and comparison.
 
 Times are seconds; `t` in a series counts from the run's first second. What is unknown is None, never 0.
 """
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, Self
@@ -26,7 +27,7 @@ class _Model(BaseModel):
 class Distribution(_Model):
     """How long photos took. `percentiles` by their name, "50" to "99.9"; nearest rank, exact over all photos.
 
-    `too_few_for` names those that so few photos do not tell: p99 of fewer than 100 is the slowest one and no more.
+    `too_few_for` names the percentiles that so few photos do not tell from their maximum: p99 of fewer than 100.
     """
 
     count: int
@@ -39,35 +40,35 @@ class Distribution(_Model):
 
     @classmethod
     def of(cls, seconds: Iterable[float]) -> Self | None:
-        """The distribution of some times; None of none."""
+        """Return the distribution of some times; None of none."""
         return cls.of_weighted((value, 1) for value in seconds)
 
     @classmethod
     def of_weighted(cls, times: Iterable[tuple[float, int]]) -> Self | None:
-        """The distribution of (seconds, photos) pairs."""
+        """Return the distribution of (seconds, photos) pairs."""
         ordered = sorted((value, count) for value, count in times if count)
         if not ordered:
             return None
         total = sum(count for _, count in ordered)
         histogram = [0] * (len(BOUNDS) + 1)
         for value, count in ordered:
-            histogram[next((n for n, bound in enumerate(BOUNDS) if value <= bound), len(BOUNDS))] += count
+            histogram[bisect.bisect_left(BOUNDS, value)] += count
         return cls(
             count=total,
             mean=sum(value * count for value, count in ordered) / total,
             max=ordered[-1][0],
             percentiles={f"{p:g}": at_rank(ordered, total, p) for p in PERCENTILES},
             histogram=histogram,
-            too_few_for=[f"{p:g}" for p in PERCENTILES if total < needed(p)],
+            too_few_for=[f"{p:g}" for p in PERCENTILES if total < min_count(p)],
         )
 
     def percentile(self, name: str) -> float | None:
-        """Seconds; None where there are too few photos to tell."""
-        return self.percentiles.get(name) if self.count >= needed(float(name)) else None
+        """Return seconds; None where there are too few photos to tell."""
+        return self.percentiles.get(name) if self.count >= min_count(float(name)) else None
 
 
 class Offered(_Model):
-    """What the arrivals asked for. `missed` began too late or not at all: the generator's fault, not the service's."""
+    """The load that was to arrive. `missed` visits began too late or not at all, by the generator's fault."""
 
     visits: int
     photos: int
@@ -76,11 +77,11 @@ class Offered(_Model):
     late_p99: float | None = None
 
 
-class Photos(_Model):
-    """Photos by what became of them; every one offered is in exactly one of `refused` … `lost`, or `ready`.
+class PhotoCounts(_Model):
+    """Photos by outcome; every one offered is in exactly one of `ready`, `rejected`, `refused`, `unfinished`, `lost`.
 
     `refused`: a registration or a PUT never succeeded. `lost`: its bytes arrived, and it has no final state after the
-    drain, or is gone. `repeated`: prepared once more although it had been (at least once delivery), beside the others.
+    drain, or is gone. `repeated`: prepared once more although it had been (at-least-once delivery), beside the others.
     """
 
     ready: int
@@ -91,7 +92,7 @@ class Photos(_Model):
     repeated: int | None = None
 
 
-class Request(_Model):
+class RequestStats(_Model):
     """One kind of call, as the phones saw it; `reasons` of failures with their numbers."""
 
     name: str
@@ -223,14 +224,14 @@ class Results(_Model):
     invalid: list[str]
     """Why the run says nothing: a saturated generator, too many missed arrivals. Empty: it is valid."""
     offered: Offered
-    photos: Photos
+    photos: PhotoCounts
     ready_per_second: float
     """Photos READY by `ready_seconds`."""
     ready_seconds: float | None = None
     """What all rates are over: from the run's first second until its load had ended and the last photo was READY. None
     in documents of before, whose rate began with the first registration."""
     stages: dict[str, Distribution]
-    requests: list[Request]
+    requests: list[RequestStats]
     limits: list[Limit]
     throttles: list[Throttle]
     queues: list[Queue]
@@ -255,13 +256,13 @@ class Results(_Model):
         return not self.invalid and all(threshold.ok for threshold in self.thresholds)
 
 
-def needed(percent: float) -> int:
-    """How many there must be for a percentile to be told from their maximum: 100 for p99, 1,000 for p99.9."""
+def min_count(percent: float) -> int:
+    """Return how many values a percentile needs to differ from their maximum: 100 for p99, 1,000 for p99.9."""
     return math.ceil(round(100 / (100 - percent), 6))
 
 
 def at_rank(ordered: Sequence[tuple[float, int]], total: int, percent: float) -> float:
-    """A percentile by nearest rank, of (value, photos) in the order of values; `total`: all photos, one at least."""
+    """Return a percentile by nearest rank, of (value, photos) ordered by value; `total`: all photos, one at least."""
     rank = math.ceil(total * percent / 100)
     for value, count in ordered:
         rank -= count

@@ -1,5 +1,5 @@
-"""What a load run is told: each an environment variable, so that Locust's own command, its workers and containers can
-be told the same way. `./run load` sets them from its options.
+"""The settings of a load run: each an environment variable, so that Locust's own command, its workers and containers
+take them in the same way. `./run load` sets them from its options.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _known_mix(name: Any) -> Any:
 
 
 def _parsed(parse: Callable[[str], float]) -> Callable[[Any], Any]:
-    """As the command line reads it, where it is text."""
+    """Return a validator that reads text as the command line does."""
 
     def value(text: Any) -> Any:
         try:
@@ -34,7 +34,7 @@ def _parsed(parse: Callable[[str], float]) -> Callable[[Any], Any]:
     return value
 
 
-def _listed(text: Any) -> Any:
+def _split(text: Any) -> Any:
     return text.split() if isinstance(text, str) else text
 
 
@@ -45,23 +45,21 @@ Time = Annotated[float, BeforeValidator(_parsed(seconds))]
 class LoadSettings(Settings):
     """Which scenario, how large, against what, and where its results go. None: the scenario's own.
 
-    `scale` divides the load; `quotas` is only told on (the stack keeps them). `most` photos a second is what the
-    machine can do: `scale` 0 means that it follows from it. `control_url` is the fleet's control port, without which
-    there is nothing to see but the phones; `stack_pid` the process whose children are measured.
-    `stack_name` and `stack_note` say for the report what stack it is, and what was changed in it. `folder` is this
-    run's; without it one is made in `results`.
-    `s3_url` is where presigned URLs are sent when their own address is out of reach from here, as inside a container;
-    their signature holds, since the Host header stays.
+    `scale` divides the load; 0: so that it fits into `max_rate`, the photos a second that the machine does. `quotas`
+    only says what limits the stack keeps. `control_url` is the fleet's control port, without which only the phones are
+    seen; `stack_pid` is the process whose children are measured. `stack_name` and `stack_note` say for the report which
+    stack it is, and what was changed in it. `folder` is this run's; without it one is made in `results`. `s3_url` is
+    where presigned URLs are sent when their own address is out of reach from here, as inside a container.
     """
 
     scenario: str = Field(default="smoke", alias="SHOEBOX_LOAD_SCENARIO")
     uploads_per_day: Count | None = Field(default=None, alias="SHOEBOX_UPLOADS_PER_DAY", gt=0)
     seconds: Time | None = Field(default=None, alias="SHOEBOX_LOAD_SECONDS", gt=0, le=7 * 86_400)
     scale: float = Field(default=0, alias="SHOEBOX_LOAD_SCALE", ge=0)
-    most: float | None = Field(default=None, alias="SHOEBOX_LOAD_MOST", gt=0)
+    max_rate: float | None = Field(default=None, alias="SHOEBOX_LOAD_MOST", gt=0)
     mix: Annotated[str | None, BeforeValidator(_known_mix)] = Field(default=None, alias="SHOEBOX_LOAD_PHOTOS")
     seed: int = Field(default=1, alias="SHOEBOX_LOAD_SEED", ge=0)
-    thresholds: Annotated[list[str] | None, BeforeValidator(_listed)] = Field(
+    thresholds: Annotated[list[str] | None, BeforeValidator(_split)] = Field(
         default=None, alias="SHOEBOX_LOAD_THRESHOLDS"
     )
     drain_seconds: Time = Field(default=120, alias="SHOEBOX_LOAD_DRAIN_SECONDS", ge=1)
@@ -75,5 +73,16 @@ class LoadSettings(Settings):
     quotas: str = Field(default="aws", alias="SHOEBOX_QUOTAS")
     stack_note: str = Field(default="", alias="SHOEBOX_LOAD_STACK_NOTE")
     results: Path = Field(default=Path("load_results"), alias="SHOEBOX_LOAD_RESULTS")
-    quiet: bool = Field(default=False, alias="SHOEBOX_LOAD_QUIET")
     folder: Path | None = Field(default=None, alias="SHOEBOX_LOAD_FOLDER")
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables that `from_environment` reads as these settings."""
+        values = self.model_dump(by_alias=True, exclude_none=True)
+        return {name: _text(value) for name, value in values.items()}
+
+
+def _text(value: object) -> str:
+    """Return a setting as text: lists as words, whole numbers without a point, as the command line takes them."""
+    if isinstance(value, list):
+        return " ".join(value)
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

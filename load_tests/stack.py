@@ -1,4 +1,4 @@
-"""The stack that a load run or a benchmark measures: `shoebox up` as a process of its own, in memory, on free ports."""
+"""The stack that a load run or a benchmark measures: its description, and `shoebox up` as a process of its own."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 import psutil
+import yaml
 
+from fleet.limits.quotas import AWS_QUOTAS
+from load_tests.arrivals import VISIT_SIZES, mean_photos
 from load_tests.observe.processes import ProcessUsage, processes_of, usage_of
+from load_tests.simulator.capacity import PhotoLoad, needs
+from shoebox.stack.model import load_stack
 
 
 class StackStartError(Exception):
-    """The stack did not start."""
+    """The stack did not start; the message is what it printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +40,27 @@ class RunningStack:
         return self.folder / "keys" / "demo.pem"
 
     def usage(self) -> list[ProcessUsage]:
-        """Each process of the stack, by its role."""
+        """Return what each process of the stack has used, by its role."""
         return [usage_of(process) for process in processes_of(self.process.pid)]
 
 
 @contextmanager
 def running_stack(*options: str, log: Path | None = None) -> Iterator[RunningStack]:
-    """Start a stack with more options of `shoebox up`, wait until it is ready, and stop it at the end.
+    """Start a stack in memory on free ports, wait until it is ready, and stop it at the end.
 
-    What it says goes to `log`, if that is wanted. Ctrl-C is not heard by it: whoever started it stops it.
+    `options` are further ones of `shoebox up`. Its stderr goes to `log`, if one is given. It is in a session of its
+    own, so that Ctrl-C does not reach it: whoever started it stops it.
 
     Raises:
-        StackStartError: it did not start; with what it said.
+        StackStartError: it did not start.
     """
     with TemporaryDirectory(prefix="shoebox-stack-") as folder:
-        command = [
-            str(Path(sys.prefix, "bin/shoebox")),
-            "up",
-            "--free-ports",
-            "--memory",
-            "--json",
-            "--data",
-            f"{folder}/data",
-            *options,
-        ]
+        shoebox = Path(sys.prefix, "bin/shoebox")
+        command = [str(shoebox), "up", "--free-ports", "--memory", "--json", "--data", f"{folder}/data", *options]
         log = log or Path(folder, "up.log")
         with (
-            log.open("wb") as talk,
-            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=talk, start_new_session=True) as up,  # noqa: S603
+            log.open("wb") as stderr,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True) as up,  # noqa: S603
         ):
             assert up.stdout is not None
             try:
@@ -76,6 +74,7 @@ def running_stack(*options: str, log: Path | None = None) -> Iterator[RunningSta
 
 
 def _read_document(lines: IO[bytes]) -> str:
+    """Return the JSON document that `shoebox up` prints once it is ready; nothing where it ends before."""
     text = ""
     for line in lines:
         text += line.decode()
@@ -85,3 +84,30 @@ def _read_document(lines: IO[bytes]) -> str:
             continue
         return text
     return ""
+
+
+def planned_concurrency(stack: Path, rate: float) -> int | None:
+    """Return what `shoebox quotas plan` says to raise ingest's maximum_concurrency to, for `rate` photos a second.
+
+    None where it is enough, or not limited by the stack.
+    """
+    load = PhotoLoad(rate=rate, upload=round(mean_photos(VISIT_SIZES)))
+    found = (need for need in needs(load_stack(stack), AWS_QUOTAS, load) if need.limit == "lambda.mapping_concurrency")
+    need = next(found, None)
+    return int(need.raise_to) if need and need.raise_to and "maximum_concurrency" in need.where else None
+
+
+def write_planned(stack: Path, rate: float, path: Path) -> str:
+    """Write the stack file `stack` to `path`, with ingest's concurrency raised for `rate` photos a second.
+
+    An operator would raise it before such a day, too (docs/operations/capacity.md). Return what was changed, if it was.
+    """
+    concurrency = planned_concurrency(stack, rate)
+    if concurrency is None:
+        path.write_bytes(stack.read_bytes())
+        return ""
+    document = yaml.safe_load(stack.read_text(encoding="utf-8"))
+    before = document["functions"]["ingest"]["queue"]["maximum_concurrency"]
+    document["functions"]["ingest"]["queue"]["maximum_concurrency"] = concurrency
+    path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return f"maximum_concurrency of ingest raised from {before} to {concurrency}, as planned by `shoebox quotas plan`"

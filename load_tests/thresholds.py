@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from statistics import fmean
 from typing import Any, Literal, cast
 
-from load_tests.results import PERCENTILES, WHOLE, Distribution, Results, Threshold
+from load_tests.results import PERCENTILES, WHOLE, Results, Threshold
 
 _TEXT = re.compile(r"\s*([a-z][a-z0-9_.]*)\s*(<=|>=|==|<|>)\s*(-?\d+(?:\.\d+)?)\s*")
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -23,14 +23,14 @@ Metric = Callable[[Results], float | None]
 
 
 class ThresholdError(ValueError):
-    """A threshold can't be read, or names nothing that is measured; the message says what there is."""
+    """A threshold can't be read, or names an unknown metric; the message says which metrics there are."""
 
 
-def check(text: str) -> tuple[str, Operator, float]:
-    """The metric, operator and bound of a threshold.
+def parse_threshold(text: str) -> tuple[str, Operator, float]:
+    """Return the metric, operator and bound of a threshold.
 
     Raises:
-        ThresholdError: it is none.
+        ThresholdError: it can't be read.
     """
     found = _TEXT.fullmatch(text)
     if not found:
@@ -40,31 +40,29 @@ def check(text: str) -> tuple[str, Operator, float]:
     return found[1], cast("Operator", found[2]), float(found[3])
 
 
-def judged(results: Results, texts: Iterable[str]) -> list[Threshold]:
-    """Each threshold with its value; what has no value isn't met.
+def judge(results: Results, texts: Iterable[str]) -> list[Threshold]:
+    """Return each threshold with its value; one without a value isn't met.
 
     Raises:
-        ThresholdError: one of them is none.
+        ThresholdError: one of them can't be read.
     """
-    return [_judged(results, *check(text)) for text in texts]
-
-
-def _judged(results: Results, name: str, sign: Operator, bound: float) -> Threshold:
-    value = METRICS[name](results)
-    met = value is not None and _COMPARE[sign](value, bound)
-    return Threshold(metric=name, operator=sign, bound=bound, value=value, ok=met, note=_note(results, name))
+    thresholds = []
+    for metric, sign, bound in map(parse_threshold, texts):
+        value = METRICS[metric](results)
+        met = value is not None and _COMPARE[sign](value, bound)
+        note = _note(results, metric)
+        thresholds.append(Threshold(metric=metric, operator=sign, bound=bound, value=value, ok=met, note=note))
+    return thresholds
 
 
 def _note(results: Results, metric: str) -> str:
-    """Of a percentile of too few: that it is the slowest of them, which is no less than the percentile would be."""
+    """Say of a percentile of too few values that it is their maximum, which is no less than the percentile would be."""
+    found, percentile = results.stages.get(WHOLE), _READY.get(metric)
     if metric == "api_p99":
         slowest = max((r.seconds for r in _api(results) if r.seconds), key=lambda s: s.percentiles["99"], default=None)
-        return _few(slowest, "99")
-    return _few(results.stages.get(WHOLE), _READY[metric]) if metric in _READY else ""
-
-
-def _few(found: Distribution | None, percentile: str) -> str:
-    return f"max of {found.count}" if found and found.percentile(percentile) is None else ""
+        found, percentile = slowest, "99"
+    few = found and percentile and found.percentile(percentile) is None
+    return f"max of {found.count}" if found and few else ""
 
 
 def _percentile(stage: str, percentile: str) -> Metric:
@@ -97,7 +95,7 @@ def _limited(prefix: str) -> Metric:
 
 
 def _drift(panel: str, of: Callable[[list[float]], float], name: Callable[[str], bool]) -> Metric:
-    """How the last quarter of the run compares with its first; the worst of the series."""
+    """Return the ratio of the run's last quarter to its first; the worst of the series."""
 
     def value(results: Results) -> float | None:
         ratios = []
@@ -136,4 +134,4 @@ METRICS: dict[str, Metric] = {
     "delay_drift": _drift("delay", fmean, lambda name: name == "p99"),
     "memory_growth": _drift("memory", max, lambda name: name.startswith("function")),
 }
-"""What a threshold may name, by its name. Times in seconds; shares from 0 to 1."""
+"""The metrics of thresholds, by name. Times in seconds; shares from 0 to 1."""

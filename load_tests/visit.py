@@ -1,6 +1,6 @@
-"""One visit: somebody's phone registers photos, sends them, and asks until each is READY or REJECTED.
+"""One visit: a phone registers photos, sends them, and asks until each is READY or REJECTED.
 
-It tries again as a phone's page does: what was throttled or failed for the moment, a few times, with growing pauses.
+It repeats calls as a phone's page does: what was throttled or failed for the moment, a few times, with growing pauses.
 """
 
 from __future__ import annotations
@@ -11,26 +11,25 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from load_tests.photos import Photo
-from load_tests.records import Document, Failure, Fate, PhotoRecord, settled, unsettled
+from load_tests.records import Document, Failure, Outcome, PhotoRecord
 
-if TYPE_CHECKING:  # they import Locust, which patches all sockets
-    from load_tests.readiness import Readiness
-    from load_tests.service import Service
+if TYPE_CHECKING:  # it imports Locust, which patches all sockets
+    from load_tests.service import ReadyRequests, Service
 
 ATTEMPTS = 4
-_RAREST = 10  # times the first pause: at a constant interval, those who wait would keep an overload going
+_PAUSE, _MAX_PAUSE = 0.5, 8.0
+_MAX_POLL_FACTOR = 10  # at a constant interval the phones that wait would keep an overload going
 Result = TypeVar("Result")
-_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
 
 
 class PhoneVisit:
-    """`number` of the visit; `sleep` pauses it, and `give_up_at` (monotonic seconds) is when it asks no more."""
+    """Visit `number` of a run; `sleep` pauses it, and at `give_up_at` (monotonic seconds) it stops asking."""
 
     def __init__(
         self,
         number: int,
         service: Service,
-        readiness: Readiness,
+        ready_requests: ReadyRequests,
         *,
         poll_seconds: float,
         give_up_at: float,
@@ -38,57 +37,56 @@ class PhoneVisit:
     ) -> None:
         self._number = number
         self._service = service
-        self._readiness = readiness
+        self._ready_requests = ready_requests
         self._started_at = time.monotonic()
         self._poll_seconds = poll_seconds
         self._give_up_at = give_up_at
         self._sleep = sleep
 
     def run(self, photos: Sequence[Photo]) -> list[PhotoRecord]:
-        """Bring the photos; what became of each."""
-        answer = self._again(lambda: self._service.register(photos))
-        if isinstance(answer, Failure):
-            return [self._refused(answer.reason) for _ in photos]
+        """Upload the photos and return how each of them ended."""
+        entries = self._retried(lambda: self._service.register(photos))
+        if isinstance(entries, Failure):
+            return [PhotoRecord(self._number, Outcome.REFUSED, reason=entries.reason) for _ in photos]
+        records: list[PhotoRecord] = []
         waiting: set[str] = set()
-        refused = []
-        for photo, entry in zip(photos, answer, strict=True):
-            if why := self._sent(photo, entry):
-                refused.append(self._refused(why))
+        for photo, entry in zip(photos, entries, strict=True):
+            if reason := self._send(photo, entry):
+                records.append(PhotoRecord(self._number, Outcome.REFUSED, reason=reason))
             else:
                 waiting.add(entry["file_id"])
-        return [*refused, *self._waited_for(waiting)]
+        return records + self._wait_for(waiting)
 
-    def _sent(self, photo: Photo, entry: Document) -> str:
-        """Why a registered photo's bytes did not arrive; empty when they did."""
+    def _send(self, photo: Photo, entry: Document) -> str:
+        """Send a registered photo's bytes; return why they did not arrive, or nothing."""
         if "problem" in entry:
             return str(entry["problem"]["code"])
-        link = entry.get("upload")
-        failure = self._again(lambda: self._service.upload(photo, link)) if link else None
+        link = entry.get("upload")  # none where the service has these bytes already
+        failure = self._retried(lambda: self._service.upload(photo, link)) if link else None
         return failure.reason if failure else ""
 
-    def _refused(self, reason: str) -> PhotoRecord:
-        return PhotoRecord(self._number, Fate.REFUSED, reason=reason)
-
-    def _waited_for(self, file_ids: set[str]) -> list[PhotoRecord]:
+    def _wait_for(self, file_ids: set[str]) -> list[PhotoRecord]:
         records: list[PhotoRecord] = []
         pause = self._poll_seconds
         while file_ids and time.monotonic() < self._give_up_at:
             self._sleep(pause)
-            pause = min(pause * 1.3, self._poll_seconds * _RAREST)
-            for file in self._service.look(sorted(file_ids)):
-                if file["state"] in {Fate.READY, Fate.REJECTED}:
+            pause = min(pause * 1.3, self._poll_seconds * _MAX_POLL_FACTOR)
+            for file in self._service.files(sorted(file_ids)):
+                if file["state"] in {Outcome.READY, Outcome.REJECTED}:
                     file_ids.discard(file["file_id"])
-                    records.append(settled(self._number, file))
-                    self._readiness.settled(file)
+                    records.append(PhotoRecord.of_file(self._number, file))
+                    self._ready_requests.finished(file)
         for _ in file_ids:
-            self._readiness.gave_up(time.monotonic() - self._started_at)
-        return [*records, *unsettled(self._number, len(file_ids))]
+            self._ready_requests.gave_up(time.monotonic() - self._started_at)
+            records.append(PhotoRecord(self._number, Outcome.UNSETTLED))
+        return records
 
-    def _again(self, call: Callable[[], Result | Failure]) -> Result | Failure:
-        """A call's result; a passing failure is tried again, after half to all of a growing pause."""
+    # The Python client's RetryPolicy awaits; a Locust user is a greenlet, and its sleep blocks.
+    def _retried(self, call: Callable[[], Result | Failure]) -> Result | Failure:
+        """Return a call's result; repeat it after a retryable failure and half to all of a pause that doubles."""
         for attempt in range(ATTEMPTS - 1):
             result = call()
-            if not (isinstance(result, Failure) and result.passing) or time.monotonic() > self._give_up_at:
+            if not (isinstance(result, Failure) and result.retryable) or time.monotonic() > self._give_up_at:
                 return result
-            self._sleep(min(_LONGEST_PAUSE, _PAUSE * 2.0**attempt) * random.uniform(0.5, 1.0))  # noqa: S311
+            self._sleep(min(_MAX_PAUSE, _PAUSE * 2.0**attempt) * random.uniform(0.5, 1.0))  # noqa: S311
         return call()

@@ -22,7 +22,7 @@ from fleet.environments.process import Process
 from fleet.environments.scheduler import Scheduler
 from fleet.errors import NoCapacity, Throttled
 from fleet.functions import FunctionSpec
-from fleet.limits.concurrency import Admission, Throttle
+from fleet.limits.concurrency import LambdaLimits
 from fleet.metrics import Metrics
 from shoebox.telemetry import get_logger
 
@@ -72,7 +72,7 @@ class Pool:
         function: FunctionSpec,
         *,
         launch: Launch,
-        admission: Admission,
+        admission: LambdaLimits,
         scheduler: Scheduler,
         metrics: Metrics,
         timeouts: Timeouts | None = None,
@@ -153,10 +153,10 @@ class Pool:
         Raises:
             Throttled: a limit refuses it, or no slot came free in time (NoCapacity).
         """
-        decision = self._admission.enter(self.function.key, self._clock(), synchronous=call.synchronous)
-        if isinstance(decision, Throttle):
-            self._throttles.note(decision.reason)
-            raise Throttled(decision.reason)
+        refused = self._admission.enter(self.function.key, self._clock(), synchronous=call.synchronous)
+        if refused:
+            self._throttles.note(refused)
+            raise Throttled(refused)
         loop = asyncio.get_running_loop()
         invocation = Invocation(call, admitted_at=self._clock(), done=loop.create_future())
         self._waiting[invocation.request_id] = invocation

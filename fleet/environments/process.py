@@ -20,7 +20,7 @@ from typing import Protocol
 
 from fleet.functions import VERSION, FunctionSpec
 from fleet.logs import pump
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PRCTL = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None

@@ -12,7 +12,7 @@ from load_tests.report.formats import DASH, dollars, duration, large, number, qu
 from load_tests.report.palette import Colours
 from load_tests.report.tables import Column, Row, Table
 from load_tests.report.verdict import Verdict, limited_by, p99_of, per_day, state_of, verdict_of
-from load_tests.results import WHOLE, Request, Results
+from load_tests.results import WHOLE, RequestStats, Results
 
 _ORDER = ("api", "error", "throttle", "refus", "concurren", "photo", "delay", "backlog", "age")
 """The panels, those first for which runs are compared: does the API feel the uploads?"""
@@ -130,7 +130,7 @@ def _percentile(results: Results, name: str) -> str:
     return duration(whole.percentile(name) if whole else None)
 
 
-def _failed(requests: Iterable[Request]) -> str:
+def _failed(requests: Iterable[RequestStats]) -> str:
     known = list(requests)
     failures, calls = sum(one.failures for one in known), sum(one.count for one in known)
     return f"{number(failures)} ({share(failures, calls)})" if calls else DASH
@@ -159,7 +159,7 @@ def _requests(sides: tuple[Results, Results], names: tuple[str, str]) -> Table:
     return Table(_columns("call: failed of all, p99", names), tuple(rows), empty="No requests were made in either run.")
 
 
-def _call(request: Request | None) -> str:
+def _call(request: RequestStats | None) -> str:
     if request is None:
         return DASH
     p99 = duration(request.seconds.percentile("99") if request.seconds else None)

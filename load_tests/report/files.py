@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from load_tests.report.verdict import use_of
-from load_tests.results import PERCENTILES, Distribution, Limit, Request, Results
+from load_tests.results import PERCENTILES, Distribution, Limit, RequestStats, Results
 
 RESULTS = "results.json"
 ALWAYS = (RESULTS, "series.csv", "requests.csv", "limits.csv")
@@ -66,7 +66,7 @@ def _series(results: Results) -> Iterator[tuple[Any, ...]]:
             yield series.panel, series.name, series.unit, t, value
 
 
-def _request(request: Request) -> tuple[Any, ...]:
+def _request(request: RequestStats) -> tuple[Any, ...]:
     reasons = json.dumps(request.reasons, ensure_ascii=False) if request.reasons else None
     return request.name, request.count, request.failures, *_times(request.seconds), reasons
 

@@ -10,7 +10,7 @@ from console.output import number_text, plural
 from load_tests.report.charts import span_of
 from load_tests.report.formats import DASH, SPACE, clock, dollars, duration, large, number, quantity, share, sign, size
 from load_tests.report.verdict import per_day, refusals, refused_limits, threshold_value, use_of
-from load_tests.results import PERCENTILES, CostLine, Distribution, Limit, Process, Request, Results, needed
+from load_tests.results import PERCENTILES, CostLine, Distribution, Limit, Process, RequestStats, Results, min_count
 
 _CALL_PERCENTILES = (50, 95, 99)
 MAPPING = "lambda.mapping_concurrency"
@@ -286,8 +286,8 @@ def _times(seconds: Distribution | None, percentiles: Sequence[float]) -> tuple[
 
 def _few(distributions: Iterable[Distribution], percentiles: Sequence[float], things: str) -> str:
     """Why some percentiles are dashes."""
-    fewest = min((one.count for one in distributions), default=needed(percentiles[-1]))
-    wanted = [f"p{p:g} needs {number(needed(p))}" for p in percentiles if fewest < needed(p)]
+    fewest = min((one.count for one in distributions), default=min_count(percentiles[-1]))
+    wanted = [f"p{p:g} needs {number(min_count(p))}" for p in percentiles if fewest < min_count(p)]
     return f"{DASH}: too few {things} ({', '.join(wanted)}); the slowest is below “max”." if wanted else ""
 
 
@@ -315,7 +315,7 @@ def _limit_row(limit: Limit, span: float) -> Row:
     )
 
 
-def _request_rows(request: Request, seconds: float) -> list[Row]:
+def _request_rows(request: RequestStats, seconds: float) -> list[Row]:
     failed = share(request.failures, request.count)
     rate = number(request.count / seconds) if seconds else DASH
     times = _times(request.seconds, _CALL_PERCENTILES)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from load_tests.generator import ROLE
+from load_tests.observe.generator import ROLE
 from load_tests.report import PAGE
 from load_tests.report.files import RESULTS, read_results
 from load_tests.report.formats import DASH, duration, number, quantity, share

@@ -21,7 +21,7 @@ from load_tests.report.formats import (
     share,
     sign,
 )
-from load_tests.results import WHOLE, Limit, Results, Threshold, needed
+from load_tests.results import WHOLE, Limit, Results, Threshold, min_count
 
 _UNITS = (("per_second", "photos/s"), ("_drift", "×"), ("_growth", "×"))
 _NEAR = 0.8  # as fleet.limits.plan.TARGET: above it a limit has no room for a busy second
@@ -193,7 +193,7 @@ def _p99_figure(results: Results) -> Figure:
     whole = results.stages.get(WHOLE)
     if whole is None or whole.percentile("99") is not None:
         return Figure(duration(p99_of(results)), "p99, registered → READY")
-    about = f"slowest of {number(whole.count)}, registered → READY: p99 needs {needed(99)}"
+    about = f"slowest of {number(whole.count)}, registered → READY: p99 needs {min_count(99)}"
     return Figure(duration(whole.max), about)
 
 

@@ -1,4 +1,4 @@
-"""What a scenario is, and how it becomes the plan of one run."""
+"""Scenarios, and the plan of one run that is made of a scenario and its settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STEPS = (1, 2, 5, 10)
 class Scenario:
     """A load with a purpose. `shape` makes its load from photos a day and seconds; `thresholds` are what must hold.
 
-    `users`: how many owners the photos are spread over; None: every visit is a user of its own. `here`: the mix of
+    `users`: how many owners the photos are spread over; None: every visit is a user of its own. `mix`: the mix of
     photos. `title` says what the report is about, `about` what it is to show.
     """
 
@@ -50,25 +50,25 @@ class Plan:
 
     @property
     def quotas(self) -> str:
-        """The quotas that belong to the scale: `aws`, or a wind tunnel's `aws/N`."""
+        """The quotas that belong to the scale: `aws`, or `aws/N` of a scaled-down run."""
         return "aws" if self.scale == 1 else f"aws/{self.scale:.0f}"
 
 
-def planned(scenario: Scenario, settings: LoadSettings) -> Plan:
-    """The run of a scenario that settings ask for."""
+def make_plan(scenario: Scenario, settings: LoadSettings) -> Plan:
+    """Return the run of a scenario that settings ask for."""
     mix = MIXES[settings.mix or scenario.mix]
     uploads = settings.uploads_per_day or scenario.uploads_per_day
     seconds = settings.seconds or scenario.seconds
     whole = scenario.shape(uploads, seconds)
-    scale = settings.scale or scenario.scale or scale_for(whole.peak, settings.most or mix.here)
+    scale = settings.scale or scenario.scale or scale_for(whole.peak, settings.max_rate or mix.max_rate)
     thresholds = scenario.thresholds if settings.thresholds is None else tuple(settings.thresholds)
     shape = whole if scale == 1 else Scaled(whole, scale)
     return Plan(scenario, shape, mix, scale, uploads, seconds, thresholds)
 
 
-def scale_for(peak: float, most: float) -> float:
-    """The smallest of 1, 2, 5, 10, 20, … by which `peak` photos a second come down to `most`."""
-    if peak <= most:
+def scale_for(peak: float, max_rate: float) -> float:
+    """Return the smallest of 1, 2, 5, 10, 20, … by which `peak` photos a second come down to `max_rate`."""
+    if peak <= max_rate:
         return 1.0
-    power = 10.0 ** math.floor(math.log10(peak / most))
-    return next(step * power for step in _STEPS if step * power >= peak / most * (1 - 1e-9))
+    power = 10.0 ** math.floor(math.log10(peak / max_rate))
+    return next(step * power for step in _STEPS if step * power >= peak / max_rate * (1 - 1e-9))

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from importlib.metadata import version
 
-from fleet.limits.plan import Need, Verdict, nearest_first
+from fleet.limits.plan import Need, NeedStatus, nearest_first
 from fleet.limits.use import LimitUse
 from load_tests.cost import cost_of, gb_seconds
 from load_tests.observe.counted import Counted
-from load_tests.results import Cost, Distribution, Limit, Offered, Photos, Queue, Results, Series, Throttle
+from load_tests.results import Cost, Distribution, Limit, Offered, PhotoCounts, Queue, Results, Series, Throttle
 from load_tests.simulator.capacity import needs
 from load_tests.simulator.day import Day
 from load_tests.simulator.limits import API, AUTHORIZER, INGEST, Name
@@ -88,11 +88,11 @@ def _offered(settings: Settings) -> Offered:
     return Offered(visits=-(-settings.uploads // upload), photos=settings.uploads, bytes=size, missed=0)
 
 
-def _photos(day: Day) -> Photos:
+def _photos(day: Day) -> PhotoCounts:
     """Nothing is lost in a simulation: dead letters can be sent again, and so are among the unfinished."""
     tally = day.tally
     unfinished = day.unfinished + tally.dead
-    return Photos(ready=tally.ready, rejected=0, refused=tally.refused, unfinished=unfinished, lost=0)
+    return PhotoCounts(ready=tally.ready, rejected=0, refused=tally.refused, unfinished=unfinished, lost=0)
 
 
 def _limits(day: Day) -> Iterator[Limit]:
@@ -196,7 +196,7 @@ def _notes(day: Day) -> Iterator[str]:
     if day.settings.quotas.scale not in (1.0, math.inf):
         yield "Limits are divided, the uploads are as told: give them divided, too (a wind tunnel)."
     for need in needs_of(day.settings):
-        if need.verdict is not Verdict.OK:
+        if need.status is not NeedStatus.OK:
             yield f"The busiest second needs {need.needed:,.0f} of {need.limit} of {need.subject}: {need.advice}."
     if day.tally.dead:
         yield f"{day.tally.dead:,} messages are dead letters, and among the unfinished."

@@ -177,7 +177,7 @@ async def test_localstack_killed_and_back(up: Project, tmp_path: Path) -> None:
 
         async def well() -> bool:
             async with http.get(f"{system.gateway_url}/healthz") as answer:
-                restored = any(line["event"] == "endpoint.restored" for line in up.logs("fleet"))
+                restored = any(line["event"] == "emulator_restored" for line in up.logs("fleet"))
                 return restored and answer.status == 200
 
         await until(well, 60)

@@ -8,7 +8,8 @@ from fleet.environments.invocation import Call, Invocation, InvokeResult
 from fleet.environments.pool import Pool, Timeouts
 from fleet.environments.scheduler import Scheduler
 from fleet.functions import FunctionSpec
-from fleet.limits.concurrency import Concurrency, LambdaLimits
+from fleet.limits.concurrency import LambdaLimits
+from fleet.limits.quotas import LambdaQuotas
 from fleet.metrics import Metrics
 
 
@@ -103,7 +104,7 @@ def pool_bench(
     pool = Pool(
         FunctionSpec("api", "shoebox-api", "arn", "a.b", 128, timeout, slots),
         launch=launcher,
-        admission=LambdaLimits([Concurrency(account, {})]),
+        admission=LambdaLimits(LambdaQuotas(concurrency=account), {}, {"api": slots}),
         scheduler=Scheduler(slots, max_environments, 60.0),
         metrics=metrics,
         timeouts=Timeouts(**timeouts),

@@ -25,7 +25,7 @@ from fleet.http.ports import listen
 from fleet.http.server import Server
 from fleet.metrics import Metrics
 from fleet.settings import FleetSettings
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 from shoebox.stack.deployment import Deployment
 
 FUNCTION = FunctionSpec("api", "shoebox-api", "arn", "a.b", 128, 3, 2, 5, {"OWN": "1"})

@@ -8,7 +8,7 @@ import psutil
 
 from fleet.environments.process import EnvironmentConfig, environment_variables, start_process
 from fleet.functions import FunctionSpec
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 
 COMMON = EnvironmentConfig("eu-west-1", "http://127.0.0.1:1", Path("/code"), Path("/metrics"), {"EXTRA": "1"})
 KEYS = Credentials("AK", "SK", "TOKEN")

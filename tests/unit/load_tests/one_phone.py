@@ -12,9 +12,8 @@ from locust.contrib.fasthttp import FastHttpSession
 from locust.env import Environment
 
 from load_tests.photos import Photo
-from load_tests.readiness import Readiness
 from load_tests.records import Failure
-from load_tests.service import Service
+from load_tests.service import ReadyRequests, Service
 
 PHOTOS = [Photo("a.jpg", b"\xff\xd8a"), Photo("b.jpg", b"\xff\xd8b")]
 
@@ -32,7 +31,7 @@ def _answer(told: dict[str, Any]) -> dict[str, Any]:
     fired: list[dict[str, Any]] = []
     request.add_listener(lambda **facts: fired.append(_shown(facts)))
     service = Service(FastHttpSession(told["url"], request, None), "a.good.token", told.get("s3_url"))
-    readiness = Readiness(request)
+    ready_requests = ReadyRequests(request)
     results = []
     for call, *arguments in told["calls"]:
         match call:
@@ -40,12 +39,12 @@ def _answer(told: dict[str, Any]) -> dict[str, Any]:
                 results.append(_plain(service.register(PHOTOS)))
             case "upload":
                 results.append(_plain(service.upload(PHOTOS[0], *arguments)))
-            case "look":
-                results.append(service.look(*arguments))
-            case "settled":
-                results.append(readiness.settled(*arguments))
+            case "files":
+                results.append(service.files(*arguments))
+            case "finished":
+                results.append(ready_requests.finished(*arguments))
             case "gave_up":
-                results.append(readiness.gave_up(*arguments))
+                results.append(ready_requests.gave_up(*arguments))
     return {"results": results, "requests": fired}
 
 

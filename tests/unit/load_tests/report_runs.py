@@ -13,10 +13,10 @@ from load_tests.results import (
     Distribution,
     Limit,
     Offered,
-    Photos,
+    PhotoCounts,
     Process,
     Queue,
-    Request,
+    RequestStats,
     Results,
     Series,
     Threshold,
@@ -57,7 +57,7 @@ def _naive() -> dict[str, object]:
         "scenario": "naive",
         "title": "Naive: one function per S3 event",
         "about": "The load of christmas, and S3 invokes ingest itself, without a queue.",
-        "photos": Photos(ready=13_306, rejected=0, refused=2_201, unfinished=713, lost=0, repeated=0),
+        "photos": PhotoCounts(ready=13_306, rejected=0, refused=2_201, unfinished=713, lost=0, repeated=0),
         "ready_per_second": 25.5,
         "throttles": [
             Throttle(subject="ingest", reason="ConcurrentInvocationLimitExceeded", count=19_204),
@@ -131,7 +131,7 @@ def _christmas() -> dict[str, object]:
         "machine": {"processor": "AMD EPYC 7B13", "cores": 2, "memory MB": 7946},
         "invalid": [],
         "offered": Offered(visits=5_407, photos=16_220, bytes=1_660_000_000, missed=3, late_p99=0.041),
-        "photos": Photos(ready=16_187, rejected=33, refused=0, unfinished=0, lost=0, repeated=4),
+        "photos": PhotoCounts(ready=16_187, rejected=33, refused=0, unfinished=0, lost=0, repeated=4),
         "ready_per_second": 31.2,
         "stages": _stages(wait=3.2),
         "requests": _requests(random_),
@@ -184,11 +184,11 @@ def _threshold(metric: str, operator: str, bound: float, value: float) -> Thresh
     return Threshold.model_validate({"metric": metric, "operator": operator, "bound": bound, "value": value, "ok": ok})
 
 
-def _requests(random_: random.Random) -> list[Request]:
-    def request(name: str, count: int, middle: float, reasons: dict[str, int] | None = None) -> Request:
+def _requests(random_: random.Random) -> list[RequestStats]:
+    def request(name: str, count: int, middle: float, reasons: dict[str, int] | None = None) -> RequestStats:
         seconds = Distribution.of(random_.lognormvariate(math.log(middle), 0.5) for _ in range(count))
         failures = sum((reasons or {}).values())
-        return Request(name=name, count=count, failures=failures, seconds=seconds, reasons=reasons or {})
+        return RequestStats(name=name, count=count, failures=failures, seconds=seconds, reasons=reasons or {})
 
     return [
         request("POST /v1/files", 5_407, 0.081, {"429 TooManyRequests": 9, "503 Service Unavailable": 2}),

@@ -9,8 +9,8 @@ import pytest
 
 from console.exits import Exit
 from console.output import Output
-from load_tests.order import compared
 from load_tests.results import Throttle
+from load_tests.run import compare
 from load_tests.scenarios import SCENARIOS
 from tests.unit.load_tests import report_runs
 
@@ -36,5 +36,5 @@ def test_the_exit_code_of_a_comparison(tmp_path: Path, queue: int, naive: dict[s
     for path, results in zip(documents, runs, strict=True):
         path.write_text(results.model_dump_json(), encoding="utf-8")
 
-    assert compared(SCENARIOS["naive"], queue, documents, tmp_path, Output(quiet=True)) == code
+    assert compare(SCENARIOS["naive"], queue, documents, tmp_path, Output(quiet=True)) == code
     assert "<html" in (tmp_path / "comparison.html").read_text(encoding="utf-8")

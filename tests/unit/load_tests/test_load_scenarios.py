@@ -9,11 +9,11 @@ import yaml
 
 from load_tests.arrivals import DAY, visits
 from load_tests.photos import MIXES
-from load_tests.planned_stack import planned_concurrency, write_planned
-from load_tests.scenarios import SCENARIOS, planned
+from load_tests.scenarios import SCENARIOS, make_plan
 from load_tests.scenarios.model import Scenario, scale_for
 from load_tests.settings import LoadSettings
-from load_tests.thresholds import check
+from load_tests.stack import planned_concurrency, write_planned
+from load_tests.thresholds import parse_threshold
 from shoebox.stack.model import load_stack
 
 STACK = Path(__file__).parents[3] / "stack.yaml"
@@ -25,13 +25,13 @@ def test_every_scenario_can_be_run_here(scenario: Scenario) -> None:
 
     But for `naive`, whose short burst is to be more.
     """
-    plan = planned(scenario, LoadSettings())
+    plan = make_plan(scenario, LoadSettings())
 
-    assert (0 < plan.shape.peak <= MIXES[scenario.mix].here) != bool(scenario.naive_thresholds)
+    assert (0 < plan.shape.peak <= MIXES[scenario.mix].max_rate) != bool(scenario.naive_thresholds)
     assert next(visits(plan.shape, seed=1)).photos
     assert plan.thresholds
     for threshold in (*plan.thresholds, *scenario.naive_thresholds):
-        check(threshold)
+        parse_threshold(threshold)
     assert scenario.title
     assert scenario.about.endswith(".")
 
@@ -42,17 +42,17 @@ def test_the_scenarios_are_those_that_are_promised() -> None:
 
 
 @pytest.mark.parametrize(
-    ("peak", "most", "scale"),
+    ("peak", "max_rate", "scale"),
     [(10, 50, 1), (50, 50, 1), (51, 50, 2), (100, 50, 2), (101, 50, 5), (260, 50, 10), (1157, 50, 50), (5001, 50, 200)],
 )
-def test_the_scale_is_the_smallest_round_one_that_the_machine_can_do(peak: float, most: float, scale: float) -> None:
+def test_the_scale_is_the_smallest_round_one_that_the_machine_does(peak: float, max_rate: float, scale: float) -> None:
     """1, 2, 5, 10, 20, … as a person would choose."""
-    assert scale_for(peak, most) == scale
+    assert scale_for(peak, max_rate) == scale
 
 
 def test_a_large_day_is_run_in_a_wind_tunnel() -> None:
     """Load and quotas are divided alike, and time is not."""
-    plan = planned(SCENARIOS["christmas"], LoadSettings(uploads_per_day=100_000_000, seconds=300, most=50))
+    plan = make_plan(SCENARIOS["christmas"], LoadSettings(uploads_per_day=100_000_000, seconds=300, max_rate=50))
 
     assert plan.scale == 500
     assert plan.quotas == "aws/500"
@@ -63,10 +63,10 @@ def test_a_large_day_is_run_in_a_wind_tunnel() -> None:
 def test_what_is_asked_for_is_taken_before_what_the_scenario_says() -> None:
     """Scale, mix and thresholds; no thresholds at all can be asked for, too."""
     asked = LoadSettings(scale=4, mix="phones", thresholds=["lost==0"])
-    plan = planned(SCENARIOS["smoke"], asked)
+    plan = make_plan(SCENARIOS["smoke"], asked)
 
     assert (plan.scale, plan.mix.name, plan.thresholds) == (4, "phones", ("lost==0",))
-    assert planned(SCENARIOS["smoke"], LoadSettings(thresholds=[])).thresholds == ()
+    assert make_plan(SCENARIOS["smoke"], LoadSettings(thresholds=[])).thresholds == ()
 
 
 @pytest.mark.parametrize(("rate", "concurrency"), [(20, None), (58, 6), (1157, 110)])

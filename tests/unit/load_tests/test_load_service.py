@@ -81,7 +81,7 @@ async def test_a_phone_registers_uploads_and_looks(web: Web) -> None:
     files = [{"file_id": "f1", "state": "READY"}]
     web.answers = [json_response(200, {"files": entries}), Response(200), json_response(200, {"files": files})]
 
-    results, requests = await web.phone(["register"], ["upload", link], ["look", ["f1", "f2"]])
+    results, requests = await web.phone(["register"], ["upload", link], ["files", ["f1", "f2"]])
 
     assert results == [entries, None, files]
     assert outcome(requests) == [("POST /v1/files", None), ("PUT presigned URL", None), ("GET /v1/files?id=…", None)]
@@ -110,14 +110,14 @@ async def test_each_failure_has_its_reason(web: Web) -> None:
         Response(500),
     ]
 
-    results, requests = await web.phone(*([["register"]] * 3), *([["upload", link]] * 2), *([["look", ["f1"]]] * 2))
+    results, requests = await web.phone(*([["register"]] * 3), *([["upload", link]] * 2), *([["files", ["f1"]]] * 2))
 
     assert results == [
         entries,
-        {"reason": "429 throttled", "passing": True},
-        {"reason": "200", "passing": False},
-        {"reason": "403 SignatureDoesNotMatch", "passing": False},
-        {"reason": "503", "passing": True},
+        {"reason": "429 throttled", "retryable": True},
+        {"reason": "200", "retryable": False},
+        {"reason": "403 SignatureDoesNotMatch", "retryable": False},
+        {"reason": "503", "retryable": True},
         [],
         [],
     ]
@@ -138,7 +138,7 @@ async def test_nobody_at_the_address_is_a_failure_too(web: Web, unused_tcp_port:
 
     results, requests = await web.phone(["upload", link])
 
-    assert results[0]["passing"]
+    assert results[0]["retryable"]
     assert "no answer: " in str(requests[0]["failure"])
     assert "refused" in str(requests[0]["failure"])
 
@@ -160,8 +160,8 @@ async def test_photos_are_requests_of_their_own(web: Web) -> None:
     times = {"registered_at": "2026-11-24T10:00:00.250Z", "finished_at": "2026-11-24T10:00:01.500Z", "size": 400_000}
 
     _, requests = await web.phone(
-        ["settled", {"state": "READY", "reason": None, **times}],
-        ["settled", {"state": "REJECTED", "reason": "truncated", **times}],
+        ["finished", {"state": "READY", "reason": None, **times}],
+        ["finished", {"state": "REJECTED", "reason": "truncated", **times}],
         ["gave_up", 2.5],
     )
 

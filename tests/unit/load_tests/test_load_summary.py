@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from load_tests import series, summary
+from load_tests import summary
 from load_tests.arrivals import Visit
-from load_tests.records import Fate, PhotoRecord, Records, settled
+from load_tests.records import Outcome, PhotoRecord, Records
 from load_tests.results import BOUNDS, Distribution, Offered
-from load_tests.summary import Generator
+from load_tests.summary import GeneratorState
 
 SCHEDULE = [Visit(0, 0.2, 3), Visit(1, 1.5, 2), Visit(2, 9.0, 5)]
 START = 1_000_000.0
@@ -23,12 +23,12 @@ START = 1_000_000.0
 def ready(at: float, took: float, visit: int = 0) -> PhotoRecord:
     """A READY photo: registered `at` seconds of the run, sent after a fifth of `took`, received after half of it."""
     begin = START + at
-    return PhotoRecord(visit, Fate.READY, begin, begin + took / 5, begin + took / 2, begin + took)
+    return PhotoRecord(visit, Outcome.READY, begin, begin + took / 5, begin + took / 2, begin + took)
 
 
-def gone(fate: str, count: int) -> list[PhotoRecord]:
+def gone(outcome: str, count: int) -> list[PhotoRecord]:
     """Photos that did not get there."""
-    return [PhotoRecord(0, fate)] * count
+    return [PhotoRecord(0, outcome)] * count
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,14 @@ def gone(fate: str, count: int) -> list[PhotoRecord]:
 def test_photos_without_an_end_are_lost_or_still_on_their_way(queued: int | None, unfinished: int, lost: int) -> None:
     """What the queues still hold may come; what they don't will not."""
     records = Records(
-        [ready(0, 1), *gone(Fate.UNSETTLED, 3), *gone(Fate.REFUSED, 2), PhotoRecord(0, Fate.REJECTED, reason="bomb")]
+        [
+            ready(0, 1),
+            *gone(Outcome.UNSETTLED, 3),
+            *gone(Outcome.REFUSED, 2),
+            PhotoRecord(0, Outcome.REJECTED, reason="bomb"),
+        ]
     )
-    found = summary.photos(records, queued, repeated=4)
+    found = summary.photo_counts(records, queued, repeated=4)
 
     assert (found.ready, found.rejected, found.refused, found.repeated) == (1, 1, 2, 4)
     assert (found.unfinished, found.lost) == (unfinished, lost)
@@ -53,7 +58,7 @@ def test_photos_without_an_end_are_lost_or_still_on_their_way(queued: int | None
 
 def test_arrivals_that_did_not_begin_are_missed() -> None:
     """Whether they were late, or their process went away: what was to come is in the schedule."""
-    found = summary.offered(SCHEDULE, Records(begun=2, bytes=5000, late=[0.001, 0.4]))
+    found = summary.offered(SCHEDULE, Records(visits_begun=2, bytes=5000, late=[0.001, 0.4]))
 
     assert (found.visits, found.photos, found.bytes, found.missed, found.late_p99) == (3, 10, 5000, 1, 0.4)
 
@@ -69,23 +74,23 @@ def missing(visits: int) -> Offered:
 @pytest.mark.parametrize(
     ("offered", "generator", "records", "says"),
     [
-        pytest.param(OFFERED, Generator(), Records(), None, id="valid"),
-        pytest.param(missing(10), Generator(), Records(), None, id="a hundredth missed"),
-        pytest.param(missing(11), Generator(), Records(), r"missed 11 of 1,000", id="more"),
-        pytest.param(OFFERED, Generator(saturated=True), Records(), "saturated", id="its CPU was at its end"),
-        pytest.param(OFFERED, Generator(workers_lost=1), Records(), "1 of .* went missing", id="a worker died"),
-        pytest.param(OFFERED, Generator(stopped_after=9.0), Records(), "stopped after 9 s", id="Ctrl-C"),
-        pytest.param(OFFERED, Generator(), Records(brought=7), "7 photos is not known", id="a visit crashed"),
+        pytest.param(OFFERED, GeneratorState(), Records(), None, id="valid"),
+        pytest.param(missing(10), GeneratorState(), Records(), None, id="a hundredth missed"),
+        pytest.param(missing(11), GeneratorState(), Records(), r"missed 11 of 1,000", id="more"),
+        pytest.param(OFFERED, GeneratorState(saturated=True), Records(), "saturated", id="its CPU was at its end"),
+        pytest.param(OFFERED, GeneratorState(workers_lost=1), Records(), "1 of .* went missing", id="a worker died"),
+        pytest.param(OFFERED, GeneratorState(stopped_after=9.0), Records(), "stopped after 9 s", id="Ctrl-C"),
+        pytest.param(OFFERED, GeneratorState(), Records(photos_begun=7), "7 photos is not known", id="a visit crashed"),
         pytest.param(
-            Offered(visits=0, photos=0, bytes=0, missed=0), Generator(), Records(), "nobody came", id="nobody came"
+            Offered(visits=0, photos=0, bytes=0, missed=0), GeneratorState(), Records(), "nobody came", id="nobody came"
         ),
     ],
 )
 def test_a_run_that_says_nothing_is_invalid(
-    offered: Offered, generator: Generator, records: Records, says: str | None
+    offered: Offered, generator: GeneratorState, records: Records, says: str | None
 ) -> None:
     """With the reason, for people; one reason is enough."""
-    found = summary.invalid(offered, records, generator)
+    found = summary.invalid_reasons(offered, records, generator)
 
     if says is None:
         assert found == []
@@ -96,9 +101,11 @@ def test_a_run_that_says_nothing_is_invalid(
 
 def test_stages_are_the_times_between_the_service_s_moments() -> None:
     """Each READY photo once; a clock that went back is no negative time, and what has no moment has no stage."""
-    backwards = PhotoRecord(0, Fate.READY, START, START - 1, START + 1, START + 2)
-    stored = PhotoRecord(0, Fate.READY, START, None, None, START + 2)
-    found = summary.stages([ready(0, 10), backwards, stored, PhotoRecord(0, Fate.REJECTED, START, START, START, START)])
+    backwards = PhotoRecord(0, Outcome.READY, START, START - 1, START + 1, START + 2)
+    stored = PhotoRecord(0, Outcome.READY, START, None, None, START + 2)
+    found = summary.stages(
+        [ready(0, 10), backwards, stored, PhotoRecord(0, Outcome.REJECTED, START, START, START, START)]
+    )
 
     assert [*found] == [
         "registered → uploaded",
@@ -121,7 +128,7 @@ def test_stages_are_the_times_between_the_service_s_moments() -> None:
 )
 def test_rates_are_over_the_run_until_the_last_photo_was_ready(load_seconds: float, seconds: float) -> None:
     """From the run's first second, however late the first photo came, and at least as long as there was load."""
-    records = [ready(0.5, 1), ready(2, 3), *gone(Fate.REFUSED, 9)]
+    records = [ready(0.5, 1), ready(2, 3), *gone(Outcome.REFUSED, 9)]
     assert summary.ready_seconds(records, start=START, load_seconds=load_seconds) == pytest.approx(seconds)
     assert summary.ready_seconds([], start=START, load_seconds=load_seconds) == load_seconds
 
@@ -221,7 +228,7 @@ def test_records_come_whole_through_locust_s_messages() -> None:
     """What one process drained and another merged is what it was, once; msgpack makes lists of tuples."""
     whole, part = Records(), Records()
     part.photos.append(ready(0, 1))
-    part.begun, part.brought, part.bytes, part.done = 1, 1, 100, 1
+    part.visits_begun, part.photos_begun, part.bytes, part.processes_done = 1, 1, 100, 1
     part.late.append(0.01)
     whole.merge(json.loads(json.dumps(part.drain())))
     whole.merge(part.drain())
@@ -240,17 +247,17 @@ def test_a_settled_file_is_read_from_the_api_s_document() -> None:
         "uploaded_at": None,
         "finished_at": "2026-11-24T10:00:01.500Z",
     }
-    record = settled(3, document)
+    record = PhotoRecord.of_file(3, document)
 
-    assert (record.visit, record.fate, record.reason) == (3, "REJECTED", "truncated")
+    assert (record.visit, record.outcome, record.reason) == (3, "REJECTED", "truncated")
     assert (record.uploaded, record.received) == (None, None)
     assert record.finished - record.registered == pytest.approx(1.25)  # type: ignore[operator]
 
 
 def test_series_have_every_photo_in_its_second() -> None:
     """Offered by the schedule, READY by the service's moment, delays among those that became READY together."""
-    records = [ready(0.2, 0.5), ready(0.3, 1.0), ready(1.5, 4.0), *gone(Fate.REFUSED, 2)]
-    offered, done, p50, p99 = series.photo_series(records, SCHEDULE, start=START, seconds=10)
+    records = [ready(0.2, 0.5), ready(0.3, 1.0), ready(1.5, 4.0), *gone(Outcome.REFUSED, 2)]
+    offered, done, p50, p99 = summary.photo_series(records, SCHEDULE, start=START, seconds=10)
 
     assert (offered.name, offered.t[:3], offered.values[:3]) == ("offered", [0, 1, 2], [3, 2, 0])
     assert sum(value or 0 for value in offered.values) == 10
@@ -261,7 +268,7 @@ def test_series_have_every_photo_in_its_second() -> None:
 def test_a_long_run_s_series_stay_short() -> None:
     """A day by the second has some hundred points a line, and the same photos in them."""
     schedule = [Visit(n, n * 10.0, 4) for n in range(8640)]
-    offered, *_ = series.photo_series([], schedule, start=START, seconds=86_400)
+    offered, *_ = summary.photo_series([], schedule, start=START, seconds=86_400)
 
     assert len(offered.values) <= 601
     assert sum(value or 0 for value in offered.values) * (offered.t[1] - offered.t[0]) == pytest.approx(4 * 8640)
@@ -275,7 +282,7 @@ def test_the_api_s_answers_are_differences_of_counters() -> None:
         (2.0, {"POST /v1/files": (10, 1)}),
         (3.0, {"POST /v1/files": (12, 1), "GET /v1/files?id=…": (4, 2)}),
     ]
-    answers, failures = series.call_series(samples)
+    answers, failures = summary.call_series(samples)
 
     assert (answers.t, answers.values) == ([2.0, 3.0], [5.0, 6.0])
     assert failures.values == [0.5, 2.0]

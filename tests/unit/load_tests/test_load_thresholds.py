@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from load_tests.results import Distribution, Photos, Request, Results, Series
-from load_tests.thresholds import METRICS, ThresholdError, check, judged
+from load_tests.results import Distribution, PhotoCounts, RequestStats, Results, Series
+from load_tests.thresholds import METRICS, ThresholdError, judge, parse_threshold
 from tests.unit.load_tests import report_runs
 
 
@@ -22,7 +22,7 @@ from tests.unit.load_tests import report_runs
 )
 def test_a_threshold_is_read(text: str, parts: tuple[str, str, float]) -> None:
     """Metric, operator, bound."""
-    assert check(text) == parts
+    assert parse_threshold(text) == parts
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_threshold_is_read(text: str, parts: tuple[str, str, float]) -> None:
 def test_anything_else_is_refused(text: str, says: str) -> None:
     """With how it is written, or with all metrics."""
     with pytest.raises(ThresholdError, match=says):
-        check(text)
+        parse_threshold(text)
 
 
 def made(**changed: Any) -> Results:
@@ -50,7 +50,7 @@ def made(**changed: Any) -> Results:
 @pytest.mark.parametrize("metric", METRICS)
 def test_every_metric_has_a_value_for_a_whole_run(metric: str) -> None:
     """None of them is a name without a measure."""
-    (threshold,) = judged(made(), [f"{metric}>=0"])
+    (threshold,) = judge(made(), [f"{metric}>=0"])
 
     assert threshold.value is not None
     assert threshold.ok
@@ -58,8 +58,8 @@ def test_every_metric_has_a_value_for_a_whole_run(metric: str) -> None:
 
 def test_thresholds_are_met_or_not() -> None:
     """On either side of the bound, and on it."""
-    photos = Photos(ready=97, rejected=1, refused=2, unfinished=0, lost=0)
-    found = judged(made(photos=photos), ["lost==0", "refused<2", "refused<=2", "rejected>1"])
+    photos = PhotoCounts(ready=97, rejected=1, refused=2, unfinished=0, lost=0)
+    found = judge(made(photos=photos), ["lost==0", "refused<2", "refused<=2", "rejected>1"])
 
     assert [threshold.ok for threshold in found] == [True, False, True, False]
     assert [threshold.value for threshold in found] == [0, 2, 2, 1]
@@ -69,7 +69,7 @@ def test_what_was_not_seen_is_not_met() -> None:
     """No stage times, no queues, nobody came: a threshold on it fails, for nothing shows that it holds."""
     nothing = made(stages={}, queues=[], requests=[])
 
-    assert [(t.value, t.ok) for t in judged(nothing, ["ready_p99<5", "dead_letters==0", "api_failures_share<1"])] == [
+    assert [(t.value, t.ok) for t in judge(nothing, ["ready_p99<5", "dead_letters==0", "api_failures_share<1"])] == [
         (None, False)
     ] * 3
 
@@ -78,11 +78,11 @@ def test_the_api_is_its_calls_alone() -> None:
     """PUTs go to S3, and don't count."""
     slow = Distribution.of([9.0])
     calls = [
-        Request(name="POST /v1/files", count=90, failures=3, seconds=Distribution.of([0.1, 0.2]), reasons={}),
-        Request(name="GET /v1/files?id=…", count=10, failures=2, seconds=Distribution.of([0.4]), reasons={}),
-        Request(name="PUT presigned URL", count=900, failures=90, seconds=slow, reasons={}),
+        RequestStats(name="POST /v1/files", count=90, failures=3, seconds=Distribution.of([0.1, 0.2]), reasons={}),
+        RequestStats(name="GET /v1/files?id=…", count=10, failures=2, seconds=Distribution.of([0.4]), reasons={}),
+        RequestStats(name="PUT presigned URL", count=900, failures=90, seconds=slow, reasons={}),
     ]
-    found = judged(made(requests=calls), ["api_failures==5", "api_failures_share==0.05", "api_p99<0.5"])
+    found = judge(made(requests=calls), ["api_failures==5", "api_failures_share==0.05", "api_p99<0.5"])
 
     assert all(threshold.ok for threshold in found), found
 
@@ -96,7 +96,7 @@ def test_drift_compares_the_last_quarter_with_the_first() -> None:
         Series(panel="memory", name="emulator", unit="MB", t=t, values=[1.0 + n for n in t]),
         Series(panel="delay", name="p99", unit="s", t=[*t, 120.0], values=[2.0] * 101 + [50.0]),
     ]
-    growth, drift = judged(made(series=series, seconds=100.0), ["memory_growth<1.2", "delay_drift<1.5"])
+    growth, drift = judge(made(series=series, seconds=100.0), ["memory_growth<1.2", "delay_drift<1.5"])
 
     assert (growth.value, growth.ok) == (1.5, False)
     assert (drift.value, drift.ok) == (1.0, True)

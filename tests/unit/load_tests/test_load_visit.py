@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from load_tests.photos import Photo
-from load_tests.records import Document, Failure, Fate
+from load_tests.records import Document, Failure, Outcome
 from load_tests.visit import ATTEMPTS, PhoneVisit
 
 PHOTOS = [Photo("a.jpg", b"\xff\xd8a"), Photo("b.jpg", b"\xff\xd8b")]
-THROTTLED, GONE = Failure("429 throttled", passing=True), Failure("403 AccessDenied", passing=False)
+THROTTLED, GONE = Failure("429 throttled", retryable=True), Failure("403 AccessDenied", retryable=False)
 MOMENTS = {
     "registered_at": "2026-11-24T10:00:00.250Z",
     "uploaded_at": "2026-11-24T10:00:00.500Z",
@@ -26,11 +26,13 @@ MOMENTS = {
 class AnsweringService:
     """Answers each call with the next of its list, and with the last one from then on."""
 
-    def __init__(self, register: Sequence[Any] = (), upload: Sequence[Any] = (None,), look: Sequence[Any] = ()) -> None:
+    def __init__(
+        self, register: Sequence[Any] = (), upload: Sequence[Any] = (None,), files: Sequence[Any] = ()
+    ) -> None:
         self._answers = {
             "register": [*register] or [[entry("f1"), entry("f2")]],
             "upload": [*upload],
-            "look": [*look] or [[ready("f1"), ready("f2")]],
+            "files": [*files] or [[ready("f1"), ready("f2")]],
         }
         self.calls: list[str] = []
 
@@ -42,9 +44,9 @@ class AnsweringService:
         """As load_tests.service.Service."""
         return self._next("upload")
 
-    def look(self, file_ids: Sequence[str]) -> list[Document]:
+    def files(self, file_ids: Sequence[str]) -> list[Document]:
         """As load_tests.service.Service: only of those that are asked for."""
-        return [file for file in self._next("look") if file["file_id"] in file_ids]
+        return [file for file in self._next("files") if file["file_id"] in file_ids]
 
     def _next(self, call: str) -> Any:
         self.calls.append(call)
@@ -58,12 +60,12 @@ class Told:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def settled(self, file: Document) -> None:
-        """As load_tests.readiness.Readiness."""
+    def finished(self, file: Document) -> None:
+        """As load_tests.service.ReadyRequests."""
         self.told.append(file["state"])
 
     def gave_up(self, seconds: float) -> None:
-        """As load_tests.readiness.Readiness."""
+        """As load_tests.service.ReadyRequests."""
         self.told.append("gave up")
 
 
@@ -93,12 +95,12 @@ def visit(service: AnsweringService, *, give_up_at: float = math.inf, pauses: li
 
 def test_all_goes_well() -> None:
     """Registered at once, each sent, asked for until both are READY; the moments are the service's."""
-    service = AnsweringService(look=[[], [ready("f1"), {"file_id": "f2", "state": "REGISTERED"}], [ready("f2")]])
+    service = AnsweringService(files=[[], [ready("f1"), {"file_id": "f2", "state": "REGISTERED"}], [ready("f2")]])
 
     records, told = visit(service)
 
-    assert service.calls == ["register", "upload", "upload", "look", "look", "look"]
-    assert [(record.visit, record.fate) for record in records] == [(7, Fate.READY)] * 2
+    assert service.calls == ["register", "upload", "upload", "files", "files", "files"]
+    assert [(record.visit, record.outcome) for record in records] == [(7, Outcome.READY)] * 2
     record = records[0]
     assert [round(at - record.registered, 3) for at in (record.uploaded, record.received, record.finished)] == [
         0.25,
@@ -117,7 +119,7 @@ def test_what_passes_is_tried_again() -> None:
 
     records, _ = visit(service, pauses=pauses)
 
-    assert {record.fate for record in records} == {Fate.READY}
+    assert {record.outcome for record in records} == {Outcome.READY}
     assert service.calls.count("register") == 3
     assert service.calls.count("upload") == 3
     assert 0.25 <= pauses[0] <= 0.5 <= pauses[1] <= 1.0
@@ -135,7 +137,7 @@ def test_a_registration_that_never_succeeds_refuses_its_photos(service: Answerin
     records, told = visit(service)
 
     assert service.calls == calls
-    assert [record.fate for record in records] == [Fate.REFUSED] * 2
+    assert [record.outcome for record in records] == [Outcome.REFUSED] * 2
     assert {record.reason for record in records} <= {"429 throttled", "403 AccessDenied"}
     assert told == []
 
@@ -144,10 +146,10 @@ def test_one_photo_that_fails_leaves_its_neighbour_alone() -> None:
     """Refused at registration or at the PUT, the other is READY."""
     problem = {"name": "a.jpg", "problem": {"code": "size_zero"}}
     records, _ = visit(AnsweringService(register=[[problem, entry("f2")]]))
-    assert {(r.fate, r.reason) for r in records} == {(Fate.REFUSED, "size_zero"), (Fate.READY, "")}
+    assert {(r.outcome, r.reason) for r in records} == {(Outcome.REFUSED, "size_zero"), (Outcome.READY, "")}
 
     records, _ = visit(AnsweringService(upload=[GONE, None]))
-    assert {(r.fate, r.reason) for r in records} == {(Fate.REFUSED, "403 AccessDenied"), (Fate.READY, "")}
+    assert {(r.outcome, r.reason) for r in records} == {(Outcome.REFUSED, "403 AccessDenied"), (Outcome.READY, "")}
 
 
 def test_what_is_stored_already_is_not_sent() -> None:
@@ -157,14 +159,14 @@ def test_what_is_stored_already_is_not_sent() -> None:
     records, _ = visit(service)
 
     assert "upload" not in service.calls
-    assert {record.fate for record in records} == {Fate.READY}
+    assert {record.outcome for record in records} == {Outcome.READY}
 
 
 def test_a_rejected_photo_has_its_reason() -> None:
     """It is settled, and no failure of the service."""
-    records, told = visit(AnsweringService(look=[[ready("f1"), ready("f2", "REJECTED", reason="truncated")]]))
+    records, told = visit(AnsweringService(files=[[ready("f1"), ready("f2", "REJECTED", reason="truncated")]]))
 
-    assert {(r.fate, r.reason) for r in records} == {(Fate.READY, ""), (Fate.REJECTED, "truncated")}
+    assert {(r.outcome, r.reason) for r in records} == {(Outcome.READY, ""), (Outcome.REJECTED, "truncated")}
     assert told == ["READY", "REJECTED"]
 
 
@@ -172,7 +174,7 @@ def test_nobody_waits_after_the_end_of_the_run() -> None:
     """What has no final state by then is unsettled."""
     records, told = visit(AnsweringService(), give_up_at=0.0)
 
-    assert [record.fate for record in records] == [Fate.UNSETTLED] * 2
+    assert [record.outcome for record in records] == [Outcome.UNSETTLED] * 2
     assert told == ["gave up", "gave up"]
 
 
@@ -180,7 +182,7 @@ def test_a_phone_asks_less_often_as_time_goes_by() -> None:
     """From its interval to ten times that."""
     pauses: list[float] = []
     waiting: list[Document] = []
-    visit(AnsweringService(look=[*[waiting] * 20, [ready("f1"), ready("f2")]]), pauses=pauses)
+    visit(AnsweringService(files=[*[waiting] * 20, [ready("f1"), ready("f2")]]), pauses=pauses)
 
     assert pauses[0] == 1.0
     assert pauses == sorted(pauses)

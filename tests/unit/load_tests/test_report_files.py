@@ -20,7 +20,7 @@ from load_tests.report.__main__ import main
 from load_tests.report.files import read_results
 from load_tests.report.page import comparison_page, inline_json, report_page
 from load_tests.report.trend import HEIGHT, WIDTH, groups_of, runs_in
-from load_tests.results import Distribution, Limit, Request, Results, Series
+from load_tests.results import Distribution, Limit, RequestStats, Results, Series
 from tests.unit.load_tests.report_runs import christmas, naive, simulated_day
 
 ROOT = Path(__file__).parents[3]
@@ -62,7 +62,7 @@ def _hostile() -> Results:
         versions={HOSTILE: HOSTILE},
         limits=[limit],
         stages={HOSTILE: christmas().stages["registered → ready"]},
-        requests=[Request(name=HOSTILE, count=1, failures=1, seconds=None, reasons={HOSTILE: 1})],
+        requests=[RequestStats(name=HOSTILE, count=1, failures=1, seconds=None, reasons={HOSTILE: 1})],
         series=[Series(panel=HOSTILE, name=HOSTILE, unit=HOSTILE, t=[0.0, 1.0], values=[1.0, 2.0])],
     )
 
@@ -176,7 +176,7 @@ def test_the_page_links_to_the_files_beside_it(tmp_path: Path) -> None:
 
 def test_percentiles_of_few_are_empty_in_the_csv(tmp_path: Path) -> None:
     """Unknown is empty; the slowest has its own column."""
-    few = Request(name="GET", count=20, failures=0, seconds=Distribution.of(range(1, 21)), reasons={})
+    few = RequestStats(name="GET", count=20, failures=0, seconds=Distribution.of(range(1, 21)), reasons={})
     report.write(christmas(requests=[few]), tmp_path)
     [row] = _rows(tmp_path / "requests.csv")
     assert (row["p90"], row["p95"], row["p99"], row["p99.9"], row["max"]) == ("18.0", "19.0", "", "", "20.0")
@@ -288,7 +288,7 @@ def test_requests_and_limits_csv(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(1)", "\tx"])
 def test_spreadsheets_compute_no_names(tmp_path: Path, name: str) -> None:
     """A name that begins like a formula is marked as text."""
-    report.write(christmas(requests=[Request(name=name, count=1, failures=0, seconds=None, reasons={})]), tmp_path)
+    report.write(christmas(requests=[RequestStats(name=name, count=1, failures=0, seconds=None, reasons={})]), tmp_path)
     assert _rows(tmp_path / "requests.csv")[0]["name"] == f"'{name}"
 
 

@@ -11,8 +11,8 @@ from load_tests.report.comparison import comparison_of
 from load_tests.report.formats import SPACE
 from load_tests.report.histograms import HEIGHT, WIDTH, histograms_of
 from load_tests.report.verdict import limited_by, verdict_of
-from load_tests.results import Distribution, Limit, Photos, Request, Results, Threshold, Throttle
-from load_tests.thresholds import judged
+from load_tests.results import Distribution, Limit, PhotoCounts, RequestStats, Results, Threshold, Throttle
+from load_tests.thresholds import judge
 from tests.unit.load_tests.report_runs import christmas, naive, simulated_day
 
 
@@ -30,7 +30,7 @@ def test_the_sentence_says_it_all() -> None:
 
 def test_the_rate_and_its_time_agree() -> None:
     """Wherever a rate is shown, it is what stands beside it by the seconds that stand beside it."""
-    photos = Photos(ready=74, rejected=0, refused=0, unfinished=0, lost=0)
+    photos = PhotoCounts(ready=74, rejected=0, refused=0, unfinished=0, lost=0)
     run = christmas(photos=photos, seconds=20.0, drain_seconds=12.0, ready_seconds=20.0, ready_per_second=74 / 20)
     verdict = verdict_of(run)
     assert _plain(verdict.sentence).startswith("3.70 photos/s READY (74 in 20 s) = ")
@@ -39,7 +39,7 @@ def test_the_rate_and_its_time_agree() -> None:
     table = tables.requests(run)
     assert _plain(table.note).startswith("Calls/s over 20.0 s, as the photos’ rate.")
     assert table.rows[0].cells[4] == "270"  # 5,407 calls
-    assert judged(run, ["ready_per_second>=3.7"])[0].ok
+    assert judge(run, ["ready_per_second>=3.7"])[0].ok
     before = run.model_copy(update={"ready_seconds": None, "ready_per_second": 74 / 17.9})
     assert _plain(verdict_of(before).sentence).startswith("4.13 photos/s READY (74 in 17.9 s, 20 s of it load) = ")
 
@@ -55,11 +55,11 @@ def test_percentiles_of_few_say_so() -> None:
     assert [_plain(cell) for cell in table.rows[0].cells[3:]] == ["3.70 s", "6.70 s", "7.10 s", "–", "–", "7.40 s"]
     assert table.note == "–: too few photos (p99 needs 100, p99.9 needs 1,000); the slowest is below “max”."
     assert [mark.text.split()[0] for one in histograms_of(run) for mark in one.marks] == ["p50"]
-    [threshold] = judged(run, ["ready_p99<10"])
+    [threshold] = judge(run, ["ready_p99<10"])
     assert (threshold.value, threshold.ok, threshold.note) == (7.4, True, "max of 74")
     shown = tables.thresholds(run.model_copy(update={"thresholds": [threshold]})).rows[0].cells
     assert _plain(shown[2]) == "7.40 s (max of 74)"
-    [missed] = verdict_of(run.model_copy(update={"thresholds": judged(run, ["ready_p99<5"])})).reasons
+    [missed] = verdict_of(run.model_copy(update={"thresholds": judge(run, ["ready_p99<5"])})).reasons
     assert _plain(missed) == "ready_p99 < 5 s was not met: it was 7.40 s (max of 74)"
 
 
@@ -93,7 +93,7 @@ def test_an_invalid_run_is_neither_passed_nor_failed() -> None:
 
 def test_a_run_without_thresholds_has_not_passed() -> None:
     """Where nothing was asked, half of the photos may be unfinished; the figure says so."""
-    photos = Photos(ready=8_110, rejected=0, refused=0, unfinished=8_110, lost=0)
+    photos = PhotoCounts(ready=8_110, rejected=0, refused=0, unfinished=8_110, lost=0)
     verdict = verdict_of(christmas(thresholds=[], photos=photos))
     assert verdict.state == "unjudged"
     [figure] = [figure for figure in verdict.figures if figure.about == "refused or unfinished"]
@@ -163,7 +163,7 @@ def test_thresholds_have_units() -> None:
 
 def test_fates_add_up_and_lost_photos_stand_out() -> None:
     """Each photo has one fate; what must not be is marked."""
-    photos = Photos(ready=16_187, rejected=30, refused=0, unfinished=0, lost=3)
+    photos = PhotoCounts(ready=16_187, rejected=30, refused=0, unfinished=0, lost=3)
     rows = {row.cells[0]: row for row in tables.fates(christmas(photos=photos)).rows}
     assert (rows["lost"].cells[1], rows["lost"].kind) == ("3", "bad")
     assert rows["rejected"].kind == rows["refused"].kind == ""
@@ -190,7 +190,7 @@ def test_limits_have_the_nearest_first() -> None:
 
 def test_requests_say_why_they_failed() -> None:
     """The reasons stand below a call, the most frequent first; a call without times has dashes."""
-    request = Request(name="GET", count=10, failures=10, seconds=None, reasons={"503": 1, "429": 9})
+    request = RequestStats(name="GET", count=10, failures=10, seconds=None, reasons={"503": 1, "429": 9})
     rows = tables.requests(christmas(requests=[request], ready_seconds=100)).rows
     assert [row.cells for row in rows[1:]] == [("9 × 429",), ("1 × 503",)]
     assert tuple(map(_plain, rows[0].cells)) == ("GET", "10", "10", "100 %", "0.1", "–", "–", "–", "–", "–")
@@ -201,7 +201,7 @@ def test_processes_are_told_by_photo() -> None:
     rows = tables.processes(christmas()).rows
     assert tuple(map(_plain, rows[0].cells)) == ("emulator", "1", "262 CPU s", "0.5 cores", "16.2 ms", "1,904 MB")
     assert rows[-1].kind == "total"
-    nothing = christmas(photos=Photos(ready=0, rejected=0, refused=16_220, unfinished=0, lost=0))
+    nothing = christmas(photos=PhotoCounts(ready=0, rejected=0, refused=16_220, unfinished=0, lost=0))
     assert tables.processes(nothing).rows[0].cells[4] == "–"
 
 
