@@ -167,9 +167,9 @@ class HostApi:
             async with asyncio.TaskGroup() as group:
                 watches = [group.create_task(end_when_disconnected()), group.create_task(report_when_ready())]
                 await send({"type": "http.response.start", "status": 200, "headers": [_LINES]})
-                await send_line(response.encode())
+                await send_line(response.to_line())
                 async for command in process.commands():
-                    await send_line(command.encode())
+                    await send_line(command.to_line())
                 for watch in watches:
                     watch.cancel()
             await send({"type": "http.response.body", "body": b""})

@@ -43,7 +43,7 @@ class Membership:
         """Yield the fleet's commands, until the fleet ends the connection, or is gone."""
         try:
             async for line in self._response.content:
-                yield Command.decode(line)
+                yield Command.from_line(line)
         except (aiohttp.ClientError, OSError):
             return
 
@@ -76,7 +76,7 @@ class FleetConnection:
     async def _read_join(self, response: aiohttp.ClientResponse) -> JoinResponse:
         try:
             if response.status == 200:
-                return JoinResponse.decode(await response.content.readline())
+                return JoinResponse.from_line(await response.content.readline())
             text = await response.text()
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise FleetUnavailable(f"the fleet at {self._url} sent no valid join response: {error}") from error

@@ -26,12 +26,12 @@ class Command(StrEnum):
     READY = "ready"  # the process has polled for its first invocation
     STOP = "stop"  # end the process with SIGTERM
 
-    def encode(self) -> bytes:
+    def to_line(self) -> bytes:
         """Return it as a line."""
         return orjson.dumps({"command": self}) + b"\n"
 
     @classmethod
-    def decode(cls, line: bytes) -> Command:
+    def from_line(cls, line: bytes) -> Self:
         """Read it from a line."""
         return cls(orjson.loads(line)["command"])
 
@@ -48,12 +48,12 @@ class JoinResponse:
     environment: Mapping[str, str]
     stop_seconds: float
 
-    def encode(self) -> bytes:
+    def to_line(self) -> bytes:
         """Return it as a line."""
         return orjson.dumps(self) + b"\n"
 
     @classmethod
-    def decode(cls, line: bytes) -> Self:
+    def from_line(cls, line: bytes) -> Self:
         """Read it from a line.
 
         Raises:

@@ -38,10 +38,10 @@ NOWHERE = "http://127.0.0.1:9"
 
 def test_a_join_response_arrives_as_it_was_sent():
     """One line of JSON, and everything in it is what it was."""
-    line = JOIN_RESPONSE.encode()
+    line = JOIN_RESPONSE.to_line()
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
-    assert JoinResponse.decode(line) == JOIN_RESPONSE
+    assert JoinResponse.from_line(line) == JOIN_RESPONSE
 
 
 @pytest.mark.parametrize(
@@ -52,16 +52,16 @@ def test_a_join_response_arrives_as_it_was_sent():
         b"[]",
         b"7",
         b"{}",
-        orjson.dumps(orjson.loads(JOIN_RESPONSE.encode()) | {"surprise": 1}),
-        orjson.dumps({name: value for name, value in orjson.loads(JOIN_RESPONSE.encode()).items() if name != "region"}),
-        orjson.dumps(orjson.loads(JOIN_RESPONSE.encode()) | {"function": {"key": "api"}}),
-        orjson.dumps(orjson.loads(JOIN_RESPONSE.encode()) | {"credentials": None}),
+        orjson.dumps(orjson.loads(JOIN_RESPONSE.to_line()) | {"surprise": 1}),
+        orjson.dumps({name: value for name, value in orjson.loads(JOIN_RESPONSE.to_line()).items() if name != "region"}),
+        orjson.dumps(orjson.loads(JOIN_RESPONSE.to_line()) | {"function": {"key": "api"}}),
+        orjson.dumps(orjson.loads(JOIN_RESPONSE.to_line()) | {"credentials": None}),
     ],
 )
 def test_a_foreign_join_response_is_refused(line: bytes):
     """What another program, or another version, says is a ValueError and nothing else."""
     with pytest.raises(ValueError, match=r"."):
-        JoinResponse.decode(line)
+        JoinResponse.from_line(line)
 
 
 # --- the process as the fleet sees it ------------------------------------------------------------------------------
