@@ -29,6 +29,7 @@ from shoebox.stack.deployment import Deployment
 
 FUNCTION = FunctionSpec("api", "shoebox-api", "arn", "a.b", 128, 3, 2, 5, {"OWN": "1"})
 JOIN_RESPONSE = JoinResponse("e1", FUNCTION, Credentials("AK", "secret", "token"), "us-east-1", None, {"ALL": "2"}, 1.5)
+SENT = orjson.loads(JOIN_RESPONSE.to_line())
 KEYS = Credentials("AKIA1", "secret", "token")
 NOWHERE = "http://127.0.0.1:9"
 
@@ -52,10 +53,10 @@ def test_a_join_response_arrives_as_it_was_sent():
         b"[]",
         b"7",
         b"{}",
-        orjson.dumps(orjson.loads(JOIN_RESPONSE.to_line()) | {"surprise": 1}),
-        orjson.dumps({name: value for name, value in orjson.loads(JOIN_RESPONSE.to_line()).items() if name != "region"}),
-        orjson.dumps(orjson.loads(JOIN_RESPONSE.to_line()) | {"function": {"key": "api"}}),
-        orjson.dumps(orjson.loads(JOIN_RESPONSE.to_line()) | {"credentials": None}),
+        orjson.dumps(SENT | {"surprise": 1}),
+        orjson.dumps({name: value for name, value in SENT.items() if name != "region"}),
+        orjson.dumps(SENT | {"function": {"key": "api"}}),
+        orjson.dumps(SENT | {"credentials": None}),
     ],
 )
 def test_a_foreign_join_response_is_refused(line: bytes):
