@@ -21,7 +21,7 @@ _RESOURCE_CHARACTERS = 512  # API Gateway quotas
 
 
 class MalformedPolicy(ValueError):
-    """The authorizer's output cannot be used: API Gateway answers AUTHORIZER_CONFIGURATION_ERROR."""
+    """The authorizer's output cannot be used: API Gateway responds AUTHORIZER_CONFIGURATION_ERROR."""
 
 
 @dataclass(frozen=True, slots=True)
