@@ -123,10 +123,10 @@ def _run(work: Any, endpoint_url: str | None, data: Path, stack: Path | None, pr
     Raises:
         CliError: there is no such place, or SQS refuses.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
-
     from console.messages import user_facing_errors
     from console.run import run
+    from shoebox.aws.botocore_errors import aws_errors
+    from shoebox.aws.errors import AwsError
     from shoebox.stack.model import load_stack, stack_file
 
     async def do() -> Any:
@@ -138,23 +138,24 @@ def _run(work: Any, endpoint_url: str | None, data: Path, stack: Path | None, pr
         raise CliError(f"--aws means AWS itself, and {endpoint_url} an emulator.", hint=hint, exit_code=Exit.USAGE)
     with user_facing_errors():
         try:
-            return run(do())
-        except (BotoCoreError, ClientError) as error:
+            with aws_errors():
+                return run(do())
+        except AwsError as error:
             hint = "Is it the right place? See --endpoint-url and --prefix."
             raise CliError(f"SQS refuses: {error}", hint=hint, exit_code=Exit.UNREACHABLE) from error
 
 
 def _endpoint(given: str | None, data: Path) -> str:
-    """The emulator that is named, or the one of the stack that runs here."""
-    from shoebox_cli.deployment import required_deployment
+    """Return the emulator that is named, or the one of the stack that runs here."""
+    from shoebox_cli.target import required_target
 
     hint = "Name an emulator with --endpoint-url, or say --aws. `shoebox up` starts a stack."
-    return given or required_deployment(data, hint).emulator
+    return given or required_target(data, hint).emulator
 
 
 @asynccontextmanager
 async def _emulated_sqs(url: str) -> AsyncIterator[Any]:
-    """A client for an emulator, as its administrator."""
+    """Open a client for an emulator, as its administrator."""
     from emulator.embedded import ROOT_CREDENTIALS
     from shoebox.aws.clients import Clients
     from shoebox.config import AwsSettings
@@ -167,7 +168,7 @@ async def _emulated_sqs(url: str) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def _aws_sqs() -> AsyncIterator[Any]:
-    """A client for AWS, with the region and the credentials of AWS's own variables and profiles."""
+    """Open a client for AWS, with the region and the credentials of AWS's own variables and profiles."""
     from aiobotocore.session import get_session
 
     from shoebox.aws.clients import client_config

@@ -25,7 +25,7 @@ from fleet.gateway.authorizer_policy import Authorization, parse_http_1, parse_h
 from fleet.gateway.events import Api, request_parts_1, request_parts_2
 from fleet.gateway.request import GatewayRequest
 from fleet.gateway.routes import Match
-from shoebox.stack.model import Gateway, GatewayAuthorizer
+from shoebox.stack.gateway import Gateway, GatewayAuthorizer
 
 IdentitySource: TypeAlias = Callable[[GatewayRequest, Match], str]
 """Returns a source's value in a request; "" where it is missing. Raises `RepeatedIdentity` where there are several."""

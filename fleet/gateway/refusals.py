@@ -17,7 +17,7 @@ import orjson
 
 from fleet.gateway.responses import header_value
 from fleet.http.asgi import JSON, SAFE, Headers, Response
-from shoebox.stack.model import GatewayResponse
+from shoebox.stack.gateway import GatewayResponse
 
 
 class Refusal(Exception):

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from fleet.backoff import Backoff
 from fleet.environments.process import EnvironmentConfig, Process, environment_variables, start_process
 from fleet.environments.runtime_api import PREFIX as RUNTIME
 from fleet.hosts.connection import FleetConnection, FleetUnavailable, HostError, Membership
@@ -20,7 +21,6 @@ from fleet.hosts.messages import Command, JoinResponse
 from fleet.hosts.terminal import start_in_terminal
 from fleet.http.asgi import Receive, Response, Scope, Send, json_response, respond
 from fleet.metrics import METRICS_TYPE, environments_exposition, forget_process
-from fleet.queues.polling import Backoff
 from shoebox.telemetry import get_logger
 
 _log = get_logger(action="fleet.host")

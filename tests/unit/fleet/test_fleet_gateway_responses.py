@@ -3,7 +3,7 @@ import pytest
 
 from fleet.gateway.refusals import GatewayResponses
 from fleet.gateway.responses import MalformedResponse, response_1
-from shoebox.stack.model import GatewayResponse
+from shoebox.stack.gateway import GatewayResponse
 
 DENIED = GatewayResponse(
     status=401, code="$context.authorizer.code", title="Unauthorized", detail="No: $context.authorizer.detail"
