@@ -54,7 +54,7 @@ class Bench:
 
 @asynccontextmanager
 async def running() -> AsyncIterator[tuple[Bench, Depths, ScriptedServer]]:
-    """The bench with its server."""
+    """Run the bench with its server."""
     bench = Bench()
     async with scripted_server(bench.script) as server:
         yield bench, bench.depths(server), server

@@ -11,13 +11,11 @@ from datetime import UTC, datetime
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from api.files import Reader, Writer, file_key, find_file
-from api.identity import Caller
-from api.models import (
+from api.dependencies import Caller, LinksOf, Reader, Services, ServicesOf, Writer
+from api.files.documents import (
     DonePart,
     FileDocument,
     FileStatus,
-    Json,
     OpenUpload,
     PartLink,
     PartLinks,
@@ -27,17 +25,18 @@ from api.models import (
     link_fields,
     status_fields,
 )
+from api.files.routes import file_key, find_file
 from api.problems import problem_responses
-from api.services import LinksOf, Services, ServicesOf
+from api.responses import Json
 from shoebox.errors import Conflict, Invalid, NotFound
-from shoebox.files.items import iso
 from shoebox.files.model import File, State
 from shoebox.files.pictures import Part
+from shoebox.timestamps import iso
 
 router = APIRouter(tags=["multipart"])
 _UPLOAD = "/v1/files/{file_id}/multipart/{upload_id}"
 _NO_UPLOAD = "There is no such upload."
-_MOST_NAMED = 20
+_MAX_NAMED = 20
 
 
 class PartPlan:
@@ -49,7 +48,7 @@ class PartPlan:
         self._size = size
 
     def size(self, number: int) -> int:
-        """Bytes of a part; the last one has the rest.
+        """Return the bytes of a part; the last one has the rest.
 
         Raises:
             Invalid: there is no such part.
@@ -59,7 +58,7 @@ class PartPlan:
         return min(self._part_bytes, self._size - (number - 1) * self._part_bytes)
 
     def missing(self, parts: list[Part]) -> list[int]:
-        """The parts that are not there whole."""
+        """Return the parts that are not there whole."""
         sizes = {part.number: part.size for part in parts}
         return [number for number in range(1, self.count + 1) if sizes.get(number) != self.size(number)]
 
@@ -115,14 +114,14 @@ async def link_parts(
     """Get a URL for each of 1 to 100 parts; each is bound to its exact length and SHA-256."""
     file = await _uploading(caller, file_id, upload_id, services)
     plan = _plan(file, services)
-    answers = [
+    parts = [
         PartLink(
             part=wanted.part,
             **link_fields(links.part(file, upload_id, wanted.part, size=plan.size(wanted.part), sha256=wanted.sha256)),
         )
         for wanted in body.parts
     ]
-    return Json(PartLinks(parts=answers))
+    return Json(PartLinks(parts=parts))
 
 
 @router.post(
@@ -136,12 +135,19 @@ async def complete_upload(
 ) -> Response:
     """Join the parts; the file is then checked and prepared like any other.
 
-    Asking again, because an answer was lost, does no harm as long as the file is not finished. 404: S3 has neither the
+    Asking again, because a response was lost, does no harm as long as the file is not finished. 404: S3 has neither the
     upload nor the file; register it again. A token without `files:read` is told `file_id` and `state` only.
     """
     file = await _uploading(caller, file_id, upload_id, services)
+    plan = _plan(file, services)
     parts = await services.pictures.parts(file.generation, upload_id)
-    joined = parts is not None and await _join(file, upload_id, parts, services)
+    missing = plan.missing(parts) if parts is not None else []
+    if missing:
+        named = ", ".join(map(str, missing[:_MAX_NAMED])) + (" and more" if len(missing) > _MAX_NAMED else "")
+        raise Conflict(f"These parts are missing or short: {named}.")
+    joined = parts is not None and await services.pictures.complete_multipart(
+        file.generation, upload_id, parts[: plan.count]
+    )
     # An upload that is gone was joined by an earlier request, or S3 has dropped it with its parts.
     if not joined and not await services.pictures.has_original(file.generation):
         await services.files.close_multipart(file.key, upload_id)
@@ -160,22 +166,8 @@ async def abort_upload(file_id: str, upload_id: str, caller: Writer, services: S
     return Response(status_code=204)
 
 
-async def _join(file: File, upload_id: str, parts: list[Part], services: Services) -> bool:
-    """Join the parts; False if S3 does not know the upload any more.
-
-    Raises:
-        Conflict: parts are missing.
-    """
-    plan = _plan(file, services)
-    missing = plan.missing(parts)
-    if missing:
-        named = ", ".join(map(str, missing[:_MOST_NAMED])) + (" and more" if len(missing) > _MOST_NAMED else "")
-        raise Conflict(f"These parts are missing or short: {named}.")
-    return await services.pictures.complete_multipart(file.generation, upload_id, parts[: plan.count])
-
-
 async def _uploading(caller: Caller, file_id: str, upload_id: str, services: Services) -> File:
-    """The caller's file that this upload belongs to.
+    """Return the caller's file that this upload belongs to.
 
     Raises:
         NotFound: there is none, or the upload is an old one, or another file's.

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from shoebox.files.items import iso
-from shoebox.files.listing import Page, list_files
+from shoebox.files.listing import list_files
 from shoebox.files.model import OWNER_SHARDS, FileKey, Owner, State
+from shoebox.files.store import Page
+from shoebox.timestamps import iso
 
 OWNER = Owner("demo", "anna")
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -39,7 +40,7 @@ class Index:
 
 
 def photo(number: int, state: State = State.READY) -> dict[str, Any]:
-    """An item of the index; the files are a second apart."""
+    """Return an item of the index; the files are a second apart."""
     sha256 = f"{number:064x}"
     key, at = FileKey(OWNER, OWNER.file_id(sha256)), iso(START + timedelta(seconds=number))
     texts = {
@@ -59,7 +60,7 @@ def photo(number: int, state: State = State.READY) -> dict[str, Any]:
 
 
 def names(pages: list[Page]) -> list[str]:
-    """The files' names, in the order of the pages."""
+    """Return the files' names, in the order of the pages."""
     return [file.registration.name for page in pages for file in page.files]
 
 
@@ -68,7 +69,7 @@ async def pages(index: Index, **wanted: Any) -> list[Page]:
     found: list[Page] = []
     while not found or found[-1].next_cursor:
         cursor, before = found[-1].next_cursor if found else None, index.queries
-        given = {"limit": 50, "state": None, "visible": lambda file: file, **wanted}
+        given = {"limit": 50, "filtered": False, "wanted": lambda file: True, **wanted}
         found.append(await list_files(index, "files", OWNER, cursor=cursor, **given))
         assert index.queries - before <= 2 * OWNER_SHARDS
     return found
@@ -79,7 +80,7 @@ async def test_a_page_costs_sixteen_queries_however_rare_the_state(limit: int) -
     """Where nothing fits, a page ends empty and leads on; a handful of pages goes through thousands of files."""
     index = Index([photo(0, State.REJECTED), *(photo(n) for n in range(1, 5000))])
 
-    found = await pages(index, limit=limit, state=State.REJECTED)
+    found = await pages(index, limit=limit, filtered=True, wanted=lambda file: file.state is State.REJECTED)
 
     assert names(found) == ["0.jpg"]
     assert found[0] == Page([], found[0].next_cursor)
@@ -98,7 +99,7 @@ async def test_pages_hold_each_file_once_and_in_order(limit: int, most: int) -> 
 
 async def test_invisible_files_cost_no_more_than_others() -> None:
     """An owner who has deleted everything gets empty pages that end."""
-    found = await pages(Index([photo(n) for n in range(300)]), limit=10, visible=lambda file: None)
+    found = await pages(Index([photo(n) for n in range(300)]), limit=10, wanted=lambda file: False)
 
     assert [page.files for page in found] == [[]] * len(found)
     assert found[-1].next_cursor is None

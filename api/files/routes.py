@@ -1,4 +1,4 @@
-"""/v1/files: register, list, look at and delete one's files."""
+"""/v1/files: register, list, look at and delete one's files. /v1/limits: what a picture may be."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-from fastapi import APIRouter, Query, Security
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from api.identity import Caller, Needs
-from api.links import Links
-from api.models import (
+from api.dependencies import Caller, LinksOf, Reader, Services, ServicesOf, Writer
+from api.files.documents import (
     Deletion,
     EntryProblem,
     FileDocument,
     FileList,
     FileState,
-    Json,
+    LimitsDocument,
     RefusedEntry,
     Registered,
     RegisteredFile,
@@ -29,24 +27,25 @@ from api.models import (
     link_fields,
     status_fields,
 )
+from api.files.entries import RegistrationEntry, read_entry
 from api.problems import problem_responses
-from api.registrations import RegistrationEntry, read_entry
-from api.services import LinksOf, Services, ServicesOf
-from shoebox.errors import Invalid, NotFound
-from shoebox.files.model import FILE_ID, File, FileKey, Generation, Registration, State
+from api.responses import Json
+from shoebox.aws.errors import AwsError
+from shoebox.errors import Invalid, NotFound, Unavailable
+from shoebox.files.links import Links
+from shoebox.files.model import FILE_ID, MEDIA_TYPES, RENDITIONS, File, FileKey, Generation, Registration, State
 from shoebox.telemetry import get_logger
 
 router = APIRouter(tags=["files"])
-Reader = Annotated[Caller, Security(Needs("files:read"), scopes=["files:read"])]
-Writer = Annotated[Caller, Security(Needs("files:write"), scopes=["files:write"])]
-_ORDER_SECONDS = 5.0  # that deletion orders may take of a registration's time
+ORDER_SECONDS = 5.0
+"""The time that deletion orders may take of a registration's."""
 _log = get_logger()
 _NO_FILE = "There is no such file."
 _Entry = Annotated[Any, WithJsonSchema(RegistrationEntry.model_json_schema())]
 
 
 class RegisterRequest(RequestModel):
-    """Files to register; each is judged by itself, so a wrong entry is answered in its place."""
+    """Files to register; each is judged by itself, so a wrong entry has its problem in its place."""
 
     files: list[_Entry] = Field(min_length=1, json_schema_extra={"maxItems": 100})
 
@@ -63,7 +62,7 @@ class ListQuery(BaseModel):
 
 
 def file_key(caller: Caller, file_id: str) -> FileKey:
-    """The key of the caller's file with this id.
+    """Return the key of the caller's file with this id.
 
     Raises:
         NotFound: no file could have this id.
@@ -74,7 +73,7 @@ def file_key(caller: Caller, file_id: str) -> FileKey:
 
 
 async def find_file(services: Services, key: FileKey) -> File:
-    """The file, if it is there for its owner to see.
+    """Return the file, if it is there for its owner to see.
 
     Raises:
         NotFound: it is not.
@@ -98,9 +97,9 @@ async def register_files(body: RegisterRequest, caller: Writer, services: Servic
     good = [entry for entry in entries if isinstance(entry, Registration)]
     result = await services.files.register(caller.owner, good)
     files = iter(result.files)
-    answers = [_entry(next(files), caller, links) if isinstance(entry, Registration) else entry for entry in entries]
+    documents = [_entry(next(files), caller, links) if isinstance(entry, Registration) else entry for entry in entries]
     await _order_again(services, result.files)
-    return Json(Registered(files=answers))
+    return Json(Registered(files=documents))
 
 
 @router.get("/v1/files", response_model=FileList, responses=problem_responses(401, 403, 422, 503))
@@ -135,8 +134,8 @@ async def show_file(file_id: str, caller: Reader, services: ServicesOf, links: L
 async def delete_file(file_id: str, caller: Writer, services: ServicesOf) -> Response:
     """Delete a file: it is gone for you at once, and its bytes are soon.
 
-    Asking again while they are being deleted is answered alike, and orders the deletion again: the first answer, or the
-    first order, may have been lost on its way.
+    Asking again while they are being deleted has the same response, and orders the deletion again: the first response,
+    or the first order, may have been lost on its way.
     """
     before = await services.files.start_deletion(file_key(caller, file_id))
     if before is None:
@@ -168,14 +167,14 @@ async def _order_again(services: Services, files: Sequence[File]) -> None:
     async def order(generation: Generation, after_ingest: bool) -> None:
         try:
             await services.deletions.order(generation, after_ingest=after_ingest)
-        except (BotoCoreError, ClientError) as error:
+        except (Unavailable, AwsError) as error:
             failed[generation] = type(error).__name__
 
     orders = {file.supersedes: False for file in files if file.supersedes}
     orders |= {file.generation: True for file in files if file.state is State.DELETING}
     failed: dict[Generation, str] = {}
     try:
-        async with asyncio.timeout(_ORDER_SECONDS), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(ORDER_SECONDS), asyncio.TaskGroup() as group:
             for generation, after_ingest in orders.items():  # at once: as many as the client has connections
                 group.create_task(order(generation, after_ingest))
     except TimeoutError:
@@ -186,7 +185,7 @@ async def _order_again(services: Services, files: Sequence[File]) -> None:
 
 
 async def _chosen(query: ListQuery, caller: Caller, services: Services) -> list[File]:
-    """Those files of the query's ids that exist, in its order, each once."""
+    """Return those files of the query's ids that exist, in its order, each once."""
     if query.model_fields_set - {"id", "urls"}:
         raise Invalid("`id` stands alone, or with `urls`.")
     wanted = [file_id for file_id in dict.fromkeys(query.id) if FILE_ID.fullmatch(file_id)]
@@ -197,3 +196,17 @@ async def _chosen(query: ListQuery, caller: Caller, services: Services) -> list[
 
 def _list(files: list[File], next_cursor: str | None, links: Links | None) -> FileList:
     return FileList(files=[FileDocument(**file_fields(file, links)) for file in files], next_cursor=next_cursor)
+
+
+@router.get("/v1/limits", response_model=LimitsDocument, tags=["service"])
+async def show_limits(services: ServicesOf) -> Response:
+    """Show the limits; no token is needed."""
+    limits = services.limits
+    document = LimitsDocument(
+        **limits.model_dump(include=set(LimitsDocument.model_fields)),
+        max_pixels_by_type=limits.max_pixels_by_type,
+        content_types=list(MEDIA_TYPES),
+        renditions=list(RENDITIONS),
+        wait_seconds=services.settings.wait_seconds,
+    )
+    return Json(document)

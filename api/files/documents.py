@@ -1,31 +1,18 @@
-"""The API's documents: what requests hold, and what answers show. docs/reference/http-api.md tells their story."""
+"""The documents of the files service: what requests hold, and what responses show (docs/reference/http-api.md)."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
-import orjson
-from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from api.links import Link, Links
-from shoebox.files.items import iso
-from shoebox.files.model import File, Picture, State
+from shoebox.files.links import Link, Links
+from shoebox.files.model import File, State
+from shoebox.timestamps import iso
 
 FileState = Literal["REGISTERED", "READY", "REJECTED"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 as 64 lower-case hex digits.")]
 Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
-
-
-class Json(Response):
-    """An answer from models, by orjson."""
-
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        """The body of `content`, a model."""
-        return orjson.dumps(content.model_dump())
 
 
 class RequestModel(BaseModel):
@@ -219,8 +206,18 @@ class LimitsDocument(BaseModel):
 
 
 def file_fields(file: File, links: Links | None) -> dict[str, Any]:
-    """The fields of a file's document; without `links` its URLs are left out."""
+    """Return the fields of a file's document; without `links` its URLs are left out."""
     picture = file.picture if file.state is State.READY else None
+    renditions = [
+        {
+            "name": rendition.name,
+            "width": rendition.width,
+            "height": rendition.height,
+            "size": rendition.size,
+            "url": links.rendition(file, rendition.name) if links else None,
+        }
+        for rendition in (picture.renditions if picture else ())
+    ]
     return {
         "file_id": file.key.file_id,
         "name": file.registration.name,
@@ -231,41 +228,24 @@ def file_fields(file: File, links: Links | None) -> dict[str, Any]:
         "reason": file.reason,
         "detail": file.detail,
         "registered_at": iso(file.registered_at),
-        "uploaded_at": _moment(file.uploaded_at),
-        "received_at": _moment(file.received_at),
-        "finished_at": _moment(file.finished_at),
+        "uploaded_at": iso(file.uploaded_at) if file.uploaded_at else None,
+        "received_at": iso(file.received_at) if file.received_at else None,
+        "finished_at": iso(file.finished_at) if file.finished_at else None,
         "width": picture.width if picture else None,
         "height": picture.height if picture else None,
         "placeholder": picture.placeholder if picture else None,
         "metadata": picture.metadata if picture else None,
         "warnings": list(picture.warnings) if picture else [],
-        "renditions": _renditions(file, picture, links) if picture else [],
+        "renditions": renditions,
         "original_url": links.original(file) if picture and links else None,
     }
 
 
 def status_fields(file: File) -> dict[str, Any]:
-    """The fields of a file's document for a caller who may not read."""
+    """Return the fields of a file's document for a caller who may not read."""
     return {"file_id": file.key.file_id, "state": file.state.value}
 
 
 def link_fields(link: Link) -> dict[str, Any]:
-    """The fields of an upload's link."""
+    """Return the fields of an upload's link."""
     return {"method": link.method, "url": link.url, "headers": link.headers, "expires_at": iso(link.expires_at)}
-
-
-def _renditions(file: File, picture: Picture, links: Links | None) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": rendition.name,
-            "width": rendition.width,
-            "height": rendition.height,
-            "size": rendition.size,
-            "url": links.rendition(file, rendition.name) if links else None,
-        }
-        for rendition in picture.renditions
-    ]
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return iso(moment) if moment else None

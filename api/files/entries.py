@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from api.models import EntryProblem, RefusedEntry, RequestModel
+from api.files.documents import EntryProblem, RefusedEntry, RequestModel
 from api.problems import field_errors, printable
 from shoebox.config import Limits
 from shoebox.files.model import MEDIA_TYPES, Registration, usual_media_type
@@ -33,11 +33,13 @@ class RegistrationEntry(RequestModel):
 
 
 def read_entry(entry: Any, limits: Limits) -> Registration | RefusedEntry:
-    """The registration that an entry of a request asks for, or its problem."""
+    """Return the registration that an entry of a request asks for, or its problem."""
     try:
         asked = RegistrationEntry.model_validate(entry)
     except ValidationError as error:
-        return _refused(entry, "validation", _wrong_form(error))
+        problems = error.errors(include_input=False)
+        found = field_errors({"loc": ("entry", *e["loc"]), "msg": e["msg"]} for e in problems)
+        return _refused(entry, "validation", "; ".join(f"{e.pointer or 'entry'}: {e.detail}" for e in found))
     broken = _broken_rule(asked, limits)
     if broken:
         return _refused(entry, *broken)
@@ -60,11 +62,6 @@ def _broken_rule(asked: RegistrationEntry, limits: Limits) -> tuple[str, str] | 
     if not _SHA256.fullmatch(asked.sha256):
         return "checksum_malformed", "sha256 is 64 lower-case hex digits."
     return None
-
-
-def _wrong_form(error: ValidationError) -> str:
-    found = field_errors({"loc": ("entry", *e["loc"]), "msg": e["msg"]} for e in error.errors(include_input=False))
-    return "; ".join(f"{e.pointer or 'entry'}: {e.detail}" for e in found)
 
 
 def _refused(entry: Any, code: str, detail: str) -> RefusedEntry:

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from api.tenant_keys import KeyDocuments
-from shoebox.aws.errors import AwsError
+from shoebox.errors import Unavailable
+from shoebox.tenants.key_source import HttpKeySource, MemoryKeySource
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 PATIENCE = 30.0
@@ -41,7 +41,7 @@ async def serving(answer: bytes | Answer, asked: bytes = b"\r\n\r\n") -> AsyncIt
 
 async def fetch(url: str, *, seconds: float = PATIENCE) -> bytes | None:
     """Fetch the tenant demo's document, in more time than a busy machine needs."""
-    documents = KeyDocuments(url, seconds=seconds, max_bytes=100)
+    documents = HttpKeySource(url, seconds=seconds, max_bytes=100)
     try:
         return await documents.fetch("demo")
     finally:
@@ -74,7 +74,7 @@ async def test_a_key_that_is_not_there_is_none(status: str) -> None:
 async def test_other_statuses_are_faults(status: str) -> None:
     """Whatever is neither there nor absent is a passing fault."""
     async with serving(response(status)) as (url, _):
-        with pytest.raises(AwsError, match=status[:3]):
+        with pytest.raises(Unavailable, match=status[:3]):
             await fetch(url)
 
 
@@ -84,7 +84,7 @@ async def test_redirects_are_not_followed() -> None:
         serving(response("200 OK", b"stolen")) as (other, seen),
         serving(response("302 Found", b"", f"Location: {other}")) as (url, _),
     ):
-        with pytest.raises(AwsError, match="302"):
+        with pytest.raises(Unavailable, match="302"):
             await fetch(url)
         assert seen == []
 
@@ -97,14 +97,14 @@ async def test_a_large_document_is_refused() -> None:
         (b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 1_000_000, "more than 100 bytes"),
     ):
         async with serving(answer) as (url, _):
-            with pytest.raises(AwsError, match=reason):
+            with pytest.raises(Unavailable, match=reason):
                 await fetch(url)
 
 
 async def test_a_document_that_is_cut_off_is_refused() -> None:
     """Half a key document must not pass for a whole one."""
     async with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}") as (url, _):
-        with pytest.raises(AwsError, match="the connection was closed"):
+        with pytest.raises(Unavailable, match="the connection was closed"):
             await fetch(url)
 
 
@@ -112,7 +112,7 @@ async def test_a_document_that_is_cut_off_is_refused() -> None:
 async def test_another_protocol_is_a_fault(answer: bytes) -> None:
     """A server that speaks no HTTP is an error like any other."""
     async with serving(answer) as (url, _):
-        with pytest.raises(AwsError):
+        with pytest.raises(Unavailable):
             await fetch(url)
 
 
@@ -120,7 +120,7 @@ async def test_nobody_there_is_a_fault() -> None:
     """A refused connection is told as such."""
     async with serving(b"") as (url, _):
         pass
-    with pytest.raises(AwsError, match="cannot connect"):
+    with pytest.raises(Unavailable, match="cannot connect"):
         await fetch(url)
 
 
@@ -147,13 +147,13 @@ async def test_a_dripping_server_is_hung_up_on(scheme: str, asked: bytes, head: 
             gone.set()
 
     async with serving(drip, asked) as (url, seen):
-        documents = KeyDocuments(url.replace("http", scheme, 1), seconds=0.5, max_connections=1)
+        documents = HttpKeySource(url.replace("http", scheme, 1), seconds=0.5, max_connections=1)
         while not seen:  # a busy machine may take longer to ask
-            with pytest.raises(AwsError, match=r"0\.5 s"):
+            with pytest.raises(Unavailable, match=r"0\.5 s"):
                 await documents.fetch("demo")
         async with asyncio.timeout(PATIENCE):
             await gone.wait()
-        with pytest.raises(AwsError, match=r"0\.5 s"):  # it has the only connection again
+        with pytest.raises(Unavailable, match=r"0\.5 s"):  # it has the only connection again
             await documents.fetch("other")
         documents.close()
 
@@ -167,9 +167,18 @@ async def test_who_waits_for_a_connection_waits_no_longer_than_for_a_document() 
         await finish.wait()
 
     async with serving(silent) as (url, seen):
-        documents = KeyDocuments(url, seconds=0.5, max_connections=1)
+        documents = HttpKeySource(url, seconds=0.5, max_connections=1)
         results = await asyncio.gather(*(documents.fetch(f"t{n}") for n in range(5)), return_exceptions=True)
         finish.set()
         documents.close()
     assert [str(result) for result in results] == ["no response within 0.5 s"] * 5
     assert len(seen) <= 2
+
+
+async def test_keys_in_memory_can_be_down() -> None:
+    """A test says when, and with what."""
+    source = MemoryKeySource({"demo": b"{}"})
+    assert (await source.fetch("demo"), await source.fetch("other")) == (b"{}", None)
+    source.error = Unavailable("down")
+    with pytest.raises(Unavailable, match="down"):
+        await source.fetch("demo")

@@ -1,9 +1,11 @@
-"""Compression of responses, and the ETags that go with it."""
+"""What routes send: JSON from models, compressed for who can read that, with the ETags that go with it."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import orjson
 from fastapi import Request
 from fastapi.responses import Response
 from starlette.datastructures import Headers
@@ -17,6 +19,16 @@ COMPRESSION_LEVEL = 6
 _GZIP_REFUSED = re.compile(r"\bgzip\s*;\s*q=0(\.0*)?\s*(,|$)", re.IGNORECASE)
 
 
+class Json(Response):
+    """A response from a model, by orjson."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Return the body of `content`, a model."""
+        return orjson.dumps(content.model_dump())
+
+
 class Compression(GZipMiddleware):
     """gzip for whoever accepts it; a weight of 0 means "not acceptable" (RFC 9110, 12.4.2), which Starlette ignores."""
 
@@ -28,12 +40,15 @@ class Compression(GZipMiddleware):
 
 
 def weak_etag(version: str) -> str:
-    """The ETag of a content that is sent compressed or not: two forms may share a weak one only (RFC 9110, 8.8.3.3)."""
+    """Return the ETag of a content that is sent compressed or not.
+
+    Two forms of one content may share a weak one only (RFC 9110, 8.8.3.3).
+    """
     return f'W/"{version}"'
 
 
 def not_modified(request: Request, headers: dict[str, str]) -> Response | None:
-    """304 with `headers` if the caller has what their `etag` names, by weak comparison (RFC 9110, 13.1.2)."""
+    """Return 304 with `headers` if the caller has what their `etag` names, by weak comparison (RFC 9110, 13.1.2)."""
     tags = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     if headers["etag"].removeprefix("W/") not in tags and "*" not in tags:
         return None
