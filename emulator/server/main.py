@@ -89,10 +89,10 @@ def _kept(application: Application, folder: Path) -> Application:
     """The emulator with its state on disk, while there is room for it."""
     from emulator.server.s3_rules import feeds_work, starts_work
     from emulator.server.space_guard import SpaceGuard
-    from emulator.server.state import StateKeeper
+    from emulator.server.state import StatePersistence
 
     guard = SpaceGuard(application, folder, starts_work, feeds_work)
-    StateKeeper(folder, guard.note_save).install()
+    StatePersistence(folder, guard.note_save).install()
     return guard
 
 

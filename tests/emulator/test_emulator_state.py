@@ -243,12 +243,12 @@ state = pathlib.Path(sys.argv[1])
 os.environ.update(PERSIST_STATE="1", STATE_DIR=str(state), AUTH="true")
 from ministack import app
 from ministack.core import persistence
-from emulator.server.state import StateKeeper
+from emulator.server.state import StatePersistence
 save_all = app.save_all
 async def main():
-    keeper = StateKeeper(state)
-    keeper.install()
-    keeper.load()
+    persistence = StatePersistence(state)
+    persistence.install()
+    persistence.load()
     save_all(app._build_persistence_save_dict())
 asyncio.run(main())
 for path in state.iterdir():
@@ -312,16 +312,17 @@ import asyncio, os, pathlib, sys
 folder = pathlib.Path(sys.argv[1])
 os.environ.update(PERSIST_STATE="1", STATE_DIR=str(folder))
 from ministack.services import sqs
-from emulator.server.state import StateFile, StateKeeper
+from emulator.server.state import StatePersistence
+from emulator.server.state_file import StateFile
 async def main():
-    keeper = StateKeeper(folder)
-    keeper.load()
+    persistence = StatePersistence(folder)
+    persistence.load()
     url = sqs._act_create_queue({"QueueName": "q"}, "")["QueueUrl"]
     sqs._act_send_message({"QueueUrl": url, "MessageBody": "photo"}, url)
-    await keeper.save()
+    await persistence.save()
     (queue,) = sqs._queues._data.values()
     queue["messages"] = [dict(queue["messages"][0])]
-    keeper.close()
+    persistence.close()
     print(len(list(StateFile(folder / "state.db").rows("message"))))
 asyncio.run(main())
 """
