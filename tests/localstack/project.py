@@ -20,7 +20,7 @@ from shoebox.config import AwsSettings
 from shoebox.stack.deployment import resolve
 from shoebox.stack.model import load_stack
 from shoebox.tenants.keys import KeyPair
-from shoebox_cli.engine import Engine
+from shoebox_cli.compose import Engine
 from standalone.stack import emulated_deployment
 from tests.e2e.system import ROOT, System
 
