@@ -51,8 +51,8 @@ Thing = TypeVar("Thing")
 class Fleet:
     """Runs the functions of a stack from `async with` to its end.
 
-    `credentials` assumes a function's role; `on_line` gets every line that a function prints; `elsewhere` asks for the
-    limits that are kept beside the emulator; `administrator` may look at every queue, for /metrics. Entering raises
+    `credentials` assumes a function's role; `on_line` gets every line that a function prints; `data_limits` asks for
+    the limits that are kept beside the emulator; `administrator` may look at every queue, for /metrics. Entering raises
     `fleet.http.ports.PortTaken` when a port belongs to another program.
     """
 
@@ -63,7 +63,7 @@ class Fleet:
         credentials: CredentialsSource,
         *,
         on_line: LineCallback | None = None,
-        elsewhere: Callable[[], Awaitable[DataUse]] | None = None,
+        data_limits: Callable[[], Awaitable[DataUse]] | None = None,
         administrator: Credentials | None = None,
     ) -> None:
         self._stack = stack
@@ -83,7 +83,7 @@ class Fleet:
             {function.key: function.slots for function in self._functions},
         )
         self._throttle = gateway_throttle(stack, settings.quotas)
-        self._limit_registry = LimitRegistry(settings.quotas, self._uses, elsewhere)
+        self._limit_registry = LimitRegistry(settings.quotas, self._uses, data_limits)
         self._runtime: Server | None = None
         self._open = AsyncExitStack()
 

@@ -83,7 +83,7 @@ class Emulator:
     async def look(self, times: int = 1) -> int:
         """Let the watchdog look; how often it has restored until now."""
         for _ in range(times):
-            await self.watchdog.look()
+            await self.watchdog.check()
         return self.restored
 
 
