@@ -193,8 +193,8 @@ class StatePersistence:
             self._on_saved(None)
 
     def _note_end(self, saving: asyncio.Task[None]) -> None:
-        """A fault of ours: nothing is saved from now on, and whoever writes must learn that."""
         if not saving.cancelled() and (error := saving.exception()):
+            # A fault of ours: nothing is saved from now on, so writes have to be refused.
             log.error("The state is not saved any more.", exc_info=error)
             self._on_saved(repr(error))
 
