@@ -17,7 +17,7 @@ Start = Callable[..., AbstractAsyncContextManager[LocalSystem]]
 
 @pytest.fixture
 def start(emulator_url: str) -> Start:
-    """Starts stacks on the emulator: `async with start() as system`; each has a prefix, and so data, of its own."""
+    """Provide `async with start() as system`: a stack on the emulator, with a prefix, and so data, of its own."""
     prefix = f"e2e-{uuid.uuid4().hex[:8]}"
 
     @asynccontextmanager

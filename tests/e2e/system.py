@@ -60,7 +60,7 @@ def changed_stack(folder: Path, *changes: Change, name: str = "stack.yaml") -> P
 
 
 def photo(folder: Path, name: str, seed: int = 1, size: int = 40_000) -> Path:
-    """A photo made from a formula."""
+    """Return a photo made from a formula."""
     folder.mkdir(exist_ok=True)
     path = folder / name
     path.write_bytes(jpeg_of_size(seed, 640, 480, size))
@@ -68,7 +68,7 @@ def photo(folder: Path, name: str, seed: int = 1, size: int = 40_000) -> Path:
 
 
 async def until(look: Callable[[], Awaitable[Any]], seconds: float) -> Any:
-    """What `look` gives as soon as it is true."""
+    """Return what `look` gives as soon as it is true."""
     async with asyncio.timeout(seconds):
         while not (found := await look()):  # noqa: ASYNC110 - the state is in other processes
             await asyncio.sleep(0.05)
@@ -92,16 +92,16 @@ class System:
         )
 
     def name(self, kind: str, name: str) -> str:
-        """A physical name."""
+        """Return a physical name."""
         return self.resolved.name_of(kind, name)
 
     def token(self, user: str = "anna") -> str:
-        """A token for ten minutes."""
+        """Return a token for ten minutes."""
         return mint_token(self.key, tenant=TENANT, user=user, lifetime=600, now=time.time())
 
     @asynccontextmanager
     async def api(self, user: str = "anna") -> AsyncIterator[Api]:
-        """The HTTP API as a user of the shop."""
+        """Provide the HTTP API as a user of the shop."""
         async with open_api(self.gateway_url, self.token(user)) as api:
             yield api
 
@@ -111,7 +111,7 @@ class System:
             return (await Uploader(api, await api.limits(), UploadSettings(wait=wait)).run(paths)).records
 
     async def client(self, service: str) -> Any:
-        """An AWS client that may do anything."""
+        """Return an AWS client that may do anything."""
         return await self.clients.open(service)
 
     async def objects(self, prefix: str = "") -> list[str]:
@@ -129,7 +129,7 @@ class System:
         return int(found[names[0]]), int(found[names[1]])
 
     async def subscribe(self) -> Events:
-        """A queue that gets every file event from now on."""
+        """Return a queue that gets every file event from now on."""
         sqs, sns = await self.client("sqs"), await self.client("sns")
         url: str = (await sqs.create_queue(QueueName=f"{self.resolved.deployment.prefix}-told"))["QueueUrl"]
         arn = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"]))["Attributes"]["QueueArn"]
@@ -142,7 +142,7 @@ class System:
         return Events(sqs, url)
 
     async def files(self) -> FilesTable:
-        """The files' table."""
+        """Return the files' table."""
         return FilesTable(await self.client("dynamodb"), self.name("table", "files"))
 
 
@@ -163,7 +163,7 @@ class Events:
         return len(self.seen)
 
     async def until(self, number: int, seconds: float = 60) -> list[dict[str, Any]]:
-        """The events, when there are so many of different ids."""
+        """Return the events, when there are so many of different ids."""
 
         async def come() -> bool:
             await self.take()
@@ -180,7 +180,7 @@ class LocalSystem(System):
     local: StandaloneStack = field(kw_only=True)
 
     def mapping(self, function: str) -> MappingStatistics:
-        """What the function's event source mapping has done so far."""
+        """Return what the function's event source mapping has done so far."""
         found = next(m for m in self.local.fleet.mappings if m.settings.function == function)
         return found.statistics()
 
@@ -219,7 +219,7 @@ class Herd:
 
 
 async def fetch(url: str) -> bytes:
-    """The bytes at a presigned URL."""
+    """Return the bytes at a presigned URL."""
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         assert answer.status == 200, await answer.text()
         return await answer.read()

@@ -12,7 +12,7 @@ PHOTOS = 60
 
 
 def ingest_processes(system: LocalSystem) -> list[psutil.Process]:
-    """The execution environments of `ingest` that live."""
+    """Return the execution environments of `ingest` that live."""
     children = psutil.Process().children(recursive=True)
     return [p for p in children if _variable(p, "AWS_LAMBDA_FUNCTION_NAME") == system.name("function", "ingest")]
 

@@ -111,7 +111,7 @@ async def delete(system: LocalSystem, file: File) -> None:
 
 
 async def order_as_then(system: LocalSystem, file: File) -> None:
-    """A deletion order that lay in the queue."""
+    """Put a deletion order into the queue."""
     sqs = await system.client("sqs")
     order = {"tenant": TENANT, "user": "anna", "file_id": file.key.file_id}
     await sqs.send_message(QueueUrl=system.resolved.queue_url("deletions"), MessageBody=json.dumps(order))

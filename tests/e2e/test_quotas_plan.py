@@ -26,7 +26,7 @@ GATEWAY = "fleet_gateway_requests_total"
 
 @asynccontextmanager
 async def counted(emulator_url: str) -> AsyncIterator[tuple[LocalSystem, Limiter]]:
-    """A stack whose limiter's clock stands still, so that the highest second is everything since the start."""
+    """Provide a stack whose limiter's clock stands still, so that the highest second is everything since the start."""
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         limiter = Limiter(Upstream(session, emulator_url), load_quotas(), clock=lambda: 1.0)
         async with Server(limiter, listen(0, "the test's limiter")) as server:
@@ -49,7 +49,7 @@ async def counted(emulator_url: str) -> AsyncIterator[tuple[LocalSystem, Limiter
 
 
 async def answered(system: LocalSystem) -> float:
-    """Requests that the gateway has answered on the API's route, from the fleet's metrics."""
+    """Return requests that the gateway has answered on the API's route, from the fleet's metrics."""
     async with aiohttp.ClientSession() as session, session.get(f"{system.local.fleet.runtime_url}/metrics") as answer:
         metrics = text_string_to_metric_families(await answer.text())
     samples = [sample for family in metrics for sample in family.samples]

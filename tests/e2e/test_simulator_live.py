@@ -126,7 +126,7 @@ async def test_the_simulator_agrees_with_the_live_fleet(start: Start, tmp_path: 
 
 
 def settings(stack: Path, quotas: Quotas, seen: Seen) -> Settings:
-    """The same scenario for the simulator, with the times of this run."""
+    """Return the same scenario for the simulator, with the times of this run."""
     tick = VISITS * seen.every / round(VISITS * seen.every / TICK)
     return Settings(
         load_stack(stack), PHOTOS, "flat", quotas, seconds=VISITS * seen.every, tick=tick, parameters=seen.told
@@ -141,7 +141,7 @@ def figures(day: Day) -> Figures:
 
 
 async def played(system: LocalSystem) -> Seen:
-    """The scenario against the stack: phones come when they come, whether the service keeps up or not."""
+    """Run the scenario against the stack: phones come when they come, whether the service keeps up or not."""
     picture = jpeg_of_size(1, *PICTURE)
     photos = [Photo(f"{n}.jpg", with_comment(picture, n.to_bytes(16, "big"))) for n in range(PHOTOS + WARM_UP)]
     async with system.api() as api, aiohttp.ClientSession() as s3:
@@ -183,13 +183,13 @@ async def upload(api: Api, s3: aiohttp.ClientSession, photos: Sequence[Photo]) -
 
 
 async def put(s3: aiohttp.ClientSession, link: dict[str, Any], photo: Photo) -> None:
-    """The bytes, where the registration's answer says."""
+    """Send the bytes to where the registration's response says."""
     async with s3.put(link["url"], headers=link["headers"], data=photo.content) as answer:
         assert answer.status == 200, await answer.text()
 
 
 async def until_ready(system: LocalSystem, ids: Sequence[str]) -> list[File]:
-    """The files, when all of them are READY; the table is asked only when about as many messages are done."""
+    """Wait until all files are READY; the table is read only when about as many messages are done."""
     table, keys = await system.files(), [FileKey(Owner(TENANT, "anna"), file_id) for file_id in ids]
     files: list[File] = []
 
@@ -205,7 +205,7 @@ async def until_ready(system: LocalSystem, ids: Sequence[str]) -> list[File]:
 
 @asynccontextmanager
 async def sampled(system: LocalSystem) -> AsyncIterator[tuple[list[int], list[float]]]:
-    """The queue's depth, and how long a receive call takes, again and again while the block lasts.
+    """Measure the queue's depth, and how long a receive call takes, again and again while the block lasts.
 
     The call is the mapping's own client's, to a queue where nothing is, so that it takes nothing away.
     """
@@ -235,7 +235,7 @@ async def sampled(system: LocalSystem) -> AsyncIterator[tuple[list[int], list[fl
 
 
 async def durations(system: LocalSystem) -> Durations:
-    """What the fleet's metrics say of invocations."""
+    """Return what the fleet's metrics say of invocations."""
     async with aiohttp.ClientSession() as session, session.get(f"{system.local.fleet.runtime_url}/metrics") as answer:
         families = text_string_to_metric_families(await answer.text())
     found: dict[str, dict[str, float]] = {}

@@ -14,7 +14,7 @@ _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
 def commands(page: str, heading: str) -> list[str]:
-    """The commands of a page's section, each with its continuation lines, without their prompts."""
+    """Return the commands of a page's section, each with its continuation lines, without their prompts."""
     section = (ROOT / "docs" / page).read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     return [
         command.removeprefix("$ ").rstrip()

@@ -35,7 +35,7 @@ class Bench:
     owner: Owner
 
     async def stored_file(self, number: int = 0) -> File:
-        """A file with its original and its renditions in S3."""
+        """Return a file with its original and its renditions in S3."""
         promise = Registration("photo.jpg", 5, "image/jpeg", f"{number:064x}")
         [file] = (await self.table.register(self.owner, [promise])).files
         for key in (file.generation.original, *map(file.rendition, RENDITIONS)):
@@ -58,7 +58,7 @@ class Bench:
 
 @pytest.fixture
 async def bench(clients_for: ClientsFor, emulator: EmulatorAt, root_clients: Clients) -> AsyncIterator[Bench]:
-    """A bench with an owner that no other test knows."""
+    """Provide a bench with an owner that no other test knows."""
     clients = await clients_for("cleanup")
     s3, dynamodb = await root_clients.open("s3"), await root_clients.open("dynamodb")
     async with DynamoDBClient.open(emulator.aws, clients.credentials) as client:

@@ -39,11 +39,11 @@ class Bench:
     owner: Owner
 
     async def registered(self) -> File:
-        """A registered photo."""
+        """Return a registered photo."""
         return (await self.table.register(self.owner, [PHOTO])).files[0]
 
     async def found(self, file: File) -> File:
-        """The photo as it stands."""
+        """Return the photo as it stands."""
         return (await self.table.states([file.key]))[file.key]
 
 

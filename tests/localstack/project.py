@@ -62,7 +62,7 @@ class Project:
 
     @classmethod
     def named(cls, name: str, stack: Path = ROOT / "stack.yaml", folder: Path = ROOT) -> Project:
-        """A project with free ports."""
+        """Return a project with free ports."""
         ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
         environment = {"COMPOSE_PROJECT_NAME": name, "SHOEBOX_STACK": str(stack), **ports, **IMAGES}
         return cls(name, environment, stack, folder)
@@ -87,17 +87,17 @@ class Project:
         self.must("up", "--build", "--wait", *arguments, seconds=BUILD_SECONDS)
 
     def containers(self, service: str = "") -> list[dict[str, Any]]:
-        """The running containers, as `docker inspect` shows them."""
+        """Return the running containers, as `docker inspect` shows them."""
         ids = self.must("ps", "--quiet", *([service] if service else [])).split()
         return list(json.loads(self.engine.run("inspect", *ids).stdout)) if ids else []
 
     def logs(self, service: str) -> list[dict[str, Any]]:
-        """The JSON lines that a service has printed."""
+        """Return the JSON lines that a service has printed."""
         lines = self.must("logs", "--no-log-prefix", "--no-color", service).splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def url(self, variable: str) -> str:
-        """An address on 127.0.0.1."""
+        """Return an address on 127.0.0.1."""
         return f"http://127.0.0.1:{self.environment[variable]}"
 
     def left(self) -> str:
@@ -112,7 +112,7 @@ class Project:
 
     @asynccontextmanager
     async def system(self) -> AsyncIterator[System]:
-        """The running stack as clients and operators meet it, with the demo tenant's key from its volume."""
+        """Provide the running stack as clients and operators meet it, with the demo tenant's key from its volume."""
         pem = self.must("run", "--rm", "--entrypoint", "cat", "token", "/var/lib/shoebox/tenants/keys/demo.pem")
         gateway, emulator = self.url("SHOEBOX_PORT"), self.url("SHOEBOX_EMULATOR_PORT")
         resolved = resolve(load_stack(self.stack), emulated_deployment(emulator, gateway_url=gateway))
@@ -122,7 +122,7 @@ class Project:
 
 @contextmanager
 def project(name: str, stack: Path = ROOT / "stack.yaml", folder: Path = ROOT) -> Iterator[Project]:
-    """A project that leaves nothing behind."""
+    """Provide a project that leaves nothing behind."""
     made = Project.named(name, stack, folder)
     try:
         yield made

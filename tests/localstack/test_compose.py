@@ -27,13 +27,13 @@ PROMETHEUS_CONFIG = "/etc/prometheus/prometheus.yml"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stack.yaml whose messages come back soon."""
+    """Provide a stack.yaml whose messages come back soon."""
     return changed_stack(tmp_path_factory.mktemp("stack"), *IMPATIENT)
 
 
 @pytest.fixture(scope="module")
 def up(stack: Path) -> Iterator[Project]:
-    """The stack in containers, for all tests of this module."""
+    """Provide the stack in containers, for all tests of this module."""
     with project("shoebox-test", stack) as running:
         running.up()
         yield running
@@ -226,7 +226,7 @@ def test_down_leaves_nothing(stack: Path) -> None:
 
 
 def checkout(folder: Path) -> Path:
-    """A copy of the project's own files, to change them."""
+    """Return a copy of the project's own files, to change them."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):

@@ -31,14 +31,14 @@ PHOTOS = 40
 
 @pytest.fixture(scope="module")
 def container(localstack_image: str) -> Iterator[LocalStackContainer]:
-    """A LocalStack of this module's own, whose port outlives a restart."""
+    """Provide a LocalStack of this module's own, whose port outlives a restart."""
     with localstack(localstack_image, free_ports(1)[0]) as running:
         yield running
 
 
 @asynccontextmanager
 async def stack_on(container: LocalStackContainer, folder: Path) -> AsyncIterator[LocalSystem]:
-    """A stack whose messages come back soon, with its functions as processes here."""
+    """Provide a stack whose messages come back soon, with its functions as processes here."""
     settings = StandaloneSettings(
         stack_file=changed_stack(folder, *IMPATIENT),
         task_root=ROOT,
