@@ -15,7 +15,7 @@ from load_tests.stack import RunningStack, running_stack
 from shoebox_client.api import open_api
 from shoebox_client.records import Outcome
 from shoebox_client.uploads import Uploader, UploadSettings
-from tests.e2e.system import photo, until
+from tests.e2e.live_stack import photo, until
 
 PHOTOS = 20
 RENDITIONS = 3

@@ -22,7 +22,7 @@ from shoebox.stack.model import load_stack
 from shoebox.tenants.keys import KeyPair
 from shoebox_cli.compose import Engine
 from standalone.stack import emulated_deployment
-from tests.e2e.system import ROOT, System
+from tests.e2e.live_stack import ROOT, LiveStack
 
 PORTS = (
     "SHOEBOX_PORT",
@@ -111,13 +111,13 @@ class Project:
         return "".join(each.stdout for each in found)
 
     @asynccontextmanager
-    async def system(self) -> AsyncIterator[System]:
+    async def live(self) -> AsyncIterator[LiveStack]:
         """Provide the running stack as clients and operators meet it, with the demo tenant's key from its volume."""
         pem = self.must("run", "--rm", "--entrypoint", "cat", "token", "/var/lib/shoebox/tenants/keys/demo.pem")
         gateway, emulator = self.url("SHOEBOX_PORT"), self.url("SHOEBOX_EMULATOR_PORT")
         resolved = resolve(load_stack(self.stack), emulated_deployment(emulator, gateway_url=gateway))
         async with Clients(AwsSettings(endpoint_url=emulator), ROOT_CREDENTIALS) as clients:
-            yield System(gateway, resolved, clients, KeyPair.of(load_pem_private_key(pem.encode(), None)))
+            yield LiveStack(gateway, resolved, clients, KeyPair.of(load_pem_private_key(pem.encode(), None)))
 
 
 @contextmanager

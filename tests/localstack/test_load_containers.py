@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from load_tests.results import Results
-from tests.e2e.system import until
+from tests.e2e.live_stack import until
 from tests.localstack.project import BUILD_SECONDS, Project, project
 
 LOAD = {

@@ -41,7 +41,7 @@ class Change:
     replacement: str
 
 
-IMPATIENT = (
+SHORT_VISIBILITY = (
     Change(r"uploads: \{visibility_timeout: 360,", "uploads: {visibility_timeout: 24,"),
     Change(r"(handler: workers\.ingest\.handler\n    memory: 2048\n    timeout:) 60", r"\1 4"),
 )
@@ -76,7 +76,7 @@ async def until(look: Callable[[], Awaitable[Any]], seconds: float) -> Any:
 
 
 @dataclass
-class System:
+class LiveStack:
     """A stack with the demo tenant's key; its parts by their physical names. `clients` may do anything."""
 
     gateway_url: str
@@ -174,7 +174,7 @@ class Events:
 
 
 @dataclass
-class LocalSystem(System):
+class LocalLiveStack(LiveStack):
     """A stack that runs in this process, where its fleet can be looked into."""
 
     local: StandaloneStack = field(kw_only=True)
@@ -186,20 +186,20 @@ class LocalSystem(System):
 
 
 @dataclass
-class Herd:
+class StoredPhotos:
     """Photos that went into S3 behind the API's back, many at once, and what became of them."""
 
     table: FilesTable
     keys: Sequence[Any]
 
     @classmethod
-    async def drive(cls, system: System, number: int, size: int = 30_000) -> Herd:
+    async def store(cls, live: LiveStack, number: int, size: int = 30_000) -> StoredPhotos:
         """Register and store photos of one owner."""
         photos = [jpeg_of_size(n, 640, 480, size) for n in range(number)]
-        table, s3 = await system.files(), await system.client("s3")
+        table, s3 = await live.files(), await live.client("s3")
         promised = [Registration("p.jpg", len(d), "image/jpeg", sha256(d).hexdigest()) for d in photos]
-        files = (await table.register(Owner(TENANT, "herd"), promised)).files
-        bucket = system.name("bucket", "personal")
+        files = (await table.register(Owner(TENANT, "batch"), promised)).files
+        bucket = live.name("bucket", "personal")
         for file, data in zip(files, photos, strict=True):
             await s3.put_object(Bucket=bucket, Key=file.generation.original, Body=data)
         return cls(table, [file.key for file in files])
