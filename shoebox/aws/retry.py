@@ -1,7 +1,7 @@
 """The retry policy of calls to AWS: how often, after which pauses, and for how long.
 
-`run` is for a call that raises `AwsError`. `each_attempt` is for a loop that has a rule of its own for what failed, such
-as a batch of which the service has done a part. Source: "Exponential Backoff And Jitter" (AWS Architecture Blog).
+`run` is for a call that raises `AwsError`. `each_attempt` is for a loop that has a rule of its own for what failed,
+such as a batch of which the service has done a part. Source: "Exponential Backoff And Jitter" (AWS Architecture Blog).
 """
 
 from __future__ import annotations
