@@ -113,7 +113,7 @@ class Project:
     @asynccontextmanager
     async def live(self) -> AsyncIterator[LiveStack]:
         """Provide the running stack as clients and operators meet it, with the demo tenant's key from its volume."""
-        pem = self.must("run", "--rm", "--entrypoint", "cat", "token", "/var/lib/shoebox/tenants/keys/demo.pem")
+        pem = self.must("run", "--rm", "--entrypoint", "cat", "token", "/var/lib/shoebox/keys/demo.pem")
         gateway, emulator = self.url("SHOEBOX_PORT"), self.url("SHOEBOX_EMULATOR_PORT")
         resolved = resolve(load_stack(self.stack), emulated_deployment(emulator, gateway_url=gateway))
         async with Clients(AwsSettings(endpoint_url=emulator), ROOT_CREDENTIALS) as clients:

@@ -46,7 +46,7 @@ async def test_phones_in_containers_make_a_report(up: Project) -> None:
         (run,) = await runs()
         async with http.get(f"{page}{run}/results.json") as answer:
             results = Results.model_validate_json(await answer.read())
-        async with http.get(f"{page}../shoebox/tenants/keys/demo.pem") as answer:
+        async with http.get(f"{page}../shoebox/keys/demo.pem") as answer:
             assert answer.status == 404
 
     assert results.invalid == []
