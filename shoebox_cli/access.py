@@ -212,7 +212,7 @@ def demo_key(folder: DataFolder) -> Path:
 
 async def publish_demo_key(folder: DataFolder, resolved: ResolvedStack, clients: Clients) -> None:
     """Put the demo tenant's public key where the authorizer looks for it; a stack without tenants needs none."""
-    from shoebox.tenants.keys import KeyPair, jwks
+    from shoebox.tenants.keys import KeyPair, jwks_document
 
     if not has_tenants(resolved.stack):
         return
@@ -221,6 +221,6 @@ async def publish_demo_key(folder: DataFolder, resolved: ResolvedStack, clients:
     await s3.put_object(
         Bucket=resolved.name_of("bucket", "public"),
         Key=f"keys/{TENANT}.json",
-        Body=jwks([KeyPair.load(key)]),
+        Body=jwks_document([KeyPair.load(key)]),
         ContentType="application/json",
     )

@@ -47,7 +47,7 @@ def free_ports(number: int) -> list[int]:
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(number)]
         for each in sockets:
-            each.resolve(("127.0.0.1", 0))
+            each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]
 
 

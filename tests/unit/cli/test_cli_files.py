@@ -116,6 +116,6 @@ async def test_a_local_key_stands_in_for_a_token(service: Service, key: Path, tm
 
 def _verification_key(pair: KeyPair) -> VerificationKey:
     from shoebox.tenants.jwks import read_jwks
-    from shoebox.tenants.keys import jwks
+    from shoebox.tenants.keys import jwks_document
 
-    return read_jwks(jwks([pair]))[pair.key_id]
+    return read_jwks(jwks_document([pair]))[pair.key_id]
