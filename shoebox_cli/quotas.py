@@ -39,10 +39,14 @@ UserRate = Annotated[
     float, _load("SHOEBOX_USER_RATE", "Photos a second of the busiest user.", min=0.0, callback=finite)
 ]
 AuthorizerSeconds = Annotated[
-    float, _load("SHOEBOX_AUTHORIZER_SECONDS", "A check of a token.", min=0.0, callback=finite)
+    float, _load("SHOEBOX_AUTHORIZER_SECONDS", "How long a check of a token takes.", min=0.0, callback=finite)
 ]
-ApiSeconds = Annotated[float, _load("SHOEBOX_API_SECONDS", "An answer of the API.", min=0.0, callback=finite)]
-IngestSeconds = Annotated[float, _load("SHOEBOX_INGEST_SECONDS", "A full batch of ingest.", min=0.0, callback=finite)]
+ApiSeconds = Annotated[
+    float, _load("SHOEBOX_API_SECONDS", "How long a request to the API takes.", min=0.0, callback=finite)
+]
+IngestSeconds = Annotated[
+    float, _load("SHOEBOX_INGEST_SECONDS", "How long ingest takes for a full batch.", min=0.0, callback=finite)
+]
 
 
 @app.callback()
