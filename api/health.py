@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from api.models import Json
 from api.services import Services
+from shoebox.aws.errors import AwsError
 from shoebox.errors import ShoeboxError
 from shoebox.files.model import FileKey, Generation, Owner
 from shoebox.telemetry import get_logger
@@ -80,7 +81,7 @@ async def _works(name: str, question: Awaitable[object]) -> Literal["ok", "faile
     try:
         async with asyncio.timeout(_PATIENCE):
             await question
-    except (ClientError, BotoCoreError, ShoeboxError, TimeoutError) as error:
+    except (AwsError, ClientError, BotoCoreError, ShoeboxError, TimeoutError) as error:
         _log.error("dependency_failed", dependency=name, error=f"{type(error).__name__}: {error}")
         return "failed"
     return "ok"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
-from shoebox.aws.presign import Presigner
+from shoebox.aws.signing import Presigner
 from shoebox.config import FunctionSettings
 from shoebox.files.model import File, checksum_header
 

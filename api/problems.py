@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 
+from shoebox.aws.errors import AwsError
 from shoebox.errors import ShoeboxError, Unavailable
 from shoebox.telemetry import get_logger
 
@@ -119,7 +120,7 @@ def add_handlers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     app.add_exception_handler(ShoeboxError, _domain)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, http)
-    for passing in (ClientError, NoConnection, HTTPClientError):
+    for passing in (AwsError, ClientError, NoConnection, HTTPClientError):
         app.add_exception_handler(passing, _aws)
 
 
@@ -156,6 +157,9 @@ def _other_method(request: Request, routes: Sequence[BaseRoute]) -> Response:
 async def _aws(request: Request, error: Exception) -> Response:
     if isinstance(error, ClientError) and not _is_passing(error):
         _log.error("aws_call_failed", operation=error.operation_name, code=error.response["Error"]["Code"])
+        return problem(request.scope, 500, "internal", "Something went wrong here; try again.")
+    if isinstance(error, AwsError) and not error.retryable:
+        _log.error("aws_call_failed", detail=str(error), code=error.code)
         return problem(request.scope, 500, "internal", "Something went wrong here; try again.")
     _log.warning("aws_call_failed_for_now", error=type(error).__name__)
     return await _domain(request, Unavailable("A part behind the API is busy; try again shortly."))

@@ -11,9 +11,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.links import Links
-from shoebox.aws.clients import Clients, Credentials
-from shoebox.aws.dynamodb import open_dynamodb
-from shoebox.aws.presign import Presigner
+from shoebox.aws.clients import Clients
+from shoebox.aws.credentials import Credentials
+from shoebox.aws.dynamodb import DynamoDBClient
+from shoebox.aws.signing import Presigner
 from shoebox.config import AwsSettings, FunctionSettings, Limits
 from shoebox.files.deletions import Deletions
 from shoebox.files.pictures import Pictures
@@ -50,7 +51,7 @@ async def open_services(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> AsyncIterator[Services]:
     """Open the AWS clients, and close them at the end. Without `credentials` they come from the environment."""
-    async with Clients(aws, credentials) as clients, open_dynamodb(aws, clients.credentials) as dynamodb:
+    async with Clients(aws, credentials) as clients, DynamoDBClient.open(aws, clients.credentials) as dynamodb:
         sqs = clients.when_needed("sqs")
         await sqs()  # now, while the function starts, and not in somebody's request
         files = FilesTable(

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from functools import partial
 
 from benchmarks.timing import compare
-from shoebox.aws.clients import Credentials
-from shoebox.aws.presign import Presigner
+from shoebox.aws.credentials import Credentials
+from shoebox.aws.signing import Presigner
 
 FILES = 50  # a page of the gallery's list
 LEVELS = (1, 3, 6, 9)

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 
 from emulator.embedded import ROOT_CREDENTIALS, Emulator
-from emulator.limiter.app import Limiter
+from emulator.limiter.middleware import Limiter
 from fleet.http.asgi import App, Message, Receive, Response, Scope, Send, respond
 from fleet.limits.quotas import DynamoDBQuotas, Quotas, S3Quotas, load_quotas
 from shoebox.aws.clients import Clients

@@ -27,11 +27,10 @@ from fleet.credentials import CredentialsCache
 from fleet.queues.source_queue import QueueAddress, RoleQueue
 from fleet.queues.sqs_event import SqsMessage
 from shoebox.aws.clients import Clients
-from shoebox.aws.dynamodb import open_dynamodb
-from shoebox.aws.presign import Presigner
-from shoebox.aws.s3 import S3Http, open_connections
-from shoebox.aws.sns import open_sns
-from shoebox.aws.visibility import VisibilityHttp, open_visibility
+from shoebox.aws.dynamodb import DynamoDBClient
+from shoebox.aws.s3 import open_s3
+from shoebox.aws.signing import Presigner
+from shoebox.aws.sqs import VisibilityClient, open_visibility
 from shoebox.config import VISIBILITY_SECONDS
 from shoebox.files.events import FileEvent, FileEvents
 from shoebox.files.model import (
@@ -69,7 +68,7 @@ class Ports:
     events: FileEvents
     queue: RoleQueue
     queue_arn: str
-    visibility: VisibilityHttp
+    visibility: VisibilityClient
     http: ClientSession
     presigner: Presigner
     bucket: str
@@ -126,32 +125,27 @@ async def open_ports(emulator: Emulator, opening: AsyncExitStack) -> Ports:
     keys = {name: (await roles(name)).keys for name in ("api", "ingest")}
     clients = {name: await opening.enter_async_context(Clients(emulator.aws, keys[name])) for name in keys}
     tables = {
-        name: await opening.enter_async_context(open_dynamodb(emulator.aws, clients[name].credentials)) for name in keys
+        name: await opening.enter_async_context(DynamoDBClient.open(emulator.aws, clients[name].credentials))
+        for name in keys
     }
     session = await opening.enter_async_context(ClientSession())
-    sns = await opening.enter_async_context(open_sns(emulator.aws, clients["ingest"].credentials))
-    s3 = await opening.enter_async_context(open_connections(url))
-    signers = {name: Presigner(keys[name], region=REGION, endpoint_url=url) for name in keys}
+    table, bucket = resolved.name_of("table", "files"), resolved.name_of("bucket", "personal")
+    s3 = await opening.enter_async_context(open_s3(url, clients["ingest"].credentials, region=REGION, bucket=bucket))
     queue = await opening.enter_async_context(
         RoleQueue("ingest", _address(resolved), CredentialsCache(roles), emulator.aws)
     )
 
     visibility = await opening.enter_async_context(open_visibility(emulator.aws, clients["ingest"].credentials))
-
-    async def presigner() -> Presigner:
-        return signers["ingest"]
-
-    table, bucket = resolved.name_of("table", "files"), resolved.name_of("bucket", "personal")
     return Ports(
         api_files=FilesTable(tables["api"], table),
         files=FilesTable(tables["ingest"], table),
-        photos=PhotoBytes(S3Http(s3, presigner, bucket)),
-        events=FileEvents(sns, resolved.arn_of("topic", "file-events")),
+        photos=PhotoBytes(s3),
+        events=FileEvents(clients["ingest"].when_needed("sns"), resolved.arn_of("topic", "file-events")),
         queue=queue,
         queue_arn=resolved.arn_of("queue", "uploads"),
         visibility=visibility,
         http=session,
-        presigner=signers["api"],
+        presigner=Presigner(keys["api"], region=REGION, endpoint_url=url),
         bucket=bucket,
     )
 

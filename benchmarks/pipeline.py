@@ -29,8 +29,8 @@ from botocore.config import Config
 
 from load_tests.observe.processes import ProcessUsage
 from load_tests.stack import RunningStack, running_stack
-from shoebox.aws.clients import Credentials
-from shoebox.aws.presign import Presigner
+from shoebox.aws.credentials import Credentials
+from shoebox.aws.signing import Presigner
 from shoebox.files.model import checksum_header
 from shoebox_client.api import open_api
 from shoebox_client.samples import jpeg_of_size

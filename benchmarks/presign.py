@@ -8,8 +8,8 @@ import boto3
 from botocore.config import Config
 
 from benchmarks.timing import compare
-from shoebox.aws.clients import Credentials
-from shoebox.aws.presign import Presigner
+from shoebox.aws.credentials import Credentials
+from shoebox.aws.signing import Presigner
 
 ENDPOINT = "http://127.0.0.1:4566"
 CREDENTIALS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "session-token")

@@ -10,8 +10,7 @@ from contextlib import AsyncExitStack
 
 from emulator.embedded import ROOT_CREDENTIALS, Emulator
 from shoebox.aws.clients import Clients
-from shoebox.aws.presign import Presigner
-from shoebox.aws.s3 import S3Http, open_connections
+from shoebox.aws.s3 import open_s3
 
 BODY = bytes(100_000)
 CALLS, AT_ONCE, REPEATS = 400, 8, 5
@@ -23,15 +22,12 @@ async def main() -> None:
     async with AsyncExitStack() as opening:
         emulator = await opening.enter_async_context(Emulator())
         clients = await opening.enter_async_context(Clients(emulator.aws, ROOT_CREDENTIALS))
-        connections = await opening.enter_async_context(open_connections(emulator.url))
+        store = await opening.enter_async_context(
+            open_s3(emulator.url, clients.credentials, region="us-east-1", bucket=BUCKET)
+        )
         s3 = await clients.open("s3")
         await s3.create_bucket(Bucket=BUCKET)
         await s3.put_object(Bucket=BUCKET, Key="photo", Body=BODY)
-
-        async def presigner() -> Presigner:
-            return Presigner(await clients.credentials(), region="us-east-1", endpoint_url=emulator.url)
-
-        store = S3Http(connections, presigner, BUCKET)
 
         async def get_theirs() -> None:
             answer = await s3.get_object(Bucket=BUCKET, Key="photo")

@@ -14,7 +14,7 @@ from console.output import Output, safe
 _BAD = {"error", "critical", "fatal"}
 _PAUSE = 1.0
 _MOST_BYTES = 5_000_000
-_OURS = {"emulator.died"}  # it ends the command, with a message of its own
+_OURS = {"emulator_died"}  # it ends the command, with a message of its own
 
 
 class ErrorLine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from shoebox_client.errors import ClientError, NotAllowed, NotShoebox, Passing, Unreachable
+from shoebox_client.errors import ClientError, NotAllowed, NotShoebox, TransientError, Unreachable
 
 
 class Exit(IntEnum):
@@ -44,7 +44,7 @@ def of_client_error(error: ClientError) -> CliError:
         case Unreachable():
             hint = "Is it running? Start it with `shoebox up`, or name its address with --url or SHOEBOX_URL."
             return CliError(error.detail, hint=hint, exit_code=Exit.UNREACHABLE)
-        case Passing():
+        case TransientError():
             hint = "Run the same command again later: it goes on where it was."
             return CliError(error.detail, hint=hint, exit_code=Exit.UNREACHABLE)
         case NotShoebox():

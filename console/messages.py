@@ -37,8 +37,8 @@ def _advice() -> Iterator[tuple[type[Exception], _Advice]]:
     """Advice by kind of error, the more special ones first."""
     from emulator.data_folder import DataFolderError
     from emulator.embedded import EmulatorDied, EmulatorError, NoRoomToStart, StateNotSaved, StateUnreadable
-    from emulator.endpoint import EndpointAway
-    from emulator.provision import Problem
+    from emulator.provision import ProvisionError
+    from emulator.watchdog import EmulatorUnreachable
     from fleet.http.ports import PortTaken
     from fleet.limits.quotas import QuotasError
     from shoebox.config import ConfigError
@@ -62,9 +62,9 @@ def _advice() -> Iterator[tuple[type[Exception], _Advice]]:
     )
     yield NoRoomToStart, _Advice("Nothing was changed. Make room on the disk (shoebox doctor), then start again.")
     yield EmulatorError, _Advice("Look what is missing: shoebox doctor. Or begin elsewhere: shoebox up --data OTHER")
-    yield EndpointAway, _Advice("Start it, or name its address with --endpoint-url or AWS_ENDPOINT_URL.")
+    yield EmulatorUnreachable, _Advice("Start it, or name its address with --endpoint-url or AWS_ENDPOINT_URL.")
     yield (
-        Problem,
+        ProvisionError,
         _Advice(
             "Begin elsewhere: shoebox up --data OTHER; or, without the stored photos: shoebox up --fresh",
             "The stack could not be created: {error}",

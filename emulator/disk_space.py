@@ -1,157 +1,42 @@
-"""Room on the emulator's disk: what would fill it is refused before it is full; reads and deletes go on.
-
-What starts work stops first (an object whose event somebody waits for: an upload), while what was accepted can still be
-finished: an upload's renditions and its item need room, too. Nor are messages about new objects given out: what cannot
-be written fails their work, and after a few receives they would be dead letters. S3's answer is 507, which no AWS
-client tries again (AWS itself never fills up; MinIO answers the same); that of the other services is 503.
-"""
+"""Room on the disk that keeps a stack's data: how much there is, and how much uploads have to leave."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-import orjson
-
-from emulator.limiter.answers import s3_error
-from emulator.limiter.app import headers_of_refusal
-from emulator.limiter.exchange import replay
-from emulator.limiter.s3 import S3, request_for_objects, service_of
-from fleet.http.asgi import (
-    App,
-    BodyTooLarge,
-    Disconnected,
-    Receive,
-    Response,
-    Scope,
-    Send,
-    header,
-    json_response,
-    read_body,
-    respond,
-)
 from shoebox.telemetry import get_logger
 
 RESERVE = 128 * 1024 * 1024
-_SHARE = 5  # of a small disk at most a fifth is kept free
-_LOOK_SECONDS = 2.0
-CODE = "InsufficientStorage"
-_RECEIVE = "AmazonSQS.ReceiveMessage"
-_RECEIVE_MAX_BYTES = 65_536
-_READS_AND_DELETES = (
-    *("Get", "BatchGet", "TransactGet", "Query", "Scan", "Describe", "List", "Receive"),
-    *("Delete", "ChangeMessageVisibility"),
-)
+_MAX_SHARE = 5  # of a small disk at most a fifth is kept free
+_POLL_SECONDS = 2.0
 
 log = get_logger(action="emulator.space")
 
 
 def free_and_reserve(folder: Path) -> tuple[int, int]:
-    """Bytes that are free on a folder's disk, and how many of them clients' uploads have to leave."""
+    """Return the free bytes of a folder's disk, and how many of them clients' uploads have to leave."""
     disk = os.statvfs(folder)
-    return disk.f_bavail * disk.f_frsize, min(RESERVE, disk.f_blocks * disk.f_frsize // _SHARE)
+    return disk.f_bavail * disk.f_frsize, min(RESERVE, disk.f_blocks * disk.f_frsize // _MAX_SHARE)
 
 
-class SpaceGuard:
-    """Refuses what writes while the disk has no room for it, or while the state cannot be saved.
-
-    `starts_work` tells of a bucket and a key whether somebody waits for the event of a new object; `feeds_work` of a
-    queue whether such events come in there.
-    """
-
-    def __init__(
-        self,
-        application: App,
-        folder: Path,
-        starts_work: Callable[[str, str], bool],
-        feeds_work: Callable[[str], bool],
-        space: Callable[[Path], tuple[int, int]] = free_and_reserve,
-    ) -> None:
-        self._application = application
-        self._folder = folder
-        self._starts_work = starts_work
-        self._feeds_work = feeds_work
-        self._space = space
-        self._unsaved: str | None = None
-
-    def note_save(self, failure: str | None) -> None:
-        """The state was saved, or why it was not."""
-        self._unsaved = failure
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection."""
-        if scope["type"] == "http" and (refused := self.refusal(scope)):
-            await respond(send, refused)
-            return
-        if scope["type"] == "http" and header(scope, b"x-amz-target") == _RECEIVE and not self._can_finish_work():
-            await self._receive_message(scope, receive, send)
-            return
-        await self._application(scope, receive, send)
-
-    def _can_finish_work(self) -> bool:
-        """Whether there is room for the renditions and the items of messages that are given out now."""
-        free, reserve = self._space(self._folder)
-        return not self._unsaved and free >= reserve // 2
-
-    async def _receive_message(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse it where it would begin work; other queues' messages, such as deletion orders, may make room."""
-        try:
-            body = await read_body(scope, receive, _RECEIVE_MAX_BYTES)
-            queue = str(orjson.loads(body)["QueueUrl"]).rpartition("/")[2]
-        except Disconnected:
-            return
-        except (BodyTooLarge, ValueError, KeyError, TypeError):
-            await respond(send, json_response(400, {"__type": "SerializationException"}))
-            return
-        if self._feeds_work(queue):
-            await respond(send, self._unavailable())
-        else:
-            await self._application(scope, replay(body, receive), send)
-
-    def refusal(self, scope: Scope) -> Response | None:
-        """The answer to a request that there is no room for; None where it may pass."""
-        if target := header(scope, b"x-amz-target"):
-            return self._refusal_of_call(target)
-        headers = dict(scope["headers"])
-        if scope["method"] not in ("PUT", "POST") or service_of(scope, headers) != S3:
-            return None
-        wanted = request_for_objects(scope, header(scope, b"host"))
-        if wanted is None or not wanted[1]:  # a bucket's settings, DeleteObjects
-            return None
-        free, reserve = self._space(self._folder)
-        announced = header(scope, b"content-length")
-        left = free - (int(announced) if announced.isdigit() else 0)
-        if not self._unsaved and left >= (reserve if self._starts_work(wanted[0], wanted[1]) else reserve // 4):
-            return None
-        return s3_error(507, CODE, no_room(self._folder), headers_of_refusal(headers))
-
-    def _refusal_of_call(self, target: str) -> Response | None:
-        """Small as they are, DynamoDB's and SQS's writes pass until the state cannot be saved any more."""
-        call = target.removeprefix("DynamoDB_20120810.").removeprefix("AmazonSQS.")
-        if self._unsaved is None or call == target or call.startswith(_READS_AND_DELETES):
-            return None
-        return self._unavailable()
-
-    def _unavailable(self) -> Response:
-        return json_response(503, {"__type": "ServiceUnavailable", "message": no_room(self._folder)})
-
-
-async def watch_space(folder: Path, seconds: float = _LOOK_SECONDS) -> NoReturn:
+async def watch_space(folder: Path, seconds: float = _POLL_SECONDS) -> NoReturn:
     """Log when the disk is so full that uploads are refused, and when it is not any more."""
     full = False
     while True:
         free, reserve = free_and_reserve(folder)
         if full != (free < reserve):
             full = not full
-            event = "disk almost full: uploads are refused" if full else "disk has room again"
-            (log.error if full else log.info)(event, free_mb=free // 1000**2, folder=str(folder))
+            if full:
+                log.error("disk_filled", free_mb=free // 1000**2, folder=str(folder), effect="uploads are refused")
+            else:
+                log.info("disk_freed", free_mb=free // 1000**2, folder=str(folder))
         await asyncio.sleep(seconds)
 
 
-def no_room(folder: Path) -> str:
-    """What to tell whoever wanted to write."""
+def disk_full_message(folder: Path) -> str:
+    """Return what to tell whoever wanted to write."""
     free, _ = free_and_reserve(folder)
     return f"The disk that keeps this stack's data is full ({free // 1000**2} MB free). Make room, then try again."

@@ -24,13 +24,14 @@ from typing import BinaryIO, NoReturn, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from emulator.disk_space import no_room
-from emulator.limiter.app import keeps_nothing, to_json
-from emulator.limiter.uses import read_data_use
+from emulator.disk_space import disk_full_message
+from emulator.limiter.middleware import is_unlimited, to_json
+from emulator.limiter.usage import read_data_use
 from fleet.http.ports import listen
 from fleet.limits.quotas import AWS_QUOTAS, Quotas
 from fleet.limits.use import DataUse
-from shoebox.aws.clients import Clients, Credentials
+from shoebox.aws.clients import Clients
+from shoebox.aws.credentials import Credentials
 from shoebox.config import AwsSettings
 from shoebox.telemetry import get_logger
 
@@ -136,7 +137,7 @@ class Emulator:
 
     async def data_use(self) -> DataUse:
         """How much of DynamoDB's and S3's limits is used, and what was counted; nothing if it keeps none, or died."""
-        return DataUse() if keeps_nothing(self._quotas) else await read_data_use(self.url)
+        return DataUse() if is_unlimited(self._quotas) else await read_data_use(self.url)
 
     async def __aenter__(self) -> Self:
         try:
@@ -147,7 +148,7 @@ class Emulator:
             with suppress(StateNotSaved):  # what went wrong before matters more
                 await self.stop()
             raise
-        log.info("emulator.ready", url=self.url, pid=self.pid)
+        log.info("emulator_started", url=self.url, pid=self.pid)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -163,8 +164,8 @@ class Emulator:
 
     async def _spawn(self, listener: int) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", str(Path(__file__).with_name("process.py")), str(listener)),
-            *(() if keeps_nothing(self._quotas) else (to_json(self._quotas),)),
+            *(sys.executable, "-P", str(Path(__file__).parent / "server" / "main.py"), str(listener)),
+            *(() if is_unlimited(self._quotas) else (to_json(self._quotas),)),
             stdin=asyncio.subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,
@@ -224,7 +225,7 @@ class Emulator:
         if self._data_dir and status == os.EX_DATAERR:
             return StateUnreadable(self._with_log(f"What is stored in {self._data_dir} cannot be read."))
         if self._data_dir and status == os.EX_IOERR:
-            return NoRoomToStart(self._with_log(no_room(self._data_dir)))
+            return NoRoomToStart(self._with_log(disk_full_message(self._data_dir)))
         reason = "ended" if self.died.is_set() else f"gave no answer in {START_SECONDS} s"
         return EmulatorFailed(self._with_log(f"The emulator {reason} instead of starting."))
 
@@ -234,7 +235,7 @@ class Emulator:
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         status = await process.wait()
-        log.error("emulator.died", status=status, lines=self.last_log_lines())
+        log.error("emulator_died", status=status, lines=self.last_log_lines())
         self.died.set()
 
     async def watch(self) -> NoReturn:
@@ -283,7 +284,7 @@ class Emulator:
             async with asyncio.timeout(STOP_SECONDS):
                 status = await process.wait()
         except TimeoutError:
-            log.error("emulator.killed", seconds=STOP_SECONDS, lines=self.last_log_lines())
+            log.error("emulator_killed", seconds=STOP_SECONDS, lines=self.last_log_lines())
             with suppress(ProcessLookupError):
                 process.kill()
             status = await process.wait()

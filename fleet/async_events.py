@@ -14,14 +14,17 @@ from datetime import UTC, datetime
 from typing import Self, TypeAlias
 
 import orjson
+from botocore.exceptions import BotoCoreError, ClientError
 
+from fleet.credentials import CredentialsCache, CredentialsError
 from fleet.environments.invocation import Call, InvokeResult
 from fleet.errors import InvokeError, Throttled
 from fleet.functions import VERSION, FunctionSpec
 from fleet.limits.async_events import AsyncRules, Condition, GiveUp, Next
 from fleet.limits.concurrency import ThrottleReason
 from fleet.limits.use import LimitUse
-from fleet.queues.destination import DeliveryError
+from shoebox.aws.clients import Clients
+from shoebox.config import AwsSettings
 from shoebox.telemetry import get_logger
 
 _log = get_logger(action="fleet.async_events")
@@ -227,3 +230,31 @@ def invocation_record(
             "responsePayload": orjson.loads(last.payload) if last and last.payload else None,
         }
     )
+
+
+class DeliveryError(Exception):
+    """A record could not be sent; the message says why."""
+
+
+class QueueDestination:
+    """Sends records to the queue at `url` with `function`'s role, as Lambda does; events are given up seldom."""
+
+    def __init__(self, function: str, url: str, credentials: CredentialsCache, aws: AwsSettings) -> None:
+        self._function = function
+        self._url = url
+        self._credentials = credentials
+        self._aws = aws
+
+    async def __call__(self, record: bytes) -> None:
+        """Send one record.
+
+        Raises:
+            DeliveryError: the role may not, or SQS cannot be reached.
+        """
+        try:
+            lease = await self._credentials.get(self._function)
+            async with Clients(self._aws, lease.keys) as clients:
+                sqs = await clients.open("sqs")
+                await sqs.send_message(QueueUrl=self._url, MessageBody=record.decode())
+        except (BotoCoreError, ClientError, CredentialsError, OSError) as error:
+            raise DeliveryError(f"{type(error).__name__}: {error}") from error

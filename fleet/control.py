@@ -10,7 +10,7 @@ from fleet.environments.runtime_api import PREFIX as RUNTIME
 from fleet.http.asgi import JSON, App, Receive, Response, Scope, Send, json_response, respond
 from fleet.invoke import PREFIX as INVOKE
 from fleet.invoke import STREAM_PREFIX as INVOKE_STREAM
-from fleet.limit_board import LimitBoard
+from fleet.limit_registry import LimitRegistry
 from fleet.metrics import METRICS_TYPE, Metrics
 from fleet.queues.depths import Depths
 from fleet.statistics import FleetStatistics
@@ -26,7 +26,7 @@ class Control:
         invoke: App,
         metrics: Metrics,
         statistics: Callable[[], FleetStatistics],
-        limits: LimitBoard,
+        limits: LimitRegistry,
         depths: Depths | None = None,
     ) -> None:
         self._runtime = runtime

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 
 Clock: TypeAlias = Callable[[], float]
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from fleet.async_events import AsyncStatistics
 from fleet.environments.pool import PoolStatistics
-from fleet.limit_board import LimitBoard
+from fleet.limit_registry import LimitRegistry
 from fleet.limits.use import LimitUse
 from fleet.metrics import Metrics
 from fleet.queues.depths import Depths
@@ -18,7 +18,7 @@ from fleet.statistics import FleetStatistics
 Read: TypeAlias = Callable[[], Iterable[tuple[list[str], float]]]
 
 
-def show_gauges(metrics: Metrics, statistics: Callable[[], FleetStatistics], limits: LimitBoard) -> None:
+def show_gauges(metrics: Metrics, statistics: Callable[[], FleetStatistics], limits: LimitRegistry) -> None:
     """Environments by state, waiting invocations, mappings and what SQS refuses them, every limit, and events."""
 
     def environments() -> Iterable[tuple[list[str], float]]:
@@ -94,7 +94,7 @@ def _show_events(metrics: Metrics, statistics: Callable[[], FleetStatistics]) ->
         metrics.watch_total(name, text, ["function", label], read)
 
 
-def show_counts(metrics: Metrics, limits: LimitBoard) -> None:
+def show_counts(metrics: Metrics, limits: LimitRegistry) -> None:
     """What is counted at the emulator: requests that reached it, and units of capacity."""
     metrics.watch_total(
         "fleet_emulator_requests",

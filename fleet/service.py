@@ -10,13 +10,12 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Self, TypeVar
 
-from fleet.async_events import AsyncEvents, Destination
+from fleet.async_events import AsyncEvents, Destination, QueueDestination
 from fleet.control import Control
 from fleet.credentials import CredentialsCache, CredentialsSource
 from fleet.environments.invocation import Call, InvokeResult
 from fleet.environments.launcher import Launcher
-from fleet.environments.lifecycle import Timeouts
-from fleet.environments.pool import Pool
+from fleet.environments.pool import Pool, Timeouts
 from fleet.environments.process import EnvironmentConfig
 from fleet.environments.runtime_api import RuntimeApi
 from fleet.environments.scheduler import Scheduler
@@ -31,21 +30,20 @@ from fleet.http.limits import RequestLimits
 from fleet.http.ports import LOOPBACK, listen
 from fleet.http.server import Server
 from fleet.invoke import InvokeApi, Invoker
-from fleet.limit_board import LimitBoard
-from fleet.limits.concurrency import lambda_limits
+from fleet.limit_registry import LimitRegistry
+from fleet.limits.concurrency import LambdaLimits
 from fleet.limits.use import DataUse, Limit, LimitUse
 from fleet.logs import FunctionLog, LineCallback
 from fleet.metrics import Metrics
 from fleet.queues.depths import Depths, Watched
-from fleet.queues.destination import QueueDestination
 from fleet.queues.event_source import EventSourceMapping
 from fleet.queues.mapping import Mappings
 from fleet.queues.s3_delivery import S3Deliveries
-from fleet.queues.sqs_client import SqsClient
 from fleet.settings import FleetSettings
 from fleet.statistics import FleetStatistics
-from shoebox.aws.clients import Credentials
 from shoebox.aws.connections import Connections
+from shoebox.aws.credentials import Credentials, fixed_credentials
+from shoebox.aws.sqs import SqsClient
 from shoebox.config import AwsSettings
 from shoebox.stack.deployment import ResolvedStack
 
@@ -84,13 +82,13 @@ class Fleet:
         self._deliveries = S3Deliveries(stack, settings, self._credentials, self._metrics)
         self._runtime_api = RuntimeApi(self._pools)
         self._invoker = Invoker(self._pools)
-        self._limits = lambda_limits(
+        self._limits = LambdaLimits(
             settings.quotas.functions,
             self._functions.reserved(settings.quotas.count),
             {function.key: function.slots for function in self._functions},
         )
         self._throttle = gateway_throttle(stack, settings.quotas)
-        self._board = LimitBoard(settings.quotas, self._uses, elsewhere)
+        self._limit_registry = LimitRegistry(settings.quotas, self._uses, elsewhere)
         self._runtime: Server | None = None
         self._open = AsyncExitStack()
 
@@ -163,7 +161,7 @@ class Fleet:
             invoke=InvokeApi(self._functions, self._invoker, self._events),
             metrics=self._metrics,
             statistics=self.statistics,
-            limits=self._board,
+            limits=self._limit_registry,
             depths=depths,
         )
         control_socket = self._listen(opening, self._settings.control_port, "the fleet's control port")
@@ -178,8 +176,8 @@ class Fleet:
         self._gateway = await opening.enter_async_context(serving)
         await self._start_mappings(opening)
         await self._start_deliveries(opening)
-        show_gauges(self._metrics, self.statistics, self._board)
-        show_counts(self._metrics, self._board)
+        show_gauges(self._metrics, self.statistics, self._limit_registry)
+        show_counts(self._metrics, self._limit_registry)
         if depths:
             show_queues(self._metrics, depths, self._mappings.flows)
 
@@ -190,7 +188,7 @@ class Fleet:
         deployment = self._stack.deployment
         connections = Connections(deployment.sqs_url)
         opening.callback(connections.close)
-        sqs = SqsClient(connections, self._administrator, region=deployment.region)
+        sqs = SqsClient(connections, fixed_credentials(self._administrator), region=deployment.region)
         queues = [
             Watched(name, self._stack.queue_url(name), self._mappings.flows[name], queue.dead_letter)
             for name, queue in self._stack.stack.queues.items()
@@ -230,12 +228,12 @@ class Fleet:
 
     def _scheduler(self, function: FunctionSpec) -> Scheduler:
         if function.key in self._settings.joined:
-            return Scheduler(function.slots, most=0, idle=math.inf)
+            return Scheduler(function.slots, max_environments=0, idle=math.inf)
         return Scheduler(function.slots, self._settings.max_environments, self._settings.idle_seconds)
 
     def _launcher(self, log: FunctionLog) -> Launcher:
         deployment = self._stack.deployment
-        common = EnvironmentConfig(
+        config = EnvironmentConfig(
             region=deployment.region,
             endpoint_url=deployment.endpoint_url,
             task_root=self._settings.task_root,
@@ -244,7 +242,7 @@ class Fleet:
         )
         return Launcher(
             command=self._settings.command,
-            common=common,
+            config=config,
             credentials=self._credentials,
             server=self._control,
             api=self._runtime_api,

@@ -48,7 +48,7 @@ async def open_service(
         )
     watch = Watch(deployment)
     watch.before(output)
-    async with open_api(url, token, retry=RetryPolicy(attempts=3), connections=connections) as api:
+    async with open_api(url, token, retry=RetryPolicy(max_attempts=3), connections=connections) as api:
         try:
             yield api
         except BaseException:

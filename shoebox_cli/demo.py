@@ -59,9 +59,9 @@ async def _run_through(made: list[Sample], folder: DataFolder, output: Output) -
     from shoebox_cli.progress import shown
     from shoebox_client.api import open_api
     from shoebox_client.uploads import Uploader
-    from standalone.stack import LocalSettings
+    from standalone.stack import StandaloneSettings
 
-    settings = LocalSettings(
+    settings = StandaloneSettings(
         stack_file=PROJECT / "stack.yaml",  # not one of the user's own: photos go through it
         task_root=PROJECT,
         data_dir=folder.demo,

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from console.output import DataTable, Output, plural, safe, size_text
 from shoebox_client.exclusion import Exclusion
-from shoebox_client.walk import Found, Skipped, Unreadable, walk
+from shoebox_client.walk import LeftOut, Picture, Unreadable, walk
 
 
 def show(paths: list[Path], output: Output, *, recursive: bool, exclusion: Exclusion) -> None:
     """List what would be uploaded, what would be left out, and what cannot be read."""
     things = list(walk(paths, recursive=recursive, exclusion=exclusion))
-    found = [thing for thing in things if isinstance(thing, Found)]
-    left_out = [thing for thing in things if isinstance(thing, Skipped)]
+    found = [thing for thing in things if isinstance(thing, Picture)]
+    left_out = [thing for thing in things if isinstance(thing, LeftOut)]
     unreadable = [thing for thing in things if isinstance(thing, Unreadable)]
     if output.json:
         output.document(

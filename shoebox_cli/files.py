@@ -76,7 +76,7 @@ def show(
     """
     from console.run import run
     from shoebox_cli.access import open_service
-    from shoebox_client.errors import Gone
+    from shoebox_client.errors import NotFound
 
     output = Output(json=json, quiet=quiet)
 
@@ -87,7 +87,7 @@ def show(
     try:
         file = run(work())
     except CliError as error:
-        if isinstance(error.__cause__, Gone):
+        if isinstance(error.__cause__, NotFound):
             raise CliError(f"There is no file {file_id}.", hint="List yours: shoebox files list --all") from error
         raise
     if output.json:
@@ -151,14 +151,14 @@ async def _some(api: Api, state: FileState | None, limit: int | None) -> tuple[l
 
 
 async def _delete(api: Api, file_ids: list[str]) -> tuple[list[str], list[str]]:
-    from shoebox_client.errors import Gone
+    from shoebox_client.errors import NotFound
 
     deleted: list[str] = []
     missing: list[str] = []
     for file_id in file_ids:
         try:
             await api.delete(file_id)
-        except Gone:
+        except NotFound:
             missing.append(file_id)
         else:
             deleted.append(file_id)

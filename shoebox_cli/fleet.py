@@ -22,7 +22,7 @@ from console.options import (
 
 if TYPE_CHECKING:
     from shoebox_cli.folder import DataFolder
-    from standalone.stack import Local, LocalSettings
+    from standalone.stack import StandaloneSettings, StandaloneStack
 
 
 def fleet(
@@ -54,7 +54,7 @@ def fleet(
     from shoebox.stack.model import PROJECT, load_stack, stack_file
     from shoebox.telemetry import configure_logging
     from shoebox_cli.folder import DataFolder
-    from standalone.stack import LocalSettings
+    from standalone.stack import StandaloneSettings
 
     if endpoint_url is None:
         hint = "Name it with --endpoint-url or AWS_ENDPOINT_URL. `shoebox up` starts one by itself."
@@ -62,7 +62,7 @@ def fleet(
     configure_logging()
     with user_facing_errors():
         described = stack or stack_file()
-        settings = LocalSettings(
+        settings = StandaloneSettings(
             stack_file=described,
             task_root=PROJECT,
             data_dir=None,
@@ -84,13 +84,13 @@ def fleet(
             return
 
 
-async def _fleet(settings: LocalSettings, folder: DataFolder) -> None:
+async def _fleet(settings: StandaloneSettings, folder: DataFolder) -> None:
     import asyncio
 
     from shoebox_cli.local import publish_demo_key
-    from standalone.stack import Local as Stack
+    from standalone.stack import StandaloneStack as Stack
 
-    async def publish(local: Local) -> None:
+    async def publish(local: StandaloneStack) -> None:
         await publish_demo_key(folder, local.resolved, local.clients)
 
     async with Stack.start(settings, publish):

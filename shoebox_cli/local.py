@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from shoebox.aws.clients import Clients
     from shoebox.stack.deployment import ResolvedStack
     from shoebox.stack.model import Stack
-    from standalone.stack import Local, LocalSettings
+    from standalone.stack import StandaloneSettings, StandaloneStack
 
 
 @asynccontextmanager
 async def started(
-    settings: LocalSettings, folder: DataFolder, output: Output, errors: ErrorLine
-) -> AsyncIterator[Local]:
+    settings: StandaloneSettings, folder: DataFolder, output: Output, errors: ErrorLine
+) -> AsyncIterator[StandaloneStack]:
     """The stack, from its first step to the end of the block.
 
     Raises:
         CliError: it cannot start, or its emulator died: one message, with what to do.
     """
-    from standalone.stack import Local as Starting
+    from standalone.stack import StandaloneStack as Starting
 
     with user_facing_errors(), Steps(output) as steps:
         errors.log_to(folder.log)
@@ -76,7 +76,7 @@ def has_tenants(stack: Stack) -> bool:
     return "public" in stack.buckets
 
 
-def addresses(local: Local, folder: DataFolder) -> dict[str, Any]:
+def addresses(local: StandaloneStack, folder: DataFolder) -> dict[str, Any]:
     """What is where, with a token for the demo tenant's user; a stack without tenants has no gallery either."""
     import os
 
@@ -157,11 +157,11 @@ async def publish_demo_key(folder: DataFolder, resolved: ResolvedStack, clients:
     )
 
 
-def _publishing(folder: DataFolder, steps: Steps) -> Callable[[Local], Awaitable[None]]:
+def _publishing(folder: DataFolder, steps: Steps) -> Callable[[StandaloneStack], Awaitable[None]]:
     """Publishes the key, at the start and whenever the emulator had to be restored, and tells of it."""
     started = False
 
-    async def publish(local: Local) -> None:
+    async def publish(local: StandaloneStack) -> None:
         nonlocal started
         await publish_demo_key(folder, local.resolved, local.clients)
         summary = str(local.report).partition("\n")[0]

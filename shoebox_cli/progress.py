@@ -22,14 +22,14 @@ _LINE_SECONDS = 5.0
 async def shown(output: Output, *, wait: bool = True) -> AsyncIterator[events.Listener]:
     """A listener whose events are shown while the `async with` lasts. `wait`: the processing is shown, too."""
     if not output.progress:
-        yield events.nobody
+        yield events.ignore
         return
     tally = Tally()
     retries = RetryLines()
 
     def listen(event: events.Event) -> None:
         tally(event)
-        if isinstance(event, events.Retrying) and (line := retries.line(event)):
+        if isinstance(event, events.RetryScheduled) and (line := retries.line(event)):
             output.say(line)
 
     show = _bars(tally, output, wait=wait) if output.talk.is_terminal else lines(tally, output)
@@ -49,7 +49,7 @@ class RetryLines:
         self._clock = clock
         self._next = 0.0
 
-    def line(self, event: events.Retrying) -> str | None:
+    def line(self, event: events.RetryScheduled) -> str | None:
         """A line in rich's markup; None if one was given a moment ago."""
         if self._clock() < self._next:
             return None
@@ -77,7 +77,7 @@ def _line(tally: Tally) -> str:
     return (
         f"… {tally.found} found, {tally.stored} stored "
         f"({size_text(tally.bytes_sent)} of {size_text(tally.bytes_total)}), "
-        f"{tally.processing} being processed, {tally.settled} done"
+        f"{tally.processing} being processed, {tally.finished} done"
     )
 
 
@@ -118,7 +118,7 @@ class _Bars:
         sent = f"{size_text(tally.bytes_sent)} of {size_text(tally.bytes_total)}"
         update(self._reading, completed=tally.hashed, total=total, text=f"{tally.hashed} {of_all}")
         update(self._uploading, completed=tally.bytes_sent, total=max(tally.bytes_total, 1), text=sent)
-        update(self._processing, completed=tally.settled, total=total, text=f"{tally.settled} {of_all}")
+        update(self._processing, completed=tally.finished, total=total, text=f"{tally.finished} {of_all}")
 
 
 class _Rate(ProgressColumn):

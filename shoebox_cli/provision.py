@@ -62,7 +62,7 @@ def provision(
 async def _provision(resolved: ResolvedStack, folder: DataFolder, wait: int) -> Report:
     from emulator import provision
     from emulator.embedded import ROOT_CREDENTIALS
-    from emulator.endpoint import until_it_answers
+    from emulator.watchdog import until_it_answers
     from shoebox.aws.clients import Clients
     from shoebox.config import AwsSettings
     from shoebox_cli.local import publish_demo_key

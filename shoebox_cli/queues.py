@@ -15,8 +15,7 @@ from console.options import DATA, Data, Endpoint, Json, Quiet, StackFile
 from console.output import DataTable, Output, plural, safe
 
 if TYPE_CHECKING:
-    from fleet.queues.overview import QueueState
-    from fleet.queues.redrive import DeadLetters
+    from fleet.queues.operations import DeadLetters, QueueState
     from shoebox.stack.model import Stack
 
 app = typer.Typer(help="Queues: what waits in them, and their dead letters.", no_args_is_help=True)
@@ -79,8 +78,8 @@ def redrive(
     Do it when what made them fail is mended; a message that fails again comes back after its tries.
     Exit code 0: all were moved. 1: some were not; the message says why.
     """
-    from fleet.queues.redrive import RedriveError
-    from fleet.queues.redrive import redrive as move
+    from fleet.queues.operations import RedriveError
+    from fleet.queues.operations import redrive as move
 
     async def work(sqs: Any, described: Stack, prefix: str) -> int:
         return await move(sqs, await _dead_letters(sqs, described, prefix, name))
@@ -99,13 +98,13 @@ def redrive(
 
 
 async def _states(sqs: Any, described: Stack, prefix: str) -> list[QueueState]:
-    from fleet.queues.overview import queue_state
+    from fleet.queues.operations import queue_state
 
     return [await queue_state(sqs, described.queue_name(prefix, name)) for name in described.queues]
 
 
 async def _dead_letters(sqs: Any, described: Stack, prefix: str, name: str) -> DeadLetters:
-    from fleet.queues.overview import dead_letters_of
+    from fleet.queues.operations import dead_letters_of
 
     if name not in described.queues:
         known = ", ".join(described.queues)

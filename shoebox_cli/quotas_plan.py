@@ -116,7 +116,7 @@ def _planned(need: Need) -> dict[str, Any]:
         "most": need.most,
         "factor": need.factor,
         "unit": need.unit,
-        "verdict": need.verdict.value,
+        "verdict": need.status.value,
         "raise_to": need.raise_to,
         "advice": need.advice,
     }

@@ -24,7 +24,7 @@ def finished(record: Record, output: Output) -> None:
 def watched(report: Report, output: Output) -> None:
     """End a run that has none by itself: what it left undone, and a summary of all of it."""
     for record in report.records:
-        if not record.settled:
+        if not record.finished:
             finished(record, output)
     if output.json:
         output.record({"summary": report.summary()})
@@ -105,7 +105,7 @@ def _table(records: list[Record], output: Output) -> None:
     table = DataTable(("name", "state", "size", "ms"), right=("size", "ms"), whole=("size", "ms"), drop=("ms", "size"))
     for record in records:
         notes = " [dim]already stored[/dim]" if record.already_stored else ""
-        notes += f" [dim]same as {safe(record.twin.name)}[/dim]" if record.twin else ""
+        notes += f" [dim]same as {safe(record.duplicate_of.name)}[/dim]" if record.duplicate_of else ""
         notes += f" [dim]{safe(', '.join(record.warnings))}[/dim]" if record.warnings else ""
         state = state_text(record.outcome, record.code) + notes
         ms = "" if record.milliseconds is None else str(record.milliseconds)

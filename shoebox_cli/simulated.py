@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from console.output import DataTable, Output, number_text, plural
-from fleet.limits.plan import Verdict
+from fleet.limits.plan import NeedStatus
 from load_tests.results import Cost, Results, Series
 from load_tests.simulator.report import needs_of
 
@@ -101,7 +101,7 @@ def _hour_before(second: float) -> int:
 
 def _advise(settings: Settings, output: Output) -> None:
     """What the busiest second needs and does not have, as `shoebox quotas plan` says it."""
-    short = [need for need in needs_of(settings) if need.verdict is not Verdict.OK]
+    short = [need for need in needs_of(settings) if need.status is not NeedStatus.OK]
     if not short:
         output.line("Limits to raise: none")
         return

@@ -16,7 +16,7 @@ class Tally:
     all_found: bool = False
     hashed: int = 0
     stored: int = 0
-    settled: int = 0
+    finished: int = 0
     bytes_total: int = 0
     bytes_sent: int = 0
     _following: set[Record] = field(default_factory=set)
@@ -24,26 +24,26 @@ class Tally:
     def __call__(self, event: events.Event) -> None:
         """Take in an event."""
         match event:
-            case events.Found(record):
+            case events.FileFound(record):
                 self.found += 1
                 self.bytes_total += record.size
-            case events.AllFound():
+            case events.WalkFinished():
                 self.all_found = True
-            case events.Hashed():
+            case events.FileHashed():
                 self.hashed += 1
-            case events.Sent(_, count):
+            case events.BytesSent(_, count):
                 self.bytes_sent += count
-            case events.Stored(record):
+            case events.FileStored(record):
                 self.stored += 1
                 self._following.add(record)
-            case events.Settled(record):
-                self._settle(record)
+            case events.FileFinished(record):
+                self._finish(record)
 
-    def _settle(self, record: Record) -> None:
-        self.settled += 1
+    def _finish(self, record: Record) -> None:
+        self.finished += 1
         if record in self._following:
             self._following.discard(record)
-        elif record.outcome is not Outcome.UNFINISHED or record.already_stored or record.twin:
+        elif record.outcome is not Outcome.UNFINISHED or record.already_stored or record.duplicate_of:
             self.bytes_total -= record.size  # none of its bytes have to go out
 
     @property

@@ -24,7 +24,7 @@ from console.options import (
 from console.output import Output, safe
 
 if TYPE_CHECKING:
-    from standalone.stack import LocalSettings
+    from standalone.stack import StandaloneSettings
 
 _PANEL = "Local stack"
 
@@ -86,14 +86,14 @@ def up(
     from fleet.limits.quotas import load_quotas
     from shoebox.stack.model import PROJECT, stack_file
     from shoebox_cli.folder import DataFolder
-    from standalone.stack import LocalSettings
+    from standalone.stack import StandaloneSettings
 
     output = Output(json=json, quiet=quiet, progress=not no_progress)
     folder = DataFolder(data)
     with user_facing_errors():
         limits = load_quotas(quotas)
     described = (stack or stack_file()).absolute()
-    settings = LocalSettings(
+    settings = StandaloneSettings(
         stack_file=described,
         task_root=described.parent,
         environment={"PYTHONPATH": str(PROJECT)},  # the runtime's, for functions of a stack of one's own
@@ -113,7 +113,7 @@ def up(
         output.say(f"Stopped. Your photos are kept in {safe(str(folder.data))}." if _keeps(settings) else "Stopped.")
 
 
-async def _up(settings: LocalSettings, data: Path, output: Output) -> None:
+async def _up(settings: StandaloneSettings, data: Path, output: Output) -> None:
     import asyncio
 
     from console.errorline import ErrorLine
@@ -135,7 +135,7 @@ async def _up(settings: LocalSettings, data: Path, output: Output) -> None:
                 raise
 
 
-def _keeps(settings: LocalSettings) -> bool:
+def _keeps(settings: StandaloneSettings) -> bool:
     """Whether the photos are in our data folder, and there after the end."""
     return settings.data_dir is not None and settings.endpoint_url is None
 

@@ -136,15 +136,15 @@ def upload(
     from console.run import run
     from shoebox_client.retry import RetryPolicy
     from shoebox_client.uploads import UploadSettings
-    from shoebox_client.watching import paced
+    from shoebox_client.walk import scan_pauses
 
     settings = UploadSettings(
         concurrency=concurrency,
         wait=wait,
         recursive=recursive,
         exclusion=exclusion,
-        patience=patience,
-        between_looks=paced() if watch else None,
+        processing_timeout=patience,
+        between_scans=scan_pauses() if watch else None,
         retry=RetryPolicy.endless() if watch else RetryPolicy(),
     )
     report = run(_upload(paths, settings, url, token, data, output))
@@ -163,7 +163,7 @@ async def _upload(
     async with open_service(url, token, data, output, connections=2 * settings.concurrency + 4) as api:
         limits: dict[str, Any] = await api.limits()
         async with shown(output, wait=settings.wait) as listener:
-            if settings.between_looks:
+            if settings.between_scans:
                 return await _watch(Uploader(api, limits, settings, _telling(listener, output)), paths, output)
             uploader = Uploader(api, limits, settings, listener)
             try:
@@ -192,11 +192,11 @@ async def _watch(uploader: Uploader, paths: list[Path], output: Output) -> Repor
 def _telling(listener: Listener, output: Output) -> Listener:
     """The listener, and a line for each photo as soon as nothing more happens to it."""
     from shoebox_cli.results import finished
-    from shoebox_client.events import Event, Settled
+    from shoebox_client.events import Event, FileFinished
 
     def listen(event: Event) -> None:
         listener(event)
-        if isinstance(event, Settled):
+        if isinstance(event, FileFinished):
             finished(event.record, output)
 
     return listen

@@ -10,8 +10,8 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import orjson
 
-from shoebox_client.errors import ClientError, Gone, NotAllowed, NotShoebox, Passing, Refused, Unreachable
-from shoebox_client.retry import PASSING_STATUSES, Listener, RetryPolicy, nobody, retry_after
+from shoebox_client.errors import ClientError, NotAllowed, NotFound, NotShoebox, Refused, TransientError, Unreachable
+from shoebox_client.retry import TRANSIENT_STATUSES, RetryListener, RetryPolicy, retry_after
 
 Document = dict[str, Any]
 _CALL_SECONDS = 35  # the gateway gives up after 29
@@ -27,72 +27,85 @@ class Api:
         self.url = url.rstrip("/")
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
         self._retry = retry or RetryPolicy()
-        self._listener: Listener = nobody
+        self._listener: RetryListener | None = None
 
-    def with_retry(self, retry: RetryPolicy, listener: Listener = nobody) -> Api:
-        """The same service and token, more or less patient; `listener` is told of each call that is tried again."""
-        patient = Api(self.session, self.url, None, retry)
-        patient._headers = self._headers
-        patient._listener = listener
-        return patient
+    def with_retry(self, retry: RetryPolicy, listener: RetryListener | None = None) -> Api:
+        """Return the same service and token with another policy; `listener` is told of each call that is retried."""
+        api = Api(self.session, self.url, None, retry)
+        api._headers = self._headers
+        api._listener = listener
+        return api
 
     async def limits(self) -> Document:
-        """What the service takes."""
+        """Return what the service accepts (GET /v1/limits)."""
         return await self._call("GET", "/v1/limits")
 
     async def health(self) -> tuple[int, Document]:
-        """Status and document of /healthz; tried once."""
+        """Return the status and the document of /healthz; tried once."""
         async with self._request("GET", "/healthz") as response:
             return response.status, await _document(response)
 
     async def register(self, files: Sequence[Document]) -> list[Document]:
-        """Register 1 to 100 files; their entries come back in the same order."""
-        answer = await self._call("POST", "/v1/files", body={"files": list(files)})
-        return _list(answer, "files", len(files))
+        """Register 1 to 100 files; return their entries in the same order."""
+        response = await self._call("POST", "/v1/files", body={"files": list(files)})
+        return _list(response, "files", len(files))
 
     async def list_files(self, *, limit: int, cursor: str | None = None, state: str | None = None) -> Document:
-        """A page of files, newest first, with `next_cursor`."""
+        """Return a page of files, newest first, with `next_cursor`."""
         query = {"limit": str(limit), "cursor": cursor, "state": state, "urls": "false"}
         return await self._call("GET", "/v1/files", query=[(k, v) for k, v in query.items() if v is not None])
 
     async def files(self, ids: Sequence[str]) -> list[Document]:
-        """Those of 1 to 100 files that exist, without URLs."""
-        answer = await self._call("GET", "/v1/files", query=[*(("id", i) for i in ids), ("urls", "false")])
-        return _list(answer, "files")
+        """Return those of 1 to 100 files that exist, without URLs."""
+        response = await self._call("GET", "/v1/files", query=[*(("id", i) for i in ids), ("urls", "false")])
+        return _list(response, "files")
 
     async def file(self, file_id: str) -> Document:
-        """One file, with URLs."""
+        """Return one file, with URLs."""
         return await self._call("GET", _path(file_id))
 
     async def delete(self, file_id: str) -> Document:
-        """Delete a file."""
+        """Delete a file; return its last state."""
         return await self._call("DELETE", _path(file_id))
 
     async def open_multipart(self, file_id: str) -> Document:
-        """Open a multipart upload, or the one that is open already."""
+        """Open a multipart upload, or return the one that is open already."""
         return await self._call("POST", f"{_path(file_id)}/multipart")
 
     async def multipart(self, file_id: str, upload_id: str) -> Document:
-        """A multipart upload with the parts done."""
+        """Return a multipart upload with the parts done."""
         return await self._call("GET", _path(file_id, upload_id))
 
     async def sign_parts(self, file_id: str, upload_id: str, parts: Sequence[Document]) -> list[Document]:
-        """Upload instructions for 1 to 100 parts."""
-        answer = await self._call("POST", f"{_path(file_id, upload_id)}/parts", body={"parts": list(parts)})
-        return _list(answer, "parts", len(parts))
+        """Return upload instructions for 1 to 100 parts."""
+        response = await self._call("POST", f"{_path(file_id, upload_id)}/parts", body={"parts": list(parts)})
+        return _list(response, "parts", len(parts))
 
     async def complete_multipart(self, file_id: str, upload_id: str) -> Document:
-        """Join the parts into the file."""
+        """Join the parts into the file; return it."""
         return await self._call("POST", f"{_path(file_id, upload_id)}/complete")
 
     async def _call(
         self, method: str, path: str, *, query: Sequence[tuple[str, str]] = (), body: Document | None = None
     ) -> Document:
-        async def once(_: ClientError | None) -> Document:
+        async def attempt(_: ClientError | None) -> Document:
             async with self._request(method, path, query, body) as response:
-                return await self._answer(response)
+                if response.status in TRANSIENT_STATUSES:  # a gateway between us may say so, without a document
+                    problem = await _document(response, default={})
+                    raise TransientError(
+                        problem.get("detail") or f"Shoebox at {self.url} answered {response.status}.",
+                        code=problem.get("code") or "unavailable",
+                        retry_after=retry_after(response.headers.get("retry-after")),
+                    )
+                document = await _document(response)
+                if response.status < 300:
+                    return document
+                detail = document.get("detail") or f"It answered {response.status}."
+                code = document.get("code") or f"http_{response.status}"
+                kind = {401: NotAllowed, 403: NotAllowed, 404: NotFound}.get(response.status, Refused)
+                raise kind(detail, code=code, status=response.status)
 
-        return await self._retry.run(once, self._listener)
+        return await self._retry.run(attempt, self._listener)
 
     @asynccontextmanager
     async def _request(
@@ -114,55 +127,44 @@ class Api:
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             raise NotShoebox(f"{self.url} is no address; it should look like http://127.0.0.1:8080.") from error
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unreachable(f"Shoebox at {self.url} does not answer ({_why(error)}).") from error
+            why = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+            if isinstance(error, aiohttp.ClientConnectorError):
+                why = error.strerror or "no connection"
+            raise Unreachable(f"Shoebox at {self.url} does not answer ({why}).") from error
 
-    async def _answer(self, response: aiohttp.ClientResponse) -> Document:
-        if response.status in PASSING_STATUSES:
-            problem = await _document(response, or_else={})
-            raise Passing(
-                problem.get("detail") or f"Shoebox at {self.url} answered {response.status}.",
-                code=problem.get("code") or "unavailable",
-                retry_after=retry_after(response.headers.get("retry-after")),
-            )
-        document = await _document(response)
-        if response.status < 300:
-            return document
-        raise _refusal(response.status, document)
+
+def is_loopback(url: str) -> bool:
+    """Tell whether `url` names this machine."""
+    return urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}
 
 
 @asynccontextmanager
 async def open_api(
     url: str, token: str | None = None, *, retry: RetryPolicy | None = None, connections: int = 20
 ) -> AsyncIterator[Api]:
-    """An `Api` with its own connections. Proxies of the environment are used, except for this machine itself."""
+    """Open an `Api` with its own connections. Proxies of the environment are used, except for this machine itself."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections),
         auto_decompress=True,
-        trust_env=urlsplit(url).hostname not in {"127.0.0.1", "localhost", "::1"},
+        trust_env=not is_loopback(url),
     ) as session:
         yield Api(session, url, token, retry)
 
 
-async def _document(response: aiohttp.ClientResponse, *, or_else: Document | None = None) -> Document:
+async def _document(response: aiohttp.ClientResponse, *, default: Document | None = None) -> Document:
     try:
         document = orjson.loads(await response.read())
     except orjson.JSONDecodeError as error:
-        if or_else is not None:
-            return or_else
+        if default is not None:
+            return default
         raise NotShoebox(f"What answers at {response.url.origin()} is not Shoebox: no JSON.") from error
     if not isinstance(document, dict):
         raise NotShoebox(f"What answers at {response.url.origin()} is not Shoebox: unknown JSON.")
     return document
 
 
-def _refusal(status: int, document: Document) -> Refused:
-    code, detail = document.get("code") or f"http_{status}", document.get("detail") or f"It answered {status}."
-    kind = {401: NotAllowed, 403: NotAllowed, 404: Gone}.get(status, Refused)
-    return kind(detail, code=code, status=status)
-
-
-def _list(answer: Document, name: str, length: int | None = None) -> list[Document]:
-    found = answer.get(name)
+def _list(document: Document, name: str, length: int | None = None) -> list[Document]:
+    found = document.get(name)
     if not isinstance(found, list) or (length is not None and len(found) != length):
         raise NotShoebox(f"The answer is not Shoebox's: {name!r} is not the list that it should be.")
     return found
@@ -171,9 +173,3 @@ def _list(answer: Document, name: str, length: int | None = None) -> list[Docume
 def _path(file_id: str, upload_id: str | None = None) -> str:
     path = f"/v1/files/{quote(file_id, safe='')}"
     return path if upload_id is None else f"{path}/multipart/{quote(upload_id, safe='')}"
-
-
-def _why(error: BaseException) -> str:
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return error.strerror or "no connection"
-    return "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__

@@ -1,14 +1,14 @@
-"""What can go wrong between a client and Shoebox; each class says what to do.
+"""The client's errors; each class says what to do.
 
 ClientError
-├── Passing           may go away by itself: try again, after `retry_after` seconds where the other side said so
-│   └── Unreachable   no connection, or no answer in time
-├── Expired           an upload URL no longer holds: register again; the third in a row becomes `upload_refused`
+├── TransientError    may go away by itself: try again, after `retry_after` seconds where the other side said so
+│   └── Unreachable   no connection, or no response in time
+├── UrlExpired        an upload URL no longer holds: register again; the third in a row becomes `upload_refused`
 ├── Refused           the service said no, with a stable `code` and a `detail` for people (RFC 9457)
 │   ├── NotAllowed    401, 403: the token
-│   └── Gone          404: not there, or not yours
-├── NotShoebox        something else answers at this address
-└── FileFault         a local file: `file_changed` while it was sent, or `unreadable`
+│   └── NotFound      404: not there, or not yours
+├── NotShoebox        something else responds at this address
+└── FileError         a local file: `file_changed` while it was sent, or `unreadable`
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 class ClientError(Exception):
     """Base of the tree; `code` is stable, `detail` is for people.
 
-    `exhausted`: it has been tried again as often as the policy allows; nobody further out should do so once more.
+    `exhausted`: the work was tried again as often as the policy allows, so no caller should try it once more.
     """
 
     exhausted = False
@@ -28,7 +28,7 @@ class ClientError(Exception):
         self.code = code
 
 
-class Passing(ClientError):
+class TransientError(ClientError):
     """A fault that may go away by itself; `retry_after` in seconds."""
 
     def __init__(self, detail: str, *, code: str = "unavailable", retry_after: float | None = None) -> None:
@@ -36,14 +36,14 @@ class Passing(ClientError):
         self.retry_after = retry_after
 
 
-class Unreachable(Passing):
-    """There is no connection, or no answer in time."""
+class Unreachable(TransientError):
+    """There is no connection, or no response in time."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, code="unreachable")
 
 
-class Expired(ClientError):
+class UrlExpired(ClientError):
     """An upload URL no longer holds."""
 
     def __init__(self, detail: str) -> None:
@@ -62,16 +62,16 @@ class NotAllowed(Refused):
     """The token is missing, wrong, expired, or lacks a scope."""
 
 
-class Gone(Refused):
+class NotFound(Refused):
     """Not there, or not yours."""
 
 
 class NotShoebox(ClientError):
-    """Something answers, but it is not Shoebox."""
+    """Something responds, but it is not Shoebox."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, code="not_shoebox")
 
 
-class FileFault(ClientError):
+class FileError(ClientError):
     """A local file cannot be sent."""

@@ -1,6 +1,7 @@
-"""What happens during an upload, for whoever shows it. A listener is any callable that takes an event.
+"""What happens during an upload, for callers that show it. A listener is any callable that takes an event.
 
-Each file goes Found → Hashed → (Registered → Sending → Sent… → Stored) → Settled, or ends in Failed at any point.
+Each file goes FileFound → FileHashed → (UploadStarted → BytesSent… → FileStored) → FileFinished; one that fails goes to
+FileFinished from any of them.
 """
 
 from __future__ import annotations
@@ -10,18 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from shoebox_client.records import Record
+from shoebox_client.records import Record, Report
+from shoebox_client.retry import Retry
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FileFound:
     """A picture is to be uploaded."""
 
     record: Record
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class FileLeftOut:
     """Something is not uploaded, on purpose."""
 
     path: Path
@@ -29,26 +31,26 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
-class AllFound:
-    """The folders are walked to their end: no more Found."""
+class WalkFinished:
+    """The folders are walked to their end: no more FileFound."""
 
 
 @dataclass(frozen=True, slots=True)
-class Hashed:
+class FileHashed:
     """A file's content is known."""
 
     record: Record
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class UploadStarted:
     """A file's bytes are to be sent."""
 
     record: Record
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class BytesSent:
     """`count` bytes more (less, when a try failed) of a file have gone out."""
 
     record: Record
@@ -56,7 +58,7 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Retrying:
+class RetryScheduled:
     """A try failed; another follows. `record` is None for a call that is about many files.
 
     `since`: seconds since the first try of the same failed.
@@ -68,22 +70,60 @@ class Retrying:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class FileStored:
     """All bytes of a file are with the service; it is processed now."""
 
     record: Record
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class FileFinished:
     """A file needs nothing more: it is ready, rejected, failed, stored before, or the twin of another."""
 
     record: Record
 
 
-Event: TypeAlias = Found | LeftOut | AllFound | Hashed | Sending | Sent | Retrying | Stored | Settled
+Event: TypeAlias = (
+    FileFound
+    | FileLeftOut
+    | WalkFinished
+    | FileHashed
+    | UploadStarted
+    | BytesSent
+    | RetryScheduled
+    | FileStored
+    | FileFinished
+)
 Listener: TypeAlias = Callable[[Event], None]
 
 
-def nobody(event: Event) -> None:
-    """A listener that takes no notice."""
+def ignore(event: Event) -> None:
+    """Take no notice of an event."""
+
+
+class TransferProgress:
+    """The bytes of one file that have gone out: added up in `report`, and told to `listener` at each change."""
+
+    def __init__(self, record: Record, report: Report, listener: Listener) -> None:
+        self._record = record
+        self._report = report
+        self._listener = listener
+        self._shown = 0
+
+    def sent(self, count: int) -> None:
+        """Count bytes that have gone out; a negative `count` takes back those of an attempt that failed."""
+        self._report.bytes_sent += count
+        self.kept(count)
+
+    def kept(self, count: int) -> None:
+        """Show bytes as sent that the service holds from an earlier run."""
+        self._shown += count
+        self._listener(BytesSent(self._record, count))
+
+    def rewind(self) -> None:
+        """Show nothing of this file as sent: it starts anew."""
+        self.kept(-self._shown)
+
+    def retrying(self, retry: Retry) -> None:
+        """Tell that an attempt failed and another follows."""
+        self._listener(RetryScheduled(self._record, retry.fault.detail, retry.since))

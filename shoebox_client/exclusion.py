@@ -1,4 +1,4 @@
-"""What is left out of folders: what people exclude, and what their programs leave there.
+"""Patterns of what is left out of folders: what people exclude, and what their programs leave there.
 
 Patterns are those of .gitignore ("gitignore", PATTERN FORMAT): the last one that matches decides, `!` takes in again,
 a slash at the end means folders, one elsewhere ties a pattern to its folder. What is in a folder that is left out is
@@ -56,9 +56,9 @@ class Exclusion:
     defaults: bool = True
 
     def reason(self, path: Path, rules: Sequence[Rules], *, is_folder: bool, named: bool = False) -> str | None:
-        """Why a path is left out, by the first of `rules` that has a word on it; None if it is taken.
+        """Return why a path is left out, by the first of `rules` that matches it; None if it is taken.
 
-        What somebody has named is in no need of defaults.
+        The defaults do not hold for what somebody has named.
         """
         slash = "/" if is_folder else ""
         for each in rules:
@@ -71,7 +71,7 @@ class Exclusion:
         return None if found.index is None else list(LEFT_OUT.values())[found.index]
 
     def first_rules(self, folder: Path) -> tuple[Rules, ...]:
-        """The rules of `--exclude` for all below `folder`."""
+        """Return the rules of `--exclude` for all below `folder`."""
         return (Rules(folder, self.patterns, "excluded by --exclude"),)
 
 

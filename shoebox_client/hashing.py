@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 
-from shoebox_client.errors import FileFault
+from shoebox_client.errors import FileError
 
 _CHUNK = 1024 * 1024
 
@@ -22,7 +22,7 @@ class Fingerprint:
     sha256: str
 
     def still_holds(self, file: BufferedReader) -> bool:
-        """Whether the open file has the same size and time of change."""
+        """Tell whether the open file has the same size and time of change."""
         status = os.fstat(file.fileno())
         return (status.st_size, status.st_mtime_ns) == (self.size, self.changed_at)
 
@@ -43,7 +43,7 @@ def fingerprint(path: Path) -> Fingerprint:
 
 
 def part_digest(path: Path, start: int, length: int) -> str:
-    """SHA-256 (hex) of `length` bytes from `start`. Blocks: call it in a thread.
+    """Return the SHA-256 (hex) of `length` bytes from `start`. Blocks: call it in a thread.
 
     Raises:
         FileFault: it cannot be read, or is too short now.
@@ -69,11 +69,11 @@ def open_file(path: Path) -> BufferedReader:
     try:
         return path.open("rb")
     except OSError as error:
-        raise FileFault(f"{path} cannot be read: {error.strerror}.", code="unreadable") from error
+        raise FileError(f"{path} cannot be read: {error.strerror}.", code="unreadable") from error
 
 
-def changed(path: Path) -> FileFault:
-    """The error of a file that is no longer what was hashed."""
-    return FileFault(
+def changed(path: Path) -> FileError:
+    """Return the error of a file that is no longer what was hashed."""
+    return FileError(
         f"{path} changed while it was being uploaded; upload it again when it is at rest.", code="file_changed"
     )

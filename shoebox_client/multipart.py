@@ -13,12 +13,12 @@ from typing import Any
 
 from shoebox_client.api import Api
 from shoebox_client.errors import ClientError, Refused
+from shoebox_client.events import TransferProgress
 from shoebox_client.hashing import part_digest
-from shoebox_client.meter import Meter
 from shoebox_client.records import Record
 from shoebox_client.retry import Retry, RetryPolicy
-from shoebox_client.sending import Instruction, Sender, Span
-from shoebox_client.tasks import side_by_side
+from shoebox_client.sending import ByteRange, Sender, UploadInstruction
+from shoebox_client.stages import run_copies
 
 _SIGNED_AT_ONCE = 16  # parts whose instructions are asked for in one call
 _ROUNDS = 3
@@ -27,18 +27,25 @@ _ROUNDS = 3
 @dataclass(frozen=True, slots=True)
 class _Part:
     number: int
-    span: Span
+    byte_range: ByteRange
     sha256: str
 
 
 class MultipartUpload:
-    """One large file, sent `at_once` parts together.
+    """One large file, of which `at_once` parts are sent together.
 
-    Errors are those of `Api` and `Sender`; `Gone` means that the upload is there no more: register the file again.
+    Errors are those of `Api` and `Sender`; `NotFound` means that the upload is there no more: register the file again.
     """
 
     def __init__(
-        self, api: Api, sender: Sender, retry: RetryPolicy, *, record: Record, meter: Meter, at_once: int
+        self,
+        api: Api,
+        sender: Sender,
+        retry: RetryPolicy,
+        *,
+        record: Record,
+        progress: TransferProgress,
+        at_once: int,
     ) -> None:
         assert record.file_id is not None
         self._api = api
@@ -46,73 +53,60 @@ class MultipartUpload:
         self._retry = retry
         self._record = record
         self._file_id = record.file_id
-        self._meter = meter
+        self._progress = progress
         self._at_once = at_once
         self._upload_id = ""
 
     async def send(self) -> dict[str, Any]:
-        """Send what is missing and complete the file; returns the File of the API."""
+        """Send what is missing and complete the file; return the File of the API."""
         upload = await self._api.open_multipart(self._file_id)
         self._upload_id = upload["upload_id"]
-        for _ in range(_ROUNDS - 1):
+        for rounds_left in reversed(range(_ROUNDS)):
             await self._send_missing()
             try:
-                return await self._complete()
+                return await self._api.complete_multipart(self._file_id, self._upload_id)
             except Refused as refused:
-                if refused.status != 409:
+                if refused.status != 409 or not rounds_left:
                     raise
-                self._meter.retrying(Retry(refused, pause=0.0, since=0.0))
-        await self._send_missing()
-        return await self._complete()
-
-    async def _complete(self) -> dict[str, Any]:
-        return await self._api.complete_multipart(self._file_id, self._upload_id)
+                # 409: a part that was sent is not there after all. Look again at what is.
+                self._progress.retrying(Retry(refused, pause=0.0, since=0.0))
+        raise AssertionError("unreachable: the last round returns or raises")
 
     async def _send_missing(self) -> None:
-        self._meter.rewind()
+        self._progress.rewind()
         missing = await self._missing()
         for start in range(0, len(missing), _SIGNED_AT_ONCE):
             parts = missing[start : start + _SIGNED_AT_ONCE]
-            instructions = await self._sign(parts)
-            work = iter(list(zip(parts, instructions, strict=True)))
-            await side_by_side(partial(self._send_parts, work), min(self._at_once, len(parts)))
+            work = iter(list(zip(parts, await self._sign(parts), strict=True)))
+            await run_copies(partial(self._send_parts, work), min(self._at_once, len(parts)))
 
     async def _missing(self) -> list[_Part]:
-        """Parts to send; the others are shown as kept."""
+        """Return the parts to send; those that the service holds with the same bytes are shown as kept."""
         state = await self._api.multipart(self._file_id, self._upload_id)
-        done = {part["part"]: part for part in state["done"]}
+        done, part_bytes = {part["part"]: part for part in state["done"]}, state["part_bytes"]
+        fingerprint = self._record.fingerprint
+        assert fingerprint is not None
         missing: list[_Part] = []
-        for number, span in _spans(self._record, state["part_bytes"]):
-            digest = await asyncio.to_thread(part_digest, span.path, span.start, span.length)
-            if _holds(done.get(number), span, digest):
-                self._meter.kept(span.length)
+        for number, start in enumerate(range(0, self._record.size, part_bytes), start=1):
+            length = min(part_bytes, self._record.size - start)
+            digest = await asyncio.to_thread(part_digest, self._record.path, start, length)
+            held = done.get(number)
+            if held and held["size"] == length and held["sha256"] in (None, digest):
+                self._progress.kept(length)
             else:
-                missing.append(_Part(number, span, digest))
+                missing.append(_Part(number, ByteRange(self._record.path, fingerprint, start, length), digest))
         return missing
 
-    async def _send_parts(self, work: Iterator[tuple[_Part, Instruction]]) -> None:
+    async def _send_parts(self, work: Iterator[tuple[_Part, UploadInstruction]]) -> None:
         for part, instruction in work:
-            await self._send_part(part, instruction)
+            await self._retry.run(partial(self._send_part, part, instruction), self._progress.retrying)
 
-    async def _send_part(self, part: _Part, signed: Instruction) -> None:
-        async def once(fault: ClientError | None) -> None:
-            instruction = signed
-            if fault or signed.expires_soon():
-                (instruction,) = await self._sign([part])
-            await self._sender.send(part.span, instruction, self._meter)
+    async def _send_part(self, part: _Part, instruction: UploadInstruction, fault: ClientError | None) -> None:
+        if fault or instruction.expires_soon():
+            (instruction,) = await self._sign([part])
+        await self._sender.send(part.byte_range, instruction, self._progress)
 
-        await self._retry.run(once, self._meter.retrying)
-
-    async def _sign(self, parts: list[_Part]) -> list[Instruction]:
+    async def _sign(self, parts: list[_Part]) -> list[UploadInstruction]:
         wanted = [{"part": part.number, "sha256": part.sha256} for part in parts]
-        return [Instruction.of(entry) for entry in await self._api.sign_parts(self._file_id, self._upload_id, wanted)]
-
-
-def _spans(record: Record, part_bytes: int) -> Iterator[tuple[int, Span]]:
-    assert record.fingerprint is not None
-    for number, start in enumerate(range(0, record.size, part_bytes), start=1):
-        yield number, Span(record.path, record.fingerprint, start, min(part_bytes, record.size - start))
-
-
-def _holds(done: dict[str, Any] | None, span: Span, digest: str) -> bool:
-    return done is not None and done["size"] == span.length and done["sha256"] in (None, digest)
+        signed = await self._api.sign_parts(self._file_id, self._upload_id, wanted)
+        return [UploadInstruction.from_document(entry) for entry in signed]

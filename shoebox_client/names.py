@@ -38,7 +38,7 @@ _ENDING = re.compile(r"\.[A-Za-z0-9]{1,8}$")
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether `name` can be kept: 1 to 255 bytes of UTF-8, not blank, no path, no control or invisible characters."""
+    """Tell whether `name` can be kept: 1 to 255 bytes of UTF-8, not blank, no path, nothing invisible or of control."""
     if not name.strip() or name in {".", ".."} or not all(safe for _, safe in _units(name)):
         return False
     return len(name.encode()) <= MAX_NAME_BYTES
@@ -81,7 +81,7 @@ def _cut(name: str) -> str:
 
 
 def _units(name: str) -> Iterator[tuple[str, bool]]:
-    """The name's characters, flags as one, each with whether it may stand where it does."""
+    """Yield the name's characters, flags as one, each with whether it may stand where it does."""
     units = _UNITS.findall(name)
     before = ""
     for unit, after in zip_longest(units, units[1:], fillvalue=""):

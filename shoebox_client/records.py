@@ -1,4 +1,4 @@
-"""What is known of each file of an upload, from the first look to the service's last word."""
+"""What is known of each file of an upload, from the walk to its final state, and the report of a run."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Record:
     height: int | None = None
     milliseconds: int | None = None
     warnings: list[str] = field(default_factory=list)
-    twin: Record | None = None
-    settled: bool = False  # this run does nothing more for it
+    duplicate_of: Record | None = None
+    finished: bool = False  # this run does nothing more for it
 
     @property
     def name(self) -> str:
-        """The file's name as the service gets it: one that it takes, whatever the file is called."""
+        """The file's name as it is registered: one that the service accepts, whatever the file is called."""
         return clean_name(self.path.name)
 
     @property
@@ -64,15 +64,15 @@ class Record:
         return self.fingerprint.sha256
 
     def registration(self) -> dict[str, Any]:
-        """This file as an entry of POST /v1/files."""
+        """Return this file as an entry of POST /v1/files."""
         return {"name": self.name, "size": self.size, "content_type": self.content_type, "sha256": self.sha256}
 
     def fail(self, error: ClientError) -> None:
         """Note why this file is not stored."""
         self.outcome, self.code, self.detail = Outcome.FAILED, error.code, error.detail
 
-    def learn(self, file: dict[str, Any]) -> None:
-        """Take over what the service says of the file: a File of the API."""
+    def update(self, file: dict[str, Any]) -> None:
+        """Take over what the service says of the file, as a File of the API."""
         self.file_id = file["file_id"]
         self.width, self.height = file.get("width"), file.get("height")
         if file["state"] not in (Outcome.READY, Outcome.REJECTED):
@@ -80,18 +80,20 @@ class Record:
         self.outcome, self.stored = Outcome(file["state"]), True
         self.code, self.detail = file.get("reason"), file.get("detail")
         self.warnings = file.get("warnings") or []
-        self.milliseconds = _milliseconds(file)
+        if (start := file.get("registered_at")) and (end := file.get("finished_at")):
+            took = datetime.fromisoformat(end) - datetime.fromisoformat(start)
+            self.milliseconds = round(took.total_seconds() * 1000)
 
-    def copy_twin(self) -> None:
-        """A file with the same content as another of the run ends as the other one does."""
-        twin = self.twin
-        assert twin is not None
-        self.file_id, self.outcome, self.stored = twin.file_id, twin.outcome, twin.stored
-        self.code, self.detail, self.width, self.height = twin.code, twin.detail, twin.width, twin.height
-        self.milliseconds, self.warnings = twin.milliseconds, twin.warnings
+    def copy_outcome(self) -> None:
+        """End as the file does that this one is a duplicate of."""
+        first = self.duplicate_of
+        assert first is not None
+        self.file_id, self.outcome, self.stored = first.file_id, first.outcome, first.stored
+        self.code, self.detail, self.width, self.height = first.code, first.detail, first.width, first.height
+        self.milliseconds, self.warnings = first.milliseconds, first.warnings
 
     def document(self) -> dict[str, Any]:
-        """This record as JSON; docs/reference/cli.md describes it."""
+        """Return this record as JSON; docs/reference/cli.md describes it."""
         return {
             "path": as_unicode(str(self.path)),
             "name": self.name,
@@ -101,7 +103,7 @@ class Record:
             "file_id": self.file_id,
             "outcome": self.outcome.value,
             "already_stored": self.already_stored,
-            "duplicate_of": as_unicode(str(self.twin.path)) if self.twin else None,
+            "duplicate_of": as_unicode(str(self.duplicate_of.path)) if self.duplicate_of else None,
             "code": self.code,
             "detail": self.detail,
             "width": self.width,
@@ -121,7 +123,7 @@ class Report:
     seconds: float = 0.0
 
     def count(self, outcome: Outcome) -> int:
-        """How many files ended so."""
+        """Count the files that ended with this outcome."""
         return sum(record.outcome is outcome for record in self.records)
 
     @property
@@ -130,22 +132,15 @@ class Report:
         return all(record.succeeded for record in self.records)
 
     def summary(self) -> dict[str, Any]:
-        """The counts as JSON."""
+        """Return the counts as JSON."""
         seconds = max(self.seconds, 0.001)
         return {
             "files": len(self.records),
             **{outcome.value.lower(): self.count(outcome) for outcome in Outcome},
             "already_stored": sum(r.already_stored for r in self.records),
-            "duplicates": sum(r.twin is not None for r in self.records),
+            "duplicates": sum(r.duplicate_of is not None for r in self.records),
             "left_out": len(self.left_out),
             "bytes_sent": self.bytes_sent,
             "seconds": round(self.seconds, 3),
             "files_per_second": round(sum(r.stored for r in self.records) / seconds, 2),
         }
-
-
-def _milliseconds(file: dict[str, Any]) -> int | None:
-    start, end = file.get("registered_at"), file.get("finished_at")
-    if not start or not end:
-        return None
-    return round((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds() * 1000)

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeAlias, TypeVar
 
-from shoebox_client.errors import ClientError, Expired, Passing
+from shoebox_client.errors import ClientError, TransientError, UrlExpired
 
-PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-_LONGEST = 120.0
-_DOUBLINGS = 30  # more exceed every `longest`, and in the end what a float can hold
+TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_MAX_RETRY_AFTER = 120.0
+_DOUBLINGS = 30  # more exceed every `max_pause`, and in the end what a float can hold
 _EXPIRED_IN_A_ROW = 3
 Result = TypeVar("Result")
 
@@ -31,24 +31,20 @@ class Retry:
     since: float
 
 
-Listener: TypeAlias = Callable[[Retry], None]
-
-
-def nobody(retry: Retry) -> None:
-    """A listener that takes no notice."""
+RetryListener: TypeAlias = Callable[[Retry], None]
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Up to `attempts` tries; pauses in seconds double from `first` to `longest`, with up to `jitter` on top.
+    """Up to `max_attempts` tries; pauses in seconds double from `first_pause` to `max_pause`, plus up to `jitter`.
 
     The pauses of the default add up to more than four minutes: a service that restarts, or is deployed, is waited for.
     They add up to `max_pauses` seconds at most, however long the other side asks to wait.
     """
 
-    attempts: int = 20
-    first: float = 0.25
-    longest: float = 20.0
+    max_attempts: int = 20
+    first_pause: float = 0.25
+    max_pause: float = 20.0
     jitter: float = 1.0
     max_pauses: float = 360.0
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -56,11 +52,13 @@ class RetryPolicy:
 
     @classmethod
     def endless(cls) -> RetryPolicy:
-        """For whoever has nothing better to do than to wait: a passing fault is tried again until it passes."""
-        return cls(attempts=sys.maxsize, max_pauses=math.inf)
+        """Return a policy that retries a transient error until it is over, for a run that watches folders."""
+        return cls(max_attempts=sys.maxsize, max_pauses=math.inf)
 
-    async def run(self, work: Callable[[ClientError | None], Awaitable[Result]], listener: Listener = nobody) -> Result:
-        """`await work(None)`; after a passing fault, and a pause, `await work(fault)`.
+    async def run(
+        self, work: Callable[[ClientError | None], Awaitable[Result]], listener: RetryListener | None = None
+    ) -> Result:
+        """Await `work(None)`; after a transient error, and a pause, await `work(error)`.
 
         Raises:
             ClientError: the last one, marked as `exhausted`; `upload_refused` after the third `Expired` in a row, since
@@ -69,53 +67,53 @@ class RetryPolicy:
         fault: ClientError | None = None
         failed_at = paused = 0.0
         expired = 0
-        for attempt in range(1, self.attempts + 1):
+        for attempt in range(1, self.max_attempts + 1):
             try:
                 return await work(fault)
             except ClientError as error:
-                expired = expired + 1 if isinstance(error, Expired) else 0
+                expired = expired + 1 if isinstance(error, UrlExpired) else 0
                 if expired == _EXPIRED_IN_A_ROW:
                     detail = f"{error.detail} New upload URLs did not help."
                     raise ClientError(detail, code="upload_refused") from error
                 pause = self.pause_after(error, attempt)
-                if pause is None or attempt == self.attempts or paused + pause > self.max_pauses:
+                if pause is None or attempt == self.max_attempts or paused + pause > self.max_pauses:
                     error.exhausted = True
                     raise
                 failed_at = failed_at if fault else self.clock()
                 fault = error
-            listener(Retry(fault, pause, self.clock() - failed_at))
+            if listener:
+                listener(Retry(fault, pause, self.clock() - failed_at))
             await self.sleep(pause)
             paused += pause
         raise AssertionError("unreachable: the last try returns or raises")
 
     def pause_after(self, error: ClientError, attempt: int) -> float | None:
-        """Seconds until the next try, after the `attempt`th (from 1) ended with `error`; None: do not try again.
+        """Return the seconds until the next try, after the `attempt`th (from 1) ended with `error`; None: no other try.
 
         `Retry-After` is a minimum: a service that answers 503 with `Retry-After: 1` asks nobody to come every second.
         """
-        if error.exhausted or not isinstance(error, Expired | Passing):
+        if error.exhausted or not isinstance(error, UrlExpired | TransientError):
             return None
-        if isinstance(error, Expired) and attempt == 1:
+        if isinstance(error, UrlExpired) and attempt == 1:
             return 0.0
-        growing = self.first * 2.0 ** min(attempt - 1, _DOUBLINGS) + random.uniform(0, self.jitter)  # noqa: S311 - no secret
-        asked = error.retry_after if isinstance(error, Passing) and error.retry_after else 0.0
-        return max(min(growing, self.longest), asked)
+        growing = self.first_pause * 2.0 ** min(attempt - 1, _DOUBLINGS) + random.uniform(0, self.jitter)  # noqa: S311 - no secret
+        asked = error.retry_after if isinstance(error, TransientError) and error.retry_after else 0.0
+        return max(min(growing, self.max_pause), asked)
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """Seconds that a Retry-After header asks for (RFC 9110, 10.2.3: a number or a date), two minutes at most."""
+    """Return the seconds that a Retry-After header asks for, at most two minutes; None for none, or for nonsense.
+
+    It is a number or a date (RFC 9110, 10.2.3).
+    """
     if value is None:
         return None
     try:
         seconds = float(value)
     except ValueError:
-        seconds = _seconds_until(value, now or datetime.now(UTC))
-    return min(max(seconds, 0.0), _LONGEST) if math.isfinite(seconds) else None
-
-
-def _seconds_until(value: str, now: datetime) -> float:
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return math.nan
-    return (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
+        try:
+            moment = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - (now or datetime.now(UTC))).total_seconds()
+    return min(max(seconds, 0.0), _MAX_RETRY_AFTER) if math.isfinite(seconds) else None

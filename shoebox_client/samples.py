@@ -67,12 +67,12 @@ def write_samples(folder: Path, *, small: bool = False) -> list[Sample]:
 
 
 def corners() -> dict[str, Colour]:
-    """The colour in the middle of the disc at each corner, when the scene is upright."""
+    """Return the colour in the middle of the disc at each corner, when the scene is upright."""
     return {"top_left": RED, "top_right": GREEN, "bottom_left": BLUE, "bottom_right": YELLOW}
 
 
 def scene(width: int, height: int) -> Image.Image:
-    """The scene at any size, RGB. Grain is added, so that a JPEG of it weighs what a photo's does."""
+    """Return the scene at any size, RGB. Grain is added, so that a JPEG of it weighs what a photo's does."""
     image = Image.fromarray(_base()).resize((width, height), Image.Resampling.BILINEAR)
     return Image.fromarray(_grainy(np.asarray(image), seed=1))
 
@@ -84,7 +84,7 @@ def stored_sideways(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def exif_block(*, orientation: int = 1, gps: bool = False) -> bytes:
-    """An EXIF block with camera, capture time, orientation, and a position if wanted."""
+    """Return an EXIF block with camera, capture time, orientation, and a position if wanted."""
     exif = Image.Exif()
     exif[0x010F], exif[0x0110] = CAMERA
     exif[0x0112] = orientation
@@ -95,7 +95,7 @@ def exif_block(*, orientation: int = 1, gps: bool = False) -> bytes:
 
 
 def jpeg_of_size(seed: int, width: int, height: int, target_bytes: int) -> bytes:
-    """A JPEG of about `target_bytes` (within a few per cent), different in every pixel for every `seed`.
+    """Return a JPEG of about `target_bytes` (within a few per cent), different in every pixel for every `seed`.
 
     It is padded by a comment where quality steps are too coarse. About 6 ms for 1200x900 and 100 KB.
     """
@@ -110,7 +110,7 @@ def jpeg_of_size(seed: int, width: int, height: int, target_bytes: int) -> bytes
 
 @lru_cache(maxsize=1)
 def display_p3_profile() -> bytes:
-    """An ICC profile of Display P3's colours, by its published primaries: wider than sRGB, as phones have it."""
+    """Return an ICC profile of Display P3's colours, by its published primaries: wider than sRGB, as phones have it."""
     primaries = {b"rXYZ": (0.51512, 0.2412, -0.00105), b"gXYZ": (0.29198, 0.69225, 0.04189)}
     primaries[b"bXYZ"] = (0.1571, 0.06657, 0.78407)
     white = (0.9642, 1.0, 0.8249)
@@ -162,7 +162,7 @@ def _faulty() -> list[tuple[str, str, bytes, str | None]]:
 
 @lru_cache(maxsize=1)
 def _base() -> Pixels:
-    """The scene without grain, as (height, width, 3)."""
+    """Return the scene without grain, as (height, width, 3)."""
     width, height = BASE
     x = np.linspace(0, 1, width, dtype=np.float32)
     y = np.linspace(0, 1, height, dtype=np.float32)[:, None]
@@ -192,7 +192,7 @@ def _scene_of(width: int, height: int) -> Pixels:
 
 
 def _shuffled(seed: int, width: int, height: int) -> Pixels:
-    """The scene rolled by a step that `seed` decides, with the seed's own grain."""
+    """Return the scene rolled by a step that `seed` decides, with the seed's own grain."""
     step = np.random.default_rng(seed).integers(1, (width, height))
     rolled = np.roll(_scene_of(width, height), (int(step[1]), int(step[0])), axis=(0, 1))
     return _grainy(rolled, seed)
@@ -200,7 +200,7 @@ def _shuffled(seed: int, width: int, height: int) -> Pixels:
 
 @lru_cache(maxsize=32)
 def _quality_for(width: int, height: int, target_bytes: int) -> int:
-    """The best JPEG quality that stays a little below `target_bytes`; found once for each size."""
+    """Return the best JPEG quality that stays a little below `target_bytes`; found once for each size."""
     pixels = _shuffled(0, width, height)
     low, high = 5, 98
     while low < high:
@@ -211,7 +211,7 @@ def _quality_for(width: int, height: int, target_bytes: int) -> int:
 
 
 def _padded(data: bytes, target_bytes: int) -> bytes:
-    """`data` with JPEG comments behind its start marker until it has `target_bytes`."""
+    """Return `data` with JPEG comments behind its start marker until it has `target_bytes`."""
     comments = []
     missing = target_bytes - len(data)
     while missing > 4:
@@ -276,7 +276,7 @@ def _localised(text: str) -> bytes:
 
 
 def _profile(tags: dict[bytes, bytes], white: tuple[float, float, float]) -> bytes:
-    """A display profile holding `tags` (ICC.1:2022, 7.2 and 7.3)."""
+    """Return a display profile holding `tags` (ICC.1:2022, 7.2 and 7.3)."""
     table, body = struct.pack(">I", len(tags)), b""
     start = 128 + 4 + 12 * len(tags)
     for name, value in tags.items():

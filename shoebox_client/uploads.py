@@ -1,4 +1,4 @@
-"""The upload engine: folders in, stored and prepared pictures out, as a line of stages with bounded queues.
+"""The upload engine: folders in, stored and processed pictures out, as a line of stages with bounded channels.
 
 walk → hash (threads) → register (batches) → send (parallel) → wait. A run may be cut off at any time: nothing that is
 stored is sent again by the next one, since a file's id is made from its content.
@@ -8,55 +8,57 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from shoebox_client import events, walk
+from shoebox_client import events
 from shoebox_client.api import Api
-from shoebox_client.channel import Channel
-from shoebox_client.errors import ClientError, Expired, Gone, NotAllowed, NotShoebox, Passing
+from shoebox_client.errors import ClientError, NotAllowed, NotFound, NotShoebox, TransientError, UrlExpired
 from shoebox_client.exclusion import Exclusion
 from shoebox_client.hashing import fingerprint
-from shoebox_client.meter import Meter
 from shoebox_client.multipart import MultipartUpload
 from shoebox_client.records import Outcome, Record, Report
-from shoebox_client.retry import Retry, RetryPolicy
-from shoebox_client.sending import Instruction, Sender, Span
-from shoebox_client.tasks import side_by_side, together
+from shoebox_client.retry import RetryPolicy
+from shoebox_client.sending import ByteRange, Sender, UploadInstruction
+from shoebox_client.stages import Channel, run_all, run_copies
 from shoebox_client.waiting import Waiter
-from shoebox_client.watching import Watcher
+from shoebox_client.walk import LeftOut, Picture, Unreadable, Walked, Watcher, walk
 
 _AHEAD = 200  # files between two stages
 _HASHERS = 2
 _WALK_STEP = 64
-_LOST_IN_A_ROW = 3
+_MAX_FAILED_IN_A_ROW = 3
 _WAIT_SECONDS = 600  # where an older service does not say it
 
 
 @dataclass(frozen=True, slots=True)
 class UploadSettings:
-    """How a run goes. Times in seconds; `linger` is how long a batch of registrations waits to be filled.
+    """Settings of a run. Times in seconds; `linger` is how long a batch of registrations waits to be filled.
 
-    `patience` ends a run in which nothing becomes ready for so long; without it the service's `wait_seconds` does.
-    With `between_looks` a run goes on for ever: it looks again for what is new or changed, and awaits that in between.
+    `wait`: until each file is READY or REJECTED, polled for with a pause between the two of `poll_pauses`; without it
+    a file that is stored is UPLOADED. `processing_timeout` ends a run in which nothing becomes ready for so long; by
+    default the service's `wait_seconds` does. `stall_timeout`: an upload in which no byte moves for so long is tried
+    again. With `between_scans` a run goes on for ever: it looks again for what is new or changed, and awaits that in
+    between.
     """
 
     concurrency: int = 4
     wait: bool = True
     recursive: bool = True
-    patience: float | None = None
+    processing_timeout: float | None = None
+    poll_pauses: tuple[float, float] = (0.25, 2.0)
     exclusion: Exclusion = field(default_factory=Exclusion)
-    between_looks: Callable[[], Awaitable[None]] | None = None
+    between_scans: Callable[[], Awaitable[None]] | None = None
     linger: float = 1.0
-    standstill: float = 60.0
+    stall_timeout: float = 60.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 class Uploader:
-    """One run, as patient as `settings.retry`. `limits` is the answer of `Api.limits`.
+    """One run of uploads. `limits` is the document of `Api.limits`; `listener` is told what happens, as it happens.
 
     `report` is right at any time, also after an interruption.
     """
@@ -66,97 +68,92 @@ class Uploader:
         api: Api,
         limits: dict[str, Any],
         settings: UploadSettings | None = None,
-        listener: events.Listener = events.nobody,
+        listener: events.Listener = events.ignore,
     ) -> None:
         self._limits = limits
         self._settings = settings = settings or UploadSettings()
-        self._tell = listener
-        self._api = api = api.with_retry(settings.retry, self._retrying)
-        self._sender = Sender(api.session, at_once=settings.concurrency, standstill=settings.standstill)
-        patience = limits.get("wait_seconds", _WAIT_SECONDS) if settings.patience is None else settings.patience
-        self._waiter = Waiter(api, self._settle, patience=patience)
+        self._listener = listener
+        self._api = api.with_retry(
+            settings.retry, lambda retry: listener(events.RetryScheduled(None, retry.fault.detail, retry.since))
+        )
+        self._sender = Sender(api.session, at_once=settings.concurrency, stall_timeout=settings.stall_timeout)
+        timeout = settings.processing_timeout
+        if timeout is None:
+            timeout = limits.get("wait_seconds", _WAIT_SECONDS)
+        self._waiter = Waiter(self._api, self._finish, timeout=timeout, pauses=settings.poll_pauses)
         self._found: Channel[Record] = Channel(_AHEAD)
         self._hashed: Channel[Record] = Channel(_AHEAD)
-        self._registered: Channel[tuple[Record, Instruction]] = Channel(_AHEAD)
+        self._registered: Channel[tuple[Record, UploadInstruction]] = Channel(_AHEAD)
         self._by_content: dict[str, Record] = {}
-        self._twins: dict[Record, list[Record]] = {}
-        self._lost_in_a_row = 0
+        self._duplicates: dict[Record, list[Record]] = {}
+        self._failed_in_a_row = 0
         self.report = Report()
 
     async def run(self, paths: Sequence[Path]) -> Report:
-        """Upload everything under `paths`.
+        """Upload everything under `paths`. Errors of single files end in the report.
 
-        Faults of single files end in the report. Raises:
-            NotAllowed: the token does not do.
-            Passing: the service or its storage cannot be reached, or only fails, for longer than `retry` allows.
-            NotShoebox: the answers make no sense.
+        Raises:
+            NotAllowed: the token is not accepted.
+            TransientError: the service or its storage cannot be reached, or only fails, for longer than `retry` allows.
+            NotShoebox: the responses make no sense.
         """
         started = time.monotonic()
         try:
-            await together(self._walk(paths), self._hash(), self._register(), self._send(), self._waiter.run())
+            await run_all(self._walk(paths), self._hash(), self._register(), self._send(), self._waiter.run())
         finally:
-            for record in list(self._twins):
-                self._settle_twins(record)
+            for record in list(self._duplicates):
+                self._finish_duplicates(record)
             self.report.seconds = time.monotonic() - started
         return self.report
 
-    # --- walk --------------------------------------------------------------------------------------------------
-
     async def _walk(self, paths: Sequence[Path]) -> None:
-        again = self._settings.between_looks
-        watcher = Watcher() if again else None
+        between_scans = self._settings.between_scans
+        watcher = Watcher() if between_scans else None
         while True:
-            steps = walk.walk(paths, recursive=self._settings.recursive, exclusion=self._settings.exclusion)
-            while step := await asyncio.to_thread(_take, steps, _WALK_STEP):
-                for thing in step:
-                    if watcher is None or watcher.is_news(thing):
-                        await self._meet(thing)
-            if watcher is None or again is None:
+            items = walk(paths, recursive=self._settings.recursive, exclusion=self._settings.exclusion)
+            while step := await asyncio.to_thread(list, islice(items, _WALK_STEP)):  # a thread reads the disk
+                for item in step:
+                    if watcher is None or watcher.is_new(item):
+                        await self._take_in(item)
+            if watcher is None or between_scans is None:
                 break
-            watcher.end_look()
-            await again()
-        self._tell(events.AllFound())
+            watcher.end_scan()
+            await between_scans()
+        self._listener(events.WalkFinished())
         await self._found.close()
 
-    async def _meet(self, thing: walk.Walked) -> None:
-        match thing:
-            case walk.Skipped(path, reason):
+    async def _take_in(self, item: Walked) -> None:
+        match item:
+            case LeftOut(path, reason):
                 self.report.left_out.append((path, reason))
-                self._tell(events.LeftOut(path, reason))
-            case walk.Unreadable(path, detail):
-                record = self._new(path, 0, "")
+                self._listener(events.FileLeftOut(path, reason))
+            case Unreadable(path, detail):
+                record = self._new_record(path, 0, "")
                 self._fail(record, ClientError(f"{path} cannot be read: {detail}.", code="unreadable"))
-            case walk.Found(path, size, content_type, _):
-                record = self._new(path, size, content_type)
-                if problem := self._outside_limits(record):
-                    self._fail(record, problem)
+            case Picture(path, size, content_type):
+                record, max_bytes = self._new_record(path, size, content_type), self._limits["max_bytes"]
+                # The service refuses these as well, but only after the whole file was read for its checksum.
+                if size == 0:
+                    self._fail(record, ClientError("The file is empty.", code="size_zero"))
+                elif size > max_bytes:
+                    detail = f"The file has {size:,} bytes; {max_bytes:,} are allowed."
+                    self._fail(record, ClientError(detail, code="size_too_large"))
+                elif content_type not in self._limits["content_types"]:
+                    self._fail(record, ClientError(f"{content_type} is not accepted.", code="type_unsupported"))
                 else:
                     await self._found.put(record)
 
-    def _new(self, path: Path, size: int, content_type: str) -> Record:
+    def _new_record(self, path: Path, size: int, content_type: str) -> Record:
         record = Record(path, size, content_type)
         self.report.records.append(record)
-        self._tell(events.Found(record))
+        self._listener(events.FileFound(record))
         return record
 
-    def _outside_limits(self, record: Record) -> ClientError | None:
-        """The service's own words, before any byte is read."""
-        most = self._limits["max_bytes"]
-        if record.size == 0:
-            return ClientError("The file is empty.", code="size_zero")
-        if record.size > most:
-            return ClientError(f"The file has {record.size:,} bytes; {most:,} are allowed.", code="size_too_large")
-        if record.content_type not in self._limits["content_types"]:
-            return ClientError(f"{record.content_type} is not accepted.", code="type_unsupported")
-        return None
-
-    # --- hash --------------------------------------------------------------------------------------------------
-
     async def _hash(self) -> None:
-        await side_by_side(self._hasher, _HASHERS)
+        await run_copies(self._hash_files, _HASHERS)
         await self._hashed.close()
 
-    async def _hasher(self) -> None:
+    async def _hash_files(self) -> None:
         async for record in self._found:
             try:
                 record.fingerprint = await asyncio.to_thread(fingerprint, record.path)
@@ -164,23 +161,16 @@ class Uploader:
                 self._fail(record, error)
                 continue
             record.size = record.fingerprint.size
-            self._tell(events.Hashed(record))
-            if self._is_first(record):
+            self._listener(events.FileHashed(record))
+            first = self._by_content.get(record.sha256)
+            if first is None or first.outcome is Outcome.FAILED:  # the same bytes may well be stored at another try
+                self._by_content[record.sha256] = record
                 await self._hashed.put(record)
-
-    def _is_first(self, record: Record) -> bool:
-        """Whether no other file of this run has the same content; else the record ends as that one does."""
-        first = self._by_content.get(record.sha256)
-        if first is None or first.outcome is Outcome.FAILED:  # that one's fate says nothing of a new try
-            self._by_content[record.sha256] = record
-            return True
-        record.twin = first
-        self._twins.setdefault(first, []).append(record)
-        if first.settled:
-            self._settle_twins(first)
-        return False
-
-    # --- register ----------------------------------------------------------------------------------------------
+                continue
+            record.duplicate_of = first
+            self._duplicates.setdefault(first, []).append(record)
+            if first.finished:
+                self._finish_duplicates(first)
 
     async def _register(self) -> None:
         async for batch in self._hashed.batches(self._limits["max_batch"], self._settings.linger):
@@ -190,106 +180,90 @@ class Uploader:
                     await self._registered.put((record, instruction))
         await self._registered.close()
 
-    def _read_entry(self, record: Record, entry: dict[str, Any]) -> Instruction | None:
-        """How to send the file; None where that is not needed or not wanted."""
+    def _read_entry(self, record: Record, entry: dict[str, Any]) -> UploadInstruction | None:
+        """Return how to send the file; None where the service has it already, or does not want it."""
         if problem := entry.get("problem"):
             self._fail(record, ClientError(problem["detail"], code=problem["code"]))
             return None
-        record.learn(entry)
+        record.update(entry)
         if entry.get("upload"):
-            return Instruction.of(entry["upload"])
+            return UploadInstruction.from_document(entry["upload"])
         record.stored = record.already_stored = True
         self._follow(record)
         return None
 
-    # --- send --------------------------------------------------------------------------------------------------
-
     async def _send(self) -> None:
-        await side_by_side(self._sending, self._settings.concurrency)
+        await run_copies(self._send_files, self._settings.concurrency)
         self._waiter.no_more()
 
-    async def _sending(self) -> None:
+    async def _send_files(self) -> None:
         async for record, instruction in self._registered:
-            self._tell(events.Sending(record))
+            self._listener(events.UploadStarted(record))
             try:
-                await self._send_one(record, instruction)
+                await self._send_file(record, instruction)
             except (NotAllowed, NotShoebox):
                 raise
             except ClientError as error:
                 self._fail(record, error)
-                self._count_lost(error)
+                # After several files in a row that no retry helped, the rest would fare no better.
+                self._failed_in_a_row = self._failed_in_a_row + 1 if isinstance(error, TransientError) else 0
+                if self._failed_in_a_row >= _MAX_FAILED_IN_A_ROW:
+                    raise
             else:
-                self._lost_in_a_row = 0
+                self._failed_in_a_row = 0
 
-    async def _send_one(self, record: Record, first: Instruction) -> None:
-        meter = Meter(record, self.report, self._tell)
+    async def _send_file(self, record: Record, first: UploadInstruction) -> None:
+        settings, progress = self._settings, events.TransferProgress(record, self.report, self._listener)
 
-        async def once(fault: ClientError | None) -> None:
-            instruction: Instruction | None = first
+        async def attempt(fault: ClientError | None) -> None:
+            instruction: UploadInstruction | None = first
             if fault or first.expires_soon():
-                instruction = await self._register_again(record)
+                (entry,) = await self._api.register([record.registration()])
+                instruction = self._read_entry(record, entry)
             if instruction is None:  # stored or refused meanwhile
                 return
-            await self._send_bytes(record, instruction, meter)
+            assert record.fingerprint is not None
+            if record.size < self._limits["multipart_from"]:
+                whole = ByteRange(record.path, record.fingerprint, 0, record.size)
+                await self._sender.send(whole, instruction, progress)
+            else:
+                upload = MultipartUpload(
+                    self._api,
+                    self._sender,
+                    settings.retry,
+                    record=record,
+                    progress=progress,
+                    at_once=settings.concurrency,
+                )
+                try:
+                    await upload.send()
+                except NotFound as error:  # it was completed, given up or cleared away; registering again tells which
+                    raise UrlExpired(error.detail) from error
             record.stored = True
-            self._tell(events.Stored(record))
+            self._listener(events.FileStored(record))
             self._follow(record)
 
-        await self._settings.retry.run(once, meter.retrying)
-
-    async def _send_bytes(self, record: Record, instruction: Instruction, meter: Meter) -> None:
-        assert record.fingerprint is not None
-        if record.size >= self._limits["multipart_from"]:
-            await self._send_parts(record, meter)
-        else:
-            await self._sender.send(Span(record.path, record.fingerprint, 0, record.size), instruction, meter)
-
-    async def _send_parts(self, record: Record, meter: Meter) -> None:
-        at_once, retry = self._settings.concurrency, self._settings.retry
-        upload = MultipartUpload(self._api, self._sender, retry, record=record, meter=meter, at_once=at_once)
-        try:
-            await upload.send()
-        except Gone as gone:  # it was completed, given up or cleared away; the registration knows
-            raise Expired(gone.detail) from gone
-
-    async def _register_again(self, record: Record) -> Instruction | None:
-        (entry,) = await self._api.register([record.registration()])
-        return self._read_entry(record, entry)
-
-    # --- ends --------------------------------------------------------------------------------------------------
+        await settings.retry.run(attempt, progress.retrying)
 
     def _follow(self, record: Record) -> None:
-        if record.outcome is not Outcome.UNFINISHED:
-            self._settle(record)
-        elif self._settings.wait:
+        """Wait for the processing of a file that is stored, unless it is over or nobody wants to."""
+        if record.outcome is Outcome.UNFINISHED and self._settings.wait:
             self._waiter.add(record)
-        else:
+            return
+        if record.outcome is Outcome.UNFINISHED:
             record.outcome = Outcome.UPLOADED
-            self._settle(record)
+        self._finish(record)
 
     def _fail(self, record: Record, error: ClientError) -> None:
         record.fail(error)
-        self._settle(record)
+        self._finish(record)
 
-    def _settle(self, record: Record) -> None:
-        record.settled = True
-        self._tell(events.Settled(record))
-        self._settle_twins(record)
+    def _finish(self, record: Record) -> None:
+        record.finished = True
+        self._listener(events.FileFinished(record))
+        self._finish_duplicates(record)
 
-    def _settle_twins(self, record: Record) -> None:
-        for twin in self._twins.pop(record, ()):
-            twin.copy_twin()
-            self._settle(twin)
-
-    def _retrying(self, retry: Retry) -> None:
-        self._tell(events.Retrying(None, retry.fault.detail, retry.since))
-
-    def _count_lost(self, error: ClientError) -> None:
-        """After several files in a row that no patience helped, the rest would fare no better."""
-        self._lost_in_a_row = self._lost_in_a_row + 1 if isinstance(error, Passing) else 0
-        if self._lost_in_a_row >= _LOST_IN_A_ROW:
-            raise error
-
-
-def _take(steps: Iterator[walk.Walked], count: int) -> Sequence[walk.Walked]:
-    return list(islice(steps, count))
+    def _finish_duplicates(self, record: Record) -> None:
+        for duplicate in self._duplicates.pop(record, ()):
+            duplicate.copy_outcome()
+            self._finish(duplicate)

@@ -3,97 +3,90 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from itertools import islice
 
 from shoebox_client.api import Api
-from shoebox_client.errors import ClientError, Passing
+from shoebox_client.errors import ClientError, TransientError
 from shoebox_client.records import Outcome, Record
 
-_SHORTEST, _LONGEST = 0.25, 2.0
-_BATCH = 100  # files in one round; the oldest are the likeliest to be done, and asking costs the service CPU
-_MISSES = 5
+_BATCH = 100  # files in one call; the oldest are the likeliest to be done, and asking costs the service CPU
+_MAX_MISSES = 5
 
 
 class Waiter:
-    """Follows records that were handed to `add`, until `no_more` and each of them is settled.
+    """Follows records that were handed to `add`, until `no_more` and each of them is finished.
 
-    After `patience` seconds in which no file settled or was added, those left stay UNFINISHED (`not_processed`).
+    After `timeout` seconds in which no file was finished or added, those left stay UNFINISHED (`not_processed`).
+    `pauses` are the shortest and the longest pause between two polls, in seconds.
     """
 
-    def __init__(self, api: Api, settled: Callable[[Record], None], *, patience: float) -> None:
+    def __init__(
+        self, api: Api, on_finished: Callable[[Record], None], *, timeout: float, pauses: tuple[float, float]
+    ) -> None:
         self._api = api
-        self._settled = settled
-        self._patience = patience
+        self._on_finished = on_finished
+        self._timeout = timeout
+        self._pauses = pauses
         self._waiting: dict[str, Record] = {}
-        self._misses: dict[str, int] = {}
-        self._news = asyncio.Event()
+        self._misses: Counter[str] = Counter()
+        self._changed = asyncio.Event()
         self._closed = False
-        self._moved_at = 0.0
+        self._progress_at = 0.0
 
     def add(self, record: Record) -> None:
         """Follow this record, which has a file id."""
         assert record.file_id is not None
         self._waiting[record.file_id] = record
-        self._moved_at = asyncio.get_running_loop().time()
-        self._news.set()
+        self._progress_at = asyncio.get_running_loop().time()
+        self._changed.set()
 
     def no_more(self) -> None:
-        """Nothing is added from now on."""
+        """End `run` when all that was added is finished."""
         self._closed = True
-        self._news.set()
+        self._changed.set()
 
     async def run(self) -> None:
-        """Ask until all are settled; the pause grows while nothing happens."""
-        pause, loop = _SHORTEST, asyncio.get_running_loop()
+        """Poll until all are finished; the pause grows while nothing happens."""
+        loop, (min_pause, max_pause) = asyncio.get_running_loop(), self._pauses
+        pause = min_pause
         while self._waiting or not self._closed:
             if not self._waiting:
-                self._news.clear()
-                await self._news.wait()
+                self._changed.clear()
+                await self._changed.wait()
                 continue
             await asyncio.sleep(pause)
-            pause = _SHORTEST if await self._ask() else min(pause * 1.5, _LONGEST)
-            if self._closed and loop.time() - self._moved_at > self._patience:
-                self._give_up()
+            if await self._poll():
+                pause, self._progress_at = min_pause, loop.time()
+            else:
+                pause = min(pause * 1.5, max_pause)
+            if self._closed and loop.time() - self._progress_at > self._timeout:
+                for record in list(self._waiting.values()):
+                    record.code = "not_processed"
+                    record.detail = f"It is stored, but was not processed within {self._timeout:.0f} s."
+                    self._on_finished(record)
+                self._waiting.clear()
 
-    async def _ask(self) -> bool:
-        """Whether any file settled. A question that nobody answered is asked again: the files are stored."""
-        before = len(self._waiting)
-        asked = list(islice(self._waiting, _BATCH))
+    async def _poll(self) -> bool:
+        """Ask for the files that were asked for longest ago; return whether any is finished now."""
+        file_ids = list(islice(self._waiting, _BATCH))
         try:
-            found = {file["file_id"]: file for file in await self._api.files(asked)}
-        except Passing:
+            found = {file["file_id"]: file for file in await self._api.files(file_ids)}
+        except TransientError:  # the files are stored, so there is nothing to give up: ask again
             return False
-        for file_id in asked:
-            self._take(file_id, found.get(file_id))
-            self._to_the_end(file_id)
-        moved = len(self._waiting) < before
-        if moved:
-            self._moved_at = asyncio.get_running_loop().time()
-        return moved
-
-    def _take(self, file_id: str, file: dict[str, object] | None) -> None:
-        record = self._waiting[file_id]
-        if file is None:
-            self._misses[file_id] = self._misses.get(file_id, 0) + 1
-            if self._misses[file_id] >= _MISSES:
-                record.fail(ClientError("It was deleted while it was being processed.", code="gone"))
-                self._settle(file_id)
-            return
-        record.learn(file)
-        if record.outcome in {Outcome.READY, Outcome.REJECTED}:
-            self._settle(file_id)
-
-    def _to_the_end(self, file_id: str) -> None:
-        """The next round asks for others first."""
-        if record := self._waiting.pop(file_id, None):
-            self._waiting[file_id] = record
-
-    def _settle(self, file_id: str) -> None:
-        self._settled(self._waiting.pop(file_id))
-
-    def _give_up(self) -> None:
-        for file_id, record in list(self._waiting.items()):
-            record.code = "not_processed"
-            record.detail = f"It is stored, but was not processed within {self._patience:.0f} s."
-            self._settle(file_id)
+        any_finished = False
+        for file_id in file_ids:
+            record = self._waiting.pop(file_id)
+            if file := found.get(file_id):
+                record.update(file)
+            else:
+                self._misses[file_id] += 1
+                if self._misses[file_id] == _MAX_MISSES:
+                    record.fail(ClientError("It was deleted while it was being processed.", code="gone"))
+            if record.outcome is Outcome.UNFINISHED:
+                self._waiting[file_id] = record  # behind all others, which the next poll asks for first
+            else:
+                any_finished = True
+                self._on_finished(record)
+        return any_finished

@@ -18,19 +18,20 @@ from typing import Any, NoReturn, Self, TypeAlias
 from emulator.data_folder import StillSaving, data_folder
 from emulator.disk_space import watch_space
 from emulator.embedded import ACCOUNT, ROOT_CREDENTIALS, Emulator, EmulatorDied
-from emulator.endpoint import Keeper, until_it_answers
-from emulator.limiter.app import keeps_nothing
-from emulator.limiter.proxy import limited
-from emulator.limiter.uses import read_data_use
+from emulator.limiter.middleware import is_unlimited
+from emulator.limiter.proxy import limiting_proxy
+from emulator.limiter.usage import read_data_use
 from emulator.provision import Report, RoleSource, provision
 from emulator.provision.tasks import first_of
+from emulator.watchdog import EmulatorWatchdog, until_it_answers
 from fleet.http.ports import LOOPBACK, listen
 from fleet.limits.quotas import AWS_QUOTAS, Quotas
 from fleet.limits.use import DataUse
 from fleet.logs import LineCallback
 from fleet.service import Fleet
 from fleet.settings import LONG_POLL, FleetSettings
-from shoebox.aws.clients import Clients, Credentials
+from shoebox.aws.clients import Clients
+from shoebox.aws.credentials import Credentials
 from shoebox.config import AwsSettings
 from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import StackError, load_stack
@@ -40,11 +41,11 @@ _SAVING_SECONDS = 30.0  # that the emulator of a killed stack gets to end
 _LOOK_AGAIN = 0.1
 _SHORT_POLL = 2  # on an emulator that outlives us: the end waits for the poll under way
 
-log = get_logger(action="local")
+log = get_logger(action="standalone")
 
 
 @dataclass(frozen=True, slots=True)
-class LocalSettings:
+class StandaloneSettings:
     """Settings of a local stack. Port 0 takes any free port; `data_dir` None keeps nothing.
 
     `task_root` is where the functions' code is imported from; `environment` is added to every function's variables.
@@ -79,8 +80,8 @@ class LocalSettings:
     quotas: Quotas = AWS_QUOTAS
 
 
-class Local:
-    """A running stack; made by `Local.start`. Its parts appear in the order of the attributes.
+class StandaloneStack:
+    """A running stack; made by `StandaloneStack.start`. Its parts appear in the order of the attributes.
 
     `emulator` is None where somebody else runs it; `endpoint_url` is its address in any case. `clients` may do
     anything. `seconds` is how long each step of the start took.
@@ -94,7 +95,7 @@ class Local:
     report: Report
     fleet: Fleet
 
-    def __init__(self, settings: LocalSettings) -> None:
+    def __init__(self, settings: StandaloneSettings) -> None:
         self.settings = settings
         self.seconds: dict[str, float] = {}
         self._lock: tuple[int, ...] = ()
@@ -105,7 +106,7 @@ class Local:
     @asynccontextmanager
     async def start(
         cls,
-        settings: LocalSettings,
+        settings: StandaloneSettings,
         after_provision: Hook | None = None,
         *,
         on_line: LineCallback | None = None,
@@ -117,12 +118,13 @@ class Local:
         told when the data folder's last stack was killed, and its emulator is waited for.
 
         Raises:
-            DataFolderError, PortTaken, StackError, EmulatorError, EndpointAway, Problem: with a message for the user.
+            DataFolderError, PortTaken, StackError, EmulatorError, EmulatorUnreachable, ProvisionError: with a message
+                for the user.
         """
         local = cls(settings)
         async with AsyncExitStack() as opening:
             await local._start(opening, after_provision, on_line, on_wait)
-            log.info("local.ready", gateway=local.fleet.gateway_url, seconds=local.seconds)
+            log.info("stack_started", gateway=local.fleet.gateway_url, seconds=local.seconds)
             yield local
 
     async def _start(
@@ -152,7 +154,7 @@ class Local:
             fleet = Fleet(self.resolved, settings, roles, on_line=on_line, elsewhere=self._data_use, administrator=keys)
             self.fleet = await opening.enter_async_context(fleet)
         if self.emulator is None:
-            keeper = Keeper(self.resolved, self.clients, partial(self._restore, after_provision))
+            keeper = EmulatorWatchdog(self.resolved, self.clients, partial(self._restore, after_provision))
             await opening.enter_async_context(_beside(keeper.run()))
 
     async def _open_folder(self, opening: AsyncExitStack, on_wait: Callable[[], None]) -> None:
@@ -197,9 +199,9 @@ class Local:
         """Where functions reach an emulator of others: at a limiter here, if they can."""
         settings = self.settings
         out_of_reach = settings.joined and settings.host != LOOPBACK and settings.limiter_url is None
-        if out_of_reach or keeps_nothing(settings.quotas):
+        if out_of_reach or is_unlimited(settings.quotas):
             return url
-        limiter = limited(url, settings.quotas, port=settings.limiter_port, host=settings.host)
+        limiter = limiting_proxy(url, settings.quotas, port=settings.limiter_port, host=settings.host)
         self._limiter_url = await opening.enter_async_context(limiter)
         return settings.limiter_url or self._limiter_url
 
@@ -275,7 +277,7 @@ def emulated_deployment(
     )
 
 
-Hook: TypeAlias = Callable[[Local], Awaitable[None]]
+Hook: TypeAlias = Callable[[StandaloneStack], Awaitable[None]]
 
 
 def _reserve(reserved: ExitStack, port: int, purpose: str, host: str) -> int:

@@ -7,7 +7,8 @@ from typing import Any
 
 from botocore.exceptions import ConnectionClosedError
 
-from shoebox.aws.connections import Answer, ConnectionLost, Connections
+from shoebox.aws.connections import Connections, Response
+from shoebox.aws.errors import ConnectionLost
 
 
 class LossyConnections(Connections):
@@ -18,7 +19,7 @@ class LossyConnections(Connections):
         self.lose: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
 
-    async def exchange(self, head: bytes, seconds: float, **options: Any) -> Answer:
+    async def exchange(self, head: bytes, seconds: float, **options: Any) -> Response:
         """Do the request; a lost answer is a lost connection."""
         answer = await super().exchange(head, seconds, **options)
         for operation in self.lose:

@@ -14,7 +14,8 @@ from functools import partial
 from typing import Any
 
 from shoebox.aws.clients import Clients
-from shoebox.aws.visibility import open_visibility
+from shoebox.aws.dynamodb import DynamoDBClient
+from shoebox.aws.sqs import open_visibility
 from shoebox.config import AwsSettings, FunctionSettings
 from shoebox.files.deletions import read_order
 from shoebox.files.model import Generation
@@ -62,9 +63,13 @@ async def open_cleanup() -> AsyncIterator[tuple[Cleanup, Heartbeat]]:
     """Everything cleanup needs, opened once a process."""
     configure_logging()
     aws, settings = AwsSettings.from_environment(), FunctionSettings.from_environment()
-    async with Clients(aws) as clients, open_visibility(aws, clients.credentials) as visibility:
+    async with (
+        Clients(aws) as clients,
+        DynamoDBClient.open(aws, clients.credentials) as dynamodb,
+        open_visibility(aws, clients.credentials) as visibility,
+    ):
         cleanup = Cleanup(
-            FilesTable(await clients.open("dynamodb"), settings.files_table),
+            FilesTable(dynamodb, settings.files_table),
             Pictures(await clients.open("s3"), settings.personal_bucket),
         )
         yield cleanup, Heartbeat(visibility, settings.visibility_seconds, "cleanup")

@@ -21,11 +21,9 @@ from functools import partial
 from typing import Any, TypeGuard
 
 from shoebox.aws.clients import Clients
-from shoebox.aws.dynamodb import open_dynamodb
-from shoebox.aws.presign import Presigner
-from shoebox.aws.s3 import S3Http, open_connections
-from shoebox.aws.sns import open_sns
-from shoebox.aws.visibility import open_visibility
+from shoebox.aws.dynamodb import DynamoDBClient
+from shoebox.aws.s3 import open_s3
+from shoebox.aws.sqs import open_visibility
 from shoebox.config import AwsSettings, FunctionSettings, Limits, environment_without_aws
 from shoebox.files.deletions import Deletions
 from shoebox.files.events import FileEvent, FileEvents
@@ -219,18 +217,16 @@ async def open_ingest() -> AsyncIterator[tuple[Ingest, Heartbeat, FunctionSettin
         pool = await opening.enter_async_context(
             RenderPool(limits, memory_at_once=settings.render_memory, environment=environment_without_aws())
         )
-        dynamodb = await opening.enter_async_context(open_dynamodb(aws, clients.credentials))
-        sns = await opening.enter_async_context(open_sns(aws, clients.credentials))
-        s3 = await opening.enter_async_context(open_connections(settings.s3_url))
+        dynamodb = await opening.enter_async_context(DynamoDBClient.open(aws, clients.credentials))
+        s3 = await opening.enter_async_context(
+            open_s3(settings.s3_url, clients.credentials, region=aws.region, bucket=settings.personal_bucket)
+        )
         visibility = await opening.enter_async_context(open_visibility(aws, clients.credentials))
-
-        async def presigner() -> Presigner:
-            return Presigner(await clients.credentials(), region=aws.region, endpoint_url=settings.s3_url)
 
         ingest = Ingest(
             FilesTable(dynamodb, settings.files_table),
-            PhotoBytes(S3Http(s3, presigner, settings.personal_bucket)),
-            FileEvents(sns, settings.file_events_topic_arn),
+            PhotoBytes(s3),
+            FileEvents(clients.when_needed("sns"), settings.file_events_topic_arn),
             Deletions(clients.when_needed("sqs"), settings.deletions_queue_url),
             pool,
             max_bytes=limits.max_bytes,

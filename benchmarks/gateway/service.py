@@ -14,7 +14,7 @@ import uvloop
 from fleet.credentials import RoleCredentials
 from fleet.service import Fleet
 from fleet.settings import FleetSettings
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import Stack
 

@@ -1,7 +1,7 @@
-"""S3 requests: which they are, and their bucket and key; and whose the others are.
+"""Which requests are S3's, and their bucket, key and method.
 
 Sources: "Virtual hosting of general purpose buckets"; "Authenticating Requests: Using Query Parameters (AWS Signature
-Version 4)". The service is told by the credential's scope; what is not signed and looks like no other service is S3's.
+Version 4)". The credential's scope names the service; what is not signed and looks like no other service is S3's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LOCAL = (".localhost", ".localhost.localstack.cloud")
 
 
 def service_of(scope: Scope, headers: dict[bytes, bytes]) -> bytes:
-    """The service that a request without X-Amz-Target is for, as a credential's scope names it; empty: not known."""
+    """Return the service, as a credential's scope names it, of a request without X-Amz-Target; b"" if not known."""
     authorization = headers.get(b"authorization", b"")
     if authorization:
         found = _SERVICE.search(authorization)
@@ -35,17 +35,13 @@ def service_of(scope: Scope, headers: dict[bytes, bytes]) -> bytes:
             return found[1].lower()
         if b"AWSAccessKeyId=" in query:
             return b"" if b"Action=" in query else S3
-    return b"" if _is_another(scope, headers) else S3
-
-
-def _is_another(scope: Scope, headers: dict[bytes, bytes]) -> bool:
-    """Whether an unsigned request cannot be S3's: S3 takes forms as multipart only, and no Action."""
+    # Nothing is signed: S3 takes forms as multipart only, and no Action.
     form = headers.get(b"content-type", b"").startswith(b"application/x-www-form-urlencoded")
-    return form or b"Action=" in scope["query_string"] or bool(_OTHER_PATH.match(scope["path"]))
+    return b"" if form or b"Action=" in query or _OTHER_PATH.match(scope["path"]) else S3
 
 
 def request_for_objects(scope: Scope, host: str) -> tuple[str, str, str] | None:
-    """Bucket, key and method of a request for objects; None for one that makes, changes or asks about a bucket.
+    """Return bucket, key and method of a request for objects; None for one that makes, changes or reads a bucket.
 
     Of a list, the prefix that it lists counts as key, and its method is LIST; DeleteObjects has its keys in the body,
     so "" does.
@@ -64,7 +60,7 @@ def request_for_objects(scope: Scope, host: str) -> tuple[str, str, str] | None:
 
 
 def bucket_of_host(host: str) -> str:
-    """The bucket that a virtual host names; "" for path-style addresses."""
+    """Return the bucket that a virtual host names; "" for path-style addresses."""
     name = host.lower().rpartition(":")[0] if ":" in host.rpartition("]")[2] else host.lower()
     if "." not in name or _ADDRESS.match(name) or name == "localhost.localstack.cloud":
         return ""

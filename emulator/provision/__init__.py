@@ -2,6 +2,6 @@
 
 from emulator.provision.credentials import RoleSource
 from emulator.provision.provisioner import provision
-from emulator.provision.report import Change, Outcome, Problem, Report
+from emulator.provision.report import Change, Outcome, ProvisionError, Report
 
-__all__ = ["Change", "Outcome", "Problem", "Report", "RoleSource", "provision"]
+__all__ = ["Change", "Outcome", "ProvisionError", "Report", "RoleSource", "provision"]

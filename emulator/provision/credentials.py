@@ -8,7 +8,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from emulator.provision.roles import SESSION_SECONDS
 from fleet.credentials import CredentialsError, RoleCredentials
-from shoebox.aws.clients import Clients, Credentials
+from shoebox.aws.clients import Clients
+from shoebox.aws.credentials import Credentials
 from shoebox.stack.deployment import ResolvedStack
 from shoebox.stack.s3_queues import with_s3_queues
 

@@ -24,7 +24,7 @@ async def provision(resolved: ResolvedStack, clients: Clients) -> Report:
     Nothing is ever deleted but a setting: a bucket, queue or table that left stack.yaml stays, with its data.
 
     Raises:
-        Problem: the first resource that could not be brought to what stack.yaml says.
+        ProvisionError: the first resource that could not be brought to what stack.yaml says.
     """
     begin = time.perf_counter()
     resolved = with_s3_queues(resolved)

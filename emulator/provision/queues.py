@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from emulator.provision.report import Outcome, Problem, outcome, reporting
+from emulator.provision.report import Outcome, ProvisionError, outcome, reporting
 from emulator.provision.settings import none_if
 from emulator.provision.tasks import together
 from shoebox.stack.deployment import ResolvedStack
@@ -24,7 +24,7 @@ async def ensure_queues(resolved: ResolvedStack, sqs: Any) -> list[Outcome]:
             if name not in done and (queue.dead_letter is None or queue.dead_letter in done)
         ]
         if not ready:
-            raise Problem("queues", "they are each other's dead-letter queues; one must be the last")
+            raise ProvisionError("queues", "they are each other's dead-letter queues; one must be the last")
         outcomes = await together(*(_ensure(resolved, sqs, name) for name in ready))
         done.update(zip(ready, outcomes, strict=True))
     return [done[name] for name in resolved.stack.queues]

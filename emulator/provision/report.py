@@ -10,7 +10,7 @@ from enum import StrEnum
 from botocore.exceptions import BotoCoreError, ClientError
 
 
-class Problem(RuntimeError):
+class ProvisionError(RuntimeError):
     """A resource could not be brought to what stack.yaml says; the message names it and the reason."""
 
     def __init__(self, resource: str, reason: str) -> None:
@@ -67,16 +67,16 @@ def outcome(kind: str, name: str, *, created: bool, changed: tuple[str, ...] = (
 
 @contextmanager
 def reporting(kind: str, name: str) -> Iterator[None]:
-    """Turn AWS's errors into a Problem that names the resource.
+    """Turn AWS's errors into a ProvisionError that names the resource.
 
     Raises:
-        Problem: AWS refused a call, or did not answer.
+        ProvisionError: AWS refused a call, or did not answer.
     """
     try:
         yield
     except ClientError as error:
         answer = error.response["Error"]
         reason = f"{error.operation_name}: {answer.get('Code')}: {answer.get('Message')}"
-        raise Problem(f"{kind} {name}", reason) from error
+        raise ProvisionError(f"{kind} {name}", reason) from error
     except BotoCoreError as error:
-        raise Problem(f"{kind} {name}", str(error)) from error
+        raise ProvisionError(f"{kind} {name}", str(error)) from error

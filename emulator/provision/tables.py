@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from emulator.provision.report import Outcome, Problem, outcome, reporting
+from emulator.provision.report import Outcome, ProvisionError, outcome, reporting
 from emulator.provision.settings import none_if
 from emulator.provision.tasks import together
 from shoebox.stack.deployment import ResolvedStack
@@ -17,7 +17,7 @@ _ACTIVE_LOOKS = 600  # AWS takes seconds for a table, minutes for an index over 
 
 
 async def ensure_tables(resolved: ResolvedStack, dynamodb: Any) -> list[Outcome]:
-    """Every table as described. A key cannot be changed: that is a Problem that says so."""
+    """Every table as described. A key cannot be changed: that is a ProvisionError that says so."""
     return await together(
         *(_ensure(dynamodb, resolved.name_of("table", name), table) for name, table in resolved.stack.tables.items())
     )
@@ -50,7 +50,8 @@ async def _create(dynamodb: Any, name: str, table: Table) -> None:
 async def _update(dynamodb: Any, name: str, table: Table, found: dict[str, Any]) -> list[str]:
     """Add missing indexes and drop unknown or different ones, one at a time, as AWS demands."""
     if found["KeySchema"] != _schema(table.key):
-        raise Problem(f"table {name}", "its key differs from stack.yaml; a key cannot be changed, so remove the table")
+        reason = "its key differs from stack.yaml; a key cannot be changed, so remove the table"
+        raise ProvisionError(f"table {name}", reason)
     present = {index["IndexName"]: index["KeySchema"] for index in found.get("GlobalSecondaryIndexes", [])}
     wanted = {index: _schema(key) for index, key in table.indexes.items()}
     drop = [index for index, schema in present.items() if wanted.get(index) != schema]
@@ -71,7 +72,7 @@ async def _until_active(dynamodb: Any, name: str) -> None:
         if _is_active((await dynamodb.describe_table(TableName=name))["Table"]):
             return
         await asyncio.sleep(_PAUSE)
-    raise Problem(f"table {name}", f"it or an index is not active after {_ACTIVE_LOOKS * _PAUSE:.0f} s")
+    raise ProvisionError(f"table {name}", f"it or an index is not active after {_ACTIVE_LOOKS * _PAUSE:.0f} s")
 
 
 def _is_active(table: dict[str, Any]) -> bool:

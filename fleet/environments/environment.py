@@ -1,7 +1,6 @@
-"""An execution environment: its slots, the invocations that run in it, and where it is in its life.
+"""An execution environment as the Runtime API sees it: its state, its slots, and the invocations that run in it.
 
-It is the Runtime API's side of one process (`fleet.environments.process`); `fleet.environments.pool` decides what
-goes into it. No clock, no I/O.
+`fleet.environments.pool` decides what goes into it; `fleet.environments.process` is its process. No clock, no I/O.
 """
 
 from __future__ import annotations
@@ -9,18 +8,27 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
 
 from fleet.environments.invocation import Invocation
 from fleet.environments.log_tail import LogTail
-from fleet.environments.scheduler import State
 
-_COMES_BACK = 0.25  # seconds in which a slot that has answered asks for more
-_FOLLOWS = 2.0  # seconds in which the other slots of a new environment ask for the first time
-_REMEMBERED = 1000  # request ids of timed-out invocations, to answer 410 and not 400
+_NEXT_POLL_SECONDS = 0.25  # in which a slot that has responded polls again
+_FIRST_POLLS_SECONDS = 2.0  # in which the other slots of a new environment poll for the first time
+_MAX_TIMED_OUT = 1000  # request ids of timed-out invocations that are kept, to respond with 410 and not 400
+
+
+class State(StrEnum):
+    """The life of an execution environment ("Understanding the Lambda execution environment lifecycle")."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"  # takes no more invocations; ends when those that run are done
+    ENDED = "ended"
 
 
 class InvalidState(Exception):
-    """403: the environment may not ask this now, such as init/error after it was ready."""
+    """403: the environment may not send this now, such as init/error after it was ready."""
 
 
 class UnknownRequest(Exception):
@@ -46,17 +54,17 @@ class Environment:
         self.pid: int | None = None  # of its process, if that is on this machine
         self.settle_output: Callable[[], Awaitable[None]] | None = None  # waits until what it has printed was logged
         self.init_seconds: float | None = None  # what its start took, until an invocation has reported it
-        self.overran = False  # its only invocation ran past its time: it is not asked to end
+        self.overran = False  # its only invocation ran past its timeout: its process is killed without SIGTERM
         self.init_error: bytes | None = None
         self._pollers: deque[asyncio.Future[Invocation | None]] = deque()
         self._running: dict[str, Invocation] = {}
         self._tails: dict[str, LogTail] = {}
-        self._late: deque[str] = deque(maxlen=_REMEMBERED)
+        self._late: deque[str] = deque(maxlen=_MAX_TIMED_OUT)
         self._expected: deque[float] = deque(maxlen=slots)  # until when a slot's next poll is to be waited for
 
     @property
     def free(self) -> int:
-        """Slots that ask for an invocation now."""
+        """Slots that wait for an invocation now."""
         return max(0, min(len(self._pollers), self.slots - len(self._running)))
 
     @property
@@ -65,11 +73,13 @@ class Environment:
         return len(self._running)
 
     def soon(self, now: float) -> int:
-        """Slots that will ask for an invocation in a moment: it is not worth starting an environment instead."""
+        """Count the slots that will poll in a moment: starting an environment instead would take longer."""
         return sum(until > now for until in self._expected)
 
     def poll(self, now: float) -> asyncio.Future[Invocation | None]:
-        """A slot asks for an invocation; None comes when it is to end. The first poll makes the environment ready.
+        """Queue a slot for an invocation; its result is None when the slot is to end.
+
+        The first poll makes the environment ready.
 
         Raises:
             InvalidState: the environment has reported an init error or has ended.
@@ -80,7 +90,7 @@ class Environment:
             self.state = State.READY
             self.init_seconds = now - self.started_at if self.slots == 1 else None
             self.settled.set()
-            self._expected.extend([now + _FOLLOWS] * (self.slots - 1))
+            self._expected.extend([now + _FIRST_POLLS_SECONDS] * (self.slots - 1))
         elif self._expected:
             self._expected.popleft()
         poller: asyncio.Future[Invocation | None] = asyncio.get_running_loop().create_future()
@@ -88,7 +98,7 @@ class Environment:
         return poller
 
     def leave(self, poller: asyncio.Future[Invocation | None]) -> None:
-        """The slot's connection is gone; it gets nothing any more."""
+        """Take a slot whose connection is gone out of the queue; its poll ends with None."""
         if not poller.done():
             self._pollers.remove(poller)
             poller.set_result(None)
@@ -111,10 +121,10 @@ class Environment:
         return found
 
     def running(self, request_id: str, nonce: str | None) -> Invocation:
-        """An invocation that the process may answer.
+        """Return an invocation that the process may respond to.
 
         Raises:
-            UnknownRequest: it does not run here, or was answered before.
+            UnknownRequest: it does not run here, or has had its response.
             TooLate: it has timed out, or `nonce` is of an earlier attempt.
         """
         invocation = self._running.get(request_id)
@@ -125,43 +135,41 @@ class Environment:
         return invocation
 
     def finish(self, request_id: str, nonce: str | None, now: float) -> Invocation:
-        """The process has answered this invocation; raises as `running`."""
+        """Take an invocation out that the process has responded to; raises as `running`."""
         invocation = self.running(request_id, nonce)
         del self._running[request_id]
         self.last_used = now
-        self._expected.append(now + _COMES_BACK)
+        self._expected.append(now + _NEXT_POLL_SECONDS)
         self._drain()
         return invocation
 
     def expire(self, request_id: str) -> None:
-        """The invocation's time is over.
-
-        An environment with one slot ends with it: nothing is to run beside what it leaves behind. Of several slots the
-        one stays taken until the process asks for the next invocation.
-        """
+        """Take an invocation out whose timeout is over."""
         self._running.pop(request_id, None)
         self._late.append(request_id)
+        # An environment with one slot ends with it, so that nothing runs beside what the handler left behind. Of
+        # several slots only this one is lost, until the process polls again.
         if self.slots == 1:
             self.overran = True
             self.drain()
         self._drain()
 
     def printed(self, lines: bytes) -> None:
-        """The process has printed whole lines."""
+        """Keep whole lines that the process has printed for the callers that want the end of their log."""
         for tail in self._tails.values():
             tail.write(lines)
 
     def take_tail(self, request_id: str) -> LogTail | None:
-        """The log of an invocation whose caller wants its end; it keeps no more lines."""
+        """Return the log of an invocation whose caller wants its end, and stop adding lines to it."""
         return self._tails.pop(request_id, None)
 
     async def log_settled(self, request_id: str) -> None:
-        """Wait until the invocation's log is whole, if its caller wants it: what was printed before it answered."""
+        """Wait until the log of an invocation whose caller wants it has all that was printed before the response."""
         if request_id in self._tails and self.settle_output is not None:
             await self.settle_output()
 
     def fail_init(self, error: bytes) -> None:
-        """The process reports that it cannot start.
+        """Note that the process has reported that it cannot start.
 
         Raises:
             InvalidState: it was ready, or has reported before.
@@ -172,14 +180,14 @@ class Environment:
         self.settled.set()
 
     def drain(self) -> None:
-        """Take no more invocations; one that was starting will not be ready any more."""
+        """Take no more invocations; an environment that is starting will not become ready."""
         if self.state is not State.ENDED:
             self.state = State.DRAINING
         self.settled.set()
         self._drain()
 
     def end(self) -> list[Invocation]:
-        """The process is gone; returns the invocations that it leaves behind."""
+        """Note that the process is gone, and return the invocations that it leaves behind."""
         self.state = State.ENDED
         self.settled.set()
         self.drained.set()

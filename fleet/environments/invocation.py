@@ -1,4 +1,4 @@
-"""An invocation on its way through an environment, and what comes out of it."""
+"""A call of a function, the invocation that it becomes in an environment, and its result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STREAM_PAYLOAD = 200 * 1024 * 1024  # Lambda quotas: streamed response
 
 @dataclass(frozen=True, slots=True)
 class InvokeResult:
-    """What the caller of a function gets: the JSON payload, and `Unhandled` as `function_error` when it failed.
+    """The result for the caller of a function: its JSON, and `Unhandled` as `function_error` when it failed.
 
     `error_type` is the runtime's or Lambda's own name of the error, such as `Function.ValueError`, where it is known;
     `log` the end of the invocation's log, for a call that asked for it.
@@ -32,11 +32,11 @@ class InvokeResult:
 
 
 class Sink(Protocol):
-    """Where a streamed answer goes, part by part."""
+    """Where a streamed response goes, part by part."""
 
     @property
     def limit(self) -> int:
-        """The most bytes that it takes."""
+        """How many bytes it takes at most."""
 
     async def put(self, part: bytes) -> None:
         """Take a part; the function waits meanwhile."""
@@ -44,10 +44,10 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a caller wants run: the event's JSON, the trace header, and the client context's JSON.
+    """One call of a function: the event's JSON, the trace header, and the client context's JSON.
 
     `tail` asks for the end of its log. `synchronous` is False for what comes out of the asynchronous queue: some limits
-    are on the others only. A streamed answer goes to `sink`; without one it is collected.
+    hold for synchronous calls only. A streamed response goes to `sink`; without one it is collected.
     """
 
     payload: bytes
@@ -64,7 +64,7 @@ class Invocation:
     """A call that was admitted. `nonce` tells this attempt from a later one with the same request id.
 
     `start_killed`: an environment that it waited for was killed before it was ready. `unread`: the process that it was
-    handed to has closed its connection before it read it.
+    sent to has closed its connection before it read it.
     """
 
     call: Call
@@ -79,11 +79,11 @@ class Invocation:
 
     @property
     def request_id(self) -> str:
-        """The request id that caller and function see."""
+        """Its id for caller and function."""
         return self.call.request_id
 
     def note_unread(self) -> None:
-        """No handler has begun with it."""
+        """Note that the process has not read it, so no handler has begun with it."""
         self.unread = True
 
     def stop_timer(self) -> None:
@@ -94,28 +94,28 @@ class Invocation:
 
 
 def failure(request_id: str, kind: str, message: str) -> InvokeResult:
-    """A failed invocation in Lambda's shape: `{"errorType", "errorMessage"}` and `Unhandled`."""
+    """Return a failed invocation in Lambda's shape: `{"errorType", "errorMessage"}` and `Unhandled`."""
     return failed_with(request_id, orjson.dumps({"errorType": kind, "errorMessage": message}), kind)
 
 
 def failed_with(request_id: str, payload: bytes, error_type: str | None = None) -> InvokeResult:
-    """A failed invocation with the payload that the runtime reported."""
+    """Return a failed invocation with the payload that the runtime reported."""
     return InvokeResult(payload, function_error="Unhandled", request_id=request_id, error_type=error_type)
 
 
 def timed_out(request_id: str, seconds: float) -> InvokeResult:
-    """What Lambda answers when the function's time is over."""
+    """Return Lambda's result for a function that ran past its timeout of `seconds`."""
     message = f"RequestId: {request_id} Error: Task timed out after {seconds:.2f} seconds"
     return failure(request_id, "Sandbox.Timedout", message)
 
 
 def exited(request_id: str, status: int | None) -> InvokeResult:
-    """What Lambda answers when the runtime's process ends in the middle; `status` as `Process.returncode`."""
+    """Return Lambda's result when the runtime's process ends during an invocation; `status` as `Process.returncode`."""
     return failure(request_id, EXIT_ERROR, f"RequestId: {request_id} Error: {exit_reason(status)}")
 
 
 def exit_reason(status: int | None) -> str:
-    """A process's end in the words of the interface emulator."""
+    """Describe a process's end in the words of the interface emulator."""
     if not status:
         return "Runtime exited without providing a reason"
     if status < 0:

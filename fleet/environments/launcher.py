@@ -1,4 +1,4 @@
-"""Starts the process of an environment: credentials, address of the Runtime API, variables, log."""
+"""Starts the process of an environment with its credentials, its Runtime API's address, its variables and its log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 
 from fleet.credentials import CredentialsCache
 from fleet.environments.environment import Environment
-from fleet.environments.process import EnvironmentConfig, EnvironmentProcess, start_process, variables
+from fleet.environments.process import EnvironmentConfig, EnvironmentProcess, environment_variables, start_process
 from fleet.environments.runtime_api import PREFIX, RuntimeApi
 from fleet.functions import FunctionSpec
 from fleet.http.ports import LOOPBACK, listen
@@ -19,13 +19,13 @@ from fleet.settings import RuntimeCommand
 
 
 class Launcher:
-    """Starts environments of one function; it is the `launch` of a pool."""
+    """Starts environments of one function: the `launch` of a pool."""
 
     def __init__(
         self,
         *,
         command: RuntimeCommand,
-        common: EnvironmentConfig,
+        config: EnvironmentConfig,
         credentials: CredentialsCache,
         server: Server,
         api: RuntimeApi,
@@ -35,7 +35,7 @@ class Launcher:
         epoch: Callable[[], float] = time.time,
     ) -> None:
         self._command = command
-        self._common = common
+        self._config = config
         self._credentials = credentials
         self._server = server
         self._api = api
@@ -57,8 +57,8 @@ class Launcher:
         try:
             process = await start_process(
                 self._command.for_handler(function.handler),
-                variables(function, environment.identity, address, credentials.keys, self._common),
-                self._common.task_root,
+                environment_variables(function, environment.identity, address, credentials.keys, self._config),
+                self._config.task_root,
                 partial(self._write, function.key, environment),
                 close,
             )
@@ -69,8 +69,9 @@ class Launcher:
         return process
 
     async def _address(self, function: FunctionSpec, environment: Environment) -> tuple[str, Callable[[], None]]:
+        """Return the environment's Runtime API address, and what closes it at its end."""
         if not self._command.own_port:
-            return f"{LOOPBACK}:{self._server.port}{PREFIX}{function.key}/{environment.identity}", _nothing
+            return f"{LOOPBACK}:{self._server.port}{PREFIX}{function.key}/{environment.identity}", lambda: None
         sock = listen(0, "an environment's Runtime API")
         app = self._api.app_for(function.key, environment.identity)
         server: asyncio.Server = await self._server.also_serve(app, sock)
@@ -82,7 +83,3 @@ class Launcher:
         if self._on_line is not None:
             for line in lines.splitlines():
                 self._on_line(function, line)
-
-
-def _nothing() -> None:
-    """A shared address needs no closing."""

@@ -16,19 +16,38 @@ from datetime import UTC, datetime
 from functools import partial
 from io import FileIO
 from pathlib import Path
+from typing import Protocol
 
 from fleet.functions import VERSION, FunctionSpec
 from fleet.logs import pump
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_PRCTL = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None
 _TURNS = 4  # of the loop: from the pipe to the reader, to the pump, to what writes
 _OUTPUT_SECONDS = 1.0  # for the rest of the output, when a grandchild keeps the pipe open
 
 
+class Process(Protocol):
+    """The process behind an environment."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, if it runs on this machine."""
+
+    async def wait(self) -> int:
+        """Wait for its end, and return its exit status."""
+
+    async def stop(self, seconds: float) -> None:
+        """Ask it to end, and make it end after `seconds`."""
+
+    def kill(self) -> None:
+        """End it now."""
+
+
 @dataclass(frozen=True, slots=True)
 class EnvironmentConfig:
-    """What every environment of a fleet has in common."""
+    """What all environments of a fleet have in common."""
 
     region: str
     endpoint_url: str | None
@@ -37,10 +56,10 @@ class EnvironmentConfig:
     environment: Mapping[str, str]
 
 
-def variables(
-    function: FunctionSpec, identity: str, runtime_api: str, keys: Credentials, common: EnvironmentConfig
+def environment_variables(
+    function: FunctionSpec, identity: str, runtime_api: str, keys: Credentials, config: EnvironmentConfig
 ) -> dict[str, str]:
-    """All environment variables of an environment ("Defined runtime environment variables"); nothing is inherited."""
+    """Return all variables of an environment ("Defined runtime environment variables"); nothing is inherited."""
     values = {
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
         "LANG": "en_US.UTF-8",
@@ -48,13 +67,13 @@ def variables(
         "PYTHONUNBUFFERED": "1",
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
         "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
-        **common.environment,
+        **config.environment,
         **function.environment,
         "_HANDLER": function.handler,
         "AWS_ACCESS_KEY_ID": keys.access_key_id,
         "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
-        "AWS_REGION": common.region,
-        "AWS_DEFAULT_REGION": common.region,
+        "AWS_REGION": config.region,
+        "AWS_DEFAULT_REGION": config.region,
         "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
         "AWS_LAMBDA_FUNCTION_NAME": function.name,
         "AWS_LAMBDA_FUNCTION_VERSION": VERSION,
@@ -64,13 +83,13 @@ def variables(
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
         "AWS_LAMBDA_LOG_STREAM_NAME": f"{datetime.now(UTC):%Y/%m/%d}/[{VERSION}]{identity}",
         "AWS_LAMBDA_RUNTIME_API": runtime_api,
-        "LAMBDA_TASK_ROOT": str(common.task_root),
-        "PROMETHEUS_MULTIPROC_DIR": str(common.metrics_dir),
+        "LAMBDA_TASK_ROOT": str(config.task_root),
+        "PROMETHEUS_MULTIPROC_DIR": str(config.metrics_dir),
     }
     if keys.session_token:
         values["AWS_SESSION_TOKEN"] = keys.session_token
-    if common.endpoint_url:
-        values["AWS_ENDPOINT_URL"] = common.endpoint_url
+    if config.endpoint_url:
+        values["AWS_ENDPOINT_URL"] = config.endpoint_url
     if function.slots > 1:
         values["AWS_LAMBDA_INITIALIZATION_TYPE"] = "lambda-managed-instances"
         values["AWS_LAMBDA_MAX_CONCURRENCY"] = str(function.slots)
@@ -98,7 +117,7 @@ class EnvironmentProcess:
         return self._process.pid
 
     async def wait(self) -> int:
-        """Wait for the end of the process and of its output; then nothing of its group is left. Returns its status."""
+        """Wait for the end of the process, its group and its output, and return its status."""
         try:
             status = await self._process.wait()
         finally:
@@ -113,18 +132,19 @@ class EnvironmentProcess:
         """Wait until everything that it has printed by now was passed on, but not for ever."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_OUTPUT_SECONDS):
-                while self._unread():  # noqa: ASYNC110  # the loop reads meanwhile, and tells nobody
+                while self._unread():  # noqa: ASYNC110  # the loop reads meanwhile, and signals nothing
                     await asyncio.sleep(0)
         for _ in range(_TURNS):
             await asyncio.sleep(0)
 
     def _unread(self) -> int:
+        """Return how many bytes are in the pipe."""
         if self._pipe.closed:
             return 0
         return int.from_bytes(fcntl.ioctl(self._pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     async def stop(self, seconds: float) -> None:
-        """SIGTERM, and SIGKILL when it has not ended after `seconds`."""
+        """Send SIGTERM, and SIGKILL when it has not ended after `seconds`."""
         self._signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(seconds):
@@ -133,7 +153,7 @@ class EnvironmentProcess:
             self.kill()
 
     def kill(self) -> None:
-        """SIGKILL to the whole group, now."""
+        """Send SIGKILL to the whole group."""
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -148,14 +168,16 @@ async def start_process(
     write: Callable[[bytes], None],
     on_end: Callable[[], None],
 ) -> EnvironmentProcess:
-    """Start an environment's process in `folder`; it dies with us, whatever ends us (Linux: prctl(2), PDEATHSIG).
+    """Start an environment's process in `folder`, which dies with ours, whatever ends us (Linux: prctl(2), PDEATHSIG).
+
+    `write` gets whole lines of its output, and `on_end` is called when it has ended.
 
     Raises:
         OSError: the program cannot be started.
     """
     ours, theirs = os.pipe()  # asyncio's own pipe would make us wait for grandchildren that keep it open
-    pipe = FileIO(ours)
-    output = await _reader(pipe)
+    pipe, output = FileIO(ours), asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(output), pipe)
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -172,17 +194,8 @@ async def start_process(
     return EnvironmentProcess(process, pipe, asyncio.create_task(pump(output, write)), on_end)
 
 
-async def _reader(pipe: FileIO) -> asyncio.StreamReader:
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-    return reader
-
-
-_PRCTL = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None
-
-
 def _die_with_parent(parent: int) -> None:
-    """Run in the child before its program."""
+    """Have the kernel kill this process, a child before its program, when its parent dies."""
     _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)  # type: ignore[misc]
     if os.getppid() != parent:
         os._exit(1)

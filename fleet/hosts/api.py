@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 import orjson
 
 from fleet.credentials import CredentialsCache, CredentialsError, RoleCredentials
-from fleet.environments.environment import Environment
+from fleet.environments.environment import Environment, State
 from fleet.environments.pool import Pool
-from fleet.environments.scheduler import State
 from fleet.functions import FunctionSpec
 from fleet.hosts.messages import PREFIX, Command, JoinResponse
 from fleet.hosts.remote import LOST, RemoteProcess

@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from fleet.environments.lifecycle import Process
-from fleet.environments.process import EnvironmentConfig, start_process, variables
+from fleet.environments.process import EnvironmentConfig, Process, environment_variables, start_process
 from fleet.environments.runtime_api import PREFIX as RUNTIME
 from fleet.hosts.connection import FleetAway, FleetConnection, HostError, Joined
 from fleet.hosts.messages import Command, JoinResponse
@@ -118,7 +117,7 @@ class Host:
 
     async def _start(self, welcome: JoinResponse) -> Process:
         settings = self._settings
-        common = EnvironmentConfig(
+        config = EnvironmentConfig(
             region=welcome.region,
             endpoint_url=welcome.endpoint_url,
             task_root=settings.task_root,
@@ -126,7 +125,7 @@ class Host:
             environment={**welcome.environment, **(settings.environment or {})},
         )
         address = f"{urlsplit(settings.fleet_url).netloc}{RUNTIME}{welcome.function.key}/{welcome.identity}"
-        values = variables(welcome.function, welcome.identity, address, welcome.credentials, common)
+        values = environment_variables(welcome.function, welcome.identity, address, welcome.credentials, config)
         try:
             if settings.terminal:
                 return await start_in_terminal(settings.command, values, settings.task_root)

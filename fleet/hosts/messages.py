@@ -14,7 +14,7 @@ from typing import Any, Self
 import orjson
 
 from fleet.functions import FunctionSpec
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 
 PREFIX = "/.hosts/"
 

@@ -87,6 +87,12 @@ async def body_parts(receive: Receive, limit: int) -> AsyncIterator[bytes]:
             yield part
 
 
+async def wait_for_disconnect(receive: Receive) -> None:
+    """Wait until the client closes its connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 async def respond(send: Send, response: Response, *, to_head: bool = False) -> None:
     """Send a whole answer; a status without content (RFC 9110, 6.4.1) goes without its body.
 

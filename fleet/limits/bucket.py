@@ -1,4 +1,6 @@
-"""The token bucket: a rate with a burst. Pure; the caller passes the time in seconds, which never goes back.
+"""Token buckets (a rate with a burst) and what is counted by the second. Pure.
+
+The caller passes the time in seconds, which never goes back.
 
 Source: API Gateway, "Throttle requests to your REST APIs" (token bucket algorithm).
 """
@@ -6,10 +8,14 @@ Source: API Gateway, "Throttle requests to your REST APIs" (token bucket algorit
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
+from collections.abc import Hashable
+
+_SWEEP = 2  # keys looked at in each call: more than the one that is added, so what is idle goes
 
 
 class TokenBucket:
-    """Lets `rate` tokens a second go, and up to `burst` at once; it begins full. Infinite is no limit."""
+    """`rate` tokens a second, and up to `burst` at once; it begins full. Infinite is no limit."""
 
     __slots__ = ("_at", "_tokens", "burst", "rate")
 
@@ -20,7 +26,7 @@ class TokenBucket:
         self._at = -math.inf
 
     def take(self, now: float, tokens: float = 1.0) -> bool:
-        """Take tokens, all or none; says whether there were enough."""
+        """Take tokens, all or none; tell whether there were enough."""
         self._refill(now)
         if self._tokens < tokens:
             return False
@@ -28,7 +34,7 @@ class TokenBucket:
         return True
 
     def tokens(self, now: float) -> float:
-        """Tokens that are there now; negative in debt."""
+        """Return the tokens that are there now; negative in debt."""
         self._refill(now)
         return self._tokens
 
@@ -38,12 +44,12 @@ class TokenBucket:
         self._tokens -= tokens
 
     def has(self, now: float, tokens: float = 1.0) -> bool:
-        """Whether so many could be taken now; for a request that must pass several buckets."""
+        """Tell whether so many could be taken now; for a request that must pass several buckets."""
         self._refill(now)
         return self._tokens >= tokens
 
     def seconds_until(self, now: float, tokens: float = 1.0) -> float:
-        """How long until so many are there; infinite where they never will be."""
+        """Return how long it takes until so many are there; infinite where they never will be."""
         self._refill(now)
         missing = tokens - self._tokens
         if missing <= 0:
@@ -58,6 +64,65 @@ class TokenBucket:
         self._tokens = self.burst if elapsed == math.inf else min(self.burst, self._tokens + elapsed * self.rate)
 
 
+class KeyBucket(TokenBucket):
+    """One key's bucket, and how much was taken in the second of the last take."""
+
+    __slots__ = ("_given", "_second", "touched")
+
+    def __init__(self, rate: float, now: float) -> None:
+        super().__init__(rate)
+        self.touched = now
+        self._second, self._given = -1, 0.0
+
+    def give(self, now: float, tokens: float) -> float:
+        """Take tokens, if need be into debt; return what was taken in this second so far."""
+        self.charge(now, tokens)
+        second = int(now)
+        if second != self._second:
+            self._second, self._given = second, 0.0
+        self._given += tokens
+        return self._given
+
+
+class KeyedBuckets:
+    """A bucket of the same rate for each of millions of keys; `now` in seconds, never going back.
+
+    One is made when it is wanted, and forgotten when it is full again: a full bucket and none are the same thing, so
+    nothing is lost, and memory is bounded by the keys of about one second.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self._buckets: OrderedDict[Hashable, KeyBucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return how many are in memory."""
+        return len(self._buckets)
+
+    def at(self, key: Hashable, now: float) -> KeyBucket:
+        """Return the bucket of a key; make it where there is none."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            self._sweep(now)
+            bucket = self._buckets[key] = KeyBucket(self.rate, now)
+            return bucket
+        bucket.touched = now
+        self._buckets.move_to_end(key)
+        return bucket
+
+    def _sweep(self, now: float) -> None:
+        """Forget the longest idle that are full; one in debt goes to the end, so that it hides no others."""
+        for _ in range(min(_SWEEP, len(self._buckets))):
+            key, bucket = next(iter(self._buckets.items()))
+            if now - bucket.touched < 1.0:  # a burst is one second's rate: none is full sooner
+                return
+            if bucket.has(now, bucket.burst):
+                del self._buckets[key]
+            else:
+                bucket.touched = now
+                self._buckets.move_to_end(key)
+
+
 class _BySecond:
     """A number of each whole second: that of the last one, and the highest of any so far (`peak`)."""
 
@@ -68,7 +133,7 @@ class _BySecond:
         self._value = self._last = self.peak = 0.0
 
     def last(self, now: float) -> float:
-        """Of the last whole second."""
+        """Return the number of the last whole second."""
         self._turn(now)
         return self._last
 
@@ -85,7 +150,7 @@ class Meter(_BySecond):
     __slots__ = ()
 
     def add(self, now: float, count: float = 1.0) -> None:
-        """So many, now."""
+        """Count so many, now."""
         self._turn(now)
         self._value += count
         if self._value > self.peak:
@@ -98,7 +163,7 @@ class Highest(_BySecond):
     __slots__ = ()
 
     def note(self, now: float, value: float) -> None:
-        """A number of this second."""
+        """Note a number of this second."""
         self._turn(now)
         if value > self._value:
             self._value = value

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 Item: TypeAlias = Mapping[str, Mapping[str, Any]]
 
-ITEM_MOST = 400 * 1024
+MAX_ITEM_BYTES = 400 * 1024
 """Bytes of an item ("Quotas in Amazon DynamoDB")."""
 WRITE_BYTES = 1024
 READ_BYTES = 4096

@@ -26,8 +26,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from fleet.limits.bucket import Highest, Meter, TokenBucket
-from fleet.limits.keyed import KeyedBuckets
+from fleet.limits.bucket import Highest, KeyedBuckets, Meter, TokenBucket
 from fleet.limits.use import Count, LimitUse
 
 if TYPE_CHECKING:  # the emulator's process builds these without pydantic, whose import takes longer than all of ours
@@ -99,27 +98,28 @@ class DynamoDBLimits:
 
     def admit(self, direction: Direction, demands: Sequence[Demand], now: float) -> Throttled | None:
         """Take all that a request wants, or nothing; the first limit that refuses it."""
-        for demand in demands:
-            if refused := self._refusal(direction, demand, demand.units, demand.units, now):
-                return refused
+        if refused := self._first_refusal(direction, demands, now):
+            return refused
         self.charge(direction, demands, now)
         return None
 
     def admit_many(self, direction: Direction, demands: Sequence[Demand], now: float, count: int) -> int:
-        """The same as `count` calls of `admit` at one time; how many pass. Each resource stands once in `demands`."""
-        passed: float = count
-        narrowest: Demand | None = None
-        for demand in demands:
-            if (room := self._of(demand.resource, direction).room(demand.key, demand.units, now)) < passed:
-                passed, narrowest = room, demand
-        if narrowest:
-            self._of(narrowest.resource, direction).refuse(narrowest, now, count - int(passed), int(passed))
-        for resource, key, units in demands if passed else ():
-            self._of(resource, direction).take(key, units * passed, now)
-        return int(passed)
+        """Return how many of `count` simultaneous requests pass: the same as so many calls of `admit`.
+
+        Each resource stands once in `demands`.
+        """
+        admitted: float = count
+        for resource, key, units in demands:
+            admitted = min(admitted, self._throughput(resource, direction).room(key, units, now))
+        if admitted:
+            for resource, key, units in demands:
+                self._throughput(resource, direction).take(key, units * admitted, now)
+        if admitted < count:  # nothing changes after the first refusal, so one limit refuses all of the rest
+            self._first_refusal(direction, demands, now, count - int(admitted))
+        return int(admitted)
 
     def admit_together(self, direction: Direction, parts: Sequence[Sequence[Demand]], now: float) -> Decisions | None:
-        """Take all that the parts of a transaction want, or nothing and say what refuses which part."""
+        """Take all that the parts of a transaction want; or nothing, and return what refuses which part."""
         wanted: defaultdict[tuple[Resource, str | None], float] = defaultdict(float)
         wholes: defaultdict[Resource, float] = defaultdict(float)
         decisions: Decisions = []
@@ -130,7 +130,7 @@ class DynamoDBLimits:
                 wanted[resource, key] += units
                 wholes[resource] += units
                 sums = wanted[resource, key], wholes[resource]
-                decision = decision or self._refusal(direction, demand, *sums, now)
+                decision = decision or self._refusal(direction, demand, *sums, now, 1)
             decisions.append(decision)
         if any(decisions):
             return decisions
@@ -141,35 +141,44 @@ class DynamoDBLimits:
     def charge(self, direction: Direction, demands: Iterable[Demand], now: float) -> None:
         """Take units whatever is left: a read's size is known afterwards."""
         for resource, key, units in demands:
-            self._of(resource, direction).take(key, units, now)
+            self._throughput(resource, direction).take(key, units, now)
 
     def give_back(self, direction: Direction, demands: Iterable[Demand], now: float) -> None:
-        """Units that were taken and not used."""
+        """Give back units that were taken and not used."""
         self.charge(direction, [demand._replace(units=-demand.units) for demand in demands], now)
 
     def forget(self, table: str) -> None:
-        """The table is gone; one of that name will be new."""
+        """Forget a table that is gone; one of that name will be new."""
         for resource, direction in [*self._throughputs]:
             if resource.table == table:
                 del self._throughputs[resource, direction]
 
     def uses(self, now: float) -> Iterator[LimitUse]:
-        """Of each table and index: its hottest partition, and the whole."""
+        """Yield the use of each table and index: of the whole, and of its hottest partition."""
         for (resource, direction), throughput in self._throughputs.items():
             yield from throughput.uses(resource, direction, now)
 
     def units(self) -> Iterator[Count]:
-        """Capacity units that each table and index has used; what was refused used none."""
+        """Yield the capacity units that each table and index has used; what was refused used none."""
         for (resource, direction), throughput in self._throughputs.items():
             yield Count("dynamodb", str(direction), throughput.units, str(resource))
 
-    def _refusal(
-        self, direction: Direction, demand: Demand, units: float, whole: float, now: float
+    def _first_refusal(
+        self, direction: Direction, demands: Sequence[Demand], now: float, count: int = 1
     ) -> Throttled | None:
-        limit = self._of(demand.resource, direction).refusal(demand.key, units, whole, now)
+        """Return the first limit that refuses a request, counted for `count` of such requests."""
+        for demand in demands:
+            if refused := self._refusal(direction, demand, demand.units, demand.units, now, count):
+                return refused
+        return None
+
+    def _refusal(
+        self, direction: Direction, demand: Demand, units: float, whole: float, now: float, count: int
+    ) -> Throttled | None:
+        limit = self._throughput(demand.resource, direction).refusal(demand.key, units, whole, now, count)
         return Throttled(demand.resource, direction, limit) if limit else None
 
-    def _of(self, resource: Resource, direction: Direction) -> _Throughput:
+    def _throughput(self, resource: Resource, direction: Direction) -> _Throughput:
         throughput = self._throughputs.get((resource, direction))
         if throughput is None:
             quotas = self._quotas
@@ -195,31 +204,23 @@ class _Throughput:
         self._partition_throttles = self._whole_throttles = 0
         self._units = self._told = 0.0
 
-    def refusal(self, key: str | None, units: float, whole: float, now: float) -> LimitType | None:
-        """The limit that so many units of a key, and of all together, would exceed; it is counted."""
-        if key is not None and not _admits(self._partitions.at(key, now), units, now):
-            self._partition_throttles += 1
+    def refusal(self, key: str | None, units: float, whole: float, now: float, count: int) -> LimitType | None:
+        """Return the limit that so many units of a key, and of all together, would exceed; count its refusals."""
+        if key is not None and not _room(self._partitions.at(key, now), units, now):
+            self._partition_throttles += count
             return LimitType.KEY_RANGE
         self._grow(now)
-        if not _admits(self._whole, whole, now):
-            self._whole_throttles += 1
+        if not _room(self._whole, whole, now):
+            self._whole_throttles += count
             # Below the quota it is the partitions, of which there are too few yet, that refuse.
             return LimitType.ACCOUNT if self._whole.rate >= self._quota else LimitType.KEY_RANGE
         return None
 
     def room(self, key: str | None, units: float, now: float) -> float:
-        """How many requests for so many units each, one after the other, would pass now."""
+        """Return how many requests for so many units each, one after the other, would pass now."""
         self._grow(now)
         whole = _room(self._whole, units, now)
         return whole if key is None else min(whole, _room(self._partitions.at(key, now), units, now))
-
-    def refuse(self, demand: Demand, now: float, count: int, passed: int) -> None:
-        """Count refusals that `room` foretold, of what lets only `passed` go: the partition is asked first."""
-        key = demand.key
-        if key is not None and _room(self._partitions.at(key, now), demand.units, now) <= passed:
-            self._partition_throttles += count
-        else:
-            self._whole_throttles += count
 
     def take(self, key: str | None, units: float, now: float) -> None:
         self._grow(now)
@@ -279,12 +280,8 @@ class Growth:
         return True
 
 
-def _admits(bucket: TokenBucket, units: float, now: float) -> bool:
-    return bucket.burst == math.inf or bucket.has(now, min(units, bucket.burst) - _FULL)
-
-
 def _room(bucket: TokenBucket, units: float, now: float) -> float:
-    """How many such requests the bucket admits one after the other; the last may leave it in debt, as in `_admits`."""
+    """Return how many such requests the bucket admits one after the other; the last may leave it in debt."""
     if bucket.burst == math.inf or not units:
         return math.inf
     return max(0, math.floor((bucket.tokens(now) - min(units, bucket.burst) + _FULL) / units) + 1)

@@ -36,10 +36,10 @@ _LOWER_EVERY = 1.0
 _HELD_SECONDS = 10.0
 
 
-class End(StrEnum):
+class InvocationOutcome(StrEnum):
     """How the invocation of a batch ended, as far as scaling cares."""
 
-    DONE = "done"
+    SUCCESS = "done"
     FUNCTION_ERROR = "function_error"
     THROTTLED = "throttled"
 
@@ -62,7 +62,7 @@ class Scale(Protocol):
     def held(self, now: float) -> None:
         """Polling has to wait for a batch to end."""
 
-    def ended(self, now: float, end: End) -> None:
+    def ended(self, now: float, end: InvocationOutcome) -> None:
         """An invocation ended, or was refused; the batch is still at work when it was refused."""
 
     def finished(self, count: int = 1) -> None:
@@ -130,7 +130,7 @@ class FixedScale(_Running):
     def received(self, now: float, *, messages: int, wanted: int, size: int) -> None:
         """Nothing changes."""
 
-    def ended(self, now: float, end: End) -> None:
+    def ended(self, now: float, end: InvocationOutcome) -> None:
         """Nothing changes."""
 
 
@@ -214,9 +214,10 @@ class StandardScale(_Running):
         self._level(now, self._least(now))
         self._level.backlog(messages >= wanted)
 
-    def ended(self, now: float, end: End) -> None:
+    def ended(self, now: float, end: InvocationOutcome) -> None:
         """Throttles lower the number, and errors of the function do unless it reports failures itself."""
-        lowers = end is End.THROTTLED or (end is End.FUNCTION_ERROR and self._lowers_on_errors)
+        failed = end is InvocationOutcome.FUNCTION_ERROR
+        lowers = end is InvocationOutcome.THROTTLED or (failed and self._lowers_on_errors)
         if lowers and now - self._lowered_at >= _LOWER_EVERY:
             self._lowered_at = now
             self._level(now, self._least(now))
@@ -281,7 +282,7 @@ class ProvisionedPollers(_Running):
         self._level.backlog(bool(messages) and messages >= wanted)
         self._bytes.charge(now, size)
 
-    def ended(self, now: float, end: End) -> None:
+    def ended(self, now: float, end: InvocationOutcome) -> None:
         """Pollers stay."""
 
 

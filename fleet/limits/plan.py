@@ -17,7 +17,7 @@ TARGET = 0.8
 """How much of a limit a plan may use: the rest is for the seconds that are busier than the plan's busiest."""
 
 
-class Verdict(StrEnum):
+class NeedStatus(StrEnum):
     """What is to be done about a limit."""
 
     OK = "ok"
@@ -50,25 +50,25 @@ class Need:
         return self.most / self.needed if self.needed else math.inf
 
     @property
-    def verdict(self) -> Verdict:
+    def status(self) -> NeedStatus:
         """Whether there is enough, could be, or never will be."""
         if self.needed <= self.most * TARGET:
-            return Verdict.OK
-        return Verdict.RAISE if self.needed <= self.ceiling and self.ceiling > self.most else Verdict.FIXED
+            return NeedStatus.OK
+        return NeedStatus.RAISE if self.needed <= self.ceiling and self.ceiling > self.most else NeedStatus.FIXED
 
     @property
     def raise_to(self) -> float | None:
         """The value to ask for, at most the ceiling; None where there is nothing to ask for."""
-        if self.verdict is not Verdict.RAISE:
+        if self.status is not NeedStatus.RAISE:
             return None
         return min(self.ceiling, rounded_up(self.needed / TARGET + self.reserved))
 
     @property
     def advice(self) -> str:
         """What to do, for people."""
-        if self.verdict is Verdict.RAISE:
+        if self.status is NeedStatus.RAISE:
             return f"raise to {self.raise_to:,.0f}{f' ({self.where})' if self.where else ''}"
-        return self.verdict.value if self.verdict is Verdict.OK else f"{self.verdict}: {self.instead}"
+        return self.status.value if self.status is NeedStatus.OK else f"{self.status}: {self.instead}"
 
 
 def peak_rate(per_day: float, peak_factor: float) -> float:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fleet.limits.bucket import TokenBucket
-from fleet.limits.gate import Gate, pass_many
+from fleet.limits.rate_limit import RateLimit, admit
 from fleet.limits.use import LimitUse
 
 if TYPE_CHECKING:  # as in fleet.limits.dynamodb
@@ -29,7 +29,7 @@ _REMEMBERED = 1000  # prefixes; more only while they are in use
 
 
 def prefix_of(bucket: str, key: str, depth: int = DEPTH) -> str:
-    """The partitioned prefix that a key is taken to be in, for example `shoebox-personal/originals/`."""
+    """Return the partitioned prefix that a key is taken to be in, for example `shoebox-personal/originals/`."""
     folders = key.split("/", depth)[:-1] if depth else []
     return "/".join([bucket, *folders, ""])
 
@@ -42,57 +42,37 @@ class S3Limits:
         self._depth = depth
         self._prefixes: dict[str, _Prefix] = {}
 
-    def admit(self, method: str, bucket: str, key: str, now: float) -> bool:
-        """Whether a request may pass; others than READS and WRITES have no limit (OPTIONS)."""
-        gate = self._gate(method, bucket, key, now)
-        if gate is None:
-            return True
-        if not gate.lets(now):
-            return False
-        gate.passes(now)
-        return True
-
-    def admit_many(self, method: str, bucket: str, key: str, now: float, count: int) -> int:
-        """The same as `count` calls of `admit` at one time; how many of them pass."""
-        gate = self._gate(method, bucket, key, now)
-        return count if gate is None else pass_many((gate,), now, count)
+    def admit(self, method: str, bucket: str, key: str, now: float, count: int = 1) -> int:
+        """Return how many of `count` requests pass; methods other than READS and WRITES have no limit (OPTIONS)."""
+        if method not in READS and method not in WRITES:
+            return count
+        prefix = self._prefix(prefix_of(bucket, key, self._depth), now)
+        return admit((prefix.reads if method in READS else prefix.writes,), now, count)
 
     def uses(self, now: float) -> Iterator[LimitUse]:
-        """Reads and writes of each prefix that was used of late."""
+        """Yield reads and writes of each prefix that was used of late."""
         for name, prefix in self._prefixes.items():
             yield prefix.writes.use("s3.prefix_writes", name, now)
             yield prefix.reads.use("s3.prefix_reads", name, now)
 
-    def _gate(self, method: str, bucket: str, key: str, now: float) -> Gate | None:
-        if method not in READS and method not in WRITES:
-            return None
-        prefix = self._at(prefix_of(bucket, key, self._depth), now)
-        return prefix.reads if method in READS else prefix.writes
-
-    def _at(self, name: str, now: float) -> _Prefix:
+    def _prefix(self, name: str, now: float) -> _Prefix:
         prefix = self._prefixes.get(name)
-        if prefix is None:
-            self._make_room(now)
-            quotas = self._quotas
-            prefix = self._prefixes[name] = _Prefix(quotas.prefix_reads, quotas.prefix_writes)
+        if prefix is not None:
+            return prefix
+        if len(self._prefixes) >= _REMEMBERED:
+            # Only the oldest is looked at, so that this stays O(1); one in use goes to the end, and hides no others.
+            oldest, candidate = next(iter(self._prefixes.items()))
+            del self._prefixes[oldest]
+            if not (candidate.reads.idle(now) and candidate.writes.idle(now)):
+                self._prefixes[oldest] = candidate
+        prefix = self._prefixes[name] = _Prefix(self._quotas.prefix_reads, self._quotas.prefix_writes)
         return prefix
-
-    def _make_room(self, now: float) -> None:
-        """Forget the oldest if it is idle; else look at another one next time."""
-        if len(self._prefixes) < _REMEMBERED:
-            return
-        name, prefix = next(iter(self._prefixes.items()))
-        del self._prefixes[name]
-        if not (prefix.reads.idle(now) and prefix.writes.idle(now)):
-            self._prefixes[name] = prefix
 
 
 class _Prefix:
     __slots__ = ("reads", "writes")
 
     def __init__(self, reads: float, writes: float) -> None:
-        self.reads, self.writes = _gate(reads), _gate(writes)
-
-
-def _gate(rate: float) -> Gate:
-    return Gate(TokenBucket(rate, max(rate, 1.0)))  # a wind tunnel may have less than one a second
+        # A wind tunnel may have less than one request a second; a bucket that holds less than one would refuse all.
+        self.reads = RateLimit(TokenBucket(reads, max(reads, 1.0)))
+        self.writes = RateLimit(TokenBucket(writes, max(writes, 1.0)))

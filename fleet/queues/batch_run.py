@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from fleet.environments.invocation import InvokeResult
 from fleet.errors import InvokeError, Throttled
-from fleet.limits.event_source import End, Scale
+from fleet.limits.event_source import InvocationOutcome, Scale
 from fleet.metrics import Metrics
 from fleet.queues.batch_outcome import Outcome, outcome
 from fleet.queues.mapping_settings import Fates, MappingSettings
@@ -97,9 +97,12 @@ class BatchRuns:
             try:
                 result = await self._invoke(event)
             except Throttled:
-                self._scale.ended(self._clock(), End.THROTTLED)
+                self._scale.ended(self._clock(), InvocationOutcome.THROTTLED)
             else:
-                self._scale.ended(self._clock(), End.FUNCTION_ERROR if result.function_error else End.DONE)
+                failed = result.function_error is not None
+                self._scale.ended(
+                    self._clock(), InvocationOutcome.FUNCTION_ERROR if failed else InvocationOutcome.SUCCESS
+                )
                 return result
             delay = backoff.next()
             if self._clock() + delay >= end:

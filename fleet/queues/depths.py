@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleet.queues.flow import Flow
-from fleet.queues.overview import COUNTS, counts_of
-from shoebox.aws.json_service import AwsError
+from fleet.queues.operations import COUNTS, counts_of
+from shoebox.aws.errors import AwsError
 from shoebox.telemetry import get_logger
 
 FRESH_SECONDS = 1.0

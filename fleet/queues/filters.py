@@ -24,11 +24,11 @@ from typing import Any, TypeAlias
 
 import orjson
 
-MOST_FILTERS = 5
+MAX_FILTERS = 5
 """Of one mapping; AWS raises it to 10 on request."""
 
 _COMPARISONS = {"<": operator.lt, "<=": operator.le, "=": operator.eq, ">=": operator.ge, ">": operator.gt}
-_MOST_NUMBER = 1e9  # EventBridge: "Numeric matching works with values between -1.0e9 and +1.0e9 inclusive"
+_MAX_NUMBER = 1e9  # EventBridge: "Numeric matching works with values between -1.0e9 and +1.0e9 inclusive"
 _ABSENT = object()
 
 Rule: TypeAlias = Callable[[Any], bool]
@@ -48,8 +48,8 @@ class Filters:
     """
 
     def __init__(self, patterns: Sequence[Mapping[str, Any]]) -> None:
-        if len(patterns) > MOST_FILTERS:
-            raise FilterError(f"a mapping has at most {MOST_FILTERS} filters, not {len(patterns)}")
+        if len(patterns) > MAX_FILTERS:
+            raise FilterError(f"a mapping has at most {MAX_FILTERS} filters, not {len(patterns)}")
         self._filters = [_compile(pattern) for pattern in patterns]
 
     def __bool__(self) -> bool:
@@ -204,7 +204,7 @@ def _numeric(operand: Any, where: str) -> Rule:
 def _comparison(sign: Any, number: Any, where: str) -> tuple[Callable[[Any, Any], bool], float]:
     if not isinstance(sign, str) or sign not in _COMPARISONS:
         raise FilterError(f"{where}: numeric compares with {', '.join(_COMPARISONS)}, not {sign!r}")
-    if not _is_number(number) or abs(number) > _MOST_NUMBER:
+    if not _is_number(number) or abs(number) > _MAX_NUMBER:
         raise FilterError(f"{where}: numeric needs numbers between -1e9 and 1e9")
     return _COMPARISONS[sign], number
 

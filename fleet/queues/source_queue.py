@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
 
-from fleet.credentials import CredentialsCache, CredentialsError, RoleCredentials
-from fleet.queues.sqs_client import SqsClient
+from fleet.credentials import CredentialsCache, CredentialsError
 from fleet.queues.sqs_event import SqsMessage, message_of
 from shoebox.aws.connections import Connections
-from shoebox.aws.json_service import AwsError
+from shoebox.aws.credentials import Credentials
+from shoebox.aws.errors import AwsError
+from shoebox.aws.sqs import SqsClient
 from shoebox.config import AwsSettings
 from shoebox.stack.deployment import ResolvedStack
 
@@ -82,7 +83,7 @@ class QueueAddress:
 
 
 class RoleQueue:
-    """The queue through a client with `function`'s role, which is made anew when the credentials are renewed."""
+    """The queue through a client with `function`'s role."""
 
     def __init__(
         self,
@@ -98,8 +99,7 @@ class RoleQueue:
         self._credentials = credentials
         self._clock = clock
         self._connections = Connections(aws.endpoint_url or _origin(address.url))
-        self._lease: RoleCredentials | None = None
-        self._client: SqsClient | None = None
+        self._client = SqsClient(self._connections, self._role_keys, region=address.region)
 
     @classmethod
     def of_stack(cls, resolved: ResolvedStack, name: str, function: str, credentials: CredentialsCache) -> Self:
@@ -183,19 +183,14 @@ class RoleQueue:
         self, call: str, operation: str, request: dict[str, Any], *, seconds: float = 0.0
     ) -> dict[str, Any]:
         try:
-            client = await self._current()
-            return await client.call(operation, {"QueueUrl": self._address.url, **request}, seconds=seconds)
+            return await self._client.call(operation, {"QueueUrl": self._address.url, **request}, seconds=seconds)
         except AwsError as error:
-            raise QueueError(call, error.code, str(error)) from error
+            raise QueueError(call, error.code, error.message) from error
         except (CredentialsError, OSError) as error:
             raise QueueError(call, type(error).__name__, str(error)) from error
 
-    async def _current(self) -> SqsClient:
-        lease = await self._credentials.get(self._function)
-        if self._client is None or lease is not self._lease:
-            self._client = SqsClient(self._connections, lease.keys, region=self._address.region)
-            self._lease = lease
-        return self._client
+    async def _role_keys(self) -> Credentials:
+        return (await self._credentials.get(self._function)).keys
 
 
 def _origin(url: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from fleet.limits.capacity import STRONG
-from fleet.limits.event_source import End
+from fleet.limits.event_source import InvocationOutcome
 from load_tests.simulator.backlog import Backlog, Cohort, first
 from load_tests.simulator.clock import Clock
 from load_tests.simulator.limits import INGEST, Limits
@@ -76,7 +76,7 @@ class Ingest:
         wanted = min(free, waiting)
         batches = self._limits.enter(INGEST, now, wanted)
         if batches < wanted:
-            scale.ended(now, End.THROTTLED)
+            scale.ended(now, InvocationOutcome.THROTTLED)
         if batches:
             self._begin(batches, min(waiting, batches * self._size))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from fleet.limits.concurrency import LambdaLimits, lambda_limits
+from fleet.limits.concurrency import LambdaLimits
 from fleet.limits.dynamodb import Demand, Direction, DynamoDBLimits, Resource
 from fleet.limits.event_source import ProvisionedPollers, Scale, StandardScale
 from fleet.limits.gateway import GatewayThrottle
@@ -59,7 +59,7 @@ class Limits:
 
     def request(self, now: float, count: int) -> int:
         """Requests at the gateway."""
-        return self._noted("gateway", now, count, self._gateway.admit_many(self._route, now, count))
+        return self._noted("gateway", now, count, self._gateway.admit(self._route, now, count))
 
     def enter(self, function: str, now: float, count: int, *, synchronous: bool = True) -> int:
         """Invocations that take places."""
@@ -68,11 +68,11 @@ class Limits:
 
     def follow(self, function: str, now: float, count: int) -> int:
         """Invocations in places that others leave."""
-        return self._noted("functions", now, count, self._functions.follow_many(function, now, count))
+        return self._noted("functions", now, count, self._functions.follow(function, now, count))
 
     def leave(self, function: str, now: float, count: int) -> None:
         """Give places back."""
-        self._functions.leave_many(function, now, count)
+        self._functions.leave(function, now, count)
 
     def read(self, now: float, units: float, count: int) -> int:
         """Reads of the table, of so many units each."""
@@ -86,15 +86,15 @@ class Limits:
 
     def put_original(self, now: float, count: int) -> int:
         """PUTs of the phones."""
-        return self._noted("s3", now, count, self._s3.admit_many("PUT", _BUCKET, _ORIGINAL, now, count))
+        return self._noted("s3", now, count, self._s3.admit("PUT", _BUCKET, _ORIGINAL, now, count))
 
     def get_original(self, now: float, count: int) -> int:
         """GETs of ingest."""
-        return self._noted("s3", now, count, self._s3.admit_many("GET", _BUCKET, _ORIGINAL, now, count))
+        return self._noted("s3", now, count, self._s3.admit("GET", _BUCKET, _ORIGINAL, now, count))
 
     def put_rendition(self, now: float, count: int) -> int:
         """PUTs of ingest."""
-        return self._noted("s3", now, count, self._s3.admit_many("PUT", _BUCKET, _RENDITION, now, count))
+        return self._noted("s3", now, count, self._s3.admit("PUT", _BUCKET, _RENDITION, now, count))
 
     def held(self, now: float) -> None:
         """The mapping has as many batches at work as it may."""
@@ -170,4 +170,4 @@ def _scale(trigger: QueueTrigger, quotas: Quotas) -> Scale:
 def _functions(stack: Stack, quotas: Quotas) -> LambdaLimits:
     functions = stack.functions.items()
     reserved = {n: quotas.count(f.reserved_concurrency) for n, f in functions if f.reserved_concurrency is not None}
-    return lambda_limits(quotas.functions, reserved, {name: function.slots for name, function in functions})
+    return LambdaLimits(quotas.functions, reserved, {name: function.slots for name, function in functions})

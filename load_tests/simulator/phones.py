@@ -130,7 +130,7 @@ class Phones:
             self._polls[tick] = self._polls.get(tick, 0.0) + uploads * min(1.0, self._calls.polls - n)
 
     def _refused(self, photos: int, attempt: int) -> None:
-        if attempt >= self._parameters.phone.attempts:
+        if attempt >= self._parameters.phone.max_attempts:
             self._tally.refused += photos
             return
         tick = self._clock.ticks + max(1, round(self._pause(attempt) / self._clock.tick))
@@ -145,7 +145,7 @@ class Phones:
             self._uploaded(cohort._replace(photos=passed, uploaded=now, visible=now))
         if not (rest := cohort.photos - passed):
             return
-        if attempt >= self._parameters.phone.attempts:
+        if attempt >= self._parameters.phone.max_attempts:
             self._tally.refused += rest
             return
         self._clock.after(self._pause(attempt), partial(self._put, cohort._replace(photos=rest), attempt + 1))
@@ -153,7 +153,7 @@ class Phones:
     def _pause(self, attempt: int) -> float:
         """Of `RetryPolicy`: doubled each time, up to the longest, with jitter on top."""
         policy = self._parameters.phone
-        return min(policy.longest, policy.first * 2.0 ** (attempt - 1) + self._random.uniform(0, policy.jitter))
+        return min(policy.max_pause, policy.first_pause * 2.0 ** (attempt - 1) + self._random.uniform(0, policy.jitter))
 
     def _asked(self) -> int:
         """Polls of this tick; parts of one are kept for the next."""

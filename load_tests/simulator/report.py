@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from importlib.metadata import version
 
-from fleet.limits.plan import Need, Verdict, nearest_first
+from fleet.limits.plan import Need, NeedStatus, nearest_first
 from fleet.limits.use import LimitUse
 from load_tests.cost import cost_of, gb_seconds
 from load_tests.observe.counted import Counted
@@ -196,7 +196,7 @@ def _notes(day: Day) -> Iterator[str]:
     if day.settings.quotas.scale not in (1.0, math.inf):
         yield "Limits are divided, the uploads are as told: give them divided, too (a wind tunnel)."
     for need in needs_of(day.settings):
-        if need.verdict is not Verdict.OK:
+        if need.status is not NeedStatus.OK:
             yield f"The busiest second needs {need.needed:,.0f} of {need.limit} of {need.subject}: {need.advice}."
     if day.tally.dead:
         yield f"{day.tally.dead:,} messages are dead letters, and among the unfinished."

@@ -1,36 +1,48 @@
-"""What small clients raise, as botocore would: ports and routes then need not know which of them they talk to."""
+"""What aiobotocore's clients raise, as `shoebox.aws.errors` has it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionClosedError,
-    EndpointConnectionError,
-    ReadTimeoutError,
-)
+from botocore import exceptions
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
-from shoebox.aws.json_service import AwsError, AwsRefused
-
-_UNANSWERED: dict[str, type[BotoCoreError]] = {"Timeout": ReadTimeoutError, "ConnectionLost": EndpointConnectionError}
+from shoebox.aws.errors import AwsRefused, AwsUnreachable, ConnectionLost, InvalidResponse, ResponseTimeout
 
 
-def as_botocore(error: AwsError, operation: str, endpoint: str) -> ClientError | BotoCoreError:
-    """ClientError for a refusal; where there was no answer, the error that botocore has for that."""
-    if isinstance(error, AwsRefused):
-        return ClientError(_response(error), operation)
-    return _UNANSWERED.get(error.code, ConnectionClosedError)(endpoint_url=endpoint, error=error)
-
-
-def _response(refused: AwsRefused) -> Any:
-    """What a ClientError holds: Code and Message, HTTP's status, and all other members, such as CancellationReasons."""
-    more = {name: value for name, value in refused.content.items() if name not in ("__type", "message", "Message")}
-    error = {"Code": refused.code, "Message": str(refused)}
-    return {**more, "Error": error, "ResponseMetadata": {"HTTPStatusCode": refused.status}}
+@contextmanager
+def aws_errors() -> Iterator[None]:
+    """Raise as an `AwsError` what aiobotocore's clients raise in this block."""
+    try:
+        yield
+    except ClientError as error:
+        raise _refusal(error) from error
+    except (BotoCoreError, ResponseParserError) as error:
+        raise _unreachable(error) from error
 
 
 def failed_with(error: ClientError, *codes: str) -> bool:
-    """Whether AWS's error has one of these codes; older ones come with a namespace before a dot."""
+    """Return whether AWS's error has one of these codes; older ones come with a namespace before a dot."""
     return str(error.response["Error"].get("Code", "")).rpartition(".")[2] in {c.rpartition(".")[2] for c in codes}
+
+
+def _refusal(error: ClientError) -> AwsRefused:
+    response: dict[str, Any] = dict(error.response)
+    described = response.get("Error", {})
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code, message = str(described.get("Code", "Unknown")), str(described.get("Message", ""))
+    return AwsRefused(code, message, status, response, operation=error.operation_name)
+
+
+def _unreachable(error: Exception) -> AwsUnreachable:
+    match error:
+        case exceptions.ConnectTimeoutError() | exceptions.ReadTimeoutError():
+            return ResponseTimeout(str(error))
+        case exceptions.ConnectionError() | exceptions.HTTPClientError():
+            return ConnectionLost(str(error))
+        case ResponseParserError():
+            return InvalidResponse(str(error))
+    return AwsUnreachable(type(error).__name__, str(error), retryable=False)  # such as NoCredentialsError

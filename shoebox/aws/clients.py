@@ -1,42 +1,31 @@
-"""AWS clients for asyncio: one session and one configuration for the whole project."""
+"""AWS clients for asyncio: one session and one configuration for the whole project.
+
+aiobotocore is imported when the first client is opened: it takes a tenth of a second, which a cold start may not need.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from typing import Any, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession, get_session
-
+from shoebox.aws.credentials import Credentials
 from shoebox.config import AwsSettings, ConfigError
 
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Access keys of a user or an assumed role; never logged, so never shown."""
-
-    access_key_id: str
-    secret_access_key: str
-    session_token: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Credentials({self.access_key_id[:4]}…)"
-
-
-def service_url(settings: AwsSettings, service: str) -> str:
-    """Where a regional service is ("AWS service endpoints"); the settings' own endpoint wins."""
-    suffix = "amazonaws.com.cn" if settings.region.startswith("cn-") else "amazonaws.com"
-    return settings.endpoint_url or f"https://{service}.{settings.region}.{suffix}"
+if TYPE_CHECKING:
+    from aiobotocore.config import AioConfig
+    from aiobotocore.session import AioSession
 
 
 def client_config(*, connections: int = 50) -> AioConfig:
-    """Short time-outs, standard retries, path-style S3, checksums only where asked.
+    """Return short time-outs, standard retries, path-style S3, checksums only where asked.
 
     Parameter validation is off: our own models have checked what we send, and it costs CPU on every call.
     """
+    from aiobotocore.config import AioConfig
+
     return AioConfig(
         connect_timeout=3,
         read_timeout=25,
@@ -58,8 +47,7 @@ class Clients:
     def __init__(self, settings: AwsSettings, credentials: Credentials | None = None, *, connections: int = 50) -> None:
         self._settings = settings
         self._credentials = credentials
-        self._config = client_config(connections=connections)
-        self._session: AioSession = get_session()
+        self._connections = connections
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -69,7 +57,7 @@ class Clients:
         await self._stack.aclose()
 
     async def open(self, service: str) -> Any:
-        """An aiobotocore client for `service` ("s3", "sqs", "dynamodb", …), closed with this object."""
+        """Return an aiobotocore client for `service` ("s3", "sqs", "dynamodb", …), closed with this object."""
         keys = self._credentials
         create: Any = self._session.create_client
         client = create(
@@ -79,12 +67,12 @@ class Clients:
             aws_access_key_id=keys.access_key_id if keys else None,
             aws_secret_access_key=keys.secret_access_key if keys else None,
             aws_session_token=keys.session_token if keys else None,
-            config=self._config,
+            config=client_config(connections=self._connections),
         )
         return await self._stack.enter_async_context(client)
 
     def when_needed(self, service: str) -> Callable[[], Awaitable[Any]]:
-        """What gives one client for `service`, opened when it is first asked for: opening costs a tenth of a second."""
+        """Return what gives one client for `service`, opened when it is first asked for."""
         lock, opened = asyncio.Lock(), list[Any]()
 
         async def client() -> Any:
@@ -96,15 +84,25 @@ class Clients:
         return client
 
     async def credentials(self) -> Credentials:
-        """The credentials in use, for signing URLs.
+        """Return the credentials in use, for signing.
 
         Raises:
             ConfigError: AWS's environment variables name none.
+            AwsError: they cannot be renewed.
         """
         if self._credentials:
             return self._credentials
-        found = await self._session.get_credentials()
-        if found is None:
-            raise ConfigError("No AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
-        frozen = await found.get_frozen_credentials()
+        from shoebox.aws.botocore_errors import aws_errors
+
+        with aws_errors():
+            found = await self._session.get_credentials()
+            if found is None:
+                raise ConfigError("No AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
+            frozen = await found.get_frozen_credentials()
         return Credentials(str(frozen.access_key), str(frozen.secret_key), frozen.token)
+
+    @cached_property
+    def _session(self) -> AioSession:
+        from aiobotocore.session import get_session
+
+        return get_session()

@@ -8,18 +8,14 @@ AwsError                  base; knows its `code`, HTTP `status` and whether it i
     └── InvalidResponse   what came is no HTTP, or not what the protocol promises
         └── BodyTooLarge  its headers announce more than is wanted; none of the body was read
 
-The small clients raise these by themselves. Whoever uses an aiobotocore client wraps its calls in `aws_errors`, so
-that botocore's errors never leave an adapter.
+The small clients raise these by themselves. Whoever uses an aiobotocore client wraps its calls in
+`shoebox.aws.botocore_errors.aws_errors`, so that botocore's errors never leave an adapter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
+from collections.abc import Mapping
+from typing import Any
 
 # botocore.retries.standard: ThrottledRetryableChecker and TransientRetryableChecker
 _RETRYABLE_CODES = frozenset(
@@ -119,7 +115,7 @@ class ResponseTimeout(AwsUnreachable):
 class InvalidResponse(AwsUnreachable):
     """The response is no HTTP, larger than allowed, or not what the protocol promises."""
 
-    def __init__(self, message: str, *, code: str = "InvalidResponse", retryable: bool = True) -> None:
+    def __init__(self, message: str, code: str = "InvalidResponse", *, retryable: bool = True) -> None:
         super().__init__(code, message, retryable=retryable)
 
 
@@ -130,43 +126,6 @@ class BodyTooLarge(InvalidResponse):
 
     def __init__(self, status: int, headers: dict[bytes, bytes]) -> None:
         length = headers.get(b"content-length", b"?").decode("latin-1")
-        super().__init__(f"a body of {length} bytes", code="BodyTooLarge", retryable=False)
+        super().__init__(f"a body of {length} bytes", "BodyTooLarge", retryable=False)
         self.status = status
         self.headers = headers
-
-
-@contextmanager
-def aws_errors() -> Iterator[None]:
-    """Raise as an `AwsError` what aiobotocore's clients raise in this block."""
-    # Not at the top: botocore takes a tenth of a second to load, and only those who use it anyway come here.
-    from botocore.exceptions import BotoCoreError, ClientError
-    from botocore.parsers import ResponseParserError
-
-    try:
-        yield
-    except ClientError as error:
-        raise _refusal(error) from error
-    except (BotoCoreError, ResponseParserError) as error:
-        raise _unreachable(error) from error
-
-
-def _refusal(error: ClientError) -> AwsRefused:
-    response: dict[str, Any] = dict(error.response)
-    described = response.get("Error", {})
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    code, message = str(described.get("Code", "Unknown")), str(described.get("Message", ""))
-    return AwsRefused(code, message, status, response, operation=error.operation_name)
-
-
-def _unreachable(error: Exception) -> AwsUnreachable:
-    from botocore import exceptions
-    from botocore.parsers import ResponseParserError
-
-    match error:
-        case exceptions.ConnectTimeoutError() | exceptions.ReadTimeoutError():
-            return ResponseTimeout(str(error))
-        case exceptions.ConnectionError() | exceptions.HTTPClientError():
-            return ConnectionLost(str(error))
-        case ResponseParserError():
-            return InvalidResponse(str(error))
-    return AwsUnreachable(type(error).__name__, str(error), retryable=False)  # such as NoCredentialsError

@@ -1,174 +1,115 @@
-"""Small clients of AWS services: signed requests over kept connections, with retries; here those that speak JSON.
+"""Small clients of AWS services: signed JSON over kept connections, with retries.
 
 A call costs about a fifth of aiobotocore's CPU, so they are for what happens all the time; the rest goes through
 aiobotocore. Protocol: "AWS JSON 1.0 protocol" (Smithy): `X-Amz-Target: Service.Operation`, errors as `__type` and in
-the header `x-amzn-query-error`, whose code wins, as in botocore. `shoebox.aws.query_service` has the older protocol.
-What is tried again, with jitter, is what botocore's standard mode retries: lost connections, 5xx and throttling; and
-once more what was signed by a clock that differs from the server's.
-
-AwsError             base; `code` is the service's error code, or the name of what failed on the way
-├── AwsRefused       the service answered with an error
-└── AwsUnreachable   there was no answer
+the header `x-amzn-query-error`, whose code wins, as in botocore.
 """
 
 from __future__ import annotations
 
-import asyncio
-import random
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Self
 
 import orjson
 
-from shoebox.aws.clients import Credentials
-from shoebox.aws.connections import Answer, ConnectionFault, Connections
-from shoebox.aws.sigv4 import CONTENT_TYPE, Signer
+from shoebox.aws.connections import MAX_BYTES, Connections, Response
+from shoebox.aws.credentials import Credentials, CredentialsSource
+from shoebox.aws.errors import AwsRefused, InvalidResponse
+from shoebox.aws.retry import RetryPolicy
+from shoebox.aws.signing import HeaderSigner
+from shoebox.config import AwsSettings
 
-T = TypeVar("T")
 _SKEW_SECONDS = 240.0  # a service takes requests within 5 minutes of its clock
-_SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired", "InvalidSignatureException", "SignatureDoesNotMatch"})
-# botocore.retries.standard, ThrottledRetryableChecker and TransientRetryableChecker
-_THROTTLED = frozenset(
-    {
-        "Throttling",
-        "ThrottlingException",
-        "ThrottledException",
-        "RequestThrottledException",
-        "RequestThrottled",
-        "TooManyRequestsException",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "BandwidthLimitExceeded",
-        "LimitExceededException",
-        "SlowDown",
-        "PriorRequestNotComplete",
-        "TransactionInProgressException",
-    }
-)
-_TRANSIENT = frozenset({"RequestTimeout", "RequestTimeoutException"})
+_SKEWED = ("RequestTimeTooSkewed", "RequestExpired", "InvalidSignatureException", "SignatureDoesNotMatch")
 
 
-class AwsError(Exception):
-    """A call failed for good."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-    @property
-    def passing(self) -> bool:
-        """Whether the same call may succeed in a moment."""
-        return True
+def service_url(settings: AwsSettings, service: str) -> str:
+    """Return where a regional service is ("AWS service endpoints"); the settings' own endpoint wins."""
+    suffix = "amazonaws.com.cn" if settings.region.startswith("cn-") else "amazonaws.com"
+    return settings.endpoint_url or f"https://{service}.{settings.region}.{suffix}"
 
 
-class AwsRefused(AwsError):
-    """The service answered with an error: HTTP's `status`, and the whole `content`."""
+class JsonService:
+    """Calls of one service over connections that others may share; each service is a subclass.
 
-    def __init__(self, code: str, message: str, status: int, content: Mapping[str, Any] | None = None) -> None:
-        super().__init__(code, message)
-        self.status = status
-        self.content = content or {}
-
-    @property
-    def passing(self) -> bool:
-        """Faults of the server, and throttling."""
-        return self.status >= 500 or self.code in _THROTTLED or self.code in _TRANSIENT
-
-
-class AwsUnreachable(AwsError):
-    """No answer came, or none that can be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """`attempts` at a call; the pause after the n-th is between 0 and `first_pause` · 2^n seconds.
-
-    It is `longest_pause` at most; an answer may take `answer_seconds`.
+    `service` is its name in signatures and addresses, `target` its prefix of X-Amz-Target. A response may take
+    `response_seconds` and have `max_bytes`. `clock` gives seconds since the epoch.
     """
 
-    attempts: int = 3
-    first_pause: float = 0.05
-    longest_pause: float = 20.0
-    answer_seconds: float = 10.0
-
-    def pause(self, attempt: int) -> float:
-        """Seconds before the next attempt."""
-        most = min(self.first_pause * 2.0**attempt, self.longest_pause)
-        return random.uniform(0, most)  # noqa: S311 - jitter
-
-
-class SignedService(ABC, Generic[T]):
-    """Signed calls of one service with one set of credentials, over connections that others may share.
-
-    `service` is its name in signatures; `clock` gives seconds since the epoch. Subclasses know what answers mean.
-    """
+    service: ClassVar[str]
+    target: ClassVar[str]
+    retry: RetryPolicy = RetryPolicy()
+    response_seconds: float = 10.0
+    max_bytes: ClassVar[int] = MAX_BYTES
 
     def __init__(
         self,
         connections: Connections,
-        credentials: Credentials,
+        credentials: CredentialsSource,
         *,
         region: str,
-        service: str,
-        content_type: str,
-        patience: Patience,
+        retry: RetryPolicy | None = None,
+        response_seconds: float | None = None,
         clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._connections = connections
-        self._signer = Signer(
-            credentials, region=region, service=service, host=connections.host, content_type=content_type
-        )
-        self._patience = patience
+        self._credentials = credentials
+        self._region = region
+        self._retry = retry or self.retry
+        self._response_seconds = self.response_seconds if response_seconds is None else response_seconds
         self._clock = clock
-        self._sleep = sleep
         self._ahead = 0.0  # what the server's clock is ahead of ours, where that matters
+        self._keys: Credentials | None = None
+        self._signer: HeaderSigner
 
-    @abstractmethod
-    def _content(self, answer: Answer) -> T:
-        """What a successful answer says; AwsUnreachable if it cannot be read."""
-
-    @abstractmethod
-    def _refusal(self, answer: Answer) -> AwsRefused:
-        """What an error says."""
-
-    async def _call(self, target: str, body: bytes, seconds: float = 0.0) -> T:
-        """One call; `target` as in X-Amz-Target, if there is one."""
-        attempt = 1
-        while True:
-            try:
-                return await self._attempt(target, body, seconds + self._patience.answer_seconds)
-            except AwsError as error:
-                if attempt == self._patience.attempts or not error.passing:
-                    raise
-            await self._sleep(self._patience.pause(attempt))
-            attempt += 1
-
-    async def _attempt(self, target: str, body: bytes, seconds: float) -> T:
-        answer = await self._send(target, body, seconds)
-        if answer.status != 200 and self._refusal(answer).code in _SKEWED and self._correct_clock(answer):
-            answer = await self._send(target, body, seconds)
-        if answer.status != 200:
-            raise self._refusal(answer)
-        return self._content(answer)
-
-    async def _send(self, target: str, body: bytes, seconds: float) -> Answer:
-        head = self._signer.head(target, body, self._clock() + self._ahead)
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: AwsSettings, credentials: CredentialsSource) -> AsyncIterator[Self]:
+        """Open a client of the settings' region, with connections of its own that are closed at the end."""
+        connections = Connections(service_url(settings, cls.service), max_bytes=cls.max_bytes)
         try:
-            return await self._connections.exchange(head, seconds, body=body)
-        except ConnectionFault as error:
-            raise AwsUnreachable(type(error).__name__, str(error)) from error
-        except TimeoutError as error:
-            raise AwsUnreachable("Timeout", f"no answer within {seconds:.0f} s") from error
+            yield cls(connections, credentials, region=settings.region)
+        finally:
+            connections.close()
 
-    def _correct_clock(self, answer: Answer) -> bool:
-        """Take over the server's clock when ours is far from it; says whether that changed anything."""
+    async def call(self, operation: str, request: Mapping[str, Any], *, seconds: float = 0.0) -> dict[str, Any]:
+        """Call an operation, such as `ReceiveMessage`; `seconds` are those that the service may wait by itself.
+
+        What is tried again is what botocore's standard mode retries: lost connections, 5xx and throttling; and once
+        more what was signed by a clock that differs from the server's.
+
+        Raises:
+            AwsRefused, AwsUnreachable: after the last attempt.
+        """
+        body = orjson.dumps(request)
+        return await self._retry.run(lambda: self._attempt(operation, body, seconds + self._response_seconds))
+
+    async def _attempt(self, operation: str, body: bytes, seconds: float) -> dict[str, Any]:
+        response = await self._send(operation, body, seconds)
+        if response.status != 200:
+            error = _refusal(operation, response)
+            if error.code not in _SKEWED or not self._correct_clock(response):
+                raise error
+            response = await self._send(operation, body, seconds)
+            if response.status != 200:
+                raise _refusal(operation, response)
+        return _content(response)
+
+    async def _send(self, operation: str, body: bytes, seconds: float) -> Response:
+        keys = await self._credentials()
+        if keys != self._keys:
+            self._signer = HeaderSigner(keys, region=self._region, service=self.service, host=self._connections.host)
+            self._keys = keys
+        head = self._signer.head(f"{self.target}.{operation}", body, self._clock() + self._ahead)
+        return await self._connections.exchange(head, seconds, body=body)
+
+    def _correct_clock(self, response: Response) -> bool:
+        """Take over the server's clock when ours is far from it; return whether that changed anything."""
         try:
-            theirs = parsedate_to_datetime(answer.headers.get(b"date", b"").decode("latin-1")).timestamp()
+            theirs = parsedate_to_datetime(response.headers.get(b"date", b"").decode("latin-1")).timestamp()
         except ValueError:
             return False
         ahead = theirs - self._clock()
@@ -178,60 +119,26 @@ class SignedService(ABC, Generic[T]):
         return True
 
 
-class JsonService(SignedService[dict[str, Any]]):
-    """One service that speaks AWS JSON 1.0; `target` is its prefix of X-Amz-Target."""
+def _content(response: Response) -> dict[str, Any]:
+    if not response.body:
+        return {}
+    try:
+        content = orjson.loads(response.body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidResponse(f"the response is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InvalidResponse("the response is no JSON object")
+    return content
 
-    def __init__(
-        self,
-        connections: Connections,
-        credentials: Credentials,
-        *,
-        region: str,
-        service: str,
-        target: str,
-        patience: Patience,
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        super().__init__(
-            connections,
-            credentials,
-            region=region,
-            service=service,
-            content_type=CONTENT_TYPE,
-            patience=patience,
-            clock=clock,
-            sleep=sleep,
-        )
-        self._target = target
 
-    async def call(self, operation: str, request: Mapping[str, Any], *, seconds: float = 0.0) -> dict[str, Any]:
-        """One operation, such as `ReceiveMessage`; `seconds` are those that the service may wait by itself.
-
-        Raises:
-            AwsRefused, AwsUnreachable: after the last attempt.
-        """
-        return await self._call(f"{self._target}.{operation}", orjson.dumps(request), seconds)
-
-    def _content(self, answer: Answer) -> dict[str, Any]:
-        if not answer.body:
-            return {}
-        try:
-            content = orjson.loads(answer.body)
-        except orjson.JSONDecodeError as error:
-            raise AwsUnreachable("InvalidResponse", f"the answer is not JSON: {error}") from error
-        if not isinstance(content, dict):
-            raise AwsUnreachable("InvalidResponse", "the answer is no JSON object")
-        return content
-
-    def _refusal(self, answer: Answer) -> AwsRefused:
-        try:
-            content = orjson.loads(answer.body)
-        except orjson.JSONDecodeError:
-            content = None
-        if not isinstance(content, dict):
-            content = {}
-        compatible = answer.headers.get(b"x-amzn-query-error", b"").decode("latin-1").partition(";")[0]
-        code = compatible or str(content.get("__type", "")).rpartition("#")[2] or f"HTTP{answer.status}"
-        message = str(content.get("message") or content.get("Message") or "")
-        return AwsRefused(code, message, answer.status, content)
+def _refusal(operation: str, response: Response) -> AwsRefused:
+    try:
+        content = orjson.loads(response.body)
+    except orjson.JSONDecodeError:
+        content = None
+    if not isinstance(content, dict):
+        content = {}
+    compatible = response.headers.get(b"x-amzn-query-error", b"").decode("latin-1").partition(";")[0]
+    code = compatible or str(content.get("__type", "")).rpartition("#")[2] or f"HTTP{response.status}"
+    message = str(content.get("message") or content.get("Message") or "")
+    return AwsRefused(code, message, response.status, content, operation=operation)

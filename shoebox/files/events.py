@@ -6,13 +6,14 @@ Shape: docs/reference/events.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
 
+from shoebox.aws.botocore_errors import aws_errors
 from shoebox.errors import Unavailable
 from shoebox.files.items import iso
 from shoebox.files.model import Generation, Picture, State
@@ -54,9 +55,9 @@ class FileEvent:
 
 
 class FileEvents:
-    """Publishes file events. `client` is an aiobotocore SNS client."""
+    """Publishes file events. `client` gives an aiobotocore SNS client, which is made when it is first needed."""
 
-    def __init__(self, client: Any, topic_arn: str) -> None:
+    def __init__(self, client: Callable[[], Awaitable[Any]], topic_arn: str) -> None:
         self._client = client
         self._topic_arn = topic_arn
 
@@ -65,10 +66,13 @@ class FileEvents:
 
         Raises:
             Unavailable: SNS took only some of them; publish all again.
+            AwsError: SNS refuses, or cannot be reached.
         """
         for start in range(0, len(events), _PER_CALL):
             entries = [_entry(n, event) for n, event in enumerate(events[start : start + _PER_CALL])]
-            answer = await self._client.publish_batch(TopicArn=self._topic_arn, PublishBatchRequestEntries=entries)
+            with aws_errors():
+                client = await self._client()
+                answer = await client.publish_batch(TopicArn=self._topic_arn, PublishBatchRequestEntries=entries)
             if answer.get("Failed"):
                 raise Unavailable("Some file events could not be published.")
 

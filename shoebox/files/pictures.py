@@ -10,7 +10,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from shoebox.aws.s3 import S3Error, S3Http
+from shoebox.aws.errors import AwsRefused
+from shoebox.aws.s3 import S3Client
 from shoebox.files.model import FIRST_REVISION, RENDITIONS, Generation
 
 _GONE = {"NoSuchKey", "404", "NotFound"}
@@ -43,7 +44,7 @@ class Part:
 class PhotoBytes:
     """Originals in, renditions out: what ingest does for every photo."""
 
-    def __init__(self, store: S3Http) -> None:
+    def __init__(self, store: S3Client) -> None:
         self._store = store
 
     async def fetch(self, generation: Generation, *, max_bytes: int) -> Original | None:
@@ -53,7 +54,7 @@ class PhotoBytes:
         """
         try:
             return Original(*await self._store.get(generation.original, max_bytes=max_bytes))
-        except S3Error as error:
+        except AwsRefused as error:
             if error.code in _GONE:
                 return None
             raise

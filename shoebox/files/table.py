@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
-
+from shoebox.aws.errors import AwsError
 from shoebox.errors import Unavailable
 from shoebox.files.items import (
     Item,
@@ -101,7 +100,7 @@ class Doomed:
 
 
 class FilesTable:
-    """Reads and writes files. `client` is an aiobotocore DynamoDB client; `now` gives the time in UTC."""
+    """Reads and writes files. `client` is a DynamoDBClient; `now` gives the time in UTC."""
 
     def __init__(
         self,
@@ -221,7 +220,7 @@ class FilesTable:
             await self._client.delete_item(
                 TableName=self._table, Key={"pk": {"S": doomed.pk}}, **condition.added_to({})
             )
-        except ClientError as error:
+        except AwsError as error:
             if not _condition_failed(error):
                 raise
 
@@ -294,8 +293,8 @@ class FilesTable:
         for actions in _together(writes):
             try:
                 await self._client.transact_write_items(TransactItems=actions)
-            except ClientError as error:
-                if error.response["Error"]["Code"] in _BUSY:
+            except AwsError as error:
+                if error.code in _BUSY:
                     return False
                 raise
         return True
@@ -304,7 +303,7 @@ class FilesTable:
         """Whether the condition held."""
         try:
             await self._client.update_item(TableName=self._table, Key={"pk": {"S": pk}}, **condition.added_to(changes))
-        except ClientError as error:
+        except AwsError as error:
             if _condition_failed(error):
                 return False
             raise
@@ -431,5 +430,5 @@ def _together(writes: Iterable[_Registering]) -> Iterator[list[dict[str, Any]]]:
         yield actions
 
 
-def _condition_failed(error: ClientError) -> bool:
-    return bool(error.response["Error"]["Code"] == "ConditionalCheckFailedException")
+def _condition_failed(error: AwsError) -> bool:
+    return error.code == "ConditionalCheckFailedException"

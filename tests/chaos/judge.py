@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 
 from emulator.embedded import ACCOUNT
-from shoebox_client.errors import ClientError, Gone
+from shoebox_client.errors import ClientError, NotFound
 from tests.chaos.load import Load
 from tests.chaos.photos import Photo, digest, shown_code
 from tests.chaos.stack import Stack
@@ -149,7 +149,7 @@ class Judge:
         try:
             async with self._load.api(photo) as api:
                 file = await api.file(photo.file_id)
-        except Gone:
+        except NotFound:
             verdict.lost += 1
             verdict.findings.append(f"{name}: 404, its item is gone")
             return

@@ -15,7 +15,7 @@ import numpy as np
 
 from shoebox.files.model import Owner
 from shoebox_client.api import Api, open_api
-from shoebox_client.errors import ClientError, Gone, Passing
+from shoebox_client.errors import ClientError, NotFound, TransientError
 from shoebox_client.retry import RetryPolicy
 from shoebox_client.uploads import Uploader, UploadSettings
 from tests.chaos.photos import Photo, digest, draw
@@ -24,7 +24,7 @@ from tests.command import COMMAND
 
 TENANT = "chaos"
 _GROUP = 5  # photos of one client
-_ONCE = RetryPolicy(attempts=1)
+_ONCE = RetryPolicy(max_attempts=1)
 
 
 @dataclass
@@ -78,7 +78,8 @@ class Load:
             missing = [photo.path for photo in photos if not photo.stored]
             try:
                 async with asyncio.timeout(end - time.monotonic()), self.api(photos[0]) as api:
-                    uploader = Uploader(api, await api.limits(), UploadSettings(wait=False, linger=0.05, standstill=5))
+                    settings = UploadSettings(wait=False, linger=0.05, stall_timeout=5)
+                    uploader = Uploader(api, await api.limits(), settings)
                     try:
                         await uploader.run(missing)
                     finally:
@@ -158,11 +159,11 @@ class Load:
             try:
                 async with self.api(photo) as api:
                     await api.with_retry(_ONCE).delete(photo.file_id)
-            except Gone:
+            except NotFound:
                 if tried == 1:
                     self.wrong.append(f"{photo.path.name}: 404 for the owner's first DELETE")
                 return
-            except Passing:
+            except TransientError:
                 await asyncio.sleep(0.5)
             else:
                 return

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from shoebox_client.sending import Instruction
+from shoebox_client.sending import UploadInstruction
 from tests.chaos.judge import Judge, Verdict
 from tests.chaos.lab import Experiment, Lab
 from tests.chaos.load import Load
@@ -144,7 +144,7 @@ async def old_url(lab: Lab) -> Verdict:
     return verdict
 
 
-async def _register(load: Load, photos: Sequence[Photo]) -> dict[str, Instruction]:
+async def _register(load: Load, photos: Sequence[Photo]) -> dict[str, UploadInstruction]:
     """Register photos of one owner; how to send each."""
     async with load.api(photos[0]) as api:
         entries = await api.register(
@@ -153,10 +153,10 @@ async def _register(load: Load, photos: Sequence[Photo]) -> dict[str, Instructio
                 for p in photos
             ]
         )
-    return {entry["file_id"]: Instruction.of(entry["upload"]) for entry in entries}
+    return {entry["file_id"]: UploadInstruction.from_document(entry["upload"]) for entry in entries}
 
 
-async def _put(photo: Photo, link: Instruction) -> int:
+async def _put(photo: Photo, link: UploadInstruction) -> int:
     async with aiohttp.ClientSession() as session:
         url = URL(link.url, encoded=True)
         async with session.put(url, data=photo.path.read_bytes(), headers=link.headers) as answer:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shoebox.tenants.keys import KeyPair
-from standalone.stack import Local, LocalSettings
+from standalone.stack import StandaloneSettings, StandaloneStack
 from tests.e2e.system import ROOT, LocalSystem
 
 Start = Callable[..., AbstractAsyncContextManager[LocalSystem]]
@@ -22,7 +22,7 @@ def start(emulator_url: str) -> Start:
 
     @asynccontextmanager
     async def starting(stack: Path = ROOT / "stack.yaml", **changes: Any) -> AsyncIterator[LocalSystem]:
-        settings = LocalSettings(
+        settings = StandaloneSettings(
             stack_file=stack,
             task_root=ROOT,
             data_dir=None,
@@ -35,10 +35,10 @@ def start(emulator_url: str) -> Start:
         )
         key = KeyPair.generate()
 
-        async def publish(local: Local) -> None:
+        async def publish(local: StandaloneStack) -> None:
             await LocalSystem("", local.resolved, local.clients, key, local=local).publish_key()
 
-        async with Local.start(settings, publish) as local:
+        async with StandaloneStack.start(settings, publish) as local:
             yield LocalSystem(local.fleet.gateway_url, local.resolved, local.clients, key, local=local)
 
     return starting

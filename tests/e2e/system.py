@@ -27,7 +27,7 @@ from shoebox_client.api import Api, open_api
 from shoebox_client.records import Record
 from shoebox_client.samples import jpeg_of_size
 from shoebox_client.uploads import Uploader, UploadSettings
-from standalone.stack import Local
+from standalone.stack import StandaloneStack
 
 ROOT = Path(__file__).parents[2]
 TENANT = "demo"
@@ -175,7 +175,7 @@ class Events:
 class LocalSystem(System):
     """A stack that runs in this process, where its fleet can be looked into."""
 
-    local: Local = field(kw_only=True)
+    local: StandaloneStack = field(kw_only=True)
 
     def mapping(self, function: str) -> MappingStatistics:
         """What the function's event source mapping has done so far."""

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from shoebox.files.model import File, FileKey, Generation, Owner, State
-from standalone.stack import Local, LocalSettings
+from standalone.stack import StandaloneSettings, StandaloneStack
 from tests.e2e.system import ROOT, TENANT, LocalSystem, fetch, until
 
 FOLDERS = ROOT / "tests" / "fixtures" / "data-folders"
@@ -25,7 +25,7 @@ async def system(emulator_url: str, tmp_path: Path) -> AsyncIterator[LocalSystem
     """Today's stack on a copy of the folder."""
     with tarfile.open(FOLDERS / "first-layout.tar.gz") as archive:
         archive.extractall(tmp_path / "data", filter="data")
-    settings = LocalSettings(
+    settings = StandaloneSettings(
         stack_file=ROOT / "stack.yaml",
         task_root=ROOT,
         data_dir=tmp_path / "data",
@@ -34,7 +34,7 @@ async def system(emulator_url: str, tmp_path: Path) -> AsyncIterator[LocalSystem
         control_port=0,
         runtime_port=0,
     )
-    async with Local.start(settings) as local:
+    async with StandaloneStack.start(settings) as local:
         system = LocalSystem(local.fleet.gateway_url, local.resolved, local.clients, local=local)
         await system.publish_key()
         yield system

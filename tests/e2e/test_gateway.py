@@ -13,7 +13,7 @@ from yarl import URL
 
 from shoebox.tenants.keys import KeyPair, jwks
 from shoebox.tenants.tokens import mint_token
-from standalone.stack import Local
+from standalone.stack import StandaloneStack
 from tests.e2e.conftest import Start
 
 PHOTO = {"name": "a.jpg", "size": 5, "content_type": "image/jpeg", "sha256": "ab" * 32}
@@ -24,7 +24,7 @@ STRANGER = KeyPair.generate()
 class Service:
     """The running stack, and a client of it."""
 
-    def __init__(self, local: Local, session: aiohttp.ClientSession) -> None:
+    def __init__(self, local: StandaloneStack, session: aiohttp.ClientSession) -> None:
         self.local = local
         self._session = session
 

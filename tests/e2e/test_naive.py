@@ -26,7 +26,7 @@ from tests.e2e.system import ROOT, LocalSystem, photo, until
 PHONES, PHOTOS = 7, 6
 CONCURRENCY = 20  # 2 × PHONES + the 4 batches of stack.yaml fit in
 QUOTAS = AWS_QUOTAS.model_copy(update={"functions": LambdaQuotas(concurrency=CONCURRENCY)})
-PERSISTENT = UploadSettings(retry=RetryPolicy(attempts=60, longest=1.0))
+PERSISTENT = UploadSettings(retry=RetryPolicy(max_attempts=60, max_pause=1.0))
 """Phones that do not give up while the API is throttled: no photo may be missing for that reason."""
 
 

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from emulator.limiter.app import Limiter
+from emulator.limiter.middleware import Limiter
 from emulator.limiter.proxy import Upstream
 from fleet.http.ports import listen
 from fleet.http.server import Server
@@ -17,7 +17,7 @@ from fleet.limits.quotas import load_quotas
 from load_tests.simulator.capacity import PhotoLoad, needs
 from shoebox.stack.model import load_stack
 from shoebox.tenants.keys import KeyPair
-from standalone.stack import Local, LocalSettings
+from standalone.stack import StandaloneSettings, StandaloneStack
 from tests.e2e.system import ROOT, LocalSystem, photo, until
 
 PHOTOS, POLLS, PREFIX = 12, 2, "plan"
@@ -30,7 +30,7 @@ async def counted(emulator_url: str) -> AsyncIterator[tuple[LocalSystem, Limiter
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         limiter = Limiter(Upstream(session, emulator_url), load_quotas(), clock=lambda: 1.0)
         async with Server(limiter, listen(0, "the test's limiter")) as server:
-            settings = LocalSettings(
+            settings = StandaloneSettings(
                 stack_file=ROOT / "stack.yaml",
                 task_root=ROOT,
                 data_dir=None,
@@ -42,7 +42,7 @@ async def counted(emulator_url: str) -> AsyncIterator[tuple[LocalSystem, Limiter
                 quotas=load_quotas("off"),
             )
             key = KeyPair.generate()
-            async with Local.start(settings) as local:
+            async with StandaloneStack.start(settings) as local:
                 system = LocalSystem(local.fleet.gateway_url, local.resolved, local.clients, key, local=local)
                 await system.publish_key()
                 yield system, limiter

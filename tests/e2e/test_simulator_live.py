@@ -26,13 +26,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fleet.limits.quotas import Quotas, load_quotas
-from fleet.queues.sqs_client import SqsClient
 from load_tests.photos import Photo, with_comment
 from load_tests.simulator.capacity import PhotoCalls
 from load_tests.simulator.day import Day, simulate
 from load_tests.simulator.model import Parameters, Settings
 from load_tests.simulator.tally import at_rank
 from shoebox.aws.connections import Connections
+from shoebox.aws.sqs import SqsClient
 from shoebox.files.model import File, FileKey, Owner, State
 from shoebox.stack.model import load_stack
 from shoebox_client.api import Api
@@ -211,7 +211,7 @@ async def sampled(system: LocalSystem) -> AsyncIterator[tuple[list[int], list[fl
     """
     deployment, attribute = system.resolved.deployment, "ApproximateNumberOfMessages"
     connections = Connections(deployment.sqs_url)
-    sqs = SqsClient(connections, await system.clients.credentials(), region=deployment.region)
+    sqs = SqsClient(connections, system.clients.credentials, region=deployment.region)
     look = {"QueueUrl": system.resolved.queue_url("uploads"), "AttributeNames": [attribute]}
     receive = {"QueueUrl": system.resolved.queue_url("uploads-dead"), "WaitTimeSeconds": 0}
     depths: list[int] = []

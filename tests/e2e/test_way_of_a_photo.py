@@ -12,8 +12,7 @@ from botocore.exceptions import ClientError
 from PIL import Image
 
 from emulator.provision import RoleSource
-from fleet.queues.overview import dead_letters_of, queue_state
-from fleet.queues.redrive import redrive
+from fleet.queues.operations import dead_letters_of, queue_state, redrive
 from shoebox.aws.clients import Clients
 from shoebox.config import AwsSettings
 from shoebox_client.records import Outcome

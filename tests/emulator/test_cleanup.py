@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,11 +11,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from shoebox.aws.clients import Clients
+from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.files.deletions import order_text
 from shoebox.files.model import RENDITIONS, File, Generation, Owner, Registration
 from shoebox.files.pictures import Pictures
 from shoebox.files.table import FilesTable, Stages
-from tests.emulator.conftest import ClientsFor
+from tests.emulator.conftest import ClientsFor, EmulatorAt
 from workers.batch import BatchResult, Message, TimeBudget, run_batch
 from workers.cleanup import Cleanup
 
@@ -56,13 +57,14 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(clients_for: ClientsFor, root_clients: Clients) -> Bench:
+async def bench(clients_for: ClientsFor, emulator: EmulatorAt, root_clients: Clients) -> AsyncIterator[Bench]:
     """A bench with an owner that no other test knows."""
     clients = await clients_for("cleanup")
-    table = FilesTable(await clients.open("dynamodb"), "shoebox-files")
-    cleanup = Cleanup(table, Pictures(await clients.open("s3"), BUCKET))
     s3, dynamodb = await root_clients.open("s3"), await root_clients.open("dynamodb")
-    return Bench(cleanup, table, s3, dynamodb, Owner("demo", uuid.uuid4().hex))
+    async with DynamoDBClient.open(emulator.aws, clients.credentials) as client:
+        table = FilesTable(client, "shoebox-files")
+        cleanup = Cleanup(table, Pictures(await clients.open("s3"), BUCKET))
+        yield Bench(cleanup, table, s3, dynamodb, Owner("demo", uuid.uuid4().hex))
 
 
 async def test_an_ordered_file_goes_whole(bench: Bench):

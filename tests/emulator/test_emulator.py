@@ -15,7 +15,8 @@ from botocore.exceptions import ClientError
 from emulator.embedded import ROOT_CREDENTIALS, Emulator, EmulatorDied, EmulatorFailed
 from emulator.provision import Change, RoleSource, provision
 from fleet.http.ports import PortTaken, holder_of, listen
-from shoebox.aws.clients import Clients, Credentials
+from shoebox.aws.clients import Clients
+from shoebox.aws.credentials import Credentials
 from shoebox.stack.deployment import ResolvedStack
 from shoebox.stack.model import Stack
 from tests.emulator.conftest import bind_to

@@ -11,8 +11,9 @@ from botocore.exceptions import ClientError
 from yarl import URL
 
 from emulator.provision import RoleSource
-from shoebox.aws.clients import Clients, Credentials
-from shoebox.aws.presign import Presigner
+from shoebox.aws.clients import Clients
+from shoebox.aws.credentials import Credentials
+from shoebox.aws.signing import Presigner
 from shoebox.stack.deployment import ResolvedStack
 from tests.emulator.conftest import ClientsFor, EmulatorAt
 

@@ -243,7 +243,7 @@ state = pathlib.Path(sys.argv[1])
 os.environ.update(PERSIST_STATE="1", STATE_DIR=str(state), AUTH="true")
 from ministack import app
 from ministack.core import persistence
-from emulator.state import StateKeeper
+from emulator.server.state import StateKeeper
 save_all = app.save_all
 async def main():
     keeper = StateKeeper(state)
@@ -312,7 +312,7 @@ import asyncio, os, pathlib, sys
 folder = pathlib.Path(sys.argv[1])
 os.environ.update(PERSIST_STATE="1", STATE_DIR=str(folder))
 from ministack.services import sqs
-from emulator.state import StateFile, StateKeeper
+from emulator.server.state import StateFile, StateKeeper
 async def main():
     keeper = StateKeeper(folder)
     keeper.load()

@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from emulator import tuning as emulator_tuning
 from emulator.embedded import ACCOUNT
 from emulator.provision import RoleSource, provision
-from emulator.tuning import TUNED_VERSION, copied, remembering_texts, with_parsed_policy
+from emulator.server.tuning import TUNED_VERSION, copied, remembering_texts, with_parsed_policy
 from shoebox.aws.clients import Clients
 from shoebox.stack.deployment import ResolvedStack
 from tests.emulator.conftest import EmulatorAt
@@ -109,7 +109,7 @@ from ministack import app
 from ministack.core import router, sigv4, iam_evaluator as iam
 from ministack.services import dynamodb, s3, sqs
 if sys.argv[1] == "tuned":
-    from emulator.tuning import tune
+    from emulator.server.tuning import tune
     assert tune()
 sqs.ACTIONS_UNDER_TEST = next(
     each["DeleteMessageBatch"] for each in vars(sqs).values() if isinstance(each, dict) and "DeleteMessageBatch" in each

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shoebox.aws.clients import Clients
-from shoebox.aws.dynamodb import open_dynamodb
+from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.errors import Invalid
 from shoebox.files.items import picture_text, registered
 from shoebox.files.model import File, FileKey, Generation, Owner, Picture, Registration, RenditionInfo, State
@@ -47,14 +47,11 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["small", "aiobotocore"])
-async def table(
-    request: pytest.FixtureRequest, emulator: EmulatorAt, clients_for: ClientsFor, clock: Clock
-) -> AsyncIterator[FilesTable]:
-    """The table, as the function `api` may use it: with its own client, and with aiobotocore's."""
+@pytest.fixture
+async def table(emulator: EmulatorAt, clients_for: ClientsFor, clock: Clock) -> AsyncIterator[FilesTable]:
+    """The table, as the function `api` may use it."""
     clients = await clients_for("api")
-    async with open_dynamodb(emulator.aws, clients.credentials) as small:
-        client = small if request.param == "small" else await clients.open("dynamodb")
+    async with DynamoDBClient.open(emulator.aws, clients.credentials) as client:
         yield FilesTable(client, "shoebox-files", now=clock)
 
 

@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from emulator.embedded import ROOT_CREDENTIALS
-from shoebox.aws.clients import Credentials
-from shoebox.aws.dynamodb import DynamoDBHttp
-from shoebox.aws.json_service import Patience
+from shoebox.aws.credentials import fixed_credentials
+from shoebox.aws.dynamodb import DynamoDBClient
+from shoebox.aws.retry import RetryPolicy
 from shoebox.config import AwsSettings
 from shoebox.files.deletions import order_text, read_order
 from shoebox.files.events import FileEvent
@@ -138,7 +138,7 @@ class World:
     """What lasts as long as the test: the emulator's DynamoDB, and an event loop."""
 
     runner: asyncio.Runner
-    dynamodb: DynamoDBHttp
+    dynamodb: DynamoDBClient
     faults: LossyConnections
 
 
@@ -370,13 +370,11 @@ async def finished(task: asyncio.Task[None]) -> None:
 async def opened(runner: asyncio.Runner, url: str) -> AsyncIterator[World]:
     """A client of the emulator's DynamoDB that may do anything."""
     aws = AwsSettings(endpoint_url=url)
-
-    async def credentials() -> Credentials:
-        return ROOT_CREDENTIALS
-
     faults = LossyConnections(url)
-    quick = Patience(attempts=4, first_pause=0.001)
-    yield World(runner, DynamoDBHttp(faults, credentials, region=aws.region, patience=quick), faults)
+    quick = RetryPolicy(attempts=4, first_pause=0.001)
+    yield World(
+        runner, DynamoDBClient(faults, fixed_credentials(ROOT_CREDENTIALS), region=aws.region, retry=quick), faults
+    )
     faults.close()
 
 

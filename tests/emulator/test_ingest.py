@@ -22,11 +22,9 @@ from prometheus_client import REGISTRY
 
 from load_tests.naive import handler as naive
 from shoebox.aws.clients import Clients
-from shoebox.aws.dynamodb import DynamoDBHttp
-from shoebox.aws.presign import Presigner
-from shoebox.aws.s3 import S3Http, open_connections
-from shoebox.aws.sns import open_sns
-from shoebox.aws.visibility import VisibilityHttp, open_visibility
+from shoebox.aws.dynamodb import DynamoDBClient
+from shoebox.aws.s3 import S3Client, open_s3
+from shoebox.aws.sqs import VisibilityClient, open_visibility
 from shoebox.config import Limits, environment_without_aws
 from shoebox.files.deletions import Deletions
 from shoebox.files.events import FileEvents
@@ -63,8 +61,8 @@ class Bench:
     """Ingest with its surroundings: what a client would have done before, and what can be seen after."""
 
     ingest: Ingest
-    visibility: VisibilityHttp
-    store: S3Http
+    visibility: VisibilityClient
+    store: S3Client
     table: FilesTable
     deletions: RecordedDeletions
     s3: Any
@@ -173,27 +171,24 @@ async def bench(
         TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"}
     )
     limits = Limits()
-    keys, deployment = await clients.credentials(), provisioned.deployment
-
-    async def presigner() -> Presigner:
-        return Presigner(keys, region=deployment.region, endpoint_url=deployment.s3_url)
-
+    deployment = provisioned.deployment
     async with contextlib.AsyncExitStack() as opening:
-        connections = await opening.enter_async_context(open_connections(deployment.s3_url))
+        region, bucket = deployment.region, "shoebox-personal"
+        store = await opening.enter_async_context(
+            open_s3(deployment.s3_url, clients.credentials, region=region, bucket=bucket)
+        )
         faults = LossyConnections(emulator.url)
         opening.callback(faults.close)
-        stale = StaleReads(DynamoDBHttp(faults, clients.credentials, region=deployment.region))
+        stale = StaleReads(DynamoDBClient(faults, clients.credentials, region=deployment.region))
         table = FilesTable(stale, "shoebox-files")
-        events = await opening.enter_async_context(open_sns(emulator.aws, clients.credentials))
         deletions = RecordedDeletions(clients.when_needed("sqs"), provisioned.queue_url("deletions"))
         pool = RenderPool(limits, memory_at_once=1_350_000_000, environment=environment_without_aws())
         await opening.enter_async_context(pool)
         visibility = await opening.enter_async_context(open_visibility(emulator.aws, clients.credentials))
-        store = S3Http(connections, presigner, "shoebox-personal")
         ingest = Ingest(
             table,
             PhotoBytes(store),
-            FileEvents(events, topic),
+            FileEvents(clients.when_needed("sns"), topic),
             deletions,
             pool,
             max_bytes=limits.max_bytes,

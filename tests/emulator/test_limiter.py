@@ -17,15 +17,16 @@ from botocore.exceptions import ClientError
 from yarl import URL
 
 from emulator.embedded import ROOT_CREDENTIALS, Emulator
-from emulator.limiter.proxy import limited
-from emulator.limiter.uses import read_data_use
+from emulator.limiter.proxy import limiting_proxy
+from emulator.limiter.usage import read_data_use
 from emulator.provision import RoleSource, provision
 from fleet.limits.quotas import DynamoDBQuotas, Quotas, S3Quotas, load_quotas
 from fleet.limits.use import DataUse
-from shoebox.aws.clients import Clients, Credentials
-from shoebox.aws.presign import Presigner
+from shoebox.aws.clients import Clients
+from shoebox.aws.credentials import Credentials
+from shoebox.aws.signing import Presigner
 from shoebox.stack.model import Stack
-from standalone.stack import Local, LocalSettings
+from standalone.stack import StandaloneSettings, StandaloneStack
 from tests.emulator.conftest import bind_to
 
 pytestmark = pytest.mark.only_on("embedded", reason="the limiter is ours; no emulator keeps limits")
@@ -263,14 +264,14 @@ gateway:
 """
 
 
-def settings(folder: Path, **more: Any) -> LocalSettings:
+def settings(folder: Path, **more: Any) -> StandaloneSettings:
     """A stack that starts no function by itself, on free ports, with the tight quotas."""
     (folder / "stack.yaml").write_text(TINY_STACK)
     values = {"data_dir": None, "emulator_port": 0, "gateway_port": 0, "control_port": 0, "runtime_port": 0}
-    return LocalSettings(stack_file=folder / "stack.yaml", task_root=folder, **{**values, "quotas": TIGHT, **more})
+    return StandaloneSettings(stack_file=folder / "stack.yaml", task_root=folder, **{**values, "quotas": TIGHT, **more})
 
 
-async def throttles(local: Local) -> bool:
+async def throttles(local: StandaloneStack) -> bool:
     """Whether a function that writes one key twice is throttled where it reaches DynamoDB."""
     keys = (await RoleSource(local.resolved, local.clients)("hello")).keys
     table, url = local.resolved.name_of("table", "things"), local.resolved.deployment.endpoint_url
@@ -285,17 +286,17 @@ async def throttles(local: Local) -> bool:
 
 async def test_a_stack_keeps_the_quotas_that_it_is_started_with(tmp_path: Path):
     """In its own emulator: functions and clients reach one address, and both are limited."""
-    async with Local.start(settings(tmp_path)) as local:
+    async with StandaloneStack.start(settings(tmp_path)) as local:
         assert local.resolved.deployment.endpoint_url == local.endpoint_url
         assert await throttles(local)
-    async with Local.start(settings(tmp_path, quotas=load_quotas("off"))) as local:
+    async with StandaloneStack.start(settings(tmp_path, quotas=load_quotas("off"))) as local:
         assert not await throttles(local)
 
 
 async def test_functions_on_an_emulator_of_others_are_limited(tmp_path: Path):
     """They get the limiter's address where they can reach it; URLs that clients get are the emulator's own."""
     async with Emulator(quotas=load_quotas("off")) as other:
-        async with Local.start(settings(tmp_path, endpoint_url=other.url, prefix="limited")) as local:
+        async with StandaloneStack.start(settings(tmp_path, endpoint_url=other.url, prefix="limited")) as local:
             deployment = local.resolved.deployment
             assert (deployment.s3_url, deployment.s3_public_url, deployment.sqs_url) == (
                 deployment.endpoint_url,
@@ -305,16 +306,16 @@ async def test_functions_on_an_emulator_of_others_are_limited(tmp_path: Path):
             assert deployment.endpoint_url != other.url
             assert await throttles(local)
         joined = {"endpoint_url": other.url, "joined": frozenset({"hello"}), "host": "127.0.0.2"}
-        async with Local.start(settings(tmp_path, prefix="joined", **joined)) as local:
+        async with StandaloneStack.start(settings(tmp_path, prefix="joined", **joined)) as local:
             assert local.resolved.deployment.endpoint_url == other.url
         known = "http://fleet.example:9003"
-        async with Local.start(settings(tmp_path, prefix="known", limiter_url=known, **joined)) as local:
+        async with StandaloneStack.start(settings(tmp_path, prefix="known", limiter_url=known, **joined)) as local:
             assert local.resolved.deployment.endpoint_url == known
 
 
 async def test_the_limiter_stands_in_front_of_any_emulator(stack: Stack):
     """A proxy in front of one that has none: signatures hold, also of a batch that passes in part."""
-    async with Emulator(quotas=load_quotas("off")) as plain, limited(plain.url, TIGHT) as url:
+    async with Emulator(quotas=load_quotas("off")) as plain, limiting_proxy(plain.url, TIGHT) as url:
         keys = await prepare(plain, stack)
         async with clients_at(plain.url, keys, "dynamodb") as (direct,):
             for _ in range(5):

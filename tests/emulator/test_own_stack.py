@@ -6,7 +6,7 @@ from pathlib import Path
 
 import aiohttp
 
-from standalone.stack import Local, LocalSettings
+from standalone.stack import StandaloneSettings, StandaloneStack
 from tests.command import shoebox
 
 REPOSITORY = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ def write_files(folder: Path) -> None:
 async def test_the_how_tos_functions_queues_and_commands_work(tmp_path: Path, http: aiohttp.ClientSession):
     """An API without an authorizer, a FIFO queue with its dead letters, and the commands that the how-to names."""
     write_files(tmp_path)
-    settings = LocalSettings(
+    settings = StandaloneSettings(
         stack_file=tmp_path / "stack.yaml",
         task_root=tmp_path,
         data_dir=tmp_path / "data",
@@ -34,7 +34,7 @@ async def test_the_how_tos_functions_queues_and_commands_work(tmp_path: Path, ht
         control_port=0,
         environment={"PYTHONPATH": str(REPOSITORY)},
     )
-    async with Local.start(settings) as local:
+    async with StandaloneStack.start(settings) as local:
         answer = await http.get(f"{local.fleet.gateway_url}/hello?name=Ann")
         assert (answer.status, await answer.text()) == (200, "Hello Ann")
 

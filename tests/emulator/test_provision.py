@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from emulator.embedded import ROOT_CREDENTIALS
 from emulator.provision import Change, Problem, RoleSource, provision
 from shoebox.aws.clients import Clients
-from shoebox.aws.presign import Presigner
+from shoebox.aws.signing import Presigner
 from shoebox.config import AwsSettings
 from shoebox.stack.deployment import ResolvedStack, resolve
 from shoebox.stack.model import Key, Notification, Queue, Stack, Table, Topic

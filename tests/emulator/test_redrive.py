@@ -5,8 +5,7 @@ from typing import Any
 
 from emulator.provision import provision
 from emulator.provision.queues import ensure_queues
-from fleet.queues.overview import dead_letters_of, queue_state
-from fleet.queues.redrive import DeadLetters, redrive
+from fleet.queues.operations import DeadLetters, dead_letters_of, queue_state, redrive
 from shoebox.aws.clients import Clients
 from shoebox.stack.deployment import ResolvedStack, resolve
 from shoebox.stack.model import Queue, Stack

@@ -159,7 +159,7 @@ async def test_a_worker_killed_under_load_loses_nothing(up: Project, tmp_path: P
 
         assert joined == 3
         assert at_the_kill < PHOTOS, "the kill came too late to prove anything"
-        cut_off = [line for line in up.logs("fleet") if line["event"] == "environment ended"]
+        cut_off = [line for line in up.logs("fleet") if line["event"] == "environment_ended"]
         assert sum(line["invocations"] for line in cut_off) >= 1, "no batch was cut off"
         assert {record.outcome for record in records} == {Outcome.READY}
         assert len({event["event_id"] for event in seen}) == len({event["file_id"] for event in seen}) == PHOTOS
@@ -177,7 +177,7 @@ async def test_localstack_killed_and_back(up: Project, tmp_path: Path) -> None:
 
         async def well() -> bool:
             async with http.get(f"{system.gateway_url}/healthz") as answer:
-                restored = any(line["event"] == "endpoint.restored" for line in up.logs("fleet"))
+                restored = any(line["event"] == "emulator_restored" for line in up.logs("fleet"))
                 return restored and answer.status == 200
 
         await until(well, 60)

@@ -21,7 +21,7 @@ from shoebox.config import AwsSettings
 from shoebox.files.model import State
 from shoebox_cli.localstack import localstack_at
 from shoebox_client.records import Outcome
-from standalone.stack import Local, LocalSettings
+from standalone.stack import StandaloneSettings, StandaloneStack
 from tests.e2e.system import IMPATIENT, ROOT, Herd, LocalSystem, changed_stack, photo, until
 from tests.localstack.container import ENGINE, LocalStackContainer, localstack
 from tests.localstack.project import free_ports
@@ -39,7 +39,7 @@ def container(localstack_image: str) -> Iterator[LocalStackContainer]:
 @asynccontextmanager
 async def stack_on(container: LocalStackContainer, folder: Path) -> AsyncIterator[LocalSystem]:
     """A stack whose messages come back soon, with its functions as processes here."""
-    settings = LocalSettings(
+    settings = StandaloneSettings(
         stack_file=changed_stack(folder, *IMPATIENT),
         task_root=ROOT,
         data_dir=None,
@@ -49,12 +49,12 @@ async def stack_on(container: LocalStackContainer, folder: Path) -> AsyncIterato
     )
     systems: list[LocalSystem] = []
 
-    async def publish(local: Local) -> None:
+    async def publish(local: StandaloneStack) -> None:
         systems.append(LocalSystem("", local.resolved, local.clients, local=local))
         systems[-1].key = systems[0].key
         await systems[-1].publish_key()
 
-    async with Local.start(settings, publish) as local:
+    async with StandaloneStack.start(settings, publish) as local:
         systems[0].gateway_url = local.fleet.gateway_url
         yield systems[0]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from shoebox.tenants.keys import KeyPair, jwks
 from shoebox.tenants.tokens import SCOPES, mint_token
-from standalone.stack import Local, LocalSettings
+from standalone.stack import StandaloneSettings, StandaloneStack
 
 ROOT = Path(__file__).parents[2]
 TENANTS = ("demo", "corner-shop")
@@ -66,14 +66,14 @@ def _run(started: Future[RunningStack], stop: threading.Event) -> None:
 async def _serve(started: Future[RunningStack], stop: threading.Event) -> None:
     keys = {tenant: KeyPair.generate() for tenant in TENANTS}
 
-    async def publish_keys(local: Local) -> None:
+    async def publish_keys(local: StandaloneStack) -> None:
         s3, bucket = await local.clients.open("s3"), local.resolved.name_of("bucket", "public")
         for tenant, pair in keys.items():
             await s3.put_object(Bucket=bucket, Key=f"keys/{tenant}.json", Body=jwks([pair]))
 
-    settings = LocalSettings(
+    settings = StandaloneSettings(
         stack_file=ROOT / "stack.yaml", task_root=ROOT, data_dir=None, emulator_port=0, gateway_port=0, control_port=0
     )
-    async with Local.start(settings, publish_keys) as local:
+    async with StandaloneStack.start(settings, publish_keys) as local:
         started.set_result(RunningStack(local.fleet.gateway_url, local.resolved.deployment.s3_public_url, keys))
         await asyncio.to_thread(stop.wait)

@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY, generate_latest
 import shoebox.metrics  # noqa: F401  # registers the domain's metrics
 from fleet.gateway.authorizer_cache import CacheStatistics
 from fleet.gauges import show_gauges
-from fleet.limit_board import LimitBoard
+from fleet.limit_registry import LimitRegistry
 from fleet.limits.quotas import load_quotas
 from fleet.metrics import Metrics
 from fleet.statistics import FleetStatistics
@@ -53,7 +53,7 @@ def series(tmp_path: Path) -> set[str]:
     """The names of all series that the fleet and the functions may show."""
     metrics = Metrics(tmp_path / "metrics")
     nothing = FleetStatistics([], [], [], CacheStatistics(0, 0, 0))
-    show_gauges(metrics, lambda: nothing, LimitBoard(load_quotas(), list))
+    show_gauges(metrics, lambda: nothing, LimitRegistry(load_quotas(), list))
     text = (metrics.exposition() + generate_latest(REGISTRY)).decode()
     return {name for family, kind in TYPE_LINE.findall(text) for name in names_of(family, kind)}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from fleet.credentials import RoleCredentials
 from fleet.service import Fleet
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import Stack
 

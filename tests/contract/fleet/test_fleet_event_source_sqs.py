@@ -15,8 +15,7 @@ import pytest
 from fleet_bench import FleetOf, function, stack_of, until
 
 from emulator.embedded import Emulator
-from emulator.provision import RoleSource, provision
-from emulator.provision.report import Change
+from emulator.provision import Change, RoleSource, provision
 from fleet.credentials import RoleCredentials
 from fleet.settings import SHOEBOX_RUNTIME
 from shoebox.aws.clients import Clients

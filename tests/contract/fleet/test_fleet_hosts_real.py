@@ -20,7 +20,7 @@ from fleet.hosts.status import HostStatus
 from fleet.http.ports import listen
 from fleet.http.server import Server
 from fleet.settings import SHOEBOX_RUNTIME, RuntimeCommand
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 
 COMMAND = [sys.executable, "-c", "from shoebox_cli import main; main()"]
 ALL_CODE = {"PYTHONPATH": f"{ROOT_FOLDER}:{HERE}"}  # for `shoebox host`, whose code is Shoebox's own

@@ -18,7 +18,7 @@ from fleet_bench import FleetOf, Running, function, stack_of, until
 
 from fleet.credentials import RoleCredentials
 from fleet.settings import AWSLAMBDARIC, RuntimeCommand
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 
 
 def client(running: Running):

@@ -21,9 +21,9 @@ from api.app import build_app
 from api.services import Services, open_services
 from emulator.embedded import ROOT_CREDENTIALS
 from emulator.provision import RoleSource
-from shoebox.aws.clients import Clients, Credentials
-from shoebox.aws.presign import Presigner
-from shoebox.aws.s3 import S3Http, open_connections
+from shoebox.aws.clients import Clients
+from shoebox.aws.credentials import Credentials, fixed_credentials
+from shoebox.aws.s3 import open_s3
 from shoebox.config import FunctionSettings, Limits
 from shoebox.files.model import FileKey, Generation, Owner, Picture, RenditionInfo
 from shoebox.files.pictures import Original, PhotoBytes
@@ -135,14 +135,10 @@ class Bench:
     async def original(self, file_id: str) -> Original | None:
         """The original that S3 has of the bench's own file; with root's eyes, as the API may not list the bucket."""
         generation = await self.generation(file_id)
-
-        async def presigner() -> Presigner:
-            return Presigner(ROOT_CREDENTIALS, region=self.services.region, endpoint_url=self.services.settings.s3_url)
-
-        settings = self.services.settings
-        async with open_connections(settings.s3_url) as connections:
-            photos = PhotoBytes(S3Http(connections, presigner, settings.personal_bucket))
-            return await photos.fetch(generation, max_bytes=100 * 2**20)
+        settings, root = self.services.settings, fixed_credentials(ROOT_CREDENTIALS)
+        region, bucket = self.services.region, settings.personal_bucket
+        async with open_s3(settings.s3_url, root, region=region, bucket=bucket) as s3:
+            return await PhotoBytes(s3).fetch(generation, max_bytes=100 * 2**20)
 
     async def finish(self, file_id: str, picture: Picture | None = None) -> Generation:
         """Make a registered file READY as ingest would, or REJECTED without a picture."""

@@ -16,7 +16,7 @@ from api import files
 from api.app import build_app
 from api.openapi import describe
 from shoebox.aws.clients import Clients
-from shoebox.aws.dynamodb import DynamoDBHttp
+from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.files.model import FileKey, Generation, Owner
 from shoebox.stack.deployment import ResolvedStack
 from tests.emulator.api.conftest import PART, PICTURE, Bench, entry
@@ -432,7 +432,7 @@ async def losing(bench: Bench, emulator: EmulatorAt) -> AsyncIterator[LossyConne
     """The API's table behind connections that can lose answers."""
     services = bench.services
     connections, whole = LossyConnections(emulator.url), services.files._client
-    services.files._client = DynamoDBHttp(connections, services.clients.credentials, region=services.region)
+    services.files._client = DynamoDBClient(connections, services.clients.credentials, region=services.region)
     yield connections
     services.files._client = whole
     connections.close()

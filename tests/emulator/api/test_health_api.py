@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 from shoebox.config import FunctionSettings
 from tests.emulator.api.conftest import Bench, Clock, entry, serving
 from tests.emulator.conftest import EmulatorAt

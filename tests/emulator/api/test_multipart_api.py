@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from shoebox.aws.dynamodb import DynamoDBHttp
+from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.files.model import FileKey
 from tests.emulator.api.conftest import PART, PICTURE, Bench
 from tests.emulator.conftest import EmulatorAt
@@ -120,7 +120,7 @@ async def test_a_lost_answer_opens_an_upload_all_the_same(bench: Bench, emulator
     file = await bench.register(DATA)
     services = bench.services
     connections, whole = LossyConnections(emulator.url), services.files._client
-    services.files._client = DynamoDBHttp(connections, services.clients.credentials, region=services.region)
+    services.files._client = DynamoDBClient(connections, services.clients.credentials, region=services.region)
     connections.lose["UpdateItem"] = 1
     answer = await bench.client().post(f"/v1/files/{file['file_id']}/multipart")
     services.files._client = whole

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from api.links import Links
-from shoebox.aws.presign import Presigner
+from shoebox.aws.signing import Presigner
 from shoebox.files.model import FileKey
 from tests.emulator.api.conftest import Bench
 

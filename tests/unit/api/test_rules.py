@@ -16,8 +16,8 @@ from api.links import Links, download_name
 from api.models import RefusedEntry
 from api.multipart import PartPlan
 from api.registrations import read_entry
-from shoebox.aws.clients import Credentials
-from shoebox.aws.presign import Presigner
+from shoebox.aws.credentials import Credentials
+from shoebox.aws.signing import Presigner
 from shoebox.config import FunctionSettings, Limits
 from shoebox.errors import Invalid, Unauthorized
 from shoebox.files.model import MEDIA_TYPES, File, FileKey, Generation, Owner, Registration, State

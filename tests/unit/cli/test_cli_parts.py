@@ -56,23 +56,23 @@ def test_a_tally_counts_only_bytes_that_have_to_go_out() -> None:
     failed.outcome = Outcome.FAILED
 
     happened: list[events.Event] = [
-        *map(events.Found, (sent, stored, failed)),
-        events.AllFound(),
-        events.Settled(stored),
-        events.Sent(failed, 30),
-        events.Sent(failed, -30),
-        events.Settled(failed),
-        events.Sent(sent, 100),
-        events.Stored(sent),
+        *map(events.FileFound, (sent, stored, failed)),
+        events.WalkFinished(),
+        events.FileFinished(stored),
+        events.BytesSent(failed, 30),
+        events.BytesSent(failed, -30),
+        events.FileFinished(failed),
+        events.BytesSent(sent, 100),
+        events.FileStored(sent),
     ]
     for event in happened:
         tally(event)
     waiting = tally.processing
     sent.outcome = Outcome.READY
-    tally(events.Settled(sent))
+    tally(events.FileFinished(sent))
 
     assert (tally.bytes_sent, tally.bytes_total) == (100, 100)
-    assert (waiting, tally.processing, tally.settled, tally.found) == (1, 0, 3, 3)
+    assert (waiting, tally.processing, tally.finished, tally.found) == (1, 0, 3, 3)
 
 
 async def test_new_errors_are_shown_once_and_counted() -> None:
@@ -233,7 +233,7 @@ def test_retries_are_told_now_and_then_with_how_long_they_last() -> None:
     def at(moment: float) -> str | None:
         nonlocal now
         now = moment
-        return retries.line(events.Retrying(odd if now < 31 else None, "Shoebox does not answer.", since=now))
+        return retries.line(events.RetryScheduled(odd if now < 31 else None, "Shoebox does not answer.", since=now))
 
     assert [at(moment) for moment in (0.0, 0.1, 4.9, 5.0, 6.0, 31.4)] == [
         "[yellow]↻[/yellow] \\[bold].jpg: trying again. Shoebox does not answer.",
@@ -332,7 +332,7 @@ async def test_a_log_gets_no_line_of_progress_that_says_nothing_new() -> None:
         nonlocal pauses
         pauses += 1
         if pauses == 3:
-            tally(events.Found(record("a.jpg", 1500)))
+            tally(events.FileFound(record("a.jpg", 1500)))
         if pauses == 9:
             raise asyncio.CancelledError
 

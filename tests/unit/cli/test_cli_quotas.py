@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fleet.limit_board import LimitBoard
+from fleet.limit_registry import LimitRegistry
 from fleet.limits.quotas import load_quotas
 from fleet.limits.use import LimitUse
 from tests.command import shoebox
@@ -49,7 +49,7 @@ def control() -> Iterator[str]:
 
 async def answer_with(uses: list[LimitUse]) -> None:
     """Have the control port say this."""
-    _Control.answer = await LimitBoard(load_quotas("aws/100"), lambda: uses).document()
+    _Control.answer = await LimitRegistry(load_quotas("aws/100"), lambda: uses).document()
 
 
 async def test_use_is_a_table_with_what_is_hit_first(control: str, tmp_path: Path) -> None:

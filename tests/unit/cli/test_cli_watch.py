@@ -18,15 +18,14 @@ from shoebox_client.api import open_api
 from shoebox_client.records import Outcome, Record
 from shoebox_client.retry import RetryPolicy
 from shoebox_client.uploads import Uploader, UploadSettings
-from shoebox_client.walk import Found
-from shoebox_client.watching import Watcher, paced
+from shoebox_client.walk import Picture, Watcher, scan_pauses
 
 MakePicture = Callable[..., Path]
 
 
-def found(name: str, size: int = 1, changed: int = 1) -> Found:
+def found(name: str, size: int = 1, changed: int = 1) -> Picture:
     """A picture as a look finds it."""
-    return Found(Path(name), size, "image/jpeg", changed)
+    return Picture(Path(name), size, "image/jpeg", changed)
 
 
 @pytest.mark.parametrize(
@@ -40,12 +39,12 @@ def found(name: str, size: int = 1, changed: int = 1) -> Found:
         ([[found("a")], [found("a")], [], [found("a")], [found("a")]], ["a", "a"]),
     ],
 )
-def test_news_is_what_two_looks_agree_on(looks: list[list[Found]], news: list[str]) -> None:
+def test_news_is_what_two_looks_agree_on(looks: list[list[Picture]], news: list[str]) -> None:
     """A file that grows is being written; one that changes, or comes back, is news again."""
     watcher, told = Watcher(), []
     for look in looks:
-        told += [thing.path.name for thing in look if watcher.is_news(thing)]
-        watcher.end_look()
+        told += [thing.path.name for thing in look if watcher.is_new(thing)]
+        watcher.end_scan()
 
     assert told == news
 
@@ -57,7 +56,7 @@ async def test_looks_are_two_seconds_apart_or_more() -> None:
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    pause = paced(sleep)
+    pause = scan_pauses(sleep)
     await pause()
     await pause()
 
@@ -86,12 +85,11 @@ class Looks:
 async def test_a_watched_folder_is_followed_through_an_outage(service: Service, picture: MakePicture) -> None:
     """What is there, what comes, what changes and what moves ends READY; an outage that would end a run does not."""
     first, ready, looks = picture("a.jpg"), asyncio.Queue[Record](), Looks()
-    settings = UploadSettings(
-        linger=0.01, between_looks=looks, retry=replace(RetryPolicy.endless(), first=0.0, longest=0.0, jitter=0.0)
-    )
+    retry = replace(RetryPolicy.endless(), first_pause=0.0, max_pause=0.0, jitter=0.0)
+    settings = UploadSettings(linger=0.01, between_scans=looks, retry=retry)
 
     def listen(event: events.Event) -> None:
-        if isinstance(event, events.Settled):
+        if isinstance(event, events.FileFinished):
             ready.put_nowait(event.record)
 
     async with open_api(service.url, TOKEN) as api:

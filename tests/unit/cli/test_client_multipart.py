@@ -52,7 +52,7 @@ async def test_an_interrupted_upload_goes_on_with_the_parts_that_are_missing(
     service.faults = [Fault("sign_parts", times=0), Fault("part", times=0)]
 
     def hang_after_two(event: events.Event) -> None:
-        if isinstance(event, events.Sent) and service.count("part") == 2:
+        if isinstance(event, events.BytesSent) and service.count("part") == 2:
             service.faults = [Fault("part", times=99, hang=True)]
 
     run = asyncio.create_task(upload(service, path, concurrency=1, listener=hang_after_two))
@@ -71,7 +71,7 @@ async def test_an_interrupted_upload_goes_on_with_the_parts_that_are_missing(
     assert service.count("part") - before == 5 - kept
     assert service.stored_bytes() == SIZE
     assert report.bytes_sent == SIZE - kept * 250_000
-    assert sum(event.count for event in shown if isinstance(event, events.Sent)) == SIZE
+    assert sum(event.count for event in shown if isinstance(event, events.BytesSent)) == SIZE
 
 
 async def test_a_stored_part_with_other_bytes_is_replaced(service: Service, picture: MakePicture) -> None:
@@ -125,7 +125,7 @@ async def test_an_upload_that_was_given_up_is_begun_anew(service: Service, pictu
     assert report.succeeded
     assert service.count("open_multipart") == 2
     assert service.by_name("large.jpg").body == path.read_bytes()
-    assert sum(event.count for event in shown if isinstance(event, events.Sent)) == SIZE
+    assert sum(event.count for event in shown if isinstance(event, events.BytesSent)) == SIZE
 
 
 async def test_an_upload_that_is_gone_at_its_end_is_begun_anew(service: Service, picture: MakePicture) -> None:

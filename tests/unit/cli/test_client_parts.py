@@ -11,14 +11,13 @@ import pytest
 from upload_service import TOKEN, Fault, Service
 
 from shoebox_client.api import open_api
-from shoebox_client.channel import Channel
-from shoebox_client.errors import ClientError, Expired, FileFault, NotShoebox, Passing, Refused, Unreachable
+from shoebox_client.errors import ClientError, FileError, NotShoebox, Refused, TransientError, Unreachable, UrlExpired
 from shoebox_client.hashing import fingerprint, part_digest
 from shoebox_client.retry import Retry, RetryPolicy, retry_after
-from shoebox_client.tasks import together
+from shoebox_client.stages import Channel, run_all
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
-QUICK = RetryPolicy(attempts=3, first=0.001, longest=0.002, jitter=0.0)
+QUICK = RetryPolicy(max_attempts=3, first_pause=0.001, max_pause=0.002, jitter=0.0)
 
 
 @pytest.mark.parametrize(
@@ -49,14 +48,14 @@ STEADY = RetryPolicy(jitter=0.0)
         (Unreachable("x"), 1, 0.25),
         (Unreachable("x"), 4, 2.0),
         (Unreachable("x"), 99, 20.0),
-        (Passing("x", retry_after=1.0), 1, 1.0),
-        (Passing("x", retry_after=1.0), 6, 8.0),
-        (Passing("x", retry_after=45.0), 6, 45.0),
-        (Passing("x", retry_after=0.0), 6, 8.0),
-        (Expired("x"), 1, 0.0),
-        (Expired("x"), 3, 1.0),
+        (TransientError("x", retry_after=1.0), 1, 1.0),
+        (TransientError("x", retry_after=1.0), 6, 8.0),
+        (TransientError("x", retry_after=45.0), 6, 45.0),
+        (TransientError("x", retry_after=0.0), 6, 8.0),
+        (UrlExpired("x"), 1, 0.0),
+        (UrlExpired("x"), 3, 1.0),
         (Refused("x", code="conflict", status=409), 1, None),
-        (FileFault("x", code="file_changed"), 1, None),
+        (FileError("x", code="file_changed"), 1, None),
     ],
 )
 def test_only_passing_faults_are_tried_again(error: ClientError, attempt: int, pause: float | None) -> None:
@@ -82,7 +81,7 @@ async def test_an_outage_of_minutes_is_survived_without_many_questions() -> None
 
     async def work(_: ClientError | None) -> float:
         if now < 120:
-            raise Passing("busy", retry_after=1.0)
+            raise TransientError("busy", retry_after=1.0)
         return now
 
     back = await RetryPolicy(sleep=sleep, clock=lambda: now).run(work, told.append)
@@ -101,9 +100,9 @@ async def test_a_service_that_asks_for_long_pauses_is_not_waited_for_without_end
         pauses.append(seconds)
 
     async def work(_: ClientError | None) -> None:
-        raise Passing("busy", retry_after=120.0)
+        raise TransientError("busy", retry_after=120.0)
 
-    with pytest.raises(Passing) as caught:
+    with pytest.raises(TransientError) as caught:
         await RetryPolicy(sleep=sleep).run(work)
 
     assert pauses == [120.0, 120.0, 120.0]
@@ -114,11 +113,11 @@ async def test_a_service_that_asks_for_long_pauses_is_not_waited_for_without_end
     ("faults", "tries", "end"),
     [
         (
-            [Expired("The storage answered 403.")] * 9,
+            [UrlExpired("The storage answered 403.")] * 9,
             3,
             "upload_refused: The storage answered 403. New upload URLs did not help.",
         ),
-        ([Expired("x"), Expired("x"), Unreachable("y"), Expired("x"), Expired("x")], 6, "done"),
+        ([UrlExpired("x"), UrlExpired("x"), Unreachable("y"), UrlExpired("x"), UrlExpired("x")], 6, "done"),
     ],
 )
 async def test_the_third_expired_url_in_a_row_is_a_refusal(faults: list[ClientError], tries: int, end: str) -> None:
@@ -165,7 +164,7 @@ async def test_each_try_learns_of_the_fault_before() -> None:
     async def work(fault: ClientError | None) -> str:
         seen.append(fault.code if fault else None)
         if len(seen) < 3:
-            raise Passing("x", code=f"fault-{len(seen)}")
+            raise TransientError("x", code=f"fault-{len(seen)}")
         return "done"
 
     assert await QUICK.run(work) == "done"
@@ -185,7 +184,7 @@ async def test_a_channel_ends_for_every_reader() -> None:
             await channel.put(n)
         await channel.close()
 
-    await asyncio.wait_for(together(reader(), reader(), reader(), writer()), 30)
+    await asyncio.wait_for(run_all(reader(), reader(), reader(), writer()), 30)
 
     assert sorted(read) == list(range(10))
 
@@ -209,7 +208,7 @@ async def test_a_batch_is_full_or_waits_no_longer_than_its_linger() -> None:
         await channel.put(3)
         await channel.close()
 
-    await asyncio.wait_for(together(reader(), writer()), 30)
+    await asyncio.wait_for(run_all(reader(), writer()), 30)
 
     assert batches == [[0, 1], [2], [3]]
 
@@ -236,7 +235,7 @@ def test_a_parts_digest_is_that_of_its_bytes(tmp_path: Path) -> None:
     path.write_bytes(bytes(range(256)))
 
     assert part_digest(path, 10, 20) == hashlib.sha256(bytes(range(10, 30))).hexdigest()
-    with pytest.raises(FileFault):
+    with pytest.raises(FileError):
         part_digest(path, 250, 20)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import api
 from shoebox_client.exclusion import LEFT_OUT, MAX_IGNORE_BYTES, Exclusion, parse_patterns
-from shoebox_client.walk import Found, Skipped, Unreadable, walk
+from shoebox_client.walk import LeftOut, Picture, Unreadable, walk
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(20)
 
@@ -25,12 +25,12 @@ def write(path: Path, content: bytes = JPEG) -> Path:
 
 def names(folder: Path, *, recursive: bool = True) -> list[str]:
     """What is found under a folder, as relative paths."""
-    return [str(t.path.relative_to(folder)) for t in walk([folder], recursive=recursive) if isinstance(t, Found)]
+    return [str(t.path.relative_to(folder)) for t in walk([folder], recursive=recursive) if isinstance(t, Picture)]
 
 
 def reasons(folder: Path) -> dict[str, str]:
     """What is left out under a folder, and why."""
-    return {str(t.path.relative_to(folder)): t.reason for t in walk([folder]) if isinstance(t, Skipped)}
+    return {str(t.path.relative_to(folder)): t.reason for t in walk([folder]) if isinstance(t, LeftOut)}
 
 
 def test_folders_are_walked_in_the_order_of_names(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_what_programs_leave_in_folders_is_left_out(tmp_path: Path, name: str, r
     path = write(tmp_path / name)
     (tmp_path / "original.jpg").write_bytes(JPEG)
     (tmp_path / "eaDir").mkdir()
-    taken = [t.path for t in walk([tmp_path], exclusion=Exclusion(defaults=False)) if isinstance(t, Found)]
+    taken = [t.path for t in walk([tmp_path], exclusion=Exclusion(defaults=False)) if isinstance(t, Picture)]
 
     assert names(tmp_path) == ["original.jpg"]
     assert list(reasons(tmp_path).values()) == [reason]
@@ -110,7 +110,7 @@ def test_patterns_are_those_of_gitignore(
     """As --exclude and as .shoeboxignore; what is said last is stronger than the defaults."""
     for name in files:
         write(tmp_path / name)
-    excluded = [t for t in walk([tmp_path], exclusion=Exclusion(parse_patterns(patterns))) if isinstance(t, Found)]
+    excluded = [t for t in walk([tmp_path], exclusion=Exclusion(parse_patterns(patterns))) if isinstance(t, Picture)]
     (tmp_path / ".shoeboxignore").write_text("\n".join(patterns))
 
     assert [str(t.path.relative_to(tmp_path)) for t in excluded] == found
@@ -127,10 +127,10 @@ def test_a_folders_own_patterns_hold_below_it_and_win(tmp_path: Path) -> None:
     exclusion = Exclusion(parse_patterns(["b/"]))
 
     assert names(tmp_path) == ["b/a.png"]
-    assert [t for t in walk([tmp_path], exclusion=exclusion) if isinstance(t, Found)] == []
+    assert [t for t in walk([tmp_path], exclusion=exclusion) if isinstance(t, Picture)] == []
     assert [t.path for t in walk([tmp_path / "a.png"])] == [tmp_path / "a.png"]
     (named,) = walk([tmp_path / "a.png"], exclusion=Exclusion(parse_patterns(["*.png"])))
-    assert named == Skipped(tmp_path / "a.png", "excluded by --exclude")
+    assert named == LeftOut(tmp_path / "a.png", "excluded by --exclude")
 
 
 @pytest.mark.parametrize("content", [b"!\n", b"#" * (MAX_IGNORE_BYTES + 1), None])
@@ -143,7 +143,7 @@ def test_a_folder_whose_patterns_cannot_be_understood_is_left_alone(tmp_path: Pa
 
     things = list(walk([tmp_path]))
 
-    assert [t.path for t in things if isinstance(t, Found)] == [tmp_path / "b" / "a.jpg"]
+    assert [t.path for t in things if isinstance(t, Picture)] == [tmp_path / "b" / "a.jpg"]
     (unreadable,) = (t for t in things if isinstance(t, Unreadable))
     assert unreadable.path == ignore
     assert unreadable.detail.endswith("nothing of its folder is uploaded")
@@ -158,8 +158,8 @@ def test_a_link_to_nothing_fails_only_as_a_picture(tmp_path: Path) -> None:
 
     things = {thing.path.name: thing for thing in walk([tmp_path])}
 
-    assert things["lock"] == Skipped(tmp_path / "lock", "not readable")
-    assert things["loop"] == Skipped(tmp_path / "loop", "not readable")
+    assert things["lock"] == LeftOut(tmp_path / "lock", "not readable")
+    assert things["loop"] == LeftOut(tmp_path / "loop", "not readable")
     assert things["gone.jpg"] == Unreadable(tmp_path / "gone.jpg", "it is a link to nowhere, which is not there")
     assert things["loop.jpg"] == Unreadable(tmp_path / "loop.jpg", "it is a link that leads back to itself")
     assert [type(thing) for thing in walk([tmp_path / "lock"])] == [Unreadable]

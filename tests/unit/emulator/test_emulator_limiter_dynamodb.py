@@ -9,8 +9,8 @@ import orjson
 import pytest
 from limiter_fakes import ARN, DESCRIPTION, FakeDynamoDB, Reply, dynamodb, request, scope_of
 
-from emulator.limiter.app import Limiter, from_json, keeps_nothing, to_json
-from emulator.limiter.uses import PATH, parse_data_use
+from emulator.limiter.middleware import Limiter, from_json, is_unlimited, to_json
+from emulator.limiter.usage import PATH, parse_data_use
 from fleet.limits.quotas import DynamoDBQuotas, Quotas, load_quotas
 
 INDEX_ARN = f"{ARN}/index/by-owner"
@@ -555,6 +555,6 @@ def test_quotas_reach_another_process(name: str):
 def test_nothing_is_kept_only_if_everything_is_off():
     """A file may switch all off and limit one thing: then the limiter is needed."""
     off = load_quotas("off")
-    assert keeps_nothing(off)
-    assert not keeps_nothing(off.model_copy(update={"dynamodb": DynamoDBQuotas()}))
-    assert not keeps_nothing(Quotas())
+    assert is_unlimited(off)
+    assert not is_unlimited(off.model_copy(update={"dynamodb": DynamoDBQuotas()}))
+    assert not is_unlimited(Quotas())

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from emulator.limiter.memory import ItemMemory, Known
-from emulator.limiter.updates import changes_of, partition_of
+from emulator.limiter.reads import partition_of
+from emulator.limiter.tables import ItemMemory, KnownItem
+from emulator.limiter.writes import changes_of
 
 NAMES = {"#o": "owner", "#l": "listed"}
 VALUES = {":o": {"S": "anna"}, ":n": {"N": "1"}, ":delete": {"N": "2"}}
@@ -62,10 +63,10 @@ def test_which_partition_a_query_reads(request_: dict[str, Any], partition: str 
 
 def test_the_items_put_last_are_remembered():
     """Memory is bounded; what is put again is the newest."""
-    memory = ItemMemory(most=2)
+    memory = ItemMemory(max_items=2)
     items = [("files", name, "") for name in "abc"]
     for item in (items[0], items[1], items[0], items[2]):
-        memory.put(item, Known(1, ()))
+        memory.put(item, KnownItem(1, ()))
     assert [bool(memory.get(item)) for item in items] == [True, False, True]
     memory.put(items[0], None)
     assert len(memory) == 1
@@ -75,6 +76,6 @@ def test_a_tables_items_are_forgotten_together():
     """Those of other tables stay."""
     memory = ItemMemory()
     for table in ("files", "orders"):
-        memory.put((table, "a", ""), Known(1, ()))
+        memory.put((table, "a", ""), KnownItem(1, ()))
     memory.forget("files")
-    assert (memory.get(("files", "a", "")), memory.get(("orders", "a", ""))) == (None, Known(1, ()))
+    assert (memory.get(("files", "a", "")), memory.get(("orders", "a", ""))) == (None, KnownItem(1, ()))

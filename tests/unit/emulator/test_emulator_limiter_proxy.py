@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from emulator.limiter.proxy import limited
-from emulator.limiter.uses import read_data_use
+from emulator.limiter.proxy import limiting_proxy
+from emulator.limiter.usage import read_data_use
 from fleet.http.asgi import App, Receive, Response, Scope, Send, read_body, respond
 from fleet.http.ports import LOOPBACK, listen
 from fleet.http.server import Server
@@ -26,7 +26,7 @@ async def proxied(app: App, quotas: Quotas | None = None) -> AsyncIterator[tuple
     """A client, and the address of the limiter in front of `app`."""
     async with AsyncExitStack() as opened:
         server = await opened.enter_async_context(Server(app, listen(0, "this test")))
-        url = await opened.enter_async_context(limited(f"http://{LOOPBACK}:{server.port}", quotas or Quotas()))
+        url = await opened.enter_async_context(limiting_proxy(f"http://{LOOPBACK}:{server.port}", quotas or Quotas()))
         yield await opened.enter_async_context(Client(auto_decompress=False)), url
 
 
@@ -141,7 +141,7 @@ async def test_an_emulator_that_is_away_is_unavailable():
     """503: SDKs try again, as they do with AWS."""
     with listen(0, "this test") as held:
         port = held.getsockname()[1]
-    async with limited(f"http://{LOOPBACK}:{port}", Quotas()) as url, Client() as client:
+    async with limiting_proxy(f"http://{LOOPBACK}:{port}", Quotas()) as url, Client() as client:
         answer = await client.get(f"{url}/photos/a")
         assert answer.status == 503
         assert "does not answer" in await answer.text()

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from limiter_fakes import FakeDynamoDB, request, scope_of
 
-from emulator.limiter.app import Limiter
+from emulator.limiter.middleware import Limiter
 from emulator.limiter.s3 import S3, bucket_of_host, request_for_objects, service_of
 from fleet.http.asgi import Receive, Scope, Send
 from fleet.limits.quotas import Quotas, S3Quotas

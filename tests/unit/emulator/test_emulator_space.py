@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from emulator.disk_space import SpaceGuard
+from emulator.server.space_guard import SpaceGuard
 from fleet.http.asgi import Message, Receive, Response, Scope, Send, respond
 
 MB = 1_000_000

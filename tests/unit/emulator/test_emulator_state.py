@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator.state import Changes, StateFile, StateKeeper
+from emulator.server.state import Changes, StateFile, StateKeeper
 
 ROW = ("item", "table", "key")
 
@@ -38,6 +38,6 @@ def test_a_stop_that_cannot_save_says_so_whatever_the_reason(
 
     keeper = StateKeeper(tmp_path)
     monkeypatch.setattr(keeper, "_collect", fail)
-    monkeypatch.setattr("emulator.state.os._exit", end)
+    monkeypatch.setattr("emulator.server.state.os._exit", end)
     with pytest.raises(Ended, match=str(os.EX_IOERR)):
         keeper.close()

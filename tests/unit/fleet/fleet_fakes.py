@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 from fleet.environments.environment import Environment
 from fleet.environments.invocation import Call, Invocation, InvokeResult
-from fleet.environments.lifecycle import Timeouts
-from fleet.environments.pool import Pool
+from fleet.environments.pool import Pool, Timeouts
 from fleet.environments.scheduler import Scheduler
 from fleet.functions import FunctionSpec
-from fleet.limits.concurrency import Concurrency, LambdaLimits
+from fleet.limits.concurrency import LambdaLimits
+from fleet.limits.quotas import LambdaQuotas
 from fleet.metrics import Metrics
 
 
@@ -79,27 +79,33 @@ class Bench:
         return asyncio.create_task(self.pool.invoke(Call(b"{}", request_id=request_id)))
 
     async def ready(self) -> tuple[Environment, FakeProcess]:
-        """The next environment that was started."""
+        """Return the next environment that was started, and its process."""
         return await asyncio.wait_for(self.launcher.launched.get(), 30)
 
     async def next(self, environment: Environment) -> Invocation:
-        """What a slot of the environment gets."""
+        """Return the invocation that a slot of the environment gets."""
         invocation = await asyncio.wait_for(self.pool.poll(environment), 30)
         assert invocation is not None
         return invocation
 
 
 def pool_bench(
-    metrics: Metrics, *, slots: int = 1, timeout: int = 3, most: int = 10, account: int = 10, **timeouts: float
+    metrics: Metrics,
+    *,
+    slots: int = 1,
+    timeout: int = 3,
+    max_environments: int = 10,
+    account: int = 10,
+    **timeouts: float,
 ) -> Bench:
-    """A pool with fakes, not yet entered."""
+    """Return a pool with fakes, not yet entered."""
     launcher = FakeLauncher()
     holder: list[Bench] = []
     pool = Pool(
         FunctionSpec("api", "shoebox-api", "arn", "a.b", 128, timeout, slots),
         launch=launcher,
-        admission=LambdaLimits([Concurrency(account, {})]),
-        scheduler=Scheduler(slots, most, 60.0),
+        admission=LambdaLimits(LambdaQuotas(concurrency=account), {}, {"api": slots}),
+        scheduler=Scheduler(slots, max_environments, 60.0),
         metrics=metrics,
         timeouts=Timeouts(**timeouts),
         clock=lambda: holder[0].now,

@@ -9,12 +9,11 @@ import orjson
 import pytest
 from fleet_fakes import until
 
-from fleet.async_events import AsyncEvents, AsyncStatistics
+from fleet.async_events import AsyncEvents, AsyncStatistics, DeliveryError
 from fleet.environments.invocation import Call, InvokeResult, failure
 from fleet.errors import InvokeError, Throttled
 from fleet.functions import FunctionSpec
 from fleet.limits.async_events import Again, AsyncRules, Condition, GiveUp
-from fleet.queues.destination import DeliveryError
 
 
 @dataclass

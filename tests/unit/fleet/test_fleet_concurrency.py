@@ -7,15 +7,7 @@ import math
 
 import pytest
 
-from fleet.limits.concurrency import (
-    ADMIT,
-    Concurrency,
-    LambdaLimits,
-    RequestRate,
-    Throttle,
-    ThrottleReason,
-    lambda_limits,
-)
+from fleet.limits.concurrency import LambdaLimits, ThrottleReason
 from fleet.limits.quotas import LambdaQuotas, QuotasError, load_quotas
 from fleet.limits.use import LimitUse
 
@@ -26,13 +18,12 @@ def limits(
     quotas: LambdaQuotas = AWS, reserved: dict[str, float] | None = None, slots: dict[str, int] | None = None
 ) -> LambdaLimits:
     """All limits of an account with the functions a, b and c."""
-    return lambda_limits(quotas, reserved or {}, {"a": 1, "b": 1, "c": 1, **(slots or {})})
+    return LambdaLimits(quotas, reserved or {}, {"a": 1, "b": 1, "c": 1, **(slots or {})})
 
 
 def enter(kept: LambdaLimits, function: str, times: int, now: float = 0.0, **options: bool) -> list[ThrottleReason]:
     """Invoke so often at once, and see what was refused."""
-    decisions = [kept.enter(function, now, **options) for _ in range(times)]
-    return [decision.reason for decision in decisions if isinstance(decision, Throttle)]
+    return [reason for _ in range(times) if (reason := kept.enter(function, now, **options))]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +47,7 @@ def test_a_place_that_is_given_back_is_free_again():
     kept = limits(LambdaQuotas(concurrency=1, unreserved_least=1))
     assert enter(kept, "a", 2) == [ThrottleReason.ACCOUNT]
     kept.leave("a", 1.0)
-    assert kept.enter("b", 1.0) == ADMIT
+    assert kept.enter("b", 1.0) is None
 
 
 def test_reserved_functions_and_others_do_not_take_from_each_other():
@@ -96,27 +87,26 @@ def test_requests_a_second(reserved: dict[str, float], function: str, fit: int, 
     kept = limits(reserved=reserved)
     refused = 0
     for _ in range(fit + 1):
-        decision = kept.enter(function, 5.0)
-        if isinstance(decision, Throttle):
+        if found := kept.enter(function, 5.0):
             refused += 1
-            assert decision.reason == reason
+            assert found == reason
         else:
             kept.leave(function, 5.0)
     assert refused == 1
-    assert kept.enter(function, 6.0) == ADMIT
+    assert kept.enter(function, 6.0) is None
 
 
 def test_asynchronous_events_have_no_request_rate():
     """LQ: for asynchronous invocations the requests a second are unlimited."""
     kept = limits(LambdaQuotas(concurrency=1, unreserved_least=1))
     for _ in range(50):
-        assert kept.enter("a", 0.0, synchronous=False) == ADMIT
+        assert kept.enter("a", 0.0, synchronous=False) is None
         kept.leave("a", 0.0)
 
 
-def scaled_to(most: float) -> LambdaLimits:
+def scaled_to(maximum: float) -> LambdaLimits:
     """An account whose functions get so many environments in ten seconds."""
-    return limits(LambdaQuotas(concurrency=10_000, scaling_environments=most))
+    return limits(LambdaQuotas(concurrency=10_000, scaling_environments=maximum))
 
 
 @pytest.mark.parametrize(
@@ -162,13 +152,11 @@ def test_slots_share_an_environment():
 
 def test_what_is_refused_uses_nothing_up():
     """A refusal by one limit takes no place and no request of another."""
-    kept = LambdaLimits(
-        [Concurrency(1, {}), RequestRate(LambdaQuotas(concurrency=1, unreserved_least=1), {})],
-    )
+    kept = limits(LambdaQuotas(concurrency=1, unreserved_least=1))
     kept.enter("a", 0.0)
     enter(kept, "a", 50)
     kept.leave("a", 0.0)
-    assert kept.enter("a", 0.0) == ADMIT
+    assert kept.enter("a", 0.0) is None
 
 
 def test_without_quotas_nothing_is_refused():

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from fleet.credentials import CredentialsCache, RoleCredentials
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 
 
 class Roles:

@@ -10,17 +10,17 @@ import pytest
 from fleet.async_events import AsyncStatistics
 from fleet.gateway.authorizer_cache import CacheStatistics
 from fleet.gauges import show_counts, show_gauges, show_queues
-from fleet.limit_board import LimitBoard
+from fleet.limit_registry import LimitRegistry
 from fleet.limits.quotas import load_quotas
 from fleet.limits.use import Count, DataUse
 from fleet.metrics import Metrics
 from fleet.queues.depths import Depth, Depths, Watched
 from fleet.queues.flow import Flow
-from fleet.queues.sqs_client import SqsClient
 from fleet.queues.sqs_event import SqsMessage
 from fleet.statistics import FleetStatistics
-from shoebox.aws.clients import Credentials
 from shoebox.aws.connections import Connections
+from shoebox.aws.credentials import Credentials, fixed_credentials
+from shoebox.aws.sqs import SqsClient
 from tests.scripted_server import Request, ScriptedServer, answer, refusal, scripted_server
 
 HELD = {"uploads": (7, 2, 1), "uploads-dead": (3, 0, 0)}
@@ -45,7 +45,7 @@ class Bench:
     def depths(self, server: ScriptedServer) -> Depths:
         """Who looks."""
         self.connections = Connections(server.url)
-        sqs = SqsClient(self.connections, Credentials("test", "test"), region="eu-west-1")
+        sqs = SqsClient(self.connections, fixed_credentials(Credentials("test", "test")), region="eu-west-1")
         queues = [
             Watched("uploads", f"{server.url}/1/uploads", self.flow, "uploads-dead"),
             Watched("uploads-dead", f"{server.url}/1/uploads-dead", Flow()),
@@ -128,9 +128,9 @@ async def test_what_is_billed_is_in_the_metrics(metrics: Metrics):
     async def elsewhere() -> DataUse:
         return DataUse([], [Count("s3", "PUT", 7)], [Count("dynamodb", "Write", 2.5, "files")])
 
-    board = LimitBoard(load_quotas(), list, elsewhere)
-    show_counts(metrics, board)
-    await board.refresh()
+    registry = LimitRegistry(load_quotas(), list, elsewhere)
+    show_counts(metrics, registry)
+    await registry.refresh()
     assert set(metrics.exposition().decode().splitlines()) >= {
         'fleet_emulator_requests_total{operation="PUT",service="s3"} 7.0',
         'fleet_emulator_units_total{operation="Write",service="dynamodb",subject="files"} 2.5',
@@ -141,7 +141,7 @@ def test_asynchronous_events_are_in_the_metrics(metrics: Metrics):
     """By function: what is pending and how old, what became of the others, and the tries in vain."""
     events = AsyncStatistics("ingest", pending=2, oldest=7.5, succeeded=5, given_up=1, throttled=9, failed=3)
     statistics = FleetStatistics([], [], [events], CacheStatistics(0, 0, 0))
-    show_gauges(metrics, lambda: statistics, LimitBoard(load_quotas(), list))
+    show_gauges(metrics, lambda: statistics, LimitRegistry(load_quotas(), list))
     shown = metrics.exposition().decode().splitlines()
     assert {line for line in shown if line.startswith("fleet_async")} == {
         'fleet_async_pending{function="ingest"} 2.0',

@@ -2,9 +2,8 @@ import asyncio
 
 import pytest
 
-from fleet.environments.environment import Environment, InvalidState, TooLate, UnknownRequest
+from fleet.environments.environment import Environment, InvalidState, State, TooLate, UnknownRequest
 from fleet.environments.invocation import Call, Invocation
-from fleet.environments.scheduler import State
 
 
 def environment(slots: int = 1) -> Environment:

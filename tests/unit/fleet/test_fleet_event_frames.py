@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from botocore.eventstream import EventStreamBuffer
 
-from fleet.event_frames import event_frame, frame
+from fleet.invoke_stream import event_frame, frame
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", bytes(range(256)) * 1000], ids=["empty", "small", "large"])

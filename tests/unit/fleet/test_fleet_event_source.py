@@ -11,7 +11,7 @@ from fleet_fakes import until
 
 from fleet.environments.invocation import InvokeResult, failure
 from fleet.errors import RequestTooLarge, Throttled
-from fleet.limits.event_source import End, FixedScale, ProvisionedPollers, Scale, StandardScale
+from fleet.limits.event_source import FixedScale, InvocationOutcome, ProvisionedPollers, Scale, StandardScale
 from fleet.limits.quotas import load_quotas
 from fleet.metrics import Metrics
 from fleet.queues.event_source import EventSourceMapping, MappingSettings
@@ -599,14 +599,14 @@ async def test_scaling_learns_of_throttles_errors_and_backlog(bench: MakeBench):
         def received(self, now: float, *, messages: int, wanted: int, size: int) -> None:
             told.append((messages, wanted, size > 0))
 
-        def ended(self, now: float, end: End) -> None:
+        def ended(self, now: float, end: InvocationOutcome) -> None:
             told.append(end)
 
     async with bench(scale=Told(1)) as b:
         b.worker.answers = [Throttled("x"), failure("r", "E", "no")]
         await b.queue.send("m1")
         await until(lambda: b.mapping.statistics().kept)
-    assert told == [(1, 10, True), End.THROTTLED, End.FUNCTION_ERROR]
+    assert told == [(1, 10, True), InvocationOutcome.THROTTLED, InvocationOutcome.FUNCTION_ERROR]
 
 
 async def test_a_limit_that_grows_with_time_is_noticed(bench: MakeBench):

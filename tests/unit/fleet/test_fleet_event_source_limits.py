@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fleet.limits.event_source import End, FixedScale, ProvisionedPollers, Scale, StandardScale
+from fleet.limits.event_source import FixedScale, InvocationOutcome, ProvisionedPollers, Scale, StandardScale
 from fleet.limits.in_flight import InFlight
 from fleet.limits.quotas import load_quotas
 
@@ -92,16 +92,16 @@ def test_messages_after_an_idle_time_find_five_again():
 
 # "Handling errors for an SQS event source in Lambda": what reduces the concurrency.
 LOWERED = [
-    pytest.param(End.THROTTLED, False, 3, id="throttle"),
-    pytest.param(End.THROTTLED, True, 3, id="throttle, with ReportBatchItemFailures"),
-    pytest.param(End.FUNCTION_ERROR, False, 3, id="function error"),
-    pytest.param(End.FUNCTION_ERROR, True, 5, id="function error, with ReportBatchItemFailures"),
-    pytest.param(End.DONE, False, 5, id="success"),
+    pytest.param(InvocationOutcome.THROTTLED, False, 3, id="throttle"),
+    pytest.param(InvocationOutcome.THROTTLED, True, 3, id="throttle, with ReportBatchItemFailures"),
+    pytest.param(InvocationOutcome.FUNCTION_ERROR, False, 3, id="function error"),
+    pytest.param(InvocationOutcome.FUNCTION_ERROR, True, 5, id="function error, with ReportBatchItemFailures"),
+    pytest.param(InvocationOutcome.SUCCESS, False, 5, id="success"),
 ]
 
 
 @pytest.mark.parametrize(("end", "reports", "batches"), LOWERED)
-def test_throttles_and_function_errors_lower_it(end: End, reports: bool, batches: int):
+def test_throttles_and_function_errors_lower_it(end: InvocationOutcome, reports: bool, batches: int):
     """ "Handling errors for an SQS event source in Lambda", backoff strategy and ReportBatchItemFailures."""
     scale = StandardScale(AWS.mappings, reports_failures=reports)
     scale.ended(0.0, end)
@@ -112,10 +112,10 @@ def test_it_is_lowered_once_a_second_and_never_below_one():
     """A hundred throttles at once are one reason; a hundred seconds of them leave one batch."""
     scale = StandardScale(AWS.mappings)
     for _ in range(100):
-        scale.ended(0.0, End.THROTTLED)
+        scale.ended(0.0, InvocationOutcome.THROTTLED)
     assert scale.limit(0.0) == 3
     for second in range(1, 100):
-        scale.ended(float(second), End.THROTTLED)
+        scale.ended(float(second), InvocationOutcome.THROTTLED)
     assert scale.limit(99.0) == 1
 
 
@@ -123,7 +123,7 @@ def test_what_was_lowered_comes_back_without_backlog():
     """A mapping with little traffic does not stay at one batch for ever."""
     scale = StandardScale(AWS.mappings)
     for second in range(20):
-        scale.ended(float(second), End.THROTTLED)
+        scale.ended(float(second), InvocationOutcome.THROTTLED)
     assert (scale.limit(19.0), scale.limit(29.0), scale.limit(30.0)) == (1, 1, 5)
 
 
@@ -169,8 +169,8 @@ def test_provisioned_pollers_sink_to_their_minimum_and_no_error_takes_them():
     """They are dedicated."""
     scale = ProvisionedPollers(2, 200, AWS)
     backlog(scale, 60)
-    scale.ended(60.0, End.THROTTLED)
-    scale.ended(60.0, End.FUNCTION_ERROR)
+    scale.ended(60.0, InvocationOutcome.THROTTLED)
+    scale.ended(60.0, InvocationOutcome.FUNCTION_ERROR)
     assert scale.limit(60) == 1020
     empty(scale, 100, start=61)
     assert scale.limit(200) == 20
@@ -247,7 +247,7 @@ def test_a_fixed_scale_ignores_what_happens():
     """Functions whose environments others bring."""
     scale = FixedScale(5)
     backlog(scale, 60)
-    scale.ended(60.0, End.THROTTLED)
+    scale.ended(60.0, InvocationOutcome.THROTTLED)
     assert (scale.limit(60.0), scale.pause(60.0)) == (5, 0.0)
 
 

@@ -16,7 +16,7 @@ from fleet.metrics import Metrics
 from fleet.queues.event_source import EventSourceMapping
 from fleet.queues.mapping import Mappings
 from fleet.settings import FleetSettings
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import Stack, StackError
 from tests.scripted_server import ScriptedServer, answer, scripted_server

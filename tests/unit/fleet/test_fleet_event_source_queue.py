@@ -13,7 +13,7 @@ from fleet.limits.in_flight import InFlight
 from fleet.queues.limited_queue import LimitedQueue
 from fleet.queues.source_queue import QueueAddress, QueueError, RoleQueue
 from fleet.queues.sqs_event import SqsMessage
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 from shoebox.config import AwsSettings
 from tests.scripted_server import Request, ScriptedServer, answer, refusal, scripted_server
 

@@ -11,9 +11,8 @@ import pytest
 from fleet_fakes import Bench, pool_bench, until
 
 from fleet.credentials import CredentialsCache, CredentialsError, RoleCredentials
-from fleet.environments.environment import Environment
+from fleet.environments.environment import Environment, State
 from fleet.environments.runtime_api import RuntimeApi
-from fleet.environments.scheduler import State
 from fleet.functions import FunctionSpec
 from fleet.hosts import reload
 from fleet.hosts.api import HostApi
@@ -26,7 +25,7 @@ from fleet.http.ports import listen
 from fleet.http.server import Server
 from fleet.metrics import Metrics
 from fleet.settings import FleetSettings
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 from shoebox.stack.deployment import Deployment
 
 FUNCTION = FunctionSpec("api", "shoebox-api", "arn", "a.b", 128, 3, 2, 5, {"OWN": "1"})
@@ -187,7 +186,7 @@ def runtime_of(tmp_path: Path) -> RuntimeOf:
 
     @asynccontextmanager
     async def make(**changes: Any) -> AsyncIterator[Runtime]:
-        bench = pool_bench(Metrics(tmp_path), most=0, **changes)
+        bench = pool_bench(Metrics(tmp_path), max_environments=0, **changes)
         async with aiohttp.ClientSession() as session:
             runtime = Runtime(bench, session)
             async with Server(runtime, listen(0, "this test")) as server, bench.pool:

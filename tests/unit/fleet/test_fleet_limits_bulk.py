@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet.limits.concurrency import ADMIT, LambdaLimits, lambda_limits
+from fleet.limits.concurrency import LambdaLimits
 from fleet.limits.dynamodb import Demand, Direction, DynamoDBLimits, Resource
 from fleet.limits.gateway import GatewayThrottle
 from fleet.limits.quotas import DynamoDBQuotas, GatewayQuotas, LambdaQuotas, Quotas, S3Quotas
@@ -21,12 +21,12 @@ STEPS = st.lists(
 )
 
 
-def same(make: Callable[[], Any], one: Callable[[Any, float], bool], many: Callable[..., int], steps: Steps) -> None:
-    """Both ways admit as many, and use the limits alike, at each step."""
+def same(make: Callable[[], Any], one: Callable[[Any, float], object], many: Callable[..., int], steps: Steps) -> None:
+    """Check that both ways admit as many, and use the limits alike, at each step."""
     singles, bulk, now = make(), make(), 0.0
     for pause, count in steps:
         now += pause
-        assert many(bulk, now, count) == sum(one(singles, now) for _ in range(count))
+        assert many(bulk, now, count) == sum(bool(one(singles, now)) for _ in range(count))
         assert [*bulk.uses(now)] == [*singles.uses(now)]
 
 
@@ -34,16 +34,16 @@ def same(make: Callable[[], Any], one: Callable[[Any, float], bool], many: Calla
 def test_invocations(steps: Steps, slots: int, places: int, scaling: int, synchronous: bool, leaving: int) -> None:
     """Entering and leaving in bulk: the same admissions, refusals, environments and peaks."""
     quotas = LambdaQuotas(concurrency=places, scaling_environments=scaling, unreserved_least=0)
-    singles, bulk = (lambda_limits(quotas, {}, {"f": slots}) for _ in range(2))
+    singles, bulk = (LambdaLimits(quotas, {}, {"f": slots}) for _ in range(2))
     now, running = 0.0, 0
     for pause, count in steps:
         now += pause
         entered = bulk.enter_many("f", now, count, synchronous=synchronous)
-        assert entered == sum(singles.enter("f", now, synchronous=synchronous) is ADMIT for _ in range(count))
+        assert entered == sum(singles.enter("f", now, synchronous=synchronous) is None for _ in range(count))
         assert [*bulk.uses(now)] == [*singles.uses(now)]
         left = min(leaving, running + entered)
         running += entered - left
-        bulk.leave_many("f", now, left)
+        bulk.leave("f", now, left)
         for _ in range(left):
             singles.leave("f", now)
         assert [*bulk.uses(now)] == [*singles.uses(now)]
@@ -53,21 +53,21 @@ def test_invocations(steps: Steps, slots: int, places: int, scaling: int, synchr
 def test_invocations_that_follow_others(steps: Steps, slots: int, running: int, requests: int) -> None:
     """Each leaves and enters; where the rate refuses, an asynchronous one, which it does not count, keeps the place."""
     quotas = LambdaQuotas(concurrency=running, requests_per_environment=requests / running, unreserved_least=0)
-    singles, bulk = (lambda_limits(quotas, {}, {"f": slots}) for _ in range(2))
+    singles, bulk = (LambdaLimits(quotas, {}, {"f": slots}) for _ in range(2))
     assert bulk.enter_many("f", 0.0, running, synchronous=False) == running
-    assert all(singles.enter("f", 0.0, synchronous=False) is ADMIT for _ in range(running))
+    assert all(singles.enter("f", 0.0, synchronous=False) is None for _ in range(running))
     now = 0.0
     for pause, count in steps:
         now += pause
-        assert bulk.follow_many("f", now, count) == sum(_follows(singles, now) for _ in range(count))
+        assert bulk.follow("f", now, count) == sum(_follows(singles, now) for _ in range(count))
         assert [*bulk.uses(now)] == [*singles.uses(now)]
 
 
 def _follows(limits: LambdaLimits, now: float) -> bool:
     limits.leave("f", now)
-    if limits.enter("f", now) is ADMIT:
+    if limits.enter("f", now) is None:
         return True
-    assert limits.enter("f", now, synchronous=False) is ADMIT
+    assert limits.enter("f", now, synchronous=False) is None
     return False
 
 
@@ -80,7 +80,7 @@ def test_gateway_requests(steps: Steps, burst: int, rate: int) -> None:
 
 
 def _gateway(limits: GatewayThrottle, now: float, count: int) -> int:
-    return limits.admit_many("r", now, count)
+    return limits.admit("r", now, count)
 
 
 @given(STEPS)
@@ -90,7 +90,7 @@ def test_s3_requests(steps: Steps) -> None:
     same(
         lambda: S3Limits(quotas),
         lambda s, t: s.admit("PUT", "b", "a/x", t),
-        lambda s, t, n: int(s.admit_many("PUT", "b", "a/x", t, n)),
+        lambda s, t, n: int(s.admit("PUT", "b", "a/x", t, n)),
         steps,
     )
 

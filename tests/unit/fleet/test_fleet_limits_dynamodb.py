@@ -4,10 +4,9 @@ import math
 
 import pytest
 
-from fleet.limits.bucket import Highest
+from fleet.limits.bucket import Highest, KeyedBuckets
 from fleet.limits.capacity import EVENTUAL, STRONG, TRANSACTIONAL, item_size, read_units, value_size, write_units
 from fleet.limits.dynamodb import Demand, Direction, DynamoDBLimits, LimitType, Resource, Throttled
-from fleet.limits.keyed import KeyedBuckets
 from fleet.limits.quotas import DynamoDBQuotas, load_quotas
 
 TABLE, OTHER, INDEX = Resource("files"), Resource("orders"), Resource("files", "by-owner")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.limits.plan import Need, Verdict, at_once, nearest_first, peak_rate, rounded_up
+from fleet.limits.plan import Need, NeedStatus, at_once, nearest_first, peak_rate, rounded_up
 from fleet.limits.quotas import load_quotas
 from load_tests.simulator.capacity import PhotoLoad, needs
 from shoebox.stack.model import QueueTrigger, Stack, StackError, load_stack
@@ -59,7 +59,7 @@ def test_the_nearest_comes_first() -> None:
     unused = need(0)
 
     assert nearest_first([unused, endless, need(10), need(2000)]) == [need(2000), need(10), endless]
-    assert (endless.verdict, unused.factor) == (Verdict.OK, math.inf)
+    assert (endless.status, unused.factor) == (NeedStatus.OK, math.inf)
 
 
 def planned(stack: Stack = STACK, quotas: str = "aws", **load: float) -> dict[tuple[str, str], Need]:
@@ -102,7 +102,7 @@ def test_short_functions_are_held_by_their_requests() -> None:
     """Lambda quotas: ten requests a second for each unit of concurrency, so it is the concurrency that is raised."""
     found = planned(rate=30_000, api_seconds=0.001, authorizer_seconds=0.001)["lambda.requests", "account"]
 
-    assert found.verdict is Verdict.FIXED
+    assert found.status is NeedStatus.FIXED
     assert found.advice.endswith("so raise lambda.concurrency to 2,300")
 
 
@@ -141,7 +141,7 @@ def test_how_a_mapping_scales_decides_its_row(trigger: dict[str, object], advice
 
 def test_without_quotas_all_is_well() -> None:
     """`off`: only what stack.yaml itself says can bind."""
-    assert {n.limit for n in planned(quotas="off").values() if n.verdict is not Verdict.OK} == {
+    assert {n.limit for n in planned(quotas="off").values() if n.status is not NeedStatus.OK} == {
         "lambda.mapping_concurrency"
     }
 

@@ -53,7 +53,7 @@ def test_who_shares_a_limit(busy: str, busy_key: str, method: str, key: str, pas
     """ "… PUT/COPY/POST/DELETE or … GET/HEAD requests per second per partitioned Amazon S3 prefix"."""
     kept = S3Limits(S3Quotas(prefix_reads=1, prefix_writes=1))
     assert kept.admit(busy, "photos", busy_key, 0.0)
-    assert kept.admit(method, "photos", key, 0.0) is passes
+    assert kept.admit(method, "photos", key, 0.0) == passes
 
 
 def test_a_wind_tunnel_lets_one_go_at_a_time():

@@ -10,8 +10,9 @@ import pytest
 from fleet_fakes import Bench, pool_bench
 
 from fleet.credentials import CredentialsError
+from fleet.environments.environment import State
 from fleet.environments.invocation import InvokeResult
-from fleet.environments.scheduler import State
+from fleet.environments.pool import ThrottleLog
 from fleet.errors import NoCapacity, Throttled
 from fleet.metrics import Metrics
 
@@ -20,7 +21,7 @@ MakeBench = Callable[..., AbstractAsyncContextManager[Bench]]
 
 @pytest.fixture
 def bench(tmp_path: Path) -> MakeBench:
-    """Makes a pool with fakes: `async with bench(slots=2) as b`."""
+    """Return what makes a pool with fakes: `async with bench(slots=2) as b`."""
 
     @asynccontextmanager
     async def make(**changes: Any) -> AsyncIterator[Bench]:
@@ -32,7 +33,7 @@ def bench(tmp_path: Path) -> MakeBench:
 
 
 def kind(result: InvokeResult) -> str:
-    """The error's type."""
+    """Return the error's type."""
     return str(orjson.loads(result.payload)["errorType"])
 
 
@@ -114,7 +115,7 @@ async def test_an_init_error_is_what_the_invocation_gets(bench: MakeBench):
     async with bench() as b:
         task = b.invoke()
         environment, process = await b.ready()
-        b.pool.fail_init(environment, b'{"errorType":"Runtime.ImportModuleError"}')
+        environment.fail_init(b'{"errorType":"Runtime.ImportModuleError"}')
         assert kind(await task) == "Runtime.ImportModuleError"
         await process.stopped.wait()
 
@@ -147,7 +148,7 @@ async def test_what_a_dead_process_never_read_goes_to_another_one(bench: MakeBen
 
 async def test_what_was_never_read_waits_no_longer_than_others(bench: MakeBench):
     """Where no environment comes, its caller learns that there is no capacity."""
-    async with bench(most=1, wait=0.01) as b:
+    async with bench(max_environments=1, wait=0.01) as b:
         task = b.invoke("r1")
         environment, process = await b.ready()
         (await b.next(environment)).note_unread()
@@ -251,7 +252,7 @@ async def test_a_refused_invocation_says_why(bench: MakeBench):
 
 async def test_waiting_for_a_slot_has_an_end(bench: MakeBench):
     """With every environment busy the caller is told to come again, and that it is this machine that is full."""
-    async with bench(most=1, wait=0.01) as b:
+    async with bench(max_environments=1, wait=0.01) as b:
         first = b.invoke("r1")
         environment, _ = await b.ready()
         await b.next(environment)
@@ -279,7 +280,7 @@ async def test_a_caller_that_goes_leaves_no_trace_in_the_queue(bench: MakeBench)
 
 async def test_an_invocation_that_never_reached_its_slot_is_offered_again_and_first(bench: MakeBench):
     """A poller that vanished between decision and answer loses nothing."""
-    async with bench(most=1) as b:
+    async with bench(max_environments=1) as b:
         first, second = b.invoke("r1"), b.invoke("r2")
         environment, _ = await b.ready()
         lost = await b.next(environment)
@@ -330,9 +331,29 @@ async def test_credentials_that_end_retire_an_environment_but_not_its_work(bench
 
 async def test_the_end_of_a_pool_ends_everything(bench: MakeBench):
     """Processes that start or run are stopped; whoever waits is told."""
-    async with bench(most=1) as b:
+    async with bench(max_environments=1) as b:
         running, waiting = b.invoke("r1"), b.invoke("r2")
         environment, process = await b.ready()
         await b.next(environment)
     assert process.stopped.is_set()
     assert [kind(await task) for task in (running, waiting)] == ["Runtime.ExitError"] * 2
+
+
+def test_the_first_throttle_is_logged_and_then_one_line_in_ten_seconds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """With how many there were meanwhile; each reason by itself; the metric has them all."""
+    now = [0.0]
+    metrics = Metrics(tmp_path)
+    throttles = ThrottleLog("api", metrics, lambda: now[0])
+    for at in (0.0, 1.0, 9.9, 10.0):
+        now[0] = at
+        throttles.note("A")
+    throttles.note("B")
+    lines = [line for line in capsys.readouterr().out.splitlines() if "invocations_throttled" in line]
+    assert [("reason=A" in line, "count=1" in line, "count=3" in line) for line in lines] == [
+        (True, True, False),
+        (True, False, True),
+        (False, True, False),
+    ]
+    assert b'fleet_throttles_total{function="api",reason="A"} 4.0' in metrics.exposition()

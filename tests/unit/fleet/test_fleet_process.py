@@ -6,9 +6,9 @@ from pathlib import Path
 
 import psutil
 
-from fleet.environments.process import EnvironmentConfig, start_process, variables
+from fleet.environments.process import EnvironmentConfig, environment_variables, start_process
 from fleet.functions import FunctionSpec
-from shoebox.aws.clients import Credentials
+from shoebox.aws.credentials import Credentials
 
 COMMON = EnvironmentConfig("eu-west-1", "http://127.0.0.1:1", Path("/code"), Path("/metrics"), {"EXTRA": "1"})
 KEYS = Credentials("AK", "SK", "TOKEN")
@@ -45,7 +45,7 @@ async def gone(pid: int, within: float = 30.0) -> bool:
 
 def test_an_environment_has_lambdas_variables_and_its_functions_own():
     """Reserved names cannot be overridden."""
-    values = variables(spec(), "e1", "127.0.0.1:9/.rt/api/e1", KEYS, COMMON)
+    values = environment_variables(spec(), "e1", "127.0.0.1:9/.rt/api/e1", KEYS, COMMON)
     expected = {
         "_HANDLER": "api.app.handler",
         "AWS_ACCESS_KEY_ID": "AK",
@@ -72,13 +72,13 @@ def test_an_environment_has_lambdas_variables_and_its_functions_own():
 
 def test_concurrency_is_named_only_above_one_slot():
     """The variable switches AWS's client to its multi-process mode."""
-    assert "AWS_LAMBDA_MAX_CONCURRENCY" not in variables(spec(), "e", "a", KEYS, COMMON)
-    assert variables(spec(slots=4), "e", "a", KEYS, COMMON)["AWS_LAMBDA_MAX_CONCURRENCY"] == "4"
+    assert "AWS_LAMBDA_MAX_CONCURRENCY" not in environment_variables(spec(), "e", "a", KEYS, COMMON)
+    assert environment_variables(spec(slots=4), "e", "a", KEYS, COMMON)["AWS_LAMBDA_MAX_CONCURRENCY"] == "4"
 
 
 def test_nothing_of_the_fleets_own_environment_leaks():
     """The parent's variables are not inherited, whatever they hold."""
-    values = variables(spec(), "e", "a", KEYS, COMMON)
+    values = environment_variables(spec(), "e", "a", KEYS, COMMON)
     inherited = os.environ.keys() & values.keys() - {"PATH", "LANG", "TZ"}
     assert all(values[name] != os.environ[name] for name in inherited if name.startswith("AWS_"))
     assert "HOME" not in values

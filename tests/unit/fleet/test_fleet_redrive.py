@@ -4,8 +4,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from fleet.queues.overview import QueueState, dead_letters_of, queue_state
-from fleet.queues.redrive import DeadLetters, RedriveError, redrive
+from fleet.queues.operations import DeadLetters, QueueState, RedriveError, dead_letters_of, queue_state, redrive
 
 QUEUE = DeadLetters("http://sqs/dead", "arn:aws:sqs:r:1:dead", "http://sqs/work", "arn:aws:sqs:r:1:work")
 KIND = {"kind": {"DataType": "String", "StringValue": "test"}}

@@ -13,8 +13,8 @@ from fleet_fakes import Bench, pool_bench, until
 
 from fleet.environments.environment import Environment
 from fleet.environments.invocation import RESPONSE_PAYLOAD, Call, InvokeResult
-from fleet.environments.response_stream import StreamReader
 from fleet.environments.runtime_api import RuntimeApi
+from fleet.invoke_stream import StreamReader
 from fleet.metrics import Metrics
 
 STREAMING = (b"lambda-runtime-function-response-mode", b"streaming")

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fleet.limits.plan import DAY_SECONDS, Verdict
+from fleet.limits.plan import DAY_SECONDS, NeedStatus
 from fleet.limits.quotas import AWS_QUOTAS, Quotas, load_quotas
 from load_tests.results import Results
 from load_tests.simulator.capacity import PhotoCalls
@@ -199,7 +199,7 @@ def test_advice_is_that_of_quotas_plan() -> None:
 
     assert settings.load.rate == pytest.approx(10_000_000 / DAY_SECONDS * 10)
     assert needs["lambda.mapping_concurrency", "ingest"].raise_to == 110
-    assert needs["s3.prefix_writes", "personal/renditions/"].verdict is Verdict.FIXED
+    assert needs["s3.prefix_writes", "personal/renditions/"].status is NeedStatus.FIXED
 
 
 def test_work_is_bounded_by_ticks_not_by_photos(monkeypatch: pytest.MonkeyPatch) -> None:

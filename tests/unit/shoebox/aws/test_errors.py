@@ -13,6 +13,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from shoebox.aws.botocore_errors import aws_errors
 from shoebox.aws.errors import (
     AwsError,
     AwsRefused,
@@ -21,7 +22,6 @@ from shoebox.aws.errors import (
     ConnectionLost,
     InvalidResponse,
     ResponseTimeout,
-    aws_errors,
 )
 
 URL = "http://127.0.0.1:4566"

@@ -1,0 +1,1 @@
+"""What runs inside the emulator's own process: ministack, adjusted and guarded."""

@@ -1,0 +1,124 @@
+"""Room on the emulator's disk: what would fill it is refused before it is full; reads and deletes go on.
+
+What starts work stops first (an object whose event somebody waits for: an upload), while what was accepted can still be
+finished: an upload's renditions and its item need room, too. Nor are messages about new objects given out: what cannot
+be written fails their work, and after a few receives they would be dead letters. S3's answer is 507, which no AWS
+client tries again (AWS itself never fills up; MinIO answers the same); that of the other services is 503.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+
+from emulator.disk_space import disk_full_message, free_and_reserve
+from emulator.limiter.error_responses import s3_error, s3_refusal_headers
+from emulator.limiter.forwarding import replay
+from emulator.limiter.s3 import S3, request_for_objects, service_of
+from fleet.http.asgi import (
+    App,
+    BodyTooLarge,
+    Disconnected,
+    Receive,
+    Response,
+    Scope,
+    Send,
+    header,
+    json_response,
+    read_body,
+    respond,
+)
+
+CODE = "InsufficientStorage"
+_RECEIVE = "AmazonSQS.ReceiveMessage"
+_RECEIVE_MAX_BYTES = 65_536
+_READS_AND_DELETES = (
+    *("Get", "BatchGet", "TransactGet", "Query", "Scan", "Describe", "List", "Receive"),
+    *("Delete", "ChangeMessageVisibility"),
+)
+
+
+class SpaceGuard:
+    """Refuses what writes while the disk has no room for it, or while the state cannot be saved.
+
+    `starts_work` tells of a bucket and a key whether somebody waits for the event of a new object; `feeds_work` of a
+    queue whether such events come in there.
+    """
+
+    def __init__(
+        self,
+        application: App,
+        folder: Path,
+        starts_work: Callable[[str, str], bool],
+        feeds_work: Callable[[str], bool],
+        space: Callable[[Path], tuple[int, int]] = free_and_reserve,
+    ) -> None:
+        self._application = application
+        self._folder = folder
+        self._starts_work = starts_work
+        self._feeds_work = feeds_work
+        self._space = space
+        self._unsaved: str | None = None
+
+    def note_save(self, failure: str | None) -> None:
+        """The state was saved, or why it was not."""
+        self._unsaved = failure
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "http" and (refused := self.refusal(scope)):
+            await respond(send, refused)
+            return
+        if scope["type"] == "http" and header(scope, b"x-amz-target") == _RECEIVE and not self._can_finish_work():
+            await self._receive_message(scope, receive, send)
+            return
+        await self._application(scope, receive, send)
+
+    def _can_finish_work(self) -> bool:
+        """Whether there is room for the renditions and the items of messages that are given out now."""
+        free, reserve = self._space(self._folder)
+        return not self._unsaved and free >= reserve // 2
+
+    async def _receive_message(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse it where it would begin work; other queues' messages, such as deletion orders, may make room."""
+        try:
+            body = await read_body(scope, receive, _RECEIVE_MAX_BYTES)
+            queue = str(orjson.loads(body)["QueueUrl"]).rpartition("/")[2]
+        except Disconnected:
+            return
+        except (BodyTooLarge, ValueError, KeyError, TypeError):
+            await respond(send, json_response(400, {"__type": "SerializationException"}))
+            return
+        if self._feeds_work(queue):
+            await respond(send, self._unavailable())
+        else:
+            await self._application(scope, replay(body, receive), send)
+
+    def refusal(self, scope: Scope) -> Response | None:
+        """The answer to a request that there is no room for; None where it may pass."""
+        if target := header(scope, b"x-amz-target"):
+            return self._refusal_of_call(target)
+        headers = dict(scope["headers"])
+        if scope["method"] not in ("PUT", "POST") or service_of(scope, headers) != S3:
+            return None
+        wanted = request_for_objects(scope, header(scope, b"host"))
+        if wanted is None or not wanted[1]:  # a bucket's settings, DeleteObjects
+            return None
+        free, reserve = self._space(self._folder)
+        announced = header(scope, b"content-length")
+        left = free - (int(announced) if announced.isdigit() else 0)
+        if not self._unsaved and left >= (reserve if self._starts_work(wanted[0], wanted[1]) else reserve // 4):
+            return None
+        return s3_error(507, CODE, disk_full_message(self._folder), s3_refusal_headers(headers))
+
+    def _refusal_of_call(self, target: str) -> Response | None:
+        """Small as they are, DynamoDB's and SQS's writes pass until the state cannot be saved any more."""
+        call = target.removeprefix("DynamoDB_20120810.").removeprefix("AmazonSQS.")
+        if self._unsaved is None or call == target or call.startswith(_READS_AND_DELETES):
+            return None
+        return self._unavailable()
+
+    def _unavailable(self) -> Response:
+        return json_response(503, {"__type": "ServiceUnavailable", "message": disk_full_message(self._folder)})

@@ -1,0 +1,116 @@
+"""An AWS emulator that somebody else runs: waited for at the start, and made whole when it comes back empty.
+
+Emulators in containers keep nothing by themselves: when one is killed, its queues, tables, buckets and the sessions of
+the functions' roles are gone, and so are the photos. What can be had again without a person is had again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from emulator.provision import ProvisionError
+from shoebox.aws.botocore_errors import failed_with
+from shoebox.aws.clients import Clients
+from shoebox.stack.deployment import ResolvedStack
+from shoebox.telemetry import get_logger
+
+_NO_QUEUE = ("QueueDoesNotExist", "NonExistentQueue")
+_PAUSE = 0.5
+
+log = get_logger(action="emulator.watchdog")
+
+
+class EmulatorUnreachable(RuntimeError):
+    """Nothing that speaks AWS answers at the address; the message says what came instead."""
+
+
+async def until_it_answers(clients: Clients, url: str, seconds: float) -> None:
+    """Wait for the first answer to a real call.
+
+    Raises:
+        EmulatorUnreachable: none came in this time.
+    """
+    sts = await clients.open("sts")
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            await sts.get_caller_identity()
+        except (BotoCoreError, ClientError, ResponseParserError) as error:
+            if time.monotonic() >= deadline:
+                message = f"No AWS emulator answers at {url} within {seconds:.0f} s: {error}"
+                raise EmulatorUnreachable(message) from error
+            await asyncio.sleep(_PAUSE)
+        else:
+            return
+
+
+class EmulatorWatchdog:
+    """Looks every `pause` seconds whether the emulator is there and has its queues; if it was away, calls `restore`."""
+
+    def __init__(
+        self,
+        resolved: ResolvedStack,
+        clients: Clients,
+        restore: Callable[[], Awaitable[None]],
+        *,
+        pause: float = 2.0,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._resolved = resolved
+        self._clients = clients
+        self._restore = restore
+        self._pause = pause
+        self._sleep = sleep
+        self._away = False
+        self._ask: Callable[[], Awaitable[Any]] | None = None
+
+    async def run(self) -> NoReturn:
+        """Look until cancelled."""
+        while True:
+            await self._sleep(self._pause)
+            await self.look()
+
+    async def look(self) -> None:
+        """Look once; a restoration that fails is tried again at the next look."""
+        if not await self._needs_restoring():
+            return
+        try:
+            await self._restore()
+        except (ProvisionError, BotoCoreError, ClientError, ResponseParserError) as error:
+            log.warning("restore_failed", reason=str(error))
+            return
+        self._away = False
+        log.warning("emulator_restored")
+
+    async def _needs_restoring(self) -> bool:
+        ask = self._ask = self._ask or await self._question()
+        try:
+            await ask()
+        except ClientError as error:
+            self._note_absence(error)
+            return failed_with(error, *_NO_QUEUE)
+        except (BotoCoreError, ResponseParserError) as error:
+            self._note_absence(error)
+        else:
+            return self._away
+        return False
+
+    async def _question(self) -> Callable[[], Awaitable[Any]]:
+        """A cheap call that fails when the emulator is away, or has lost its queues, where it should have any."""
+        queue = next(iter(self._resolved.stack.queues), None)
+        if queue is None:
+            sts = await self._clients.open("sts")
+            return lambda: sts.get_caller_identity()
+        sqs, name = await self._clients.open("sqs"), self._resolved.name_of("queue", queue)
+        return lambda: sqs.get_queue_url(QueueName=name)
+
+    def _note_absence(self, error: Exception) -> None:
+        if not self._away:
+            log.error("emulator_lost", reason=str(error))
+        self._away = True
