@@ -11,7 +11,7 @@ from importlib.metadata import version
 from fleet.limits.plan import Need, NeedStatus, nearest_first
 from fleet.limits.use import LimitUse
 from load_tests.cost import cost_of, gb_seconds
-from load_tests.observe.counted import Counted
+from load_tests.observe.billed import BilledUsage
 from load_tests.results import Cost, Distribution, Limit, Offered, PhotoCounts, Queue, Results, Series, Throttle
 from load_tests.simulator.capacity import needs
 from load_tests.simulator.day import Day
@@ -133,7 +133,7 @@ def _queue(day: Day) -> Queue:
 
 def _cost(settings: Settings, tally: Tally) -> Cost | None:
     calls, parameters = tally.calls, settings.parameters
-    counted = Counted(
+    counted = BilledUsage(
         gateway_requests=calls.requests,
         function_requests=dict(calls.invocations),
         function_gb_seconds={

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from one_stack import RECORDED, Told, control_port, limit
 
-from load_tests.observe import Counted, Observed, Observer
+from load_tests.observe import BilledUsage, Observed, Observer
 from load_tests.observe.increases import Increases
 from load_tests.observe.panels import Panels
 from load_tests.observe.processes import ProcessesOfRun, cpu_seconds, role_of
@@ -174,7 +174,7 @@ def test_a_stack_that_is_not_there_is_no_fault() -> None:
     assert (observed.looks, observed.gaps) == (2, 2)
     assert (observed.series, observed.limits, observed.queues, observed.processes) == ([], [], [], [])
     assert (observed.repeated, observed.async_events) == (None, None)
-    assert observed.usage == Counted()
+    assert observed.usage == BilledUsage()
 
 
 # --- counters ----------------------------------------------------------------------------------------------------
@@ -377,7 +377,7 @@ def test_quantities_for_the_bill(bench: Bench) -> None:
     bench.told.metrics += f'{REQUESTS}{{operation="SendMessage",service="sqs"}} 1\n'.encode()
     usage = bench.finish().usage
 
-    assert usage == Counted(
+    assert usage == BilledUsage(
         gateway_requests=0,
         function_requests={"authorizer": 0, "api": 0, "ingest": 5},
         function_gb_seconds={"authorizer": 0, "api": 0, "ingest": pytest.approx(2.5 * 2)},
