@@ -90,7 +90,7 @@ def simulate(
     from console.messages import user_facing_errors
     from fleet.limits.quotas import load_quotas
     from load_tests.simulator.capacity import PhotoCalls
-    from load_tests.simulator.model import Parameters, Settings
+    from load_tests.simulator.model import Parameters, SimulationSettings
     from shoebox.stack.model import load_stack, stack_file
 
     output = Output(json=json, progress=not no_progress)
@@ -102,7 +102,7 @@ def simulate(
         ingest_seconds=ingest_seconds,
     )
     with user_facing_errors():
-        settings = Settings(
+        settings = SimulationSettings(
             load_stack(stack or stack_file()),
             round(uploads_per_day),
             curve,
@@ -121,10 +121,10 @@ def _simulated(settings: object, output: Output) -> Results:
     from datetime import UTC, datetime
 
     from load_tests.simulator.day import simulate as run
-    from load_tests.simulator.model import Settings
+    from load_tests.simulator.model import SimulationSettings
     from load_tests.simulator.report import results
 
-    assert isinstance(settings, Settings)
+    assert isinstance(settings, SimulationSettings)
     started_at = datetime.now(UTC)
     with _progress(output) as progress:
         return results(run(settings, progress), started_at)
@@ -175,8 +175,8 @@ def _show(found: Results, settings: object, output: Output) -> None:
     if output.json:
         output.document(found.model_dump(mode="json"))
         return
-    from load_tests.simulator.model import Settings
+    from load_tests.simulator.model import SimulationSettings
     from shoebox_cli.simulated import show
 
-    assert isinstance(settings, Settings)
+    assert isinstance(settings, SimulationSettings)
     show(found, settings, output)

@@ -14,13 +14,13 @@ from load_tests.results import Cost, Results, Series
 from load_tests.simulator.report import needs_of
 
 if TYPE_CHECKING:
-    from load_tests.simulator.model import Settings
+    from load_tests.simulator.model import SimulationSettings
 
 _BAR, _HOUR = 30, 3600
 _WHOLE = "registered → ready"
 
 
-def show(found: Results, settings: Settings, output: Output) -> None:
+def show(found: Results, settings: SimulationSettings, output: Output) -> None:
     """Write the day to stdout."""
     for line in (_first(found), _photos(found), _backlog(found), _delays(found)):
         output.line(line)
@@ -99,7 +99,7 @@ def _hour_before(second: float) -> int:
     return max(0, math.ceil(second / _HOUR) - 1)
 
 
-def _advise(settings: Settings, output: Output) -> None:
+def _advise(settings: SimulationSettings, output: Output) -> None:
     """What the busiest second needs and does not have, as `shoebox quotas plan` says it."""
     short = [need for need in needs_of(settings) if need.status is not NeedStatus.OK]
     if not short:
