@@ -43,6 +43,8 @@ RUN --mount=type=secret,id=ca,target=/run/ca.crt --mount=type=cache,id=shoebox-u
  && find numpy -type d -name tests -prune -exec rm -r {} +
 
 # --- our code, readable by everybody, with its byte code ---------------------------------------------------------------
+# A function needs api, shoebox, shoebox_client and workers. The others, 2 of the image's 340 MB, are for the containers
+# that provision, run the fleet and host functions: a second image would save nobody anything.
 FROM ${BASE} AS code
 WORKDIR /var/task
 COPY stack.yaml ./
@@ -60,12 +62,10 @@ RUN python3 -m compileall -q . && chmod -R u=rwX,go=rX .
 FROM ${BASE} AS load-code
 WORKDIR /var/task
 COPY console console
-COPY emulator emulator
 COPY fleet fleet
 COPY load_tests load_tests
 COPY shoebox shoebox
 COPY shoebox_client shoebox_client
-COPY standalone standalone
 RUN python3 -m compileall -q . && chmod -R u=rwX,go=rX .
 
 # --- what both images run on: Python, the shared libraries, the packages, a user of its own ---------------------------

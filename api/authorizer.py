@@ -14,8 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from api.http_get import HttpGetter
-from api.tenant_keys import Rules, TenantKeys
+from api.tenant_keys import KeyDocuments, Rules, TenantKeys
 from shoebox.config import AuthorizerSettings
 from shoebox.errors import Unauthorized
 from shoebox.telemetry import configure_logging, get_logger, log_context
@@ -106,11 +105,11 @@ async def open_authorizer() -> AsyncIterator[Authorizer]:
     """Everything the authorizer needs, opened once a process."""
     configure_logging()
     settings = AuthorizerSettings.from_environment()
-    getter = HttpGetter()
+    documents = KeyDocuments(settings.keys_url)
     try:
-        yield Authorizer(TenantKeys(getter.get, settings.keys_url, Rules(ttl=settings.keys_ttl)))
+        yield Authorizer(TenantKeys(documents.fetch, Rules(ttl=settings.keys_ttl)))
     finally:
-        getter.close()
+        documents.close()
 
 
 @with_lifespan(open_authorizer)

@@ -29,10 +29,10 @@ from emulator.provision import RoleSource, provision
 from fleet.credentials import CredentialsCache
 from fleet.limits.event_source import FixedScale
 from fleet.metrics import Metrics
+from fleet.queues.batches import SqsMessage, message_of
 from fleet.queues.event_source import EventSourceMapping
 from fleet.queues.mapping_settings import MappingSettings
-from fleet.queues.source_queue import QueueAddress, RoleQueue, SourceQueue
-from fleet.queues.sqs_event import SqsMessage, message_of
+from fleet.queues.source_queue import SourceQueue, SqsQueue
 from fleet.service import Fleet
 from fleet.settings import FleetSettings
 from shoebox.aws.clients import Clients
@@ -52,34 +52,35 @@ _SIDES = ("Shoebox", "aiobotocore")
 class BotoQueue:
     """The peer: the same queue through aiobotocore, with the project's settings of it."""
 
-    def __init__(self, address: QueueAddress, sqs: Any) -> None:
-        self._address = address
+    def __init__(self, stack: ResolvedStack, sqs: Any) -> None:
+        self._url, self._arn = stack.queue_url("work"), stack.arn_of("queue", "work")
+        self._region = stack.deployment.region
         self._sqs = sqs
 
-    async def receive(self, most: int, wait: int) -> list[SqsMessage]:
-        """As `fleet.queues.source_queue.RoleQueue`."""
+    async def receive(self, count: int, wait: int) -> list[SqsMessage]:
+        """Receive as `fleet.queues.source_queue.SqsQueue`."""
         answer = await self._sqs.receive_message(
-            QueueUrl=self._address.url,
-            MaxNumberOfMessages=most,
+            QueueUrl=self._url,
+            MaxNumberOfMessages=count,
             WaitTimeSeconds=wait,
             MessageSystemAttributeNames=["All"],
             MessageAttributeNames=["All"],
         )
-        now, arn, region = time.monotonic(), self._address.arn, self._address.region
+        now, arn, region = time.monotonic(), self._arn, self._region
         return [message_of(message, queue_arn=arn, region=region, now=now) for message in answer.get("Messages", [])]
 
     async def delete(self, messages: Sequence[SqsMessage]) -> None:
-        """As `RoleQueue`."""
+        """Delete as `SqsQueue`."""
         entries = [{"Id": str(n), "ReceiptHandle": m.receipt_handle} for n, m in enumerate(messages)]
-        await self._sqs.delete_message_batch(QueueUrl=self._address.url, Entries=entries)
+        await self._sqs.delete_message_batch(QueueUrl=self._url, Entries=entries)
 
     async def release(self, messages: Sequence[SqsMessage]) -> None:
         """Never needed here."""
         raise NotImplementedError
 
     async def visibility_timeout(self) -> int:
-        """As described."""
-        return self._address.visibility_timeout
+        """Return what is described."""
+        return 360
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +115,10 @@ async def bench() -> AsyncIterator[Bench]:
         await provision(stack, clients)
         source = RoleSource(stack, clients)
         cache = CredentialsCache(source)
-        address = QueueAddress(
-            "work", stack.queue_url("work"), stack.arn_of("queue", "work"), stack.deployment.region, 360
-        )
-        ours = await opening.enter_async_context(RoleQueue(_FUNCTION, address, cache, emulator.aws))
+        ours = await opening.enter_async_context(SqsQueue.of_stack(stack, "work", _FUNCTION, cache))
         keys = (await cache.get(_FUNCTION)).keys
         theirs = await opening.enter_async_context(Clients(emulator.aws, keys))
-        sides = dict(zip(_SIDES, (ours, BotoQueue(address, await theirs.open("sqs"))), strict=True))
+        sides = dict(zip(_SIDES, (ours, BotoQueue(stack, await theirs.open("sqs"))), strict=True))
         assert emulator.pid is not None
         yield Bench(stack, psutil.Process(emulator.pid), source, sides, await clients.open("sqs"))
 
@@ -193,7 +191,7 @@ async def drain_round(bench: Bench, fleet: Fleet, queue: SourceQueue, messages: 
     mapping = EventSourceMapping(
         settings,
         queue=queue,
-        invoke=lambda event: fleet.invoke(_FUNCTION, event),
+        invoker=fleet,
         scale=FixedScale(32),
         metrics=metrics,
     )

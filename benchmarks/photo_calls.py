@@ -24,8 +24,8 @@ from yarl import URL
 from emulator.embedded import ROOT_CREDENTIALS, Emulator
 from emulator.provision import RoleSource, provision
 from fleet.credentials import CredentialsCache
-from fleet.queues.source_queue import QueueAddress, RoleQueue
-from fleet.queues.sqs_event import SqsMessage
+from fleet.queues.batches import SqsMessage
+from fleet.queues.source_queue import SqsQueue
 from shoebox.aws.clients import Clients
 from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.aws.s3 import open_s3
@@ -46,7 +46,7 @@ from shoebox.files.model import (
 )
 from shoebox.files.pictures import PhotoBytes
 from shoebox.files.table import FilesTable, Stages
-from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
+from shoebox.stack.deployment import Deployment, resolve
 from shoebox.stack.model import load_stack
 
 STACK_FILE = Path(__file__).parents[1] / "stack.yaml"
@@ -66,7 +66,7 @@ class Ports:
     files: FilesTable
     photos: PhotoBytes
     events: FileEvents
-    queue: RoleQueue
+    queue: SqsQueue
     queue_arn: str
     visibility: VisibilityClient
     http: ClientSession
@@ -131,10 +131,7 @@ async def open_ports(emulator: Emulator, opening: AsyncExitStack) -> Ports:
     session = await opening.enter_async_context(ClientSession())
     table, bucket = resolved.name_of("table", "files"), resolved.name_of("bucket", "personal")
     s3 = await opening.enter_async_context(open_s3(url, clients["ingest"].credentials, region=REGION, bucket=bucket))
-    queue = await opening.enter_async_context(
-        RoleQueue("ingest", _address(resolved), CredentialsCache(roles), emulator.aws)
-    )
-
+    queue = await opening.enter_async_context(SqsQueue.of_stack(resolved, "uploads", "ingest", CredentialsCache(roles)))
     visibility = await opening.enter_async_context(open_visibility(emulator.aws, clients["ingest"].credentials))
     return Ports(
         api_files=FilesTable(tables["api"], table),
@@ -148,10 +145,6 @@ async def open_ports(emulator: Emulator, opening: AsyncExitStack) -> Ports:
         presigner=Presigner(keys["api"], region=REGION, endpoint_url=url),
         bucket=bucket,
     )
-
-
-def _address(resolved: ResolvedStack) -> QueueAddress:
-    return QueueAddress("uploads", resolved.queue_url("uploads"), resolved.arn_of("queue", "uploads"), REGION, 360)
 
 
 async def photos(ports: Ports, number: int, booked: Callable[[str, Awaitable[object]], Awaitable[object]]) -> None:

@@ -42,7 +42,7 @@ class Side:
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def environment(self, port: int) -> dict[str, str]:
-        """The process's variables; without a maximum AWS's client runs one process."""
+        """Return the process's variables; without a maximum AWS's client runs one process."""
         slots = {"AWS_LAMBDA_MAX_CONCURRENCY": str(self.slots)} if self.slots > 1 else {}
         handler = f"benchmarks.runtime_api.{self.handler}"
         own = {"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), "AWS_EC2_METADATA_DISABLED": "true"}
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def waiting(slots: int, rounds: int, scale: float) -> None:
-    """A handler that waits 20 ms with an open AWS client: what a queue's worker does most of the time.
+    """Measure a handler that waits 20 ms with an open AWS client, as a queue's worker mostly does.
 
     So many slots can do no more than slots / 20 ms; four times as many show what a core can. As processes they would
     take 10 GB.
@@ -120,7 +120,7 @@ def waiting(slots: int, rounds: int, scale: float) -> None:
 
 
 def nothing(slots: int, rounds: int, scale: float) -> None:
-    """A handler that does nothing: what the runtime itself costs."""
+    """Measure a handler that does nothing: what the runtime itself costs."""
     sides = [
         ours(f"Shoebox, {slots} slots, asyncio", "handlers.nothing", slots, "asyncio"),
         ours(f"Shoebox, {slots} slots, uvloop", "handlers.nothing", slots, "uvloop"),
@@ -136,7 +136,7 @@ def nothing(slots: int, rounds: int, scale: float) -> None:
 
 
 def batches(rounds: int, scale: float) -> None:
-    """The largest batch: decoding JSON is all there is."""
+    """Measure the largest batch, of which decoding JSON is all the work."""
     sides = [
         ours("Shoebox, 4 slots, asyncio", "handlers.count", 4, "asyncio"),
         ours("Shoebox, 4 slots, uvloop", "handlers.count", 4, "uvloop"),
@@ -164,7 +164,7 @@ class Site:
         self.ready_cpu_s = self._cpu()
 
     def run(self, count: int) -> Round:
-        """`count` invocations."""
+        """Run `count` invocations."""
         before = self._cpu()
         result = json.loads(self._ask(str(count)))
         cpu = self._cpu() - before
@@ -192,7 +192,7 @@ class Site:
 
 @contextmanager
 def running(sides: Sequence[Side], event: bytes) -> Iterator[list[Site]]:
-    """Every side with a stub, all of them ready; ended at the end."""
+    """Start every side with a stub, and wait until all are ready; end them at the end."""
     with TemporaryDirectory(prefix="shoebox-runtime-") as folder, ExitStack() as ending:
         path = Path(folder, "event.json")
         path.write_bytes(event)
@@ -237,7 +237,7 @@ def _end(process: subprocess.Popen[T]) -> None:  # type: ignore[type-var]
 
 
 def interleave(sites: Sequence[Site], rounds: int, count: Callable[[Side], int]) -> dict[str, list[Round]]:
-    """One warm-up each, then `rounds` rounds, every side in each of them."""
+    """Run one warm-up each, then `rounds` rounds, every side in each of them."""
     for site in sites:
         site.run(max(site.side.slots, count(site.side) // 10))
     measured: dict[str, list[Round]] = {site.side.name: [] for site in sites}
@@ -248,7 +248,7 @@ def interleave(sites: Sequence[Site], rounds: int, count: Callable[[Side], int])
 
 
 def print_rounds(measured: Mapping[str, Sequence[Round]]) -> None:
-    """Medians over the rounds."""
+    """Print medians over the rounds."""
     print("| | invocations/s | CPU us an invocation, median | best | p50 ms | p99 ms |\n|---|---|---|---|---|---|")
     for name, rounds in measured.items():
         cpu = [round_.cpu_us for round_ in rounds]
@@ -263,7 +263,7 @@ def print_rounds(measured: Mapping[str, Sequence[Round]]) -> None:
 
 
 def print_starts(sites: Sequence[Site]) -> None:
-    """Memory and start of each side; the starts are one sample, taken while nothing else of ours ran."""
+    """Print memory and start of each side; the starts are one sample, taken while nothing else of ours ran."""
     print("\n| | PSS MB | ready after s | CPU s until ready |\n|---|---|---|---|")
     for site in sites:
         print(f"| {site.side.name} | {site.memory():.0f} | {site.ready_s:.2f} | {site.ready_cpu_s:.2f} |")

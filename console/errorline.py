@@ -1,4 +1,4 @@
-"""Errors of a running stack, as they come: logs go to files, people see one compact line about them."""
+"""The errors of a running stack as they are logged: logs go to files, and people see one line about each error."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 from console.output import Output, safe
 
-_BAD = {"error", "critical", "fatal"}
-_PAUSE = 1.0
-_MOST_BYTES = 5_000_000
-_OURS = {"emulator_died"}  # it ends the command, with a message of its own
+_ERROR_LEVELS = {"error", "critical", "fatal"}
+_SHOW_SECONDS = 1.0
+_MAX_BYTES = 5_000_000
+_REPORTED_ELSEWHERE = {"emulator_died"}  # it ends the command, with a message of its own
 
 
 class ErrorLine:
@@ -25,20 +25,15 @@ class ErrorLine:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._shown: Counter[tuple[str, str]] = Counter()
 
-    @property
-    def total(self) -> int:
-        """Errors so far."""
-        return self._counts.total()
-
     def line(self, function: str, line: bytes) -> None:
-        """A line that a function printed; those that are no JSON, or no error, are left to the log."""
+        """Count a line that a function printed, if it is JSON and an error."""
         if b"level" not in line:
             return
         try:
             fields = json.loads(line)
         except ValueError:
             return
-        if isinstance(fields, dict) and (level := str(fields.get("level", "")).lower()) in _BAD:
+        if isinstance(fields, dict) and (level := str(fields.get("level", "")).lower()) in _ERROR_LEVELS:
             what = fields.get("event") or fields.get("message") or fields.get("errorType") or "error"
             reason = fields.get("errorMessage") if level == "critical" else None  # a function that cannot start
             self._note(function, f"{what}: {reason}" if reason else what)
@@ -46,7 +41,7 @@ class ErrorLine:
     async def show(self, logs: str) -> None:
         """Show new errors until cancelled; `logs` says where to read more."""
         while True:
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(_SHOW_SECONDS)
             for where, what in self._counts - self._shown:
                 count = self._counts[where, what]
                 times = f" ({count} times)" if count > 1 else ""
@@ -54,16 +49,16 @@ class ErrorLine:
             self._shown = self._counts.copy()
 
     def log_to(self, path: Path) -> None:
-        """From now on, this process's own log lines are added to the end of a file."""
+        """Append this process's own log lines to a file from now on."""
         from shoebox.telemetry import configure_logging
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and path.stat().st_size > _MOST_BYTES:
+        if path.exists() and path.stat().st_size > _MAX_BYTES:
             path.replace(path.with_suffix(".log.1"))
         configure_logging(stream=path.open("ab", buffering=0), watch=self._watch)
 
     def _watch(self, _: Any, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        if method in _BAD and fields["event"] not in _OURS:
+        if method in _ERROR_LEVELS and fields["event"] not in _REPORTED_ELSEWHERE:
             self._note("fleet", fields["event"])
         return fields
 

@@ -30,8 +30,8 @@ class CliError(Exception):
         self.exit_code = exit_code
 
 
-def of_client_error(error: ClientError) -> CliError:
-    """A client's error as the end of a command."""
+def from_client_error(error: ClientError) -> CliError:
+    """Turn a client's error into the end of a command, with what to do about it."""
     match error:
         case NotAllowed(code="scope_missing"):
             hint = "Take a token with the scope it needs: shoebox token mint --scope files:read --scope files:write"

@@ -1,4 +1,4 @@
-"""What can go wrong with a local stack, as one message with what to do about it."""
+"""The errors that a stack may end with, each as one message with what to do about it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Advice(NamedTuple):
 
 @contextmanager
 def user_facing_errors() -> Iterator[None]:
-    """Turns the errors that starting and running a stack may end with into the end of a command.
+    """Turn the errors that starting and running a stack may end with into the end of a command.
 
     Raises:
         CliError: instead, with the exit code for this machine's set-up, or for wrong usage.
@@ -34,7 +34,7 @@ def user_facing_errors() -> Iterator[None]:
 
 
 def _advice() -> Iterator[tuple[type[Exception], _Advice]]:
-    """Advice by kind of error, the more special ones first."""
+    """Yield advice by kind of error, the more special ones first."""
     from emulator.data_folder import DataFolderError
     from emulator.embedded import EmulatorDied, EmulatorError, NoRoomToStart, StateNotSaved, StateUnreadable
     from emulator.provision import ProvisionError

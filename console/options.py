@@ -17,7 +17,7 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def address(text: str) -> str:
-    """An address that a client takes, for an option's `parser`."""
+    """Return an address that a client accepts, for an option's `parser`."""
     if "@" in text:  # it would be shown in messages, and kept in shells' histories
         raise typer.BadParameter("An address here has no user and password; name a token with --token.")
     try:
@@ -31,7 +31,7 @@ def address(text: str) -> str:
 
 
 def finite(value: float) -> float:
-    """A number that can be counted with, for an option's `callback`: Python takes nan and inf for numbers, too."""
+    """Return a finite number, for an option's `callback`: Python takes nan and inf for numbers, too."""
     if not math.isfinite(value) or abs(value) > _MAX_NUMBER:
         raise typer.BadParameter(f"Write a number of at most {_MAX_NUMBER:,}.")
     return value
@@ -211,7 +211,7 @@ DATA = Path(".shoebox")
 
 
 def seconds(text: str) -> int:
-    """Seconds that a time like 90, 30s, 15m, 12h or 1d says, for an option's `parser`."""
+    """Return the seconds that a time like 90, 30s, 15m, 12h or 1d says, for an option's `parser`."""
     found = re.fullmatch(r"(\d{1,9})([smhd]?)", text.strip().lower())
     if not found:
         raise typer.BadParameter(f"{text!r} is no time; write it like 90, 30s, 15m, 12h or 1d.")
@@ -219,7 +219,7 @@ def seconds(text: str) -> int:
 
 
 def count(text: str) -> float:
-    """The number that 500, 500k, 2.5M or 10M says, for an option's `parser`; 1 or more."""
+    """Return the number that 500, 500k, 2.5M or 10M says, for an option's `parser`; 1 or more."""
     found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)([kM]?)", text.strip())
     number = float(found[1]) * {"": 1, "k": 1_000, "M": 1_000_000}[found[2]] if found else 0
     if number < 1:

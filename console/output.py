@@ -1,4 +1,4 @@
-"""Data goes to stdout, talk to stderr; with `--json` stdout holds one JSON document and nothing else.
+"""A command's output: data on stdout, messages on stderr; with `--json` stdout holds one JSON document only.
 
 Nothing that is written can fail for its characters: `prepare_streams` lets both streams take what their encoding
 lacks, and a document is made of characters that every encoding has.
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_READABLE, _SHORTEST = 10, 5  # columns are left out until the others have so much room; and the least that one has
+_READABLE_WIDTH = 10  # columns are left out until each of the others has so much room
+_MIN_WIDTH = 5  # and then shortened down to this
 _GAP = 2  # columns of text between two columns of a table
 _SUBSTITUTES = str.maketrans(
     {"✓": "+", "✗": "x", "→": "->", "↻": "~", "■": "#", "█": "#", "▏": "|", "…": "...", "·": "-", "–": "-", "×": "x"}
@@ -53,34 +54,34 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
 
 
 class Output:
-    """Where a command writes. rich leaves colours out where NO_COLOR is set or nobody looks."""
+    """Where a command writes. rich leaves colours out where NO_COLOR is set, or the stream is no terminal."""
 
     def __init__(self, *, json: bool = False, quiet: bool = False, progress: bool = True) -> None:
         self.json = json
         self.quiet = quiet
         self.progress = progress and not quiet
-        self._talk: Console | None = None
+        self._stderr: Console | None = None
 
     @property
-    def talk(self) -> Console:
+    def stderr(self) -> Console:
         """The console on stderr."""
         from rich.console import Console
 
-        if self._talk is None:
-            self._talk = Console(stderr=True, highlight=False, soft_wrap=True)
-        return self._talk
+        if self._stderr is None:
+            self._stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+        return self._stderr
 
     def say(self, text: str) -> None:
         """Tell people something, unless they want quiet. rich's markup is understood."""
         if not self.quiet:
-            self.talk.print(text)
+            self.stderr.print(text)
 
     def error(self, message: str, hint: str = "") -> None:
         """Tell people what went wrong and what to do, quiet or not."""
         lines = [safe(line) for line in message.splitlines()]
-        self.talk.print("[red]✗[/red] " + "\n  ".join(lines))
+        self.stderr.print("[red]✗[/red] " + "\n  ".join(lines))
         if hint:
-            self.talk.print(f"  [cyan]→[/cyan] {safe(hint)}")
+            self.stderr.print(f"  [cyan]→[/cyan] {safe(hint)}")
 
     def document(self, document: Any) -> None:
         """Write a JSON document to stdout."""
@@ -142,7 +143,7 @@ class DataTable:
         self.rows.append(cells)
 
     def fitted(self, width: int | None) -> tuple[Table, int]:
-        """The table for a terminal of `width` columns, None for any, and its own width, which may be more."""
+        """Return the table for a terminal of `width` columns, None for any, and its own width, which may be more."""
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
@@ -155,20 +156,20 @@ class DataTable:
             table.add_row(*(cell for column, cell in zip(self.columns, row, strict=True) if column in widths))
         return table, _full(widths)
 
-    def _widths(self, most: float) -> dict[str, int]:
-        """The columns that are shown, with their widths."""
+    def _widths(self, max_width: float) -> dict[str, int]:
+        """Return the columns that are shown, with their widths."""
         from rich.text import Text
 
         cells = zip(self.columns, *self.rows, strict=True)
         natural = {
             name: max(Text.from_markup(cell).cell_len for cell in (safe(name), *column)) for name, *column in cells
         }
-        least = {name: n if name in self.whole else min(n, _READABLE) for name, n in natural.items()}
+        min_widths = {name: n if name in self.whole else min(n, _READABLE_WIDTH) for name, n in natural.items()}
         for name in self.drop:
-            if _full(least) > most:
-                del natural[name], least[name]
+            if _full(min_widths) > max_width:
+                del natural[name], min_widths[name]
         text = natural.keys() - set(self.whole)
-        while _full(natural) > most and (longer := [name for name in text if natural[name] > _SHORTEST]):
+        while _full(natural) > max_width and (longer := [name for name in text if natural[name] > _MIN_WIDTH]):
             natural[max(longer, key=natural.__getitem__)] -= 1
         return natural
 
@@ -178,25 +179,25 @@ def _full(widths: Mapping[str, int]) -> int:
 
 
 def plural(count: int, noun: str) -> str:
-    """A count with its noun: 1 photo, 1,200 photos."""
+    """Write a count with its noun: 1 photo, 1,200 photos."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def state_text(state: str, reason: str | None = None) -> str:
-    """A state in its colour, with the reason where there is one, as rich's markup."""
+    """Write a state in its colour, with the reason where there is one, as rich's markup."""
     colour = {"READY": "green", "REJECTED": "yellow", "FAILED": "red", "UNFINISHED": "red"}.get(state, "cyan")
     return f"[{colour}]{state}[/{colour}]" + (f" {safe(reason)}" if reason else "")
 
 
 def safe(text: str) -> str:
-    """Somebody's text for rich's markup: its brackets mean nothing, and it cannot steer the terminal."""
+    """Escape somebody's text for rich's markup: its brackets mean nothing, and it cannot steer the terminal."""
     from rich.markup import escape
 
     return escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 
 def size_text(size: int | float) -> str:
-    """Bytes for people, by powers of 1000 as in SI: 1.2 MB. The gallery says the same (api/static/words.js)."""
+    """Write bytes for people, by powers of 1000 as in SI: 1.2 MB. The gallery does the same (api/static/words.js)."""
     if math.floor(size + 0.5) < 1000:
         return f"{math.floor(size + 0.5)} B"
     for power, unit in enumerate(("kB", "MB", "GB", "TB"), 1):
@@ -207,14 +208,14 @@ def size_text(size: int | float) -> str:
 
 
 def number_text(value: float | None) -> str:
-    """Whole, or with two digits where it is small; without limit where it is infinite, which JSON tells as null."""
+    """Write a number whole, or with two digits where it is small; ∞ where it is infinite, which JSON tells as null."""
     if value is None or value == float("inf"):
         return "∞"
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.2f}"
 
 
 def _cleaned(value: Any) -> Any:
-    """A document whose strings can be encoded, paths of any bytes too."""
+    """Return a document whose strings can be encoded, paths of any bytes too."""
     if isinstance(value, dict):
         return {_cleaned(key): _cleaned(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Runs a command's coroutine: Ctrl-C, SIGTERM and SIGHUP cancel it, and a client's error becomes a clear end."""
+"""Runs a command's coroutine: Ctrl-C, SIGTERM and SIGHUP cancel it; a client's error ends it with one message."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from console.exits import of_client_error
+from console.exits import from_client_error
 from shoebox_client.errors import ClientError
 
 Result = TypeVar("Result")
@@ -25,7 +25,7 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_terminable(work))
     except ClientError as error:
-        raise of_client_error(error) from error
+        raise from_client_error(error) from error
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Self, TypeAlias
+from typing import Protocol, Self
 
 import orjson
 from botocore.exceptions import BotoCoreError, ClientError
@@ -20,7 +20,7 @@ from fleet.credentials import CredentialsCache, CredentialsError
 from fleet.environments.invocation import Call, InvokeResult
 from fleet.errors import InvokeError, Throttled
 from fleet.functions import VERSION, FunctionSpec
-from fleet.limits.async_events import AsyncRules, Condition, GiveUp, Next
+from fleet.limits.async_events import Condition, GiveUp
 from fleet.limits.concurrency import ThrottleReason
 from fleet.limits.use import LimitUse
 from shoebox.aws.clients import Clients
@@ -29,13 +29,24 @@ from shoebox.telemetry import get_logger
 
 _log = get_logger(action="fleet.async_events")
 
-Destination: TypeAlias = Callable[[bytes], Awaitable[None]]
-"""Takes an invocation record; raises DeliveryError when it cannot be delivered."""
+
+class EventFunction(Protocol):
+    """What runs a function's events: its `fleet.environments.pool.Pool`."""
+
+    async def invoke(self, call: Call) -> InvokeResult:
+        """Run `call`; raises InvokeError where it could not run."""
+
+
+class Destination(Protocol):
+    """Where the records of events go that were given up: a `QueueDestination`."""
+
+    async def send(self, record: bytes) -> None:
+        """Send one record; raises DeliveryError."""
 
 
 @dataclass(frozen=True, slots=True)
 class AsyncStatistics:
-    """A function's events: those that wait or run, and what became of the others.
+    """A function's events at a moment: those that wait or run, and what became of the others.
 
     `oldest` is the age of the oldest pending one, in seconds. `throttled` and `failed` count tries that were refused
     or whose function failed: each led to another try, but for the last one of an event that was given up.
@@ -56,15 +67,15 @@ class _Event:
 
     function: FunctionSpec
     call: Call
-    born: float
+    accepted_at: float
     tries: int = 0
     errors: int = 0
-    throttles: int = 0
+    throttles: int = 0  # in a row
     last: InvokeResult | None = None
 
 
 @dataclass(slots=True)
-class _Tally:
+class _Counts:
     """Of one function: the events that are pending, the oldest first, and the others counted."""
 
     pending: dict[_Event, None] = field(default_factory=dict)
@@ -77,25 +88,25 @@ class _Tally:
 class AsyncEvents:
     """The queue of asynchronous invocations; at its end what has not run is dropped, as its log says.
 
-    `most` is how many may wait; `destinations` are by the functions' names in stack.yaml.
+    `functions` and `destinations` are by the functions' names in stack.yaml; `max_pending` events may wait or run.
     """
 
     def __init__(
         self,
-        run: Callable[[str, Call], Awaitable[InvokeResult]],
+        functions: Mapping[str, EventFunction],
         *,
-        most: float = 100_000,
+        max_pending: float = 100_000,
         destinations: Mapping[str, Destination] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        self._run = run
-        self._most = most
+        self._functions = functions
+        self._max_pending = max_pending
         self._destinations = destinations or {}
         self._sleep = sleep
         self._clock = clock or asyncio.get_running_loop().time
         self._tasks: set[asyncio.Task[None]] = set()
-        self._tallies: defaultdict[str, _Tally] = defaultdict(_Tally)
+        self._counts: defaultdict[str, _Counts] = defaultdict(_Counts)
         self._refused = self._peak = 0
 
     async def __aenter__(self) -> Self:
@@ -103,32 +114,33 @@ class AsyncEvents:
 
     async def __aexit__(self, *exc_info: object) -> None:
         if self._tasks:
-            _log.warning("dropped events", count=len(self._tasks))
+            _log.warning("events_dropped", count=len(self._tasks))
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def statistics(self) -> list[AsyncStatistics]:
-        """The queue as it is now, by the functions that have had events."""
-        return [self._statistics(function, tally) for function, tally in self._tallies.items()]
-
-    def _statistics(self, function: str, tally: _Tally) -> AsyncStatistics:
-        oldest = next(iter(tally.pending), None)
-        return AsyncStatistics(
-            function=function,
-            pending=len(tally.pending),
-            oldest=self._clock() - oldest.born if oldest else 0.0,
-            succeeded=tally.succeeded,
-            given_up=tally.given_up,
-            throttled=tally.throttled,
-            failed=tally.failed,
-        )
+        """Return the queue as it is now, by the functions that have had events."""
+        statistics = []
+        for function, counts in self._counts.items():
+            oldest = next(iter(counts.pending), None)
+            statistics.append(
+                AsyncStatistics(
+                    function=function,
+                    pending=len(counts.pending),
+                    oldest=self._clock() - oldest.accepted_at if oldest else 0.0,
+                    succeeded=counts.succeeded,
+                    given_up=counts.given_up,
+                    throttled=counts.throttled,
+                    failed=counts.failed,
+                )
+            )
+        return statistics
 
     def uses(self, now: float) -> Iterable[LimitUse]:
-        """How full the queue is."""
-        yield LimitUse(
-            "lambda.async_queue", "account", self._pending(), self._peak, self._most, "events", self._refused
-        )
+        """Yield how full the queue is."""
+        pending, limit = self._pending(), self._max_pending
+        yield LimitUse("lambda.async_queue", "account", pending, self._peak, limit, "events", self._refused)
 
     def submit(self, function: FunctionSpec, call: Call) -> None:
         """Accept an event.
@@ -136,71 +148,63 @@ class AsyncEvents:
         Raises:
             Throttled: too many wait already.
         """
-        if self._pending() >= self._most:
+        if self._pending() >= self._max_pending:
             self._refused += 1
             raise Throttled(ThrottleReason.CALLER)
         event = _Event(function, call, self._clock())
-        self._tallies[function.key].pending[event] = None
+        self._counts[function.key].pending[event] = None
         task = asyncio.create_task(self._deliver(event))
         self._tasks.add(task)
         self._peak = max(self._peak, self._pending())
         task.add_done_callback(self._tasks.discard)
 
     def _pending(self) -> int:
-        return sum(len(tally.pending) for tally in self._tallies.values())
+        return sum(len(counts.pending) for counts in self._counts.values())
 
     async def _deliver(self, event: _Event) -> None:
-        tally = self._tallies[event.function.key]
-        condition = await self._until_done(event, tally)
+        """Run an event until it succeeds, or is given up and recorded."""
+        counts = self._counts[event.function.key]
+        condition = await self._run(event, counts)
         if condition is None:
-            tally.succeeded += 1
+            counts.succeeded += 1
         else:
-            tally.given_up += 1
+            counts.given_up += 1
             await self._give_up(event, condition)
-        del tally.pending[event]
+        del counts.pending[event]
 
-    async def _until_done(self, event: _Event, tally: _Tally) -> Condition | None:
-        """Try until it is done; or why it was given up."""
-        if event.function.reserved_concurrency == 0:
+    async def _run(self, event: _Event, counts: _Counts) -> Condition | None:
+        """Try until the function has succeeded, which is None; or return why the event is given up."""
+        function, rules = event.function, event.function.asynchronous
+        if function.reserved_concurrency == 0:
             return Condition.OFF
-        while not await self._try(event, tally):
-            decision = self._decide(event.function.asynchronous, event)
+        while True:
+            try:
+                event.last = await self._functions[function.key].invoke(event.call)
+            except InvokeError:
+                event.throttles += 1
+                counts.throttled += 1
+                decision = rules.after_throttle(event.throttles, self._clock() - event.accepted_at)
+            else:
+                event.tries, event.throttles = event.tries + 1, 0
+                if event.last.function_error is None:
+                    return None
+                event.errors += 1
+                counts.failed += 1
+                decision = rules.after_error(event.errors, self._clock() - event.accepted_at)
             if isinstance(decision, GiveUp):
                 return decision.condition
             await self._sleep(decision.delay)
-        return None
-
-    async def _try(self, event: _Event, tally: _Tally) -> bool:
-        """Run it once; says whether it is done."""
-        try:
-            event.last = await self._run(event.function.key, event.call)
-        except InvokeError:
-            event.throttles += 1
-            tally.throttled += 1
-            return False
-        event.tries, event.throttles = event.tries + 1, 0
-        if event.last.function_error is None:
-            return True
-        event.errors += 1
-        tally.failed += 1
-        return False
-
-    def _decide(self, rules: AsyncRules, event: _Event) -> Next:
-        age = self._clock() - event.born
-        if event.throttles:
-            return rules.after_throttle(event.throttles, age)
-        return rules.after_error(event.errors, age)
 
     async def _give_up(self, event: _Event, condition: Condition) -> None:
         function, request_id = event.function.key, event.call.request_id
-        _log.error("event given up", function=function, request_id=request_id, errors=event.errors, condition=condition)
+        _log.error("event_given_up", function=function, request_id=request_id, errors=event.errors, condition=condition)
         destination = self._destinations.get(function)
         if destination is None:
             return
         try:
-            await destination(invocation_record(event.function, event.call, condition, event.tries, event.last))
+            await destination.send(invocation_record(event.function, event.call, condition, event.tries, event.last))
         except DeliveryError as error:
-            _log.error("record not delivered", function=function, request_id=request_id, reason=str(error))
+            _log.error("record_not_delivered", function=function, request_id=request_id, reason=str(error))
 
 
 def invocation_record(
@@ -212,7 +216,7 @@ def invocation_record(
     *,
     now: datetime | None = None,
 ) -> bytes:
-    """AWS's invocation record, version 1.0, of an event that was given up; what is not known of a response is null."""
+    """Return AWS's invocation record, version 1.0, of an event that was given up; what a response lacks is null."""
     stamp = (now or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return orjson.dumps(
         {
@@ -245,7 +249,7 @@ class QueueDestination:
         self._credentials = credentials
         self._aws = aws
 
-    async def __call__(self, record: bytes) -> None:
+    async def send(self, record: bytes) -> None:
         """Send one record.
 
         Raises:

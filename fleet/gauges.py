@@ -11,8 +11,8 @@ from fleet.limit_registry import LimitRegistry
 from fleet.limits.use import LimitUse
 from fleet.metrics import Metrics
 from fleet.queues.depths import Depths
-from fleet.queues.flow import Flow
 from fleet.queues.mapping_settings import MappingStatistics
+from fleet.queues.queue_monitor import QueueMonitor
 from fleet.statistics import FleetStatistics
 
 Read: TypeAlias = Callable[[], Iterable[tuple[list[str], float]]]
@@ -110,7 +110,7 @@ def show_counts(metrics: Metrics, limits: LimitRegistry) -> None:
     )
 
 
-def show_queues(metrics: Metrics, depths: Depths, flows: Mapping[str, Flow]) -> None:
+def show_queues(metrics: Metrics, depths: Depths, monitors: Mapping[str, QueueMonitor]) -> None:
     """Messages in each queue, how old the oldest is, dead letters, and what came again."""
 
     def messages() -> Iterable[tuple[list[str], float]]:
@@ -137,11 +137,11 @@ def show_queues(metrics: Metrics, depths: Depths, flows: Mapping[str, Flow]) -> 
         "fleet_queue_received_again",
         "Messages that mappings received and that had been received before.",
         queue,
-        lambda: [([name], flow.received_again) for name, flow in flows.items()],
+        lambda: [([name], monitor.received_again) for name, monitor in monitors.items()],
     )
     metrics.watch_total(
         "fleet_queue_calls",
         "Calls of SQS that mappings made, by operation.",
         [*queue, "operation"],
-        lambda: [([name, operation], n) for name, flow in flows.items() for operation, n in flow.calls.items()],
+        lambda: [([name, operation], n) for name, queue in monitors.items() for operation, n in queue.calls.items()],
     )

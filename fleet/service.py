@@ -7,13 +7,12 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import Self, TypeVar
 
-from fleet.async_events import AsyncEvents, Destination, QueueDestination
+from fleet.async_events import AsyncEvents, QueueDestination
 from fleet.control import Control
 from fleet.credentials import CredentialsCache, CredentialsSource
-from fleet.environments.invocation import Call, InvokeResult
+from fleet.environments.invocation import InvokeResult
 from fleet.environments.launcher import Launcher
 from fleet.environments.pool import Pool, Timeouts
 from fleet.environments.process import EnvironmentConfig
@@ -35,10 +34,9 @@ from fleet.limits.concurrency import LambdaLimits
 from fleet.limits.use import DataUse, Limit, LimitUse
 from fleet.logs import FunctionLog, LineCallback
 from fleet.metrics import Metrics
-from fleet.queues.depths import Depths, Watched
+from fleet.queues.depths import Depths, MonitoredQueue
 from fleet.queues.event_source import EventSourceMapping
-from fleet.queues.mapping import Mappings
-from fleet.queues.s3_delivery import S3Deliveries
+from fleet.queues.mappings import Mappings
 from fleet.settings import FleetSettings
 from fleet.statistics import FleetStatistics
 from shoebox.aws.connections import Connections
@@ -76,12 +74,9 @@ class Fleet:
         self._functions = Functions.of_stack(stack)
         self._metrics = Metrics(settings.metrics_dir)
         self._pools: dict[str, Pool] = {}
-        self._mappings = Mappings(
-            stack, settings, self._credentials, self._metrics, lambda function: self._pools[function].ready_slots
-        )
-        self._deliveries = S3Deliveries(stack, settings, self._credentials, self._metrics)
         self._runtime_api = RuntimeApi(self._pools)
         self._invoker = Invoker(self._pools)
+        self._mappings = Mappings(stack, settings, self._credentials, self._metrics, self._invoker, self._pools)
         self._limits = LambdaLimits(
             settings.quotas.functions,
             self._functions.reserved(settings.quotas.count),
@@ -130,7 +125,7 @@ class Fleet:
         """The fleet as it is now."""
         return FleetStatistics(
             pools=[pool.statistics() for pool in self._pools.values()],
-            mappings=[mapping.statistics() for mapping in (*self._mappings.made, *self._deliveries.made)],
+            mappings=[mapping.statistics() for mapping in (*self._mappings.made, *self._mappings.deliveries)],
             events=self._events.statistics(),
             authorizer=self._cache.statistics(),
         )
@@ -152,9 +147,8 @@ class Fleet:
 
     async def _start(self, opening: AsyncExitStack) -> None:
         """In this order, so that the end is the reverse: no new work, then the environments, then what they talk to."""
-        self._events = AsyncEvents(
-            self._run_event, most=self._settings.quotas.functions.async_queue, destinations=self._destinations()
-        )
+        max_pending = self._settings.quotas.functions.async_queue
+        self._events = AsyncEvents(self._pools, max_pending=max_pending, destinations=self._destinations())
         depths = self._queue_depths(opening)
         control = Control(
             runtime=self._runtime_api,
@@ -179,7 +173,7 @@ class Fleet:
         show_gauges(self._metrics, self.statistics, self._limit_registry)
         show_counts(self._metrics, self._limit_registry)
         if depths:
-            show_queues(self._metrics, depths, self._mappings.flows)
+            show_queues(self._metrics, depths, self._mappings.monitors)
 
     def _queue_depths(self, opening: AsyncExitStack) -> Depths | None:
         """Who looks at the queues, where somebody may."""
@@ -190,10 +184,10 @@ class Fleet:
         opening.callback(connections.close)
         sqs = SqsClient(connections, fixed_credentials(self._administrator), region=deployment.region)
         queues = [
-            Watched(name, self._stack.queue_url(name), self._mappings.flows[name], queue.dead_letter)
+            MonitoredQueue(name, self._stack.queue_url(name), self._mappings.monitors[name], queue.dead_letter)
             for name, queue in self._stack.stack.queues.items()
         ]
-        return Depths(sqs.call, queues)
+        return Depths(sqs, queues)
 
     def _listen(self, opening: AsyncExitStack, port: int, purpose: str) -> socket.socket:
         listening = listen(port, purpose, self._settings.host)
@@ -265,17 +259,17 @@ class Fleet:
         for function in self._functions:
             trigger = self._stack.stack.functions[function.key].queue
             if trigger is not None:
-                mapping = await self._mappings.make(opening, function, trigger, partial(self.invoke, function.key))
+                mapping = await self._mappings.make(opening, function, trigger)
                 await opening.enter_async_context(mapping)
         opening.callback(_each, EventSourceMapping.stop_polling, self._mappings.made)
 
     async def _start_deliveries(self, opening: AsyncExitStack) -> None:
         for name in self._stack.stack.invoked_by_s3:
-            delivery = await self._deliveries.make(opening, self._functions.by_key(name), self._events)
+            delivery = await self._mappings.make_delivery(opening, self._functions.by_key(name), self._events)
             await opening.enter_async_context(delivery)
-        opening.callback(_each, EventSourceMapping.stop_polling, self._deliveries.made)
+        opening.callback(_each, EventSourceMapping.stop_polling, self._mappings.deliveries)
 
-    def _destinations(self) -> dict[str, Destination]:
+    def _destinations(self) -> dict[str, QueueDestination]:
         deployment = self._stack.deployment
         aws = AwsSettings(region=deployment.region, endpoint_url=deployment.endpoint_url)
         return {
@@ -285,9 +279,6 @@ class Fleet:
             for function in self._functions
             if function.on_failure
         }
-
-    async def _run_event(self, function: str, call: Call) -> InvokeResult:
-        return await self._pools[function].invoke(call)
 
 
 def _each(stop: Callable[[Thing], None], things: Iterable[Thing]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fleet.async_events import AsyncStatistics
 from fleet.environments.pool import PoolStatistics
 from fleet.gateway.authorizer_cache import CacheStatistics
-from fleet.queues.event_source import MappingStatistics
+from fleet.queues.mapping_settings import MappingStatistics
 
 
 @dataclass(frozen=True, slots=True)

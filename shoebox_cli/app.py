@@ -6,21 +6,9 @@ from typing import Annotated
 
 import typer
 
-from shoebox_cli import (
-    containers,
-    demo,
-    doctor,
-    files,
-    fleet,
-    host,
-    provision,
-    queues,
-    quotas,
-    simulate,
-    token,
-    up,
-    upload,
-)
+from shoebox_cli import access, containers, demo, doctor, files, queues, quotas, services, simulate, up, upload
+
+_GIT_SECONDS = 5
 
 app = typer.Typer(
     name="shoebox",
@@ -42,10 +30,35 @@ app = typer.Typer(
 def _show_version(wanted: bool) -> None:
     if wanted:
         from console.output import Output
-        from shoebox_cli.version import version_line
 
-        Output().line(version_line())
+        Output().line(_version_line())
         raise typer.Exit
+
+
+def _version_line() -> str:
+    """Return name, version, Python, and the commit where the code is a git checkout, for a bug report."""
+    import platform
+    from importlib.metadata import version
+
+    commit = _commit()
+    source = f", commit {commit}" if commit else ""
+    return f"shoebox {version('shoebox')} (Python {platform.python_version()}{source})"
+
+
+def _commit() -> str | None:
+    """Return the checkout's commit, with a plus where something was changed since; None where there is no checkout."""
+    import subprocess
+
+    from shoebox.stack.model import PROJECT
+
+    if not (PROJECT / ".git").exists():  # a folder above may be somebody else's repository
+        return None
+    command = ("git", "-C", str(PROJECT), "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+")
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=True)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()
 
 
 @app.callback()
@@ -65,11 +78,11 @@ app.add_typer(files.app, name="files", rich_help_panel="Photos")
 app.command(rich_help_panel="Local stack")(up.up)
 app.command(rich_help_panel="Local stack")(demo.demo)
 app.command(rich_help_panel="Local stack")(doctor.doctor)
-app.add_typer(token.app, name="token", rich_help_panel="Local stack")
+app.add_typer(access.app, name="token", rich_help_panel="Local stack")
 app.add_typer(queues.app, name="queues", rich_help_panel="Local stack")
 app.add_typer(quotas.app, name="quotas", rich_help_panel="Local stack")
 app.command(rich_help_panel="Local stack")(simulate.simulate)
 app.add_typer(containers.app, name="containers", rich_help_panel="In containers")
-app.command(rich_help_panel="In containers")(provision.provision)
-app.command(rich_help_panel="In containers")(fleet.fleet)
-app.command(rich_help_panel="In containers")(host.host)
+app.command(rich_help_panel="In containers")(services.provision)
+app.command(rich_help_panel="In containers")(services.fleet)
+app.command(rich_help_panel="In containers")(services.host)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from console.exits import CliError, Exit
 from console.options import Json, Quiet
 from console.output import Output, size_text
-from shoebox_cli.deployment import compose_folder, listed, mint_in_container
-
-if TYPE_CHECKING:
-    from shoebox_cli.engine import Engine
+from shoebox_cli import compose
+from shoebox_cli.access import gallery_link, mint_in_container
+from shoebox_cli.compose import Engine, compose_folder
 
 app = typer.Typer(help="The whole stack in containers (Docker).", no_args_is_help=True)
 File = Annotated[
@@ -67,22 +65,19 @@ def up(
     It is `docker compose up --build --wait`, with a look at this machine before, and at the culprit's log after.
     Exit code 0: all are healthy. 5: something is missing, a port is taken, or a container did not become healthy.
     """
-    from shoebox_cli import compose_checks
-    from shoebox_cli.engine import Engine
-
     output, engine = Output(json=json, quiet=quiet), Engine(compose_folder())
     engine.check()
     profiles = [name for text in profile or () for name in text.split(",") if name]
     files = _files(engine.folder, [*(file or ()), *(["compose/reload.yaml"] if reload else [])])
-    ports = compose_checks.ports(os.environ)
+    ports = compose.published_ports(engine.environment)
     _check(engine, files, profiles, scale or [], ports)
     if not yes and _replaces_localstack(engine, files):
         _confirm("Settings of LocalStack have changed, so `up` makes it anew, empty: every photo in it is gone.")
-    ended = _ends(engine)
+    ended_before = {(container["Id"], container["State"]["FinishedAt"]) for container in _inspected(engine)}
     arguments = [*files, *(word for name in profiles for word in ("--profile", name))]
     scales = [word for text in scale or () for word in ("--scale", text)]
     if status := engine.show("compose", *arguments, "up", "--build", "--wait", "--remove-orphans", *scales):
-        raise _failure(engine, status, ended)
+        raise _failure(engine, status, ended_before)
     found = _addresses(engine, ports)
     if json:
         output.document(found)
@@ -106,11 +101,9 @@ def down(
       shoebox containers down
       shoebox containers down --yes
     """
-    from shoebox_cli.engine import Engine
-
     engine = Engine(compose_folder())
     engine.check()
-    if not yes and listed(engine, "localstack"):
+    if not yes and engine.containers("localstack"):
         _confirm("This removes LocalStack with every photo and every message in it; nothing else has them.")
     everything = [*_files(engine.folder, file or []), "--profile", "*", "down", "--remove-orphans"]
     if status := engine.show("compose", *everything, *([] if keep else ["--volumes"])):
@@ -119,8 +112,8 @@ def down(
 
 
 def _replaces_localstack(engine: Engine, files: list[str]) -> bool:
-    """Whether Compose takes the running LocalStack for another than its files and the variables now describe."""
-    for container in listed(engine, "localstack"):
+    """Tell whether Compose takes the running LocalStack for another than its files and the variables now describe."""
+    for container in engine.containers("localstack"):
         labels = dict(label.partition("=")[::2] for label in container.get("Labels", "").split(","))
         wanted = engine.run("compose", *files, "config", "--hash", "localstack").stdout.split()[-1:]
         return _HASH in labels and wanted != [labels[_HASH]]
@@ -135,7 +128,7 @@ def _confirm(what: str) -> None:
 
 
 def _files(folder: Path, more: list[str]) -> list[str]:
-    """Options that name compose files; none where Compose's own choice does."""
+    """Return the options that name compose files; none where Compose's own choice is right."""
     override = ["compose.override.yaml"] if (folder / "compose.override.yaml").exists() else []
     return [word for name in ["compose.yaml", *override, *more] for word in ("--file", name)] if more else []
 
@@ -148,31 +141,25 @@ def _check(engine: Engine, files: list[str], profiles: list[str], scales: list[s
     """
     from console.messages import user_facing_errors
     from shoebox.stack.model import load_stack, stack_file
-    from shoebox_cli import compose_checks
 
     with user_facing_errors():
-        stack = load_stack(Path(os.environ.get("SHOEBOX_STACK") or stack_file()))  # as compose.yaml names it
-    services = compose_checks.services_of(engine, files)
-    compose_checks.check_profiles(profiles, services)
-    compose_checks.check_scales(scales, services, stack)
+        stack = load_stack(Path(engine.environment.get("SHOEBOX_STACK") or stack_file()))  # as compose.yaml names it
+    services = compose.services_of(engine, files)
+    compose.check_profiles(profiles, services)
+    compose.check_scales(scales, services, stack)
     chosen = {"*", *profiles}
     starting = {name for name, service in services.items() if chosen & set(service.get("profiles") or ["*"])}
-    compose_checks.check_ports(ports, starting, {container["Service"] for container in listed(engine)})
+    compose.check_ports(ports, starting, {container["Service"] for container in engine.containers()})
 
 
 def _inspected(engine: Engine) -> list[dict[str, Any]]:
-    """Every container of the project, ended ones too, as `docker inspect` shows it."""
-    identities = [container["ID"] for container in listed(engine, "--all")]
+    """Return every container of the project, ended ones too, as `docker inspect` shows it."""
+    identities = [container["ID"] for container in engine.containers("--all")]
     return list(json.loads(engine.run("inspect", *identities).stdout or "[]")) if identities else []
 
 
-def _ends(engine: Engine) -> set[tuple[str, str]]:
-    """Each container's id, with the time when it last ended."""
-    return {(container["Id"], container["State"]["FinishedAt"]) for container in _inspected(engine)}
-
-
 def _failure(engine: Engine, status: int, ended_before: set[tuple[str, str]]) -> CliError:
-    """Why `up` failed: the containers that ended since it began or are not healthy, each with the end of its own log.
+    """Return why `up` failed: containers that ended since it began or are not healthy, with the end of their own logs.
 
     One that somebody stopped before is not to blame, nor is one that is well beside another of its service.
     """
@@ -181,10 +168,17 @@ def _failure(engine: Engine, status: int, ended_before: set[tuple[str, str]]) ->
         state, name = container["State"], container["Name"].removeprefix("/")
         ended = state["ExitCode"] and (container["Id"], state["FinishedAt"]) not in ended_before
         health = (state.get("Health") or {}).get("Status", "healthy")
-        if ended or (state["Running"] and health != "healthy"):
-            log = engine.run("logs", "--tail", str(_LOG_LINES), container["Id"])
-            words = (log.stdout + log.stderr).strip()
-            culprits.append(f"The container {name} {_fate(container)}. Its last words:\n{words}")
+        if not ended and (not state["Running"] or health == "healthy"):
+            continue
+        if state.get("OOMKilled"):
+            limit = size_text(container["HostConfig"]["Memory"])
+            more = "; SHOEBOX_LOCALSTACK_MEMORY raises it" if "localstack" in name else ""
+            what = f"ran out of memory (OOMKilled; its limit is {limit}{more})"
+        else:
+            what = f"ended with {state['ExitCode']}" if state["ExitCode"] else "is not healthy"
+        log = engine.run("logs", "--tail", str(_LOG_LINES), container["Id"])
+        words = (log.stdout + log.stderr).strip()
+        culprits.append(f"The container {name} {what}. Its last words:\n{words}")
     if culprits:
         hint = "What is well goes on running. When it is mended, again: shoebox containers up"
         return CliError("\n".join(culprits), hint=hint, exit_code=Exit.LOCAL)
@@ -192,23 +186,12 @@ def _failure(engine: Engine, status: int, ended_before: set[tuple[str, str]]) ->
     return CliError(message, hint=engine.full_disk() or "All logs: docker compose logs", exit_code=Exit.LOCAL)
 
 
-def _fate(container: dict[str, Any]) -> str:
-    state = container["State"]
-    if state.get("OOMKilled"):
-        limit = size_text(container["HostConfig"]["Memory"])
-        more = "; SHOEBOX_LOCALSTACK_MEMORY raises it" if "localstack" in container["Name"] else ""
-        return f"ran out of memory (OOMKilled; its limit is {limit}{more})"
-    return f"ended with {state['ExitCode']}" if state["ExitCode"] else "is not healthy"
-
-
 def _addresses(engine: Engine, ports: dict[str, int]) -> dict[str, Any]:
-    """What is where, and a token.
+    """Return the addresses, and a token for the gallery.
 
     Raises:
         CliError: no token was minted.
     """
-    from shoebox_cli.access import gallery_link
-
     gateway = f"http://127.0.0.1:{ports['SHOEBOX_PORT']}"
     control = f"http://127.0.0.1:{ports['SHOEBOX_CONTROL_PORT']}"
     token = mint_in_container(engine)

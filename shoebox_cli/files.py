@@ -182,7 +182,7 @@ def _table(files: list[dict[str, Any]]) -> DataTable:
 
 
 def _show(file: dict[str, Any], output: Output) -> None:
-    """A line for each fact, never folded or cut: ids and addresses can be copied."""
+    """Write a line for each fact, never folded or cut: ids and addresses can be copied."""
     size = f"{file['width']} × {file['height']}, " if file.get("width") else ""
     rows = [
         ("id", file["file_id"]),

@@ -6,21 +6,63 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from console.output import Output, plural, safe, size_text
-from shoebox_cli.tally import Tally
 from shoebox_client import events
+from shoebox_client.records import Outcome, Record
 
 _REFRESH = 0.1
 _LINE_SECONDS = 5.0
 
 
+@dataclass(slots=True)
+class Tally:
+    """Counts of files and bytes so far; `bytes_total` is what has to go out, as far as is known."""
+
+    found: int = 0
+    all_found: bool = False
+    hashed: int = 0
+    stored: int = 0
+    finished: int = 0
+    bytes_total: int = 0
+    bytes_sent: int = 0
+    _following: set[Record] = field(default_factory=set)
+
+    def __call__(self, event: events.Event) -> None:
+        """Take in an event."""
+        match event:
+            case events.FileFound(record):
+                self.found += 1
+                self.bytes_total += record.size
+            case events.WalkFinished():
+                self.all_found = True
+            case events.FileHashed():
+                self.hashed += 1
+            case events.BytesSent(_, count):
+                self.bytes_sent += count
+            case events.FileStored(record):
+                self.stored += 1
+                self._following.add(record)
+            case events.FileFinished(record):
+                self.finished += 1
+                if record in self._following:
+                    self._following.discard(record)
+                elif record.outcome is not Outcome.UNFINISHED or record.already_stored or record.duplicate_of:
+                    self.bytes_total -= record.size  # none of its bytes have to go out
+
+    @property
+    def processing(self) -> int:
+        """Files that are stored and not yet looked at."""
+        return len(self._following)
+
+
 @asynccontextmanager
 async def shown(output: Output, *, wait: bool = True) -> AsyncIterator[events.Listener]:
-    """A listener whose events are shown while the `async with` lasts. `wait`: the processing is shown, too."""
+    """Show the events of the listener that it gives, to the end of the block. `wait`: the processing is shown, too."""
     if not output.progress:
         yield events.ignore
         return
@@ -32,7 +74,7 @@ async def shown(output: Output, *, wait: bool = True) -> AsyncIterator[events.Li
         if isinstance(event, events.RetryScheduled) and (line := retries.line(event)):
             output.say(line)
 
-    show = _bars(tally, output, wait=wait) if output.talk.is_terminal else lines(tally, output)
+    show = _Bars(tally, output, wait=wait).run() if output.stderr.is_terminal else lines(tally, output)
     task = asyncio.create_task(show)
     try:
         yield listen
@@ -50,7 +92,7 @@ class RetryLines:
         self._next = 0.0
 
     def line(self, event: events.RetryScheduled) -> str | None:
-        """A line in rich's markup; None if one was given a moment ago."""
+        """Return a line in rich's markup; None if one was given a moment ago."""
         if self._clock() < self._next:
             return None
         self._next = self._clock() + _LINE_SECONDS
@@ -81,38 +123,36 @@ def _line(tally: Tally) -> str:
     )
 
 
-async def _bars(tally: Tally, output: Output, *, wait: bool) -> None:
-    bars = _Bars(tally, output, wait=wait)
-    with bars.progress:
-        try:
-            while True:
-                bars.update()
-                await asyncio.sleep(_REFRESH)
-        finally:
-            bars.update()
-
-
 class _Bars:
     """Three bars: files read, bytes uploaded, files processed."""
 
     def __init__(self, tally: Tally, output: Output, *, wait: bool) -> None:
         self._tally = tally
-        self.progress = Progress(
+        self._progress = Progress(
             TextColumn("{task.description:<10}"),
             BarColumn(),
             TextColumn("{task.fields[text]}"),
             _Rate(),
             TimeRemainingColumn(compact=True),
-            console=output.talk,
+            console=output.stderr,
             transient=True,
         )
-        self._reading = self.progress.add_task("Reading", total=None, text="")
-        self._uploading = self.progress.add_task("Uploading", total=None, text="", in_bytes=True)
-        self._processing = self.progress.add_task("Processing", total=None, text="", visible=wait)
+        self._reading = self._progress.add_task("Reading", total=None, text="")
+        self._uploading = self._progress.add_task("Uploading", total=None, text="", in_bytes=True)
+        self._processing = self._progress.add_task("Processing", total=None, text="", visible=wait)
 
-    def update(self) -> None:
-        """Show what the tally says now."""
-        tally, update = self._tally, self.progress.update
+    async def run(self) -> None:
+        """Show the tally until cancelled, and once more at the end."""
+        with self._progress:
+            try:
+                while True:
+                    self._update()
+                    await asyncio.sleep(_REFRESH)
+            finally:
+                self._update()
+
+    def _update(self) -> None:
+        tally, update = self._tally, self._progress.update
         of_all = f"of {plural(tally.found, 'file')}" if tally.all_found else f"of {tally.found:,}+ files"
         total = tally.found if tally.all_found else None
         sent = f"{size_text(tally.bytes_sent)} of {size_text(tally.bytes_total)}"

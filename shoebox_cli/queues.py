@@ -145,16 +145,16 @@ def _run(work: Any, endpoint_url: str | None, data: Path, stack: Path | None, pr
 
 
 def _endpoint(given: str | None, data: Path) -> str:
-    """The emulator that is named, or the one of the stack that runs here."""
-    from shoebox_cli.deployment import required_deployment
+    """Return the emulator that is named, or the one of the stack that runs here."""
+    from shoebox_cli.target import required_target
 
     hint = "Name an emulator with --endpoint-url, or say --aws. `shoebox up` starts a stack."
-    return given or required_deployment(data, hint).emulator
+    return given or required_target(data, hint).emulator
 
 
 @asynccontextmanager
 async def _emulated_sqs(url: str) -> AsyncIterator[Any]:
-    """A client for an emulator, as its administrator."""
+    """Open a client for an emulator, as its administrator."""
     from emulator.embedded import ROOT_CREDENTIALS
     from shoebox.aws.clients import Clients
     from shoebox.config import AwsSettings
@@ -167,7 +167,7 @@ async def _emulated_sqs(url: str) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def _aws_sqs() -> AsyncIterator[Any]:
-    """A client for AWS, with the region and the credentials of AWS's own variables and profiles."""
+    """Open a client for AWS, with the region and the credentials of AWS's own variables and profiles."""
     from aiobotocore.session import get_session
 
     from shoebox.aws.clients import client_config

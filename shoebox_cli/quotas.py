@@ -1,23 +1,49 @@
-"""`shoebox quotas`: each of AWS's limits, how much of it is used, and what would be hit first."""
+"""`shoebox quotas`: each of AWS's limits, how much of it is used, and what a busy day needs of it (`quotas plan`)."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from console.exits import CliError, Exit
-from console.options import DATA, Data, Json, Quotas, address
+from console.options import DATA, Data, Json, Quotas, StackFile, address, count, finite
 from console.output import DataTable, Output, number_text, plural, safe
-from shoebox_cli.quotas_plan import plan
 
 if TYPE_CHECKING:
+    from fleet.limits.plan import Need
     from fleet.limits.quotas import Quotas as Limits
 
 _REQUEST_SECONDS = 10
 app = typer.Typer(invoke_without_command=True)
-app.command()(plan)
+
+
+def _load(envvar: str, help_: str, **more: Any) -> Any:
+    """Return an option about the load that is planned for; `shoebox simulate` has the same."""
+    return typer.Option(envvar=envvar, help=help_, rich_help_panel="Load", **more)
+
+
+UploadsPerDay = Annotated[
+    float, _load("SHOEBOX_UPLOADS_PER_DAY", "Photos in a day: 10M, 2.5M, 500k.", parser=count, metavar="COUNT")
+]
+PeakFactor = Annotated[
+    float,
+    _load("SHOEBOX_PEAK_FACTOR", "How many times the day's mean its busiest seconds are.", min=1.0, callback=finite),
+]
+PhotosPerUpload = Annotated[
+    int, _load("SHOEBOX_PHOTOS_PER_UPLOAD", "Photos that are registered, and asked for, together.", min=1, max=100)
+]
+Polls = Annotated[
+    float, _load("SHOEBOX_POLLS", "How often a client asks until all are READY.", min=0.0, callback=finite)
+]
+UserRate = Annotated[
+    float, _load("SHOEBOX_USER_RATE", "Photos a second of the busiest user.", min=0.0, callback=finite)
+]
+AuthorizerSeconds = Annotated[
+    float, _load("SHOEBOX_AUTHORIZER_SECONDS", "A check of a token.", min=0.0, callback=finite)
+]
+ApiSeconds = Annotated[float, _load("SHOEBOX_API_SECONDS", "An answer of the API.", min=0.0, callback=finite)]
+IngestSeconds = Annotated[float, _load("SHOEBOX_INGEST_SECONDS", "A full batch of ingest.", min=0.0, callback=finite)]
 
 
 @app.callback()
@@ -55,20 +81,15 @@ def quotas(
         return
     from console.messages import user_facing_errors
     from fleet.limits.quotas import load_quotas
+    from shoebox_cli.target import required_target
 
     output = Output(json=json)
     if quotas:
         with user_facing_errors():
             _show_numbers(load_quotas(quotas), load_quotas(), output)
         return
-    _show_use(_fetched(control_url or _control_of(data)), output, every=every)
-
-
-def _control_of(data: Path) -> str:
-    from shoebox_cli.deployment import required_deployment
-
     hint = "Start one with `shoebox up`, or name its control port: --control-url http://127.0.0.1:9001"
-    return required_deployment(data, hint).control
+    _show_use(_fetched(control_url or required_target(data, hint).control), output, every=every)
 
 
 def _fetched(control: str) -> dict[str, Any]:
@@ -76,8 +97,8 @@ def _fetched(control: str) -> dict[str, Any]:
     import urllib.request
 
     try:
-        with urllib.request.urlopen(f"{control}/quotas", timeout=_REQUEST_SECONDS) as answer:  # noqa: S310
-            found = json.load(answer)
+        with urllib.request.urlopen(f"{control}/quotas", timeout=_REQUEST_SECONDS) as response:  # noqa: S310  # a URL that `address` has checked
+            found = json.load(response)
         return {"quotas": found["quotas"], "limits": found["limits"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         hint = "Is it the control port (9001), and does the stack run?"
@@ -115,7 +136,7 @@ def _show_use(found: dict[str, Any], output: Output, *, every: bool) -> None:
 
 
 def _first(shown: list[dict[str, Any]]) -> str:
-    """The limit that refused most, or else what growing load would hit first; the nearest comes first in `shown`."""
+    """Name the limit that refused most, or else what growing load would hit first; the nearest is first in `shown`."""
     refused = max(shown, key=lambda limit: limit["throttled"], default=None)
     if refused and refused["throttled"]:
         others = sum(limit["throttled"] > 0 for limit in shown) - 1
@@ -143,5 +164,81 @@ def _show_numbers(chosen: Limits, plain: Limits, output: Output) -> None:
     output.table(table)
 
 
-def _times(factor: float | None) -> str:
-    return "–" if factor is None else f"{factor:,.1f} ×"
+def _times(factor: float | None, digits: int = 1) -> str:
+    return "–" if factor in (None, float("inf")) else f"{factor:,.{digits}f} ×"
+
+
+@app.command()
+def plan(
+    uploads_per_day: UploadsPerDay,
+    peak_factor: PeakFactor = 10.0,
+    photos_per_upload: PhotosPerUpload = 10,
+    polls: Polls = 3.0,
+    user_rate: UserRate = 50.0,
+    authorizer_seconds: AuthorizerSeconds = 0.05,
+    api_seconds: ApiSeconds = 0.07,
+    ingest_seconds: IngestSeconds = 0.7,
+    quotas: Quotas = "aws",
+    stack: StackFile = None,
+    json: Json = False,
+) -> None:
+    """Plan for a busy day: what its peak needs of each limit, which ones to raise, and to what.
+
+    [bold]Examples[/bold]
+      shoebox quotas plan --uploads-per-day 10M
+      shoebox quotas plan --uploads-per-day 2.5M --peak-factor 6 --quotas ours.yaml
+      shoebox quotas plan --uploads-per-day 500k --json
+
+    How the times are measured: docs/operations/capacity.md. No stack needs to run.
+    """
+    from console.messages import user_facing_errors
+    from fleet.limits.plan import nearest_first, peak_rate
+    from fleet.limits.quotas import load_quotas
+    from load_tests.simulator.capacity import PhotoLoad, needs
+    from shoebox.stack.model import load_stack, stack_file
+
+    load = PhotoLoad(
+        rate=peak_rate(uploads_per_day, peak_factor),
+        upload=photos_per_upload,
+        polls=polls,
+        user_rate=user_rate,
+        authorizer_seconds=authorizer_seconds,
+        api_seconds=api_seconds,
+        ingest_seconds=ingest_seconds,
+    )
+    with user_facing_errors():
+        chosen = load_quotas(quotas)
+        needed = nearest_first(needs(load_stack(stack or stack_file()), chosen, load))
+    output = Output(json=json)
+    if json:
+        rows = [_need_row(need) for need in needed]
+        output.document({"photos_per_second": load.rate, "quotas": chosen.name, "limits": rows})
+        return
+    numbers = ("needed", chosen.name, "factor")
+    table = DataTable(
+        ("quota", "of", *numbers, "unit", "what to do"),
+        right=numbers,
+        whole=("quota", *numbers),
+        drop=("unit", "factor", "of"),
+    )
+    for need in needed:
+        factor = _times(need.factor, digits=2)  # what is below 1 matters, and by how much
+        cells = (number_text(need.needed), number_text(need.most), factor)
+        table.add_row(need.limit, need.subject, *cells, need.unit, need.advice)
+    output.line(f"At the peak: {load.rate:,.0f} photos a second")
+    output.table(table)
+
+
+def _need_row(need: Need) -> dict[str, Any]:
+    """Return a row for other programs; what is infinite becomes null."""
+    return {
+        "limit": need.limit,
+        "subject": need.subject,
+        "needed": need.needed,
+        "most": need.most,
+        "factor": need.factor,
+        "unit": need.unit,
+        "verdict": need.status.value,
+        "raise_to": need.raise_to,
+        "advice": need.advice,
+    }

@@ -1,15 +1,48 @@
-"""What became of an upload: a table and a summary line, or one JSON document."""
+"""What is told of an upload at its end, or would be (`--dry-run`): a table and a summary line, or JSON."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from console.output import DataTable, Output, plural, safe, size_text, state_text
 from shoebox_client.records import Outcome, Record, Report
 
-_MOST_ROWS = 200
+if TYPE_CHECKING:
+    from shoebox_client.exclusion import Exclusion
+
+_MAX_ROWS = 200
 _INTERESTING = {Outcome.REJECTED, Outcome.FAILED, Outcome.UNFINISHED}
+
+
+def dry_run(paths: list[Path], output: Output, *, recursive: bool, exclusion: Exclusion) -> None:
+    """Write what would be uploaded, what would be left out, and what cannot be read."""
+    from shoebox_client.walk import LeftOut, Picture, Unreadable, walk
+
+    items = list(walk(paths, recursive=recursive, exclusion=exclusion))
+    pictures = [item for item in items if isinstance(item, Picture)]
+    left_out = [item for item in items if isinstance(item, LeftOut)]
+    unreadable = [item for item in items if isinstance(item, Unreadable)]
+    if output.json:
+        output.document(
+            {
+                "files": [{"path": str(f.path), "size": f.size, "content_type": f.content_type} for f in pictures],
+                "left_out": [{"path": str(s.path), "reason": s.reason} for s in left_out],
+                "unreadable": [{"path": str(u.path), "detail": u.detail} for u in unreadable],
+            }
+        )
+        return
+    table = DataTable(("path", "type", "size"), right=("size",), whole=("size",), drop=("type", "size"))
+    for picture in pictures:
+        table.add_row(safe(str(picture.path)), picture.content_type, size_text(picture.size))
+    output.table(table)
+    for item in left_out:
+        output.say(f"[dim]Left out: {safe(str(item.path))} ({item.reason})[/dim]")
+    for error in unreadable:
+        output.say(f"[red]✗[/red] {safe(str(error.path))} cannot be read: {safe(error.detail)}")
+    total = sum(picture.size for picture in pictures)
+    output.say(f"Would upload {plural(len(pictures), 'photo')}, {size_text(total)}. Nothing was sent.")
 
 
 def finished(record: Record, output: Output) -> None:
@@ -32,13 +65,16 @@ def watched(report: Report, output: Output) -> None:
     output.say(summary_line(report))
 
 
-def results(report: Report, output: Output) -> None:
+def show(report: Report, output: Output) -> None:
     """Write the whole report."""
     if output.json:
         output.document(document(report))
         return
     _left_out(report, output)
-    if rows := _rows(report):
+    rows = report.records
+    if len(rows) > _MAX_ROWS:  # only those that somebody must look at
+        rows = [record for record in rows if record.outcome in _INTERESTING]
+    if rows:
         _table(rows, output)
     hidden = len(report.records) - len(rows)
     if hidden:
@@ -60,7 +96,7 @@ def interrupted(report: Report, output: Output) -> None:
 
 
 def document(report: Report, *, interrupted: bool = False) -> dict[str, Any]:
-    """The report as JSON; docs/reference/cli.md describes it."""
+    """Return the report as JSON; docs/reference/cli.md describes it."""
     return {
         "files": [record.document() for record in report.records],
         "left_out": [{"path": str(path), "reason": reason} for path, reason in report.left_out],
@@ -70,7 +106,7 @@ def document(report: Report, *, interrupted: bool = False) -> dict[str, Any]:
 
 
 def summary_line(report: Report, *, well: bool | None = None) -> str:
-    """Counts, bytes, time and rate, for people; `well` decides the mark where success is something else."""
+    """Return counts, bytes, time and rate, for people; `well` decides the mark where success is something else."""
     summary = report.summary()
     counts = [f"{summary[o.value.lower()]} {o.value.lower()}" for o in Outcome if summary[o.value.lower()]]
     notes = [
@@ -92,13 +128,6 @@ def _left_out(report: Report, output: Output) -> None:
         said = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
         examples = ", ".join(path.name for path, _ in report.left_out[:3])
         output.say(f"[dim]Left out: {said} ({safe(examples)}{', …' if len(report.left_out) > 3 else ''})[/dim]")
-
-
-def _rows(report: Report) -> list[Record]:
-    """All records, or, where there are very many, those that somebody must look at."""
-    if len(report.records) <= _MOST_ROWS:
-        return report.records
-    return [record for record in report.records if record.outcome in _INTERESTING]
 
 
 def _table(records: list[Record], output: Output) -> None:

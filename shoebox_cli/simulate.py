@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,25 +14,21 @@ import typer
 
 from console.exits import CliError, Exit
 from console.options import Json, NoProgress, Quotas, StackFile
-from console.output import Output, safe
-from shoebox_cli.quotas_plan import (
-    ApiSeconds,
-    AuthorizerSeconds,
-    IngestSeconds,
-    PhotosPerUpload,
-    Polls,
-    UploadsPerDay,
-)
+from console.output import DataTable, Output, number_text, plural, safe
+from shoebox_cli.quotas import ApiSeconds, AuthorizerSeconds, IngestSeconds, PhotosPerUpload, Polls, UploadsPerDay
 
 if TYPE_CHECKING:
-    from load_tests.results import Results
+    from load_tests.results import Cost, Results, Series
+    from load_tests.simulator.model import SimulationSettings
 
+_BAR, _HOUR = 30, 3600
+_WHOLE = "registered → ready"
 CURVES = ("flat", "day", "christmas")
 """Those of load_tests/arrivals.py, which help does not import; a test compares them."""
 
 
 def curve_name(text: str) -> str:
-    """A curve of the day, for an option's `parser`."""
+    """Return a curve of the day, for an option's `parser`."""
     if text not in CURVES:
         raise typer.BadParameter(f"{text!r} is no curve; write one of {', '.join(CURVES)}.")
     return text
@@ -87,10 +86,14 @@ def simulate(
 
     No stack needs to run. Exit code 1: photos were refused for good, or not READY six hours after the day.
     """
+    from datetime import UTC, datetime
+
     from console.messages import user_facing_errors
     from fleet.limits.quotas import load_quotas
+    from load_tests.simulator import day
     from load_tests.simulator.capacity import PhotoCalls
     from load_tests.simulator.model import Parameters, SimulationSettings
+    from load_tests.simulator.report import results
     from shoebox.stack.model import load_stack, stack_file
 
     output = Output(json=json, progress=not no_progress)
@@ -110,39 +113,9 @@ def simulate(
             seed,
             parameters=Parameters(calls=calls),
         )
-        found = _simulated(settings, output)
-    _write(found, csv, report, output)
-    _show(found, settings, output)
-    if found.photos.ready < found.offered.photos:
-        raise typer.Exit(Exit.FAILED)
-
-
-def _simulated(settings: object, output: Output) -> Results:
-    from datetime import UTC, datetime
-
-    from load_tests.simulator.day import simulate as run
-    from load_tests.simulator.model import SimulationSettings
-    from load_tests.simulator.report import results
-
-    assert isinstance(settings, SimulationSettings)
-    started_at = datetime.now(UTC)
-    with _progress(output) as progress:
-        return results(run(settings, progress), started_at)
-
-
-@contextmanager
-def _progress(output: Output) -> Iterator[Callable[[float], None]]:
-    """A bar on stderr where people look: told the part that is done."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    shown = output.progress and output.talk.is_terminal
-    columns = (TextColumn("Simulating"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeRemainingColumn())
-    with Progress(*columns, console=output.talk, transient=True, disable=not shown) as bar:
-        task = bar.add_task("Simulating", total=1.0)
-        yield lambda part: bar.update(task, completed=part)
-
-
-def _write(found: Results, csv: Path | None, report: Path | None, output: Output) -> None:
+        started_at = datetime.now(UTC)
+        with _progress(output) as progress:
+            found = results(day.simulate(settings, progress), started_at)
     try:
         if csv:
             _write_csv(found, csv)
@@ -150,10 +123,28 @@ def _write(found: Results, csv: Path | None, report: Path | None, output: Output
             _write_report(found, report, output)
     except OSError as error:
         raise CliError(f"Cannot write {error.filename}: {error.strerror}", exit_code=Exit.LOCAL) from error
+    if json:
+        output.document(found.model_dump(mode="json"))
+    else:
+        _show(found, settings, output)
+    if found.photos.ready < found.offered.photos:
+        raise typer.Exit(Exit.FAILED)
+
+
+@contextmanager
+def _progress(output: Output) -> Iterator[Callable[[float], None]]:
+    """Show a bar on stderr where people look; it is told the part that is done."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    shown = output.progress and output.stderr.is_terminal
+    columns = (TextColumn("Simulating"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeRemainingColumn())
+    with Progress(*columns, console=output.stderr, transient=True, disable=not shown) as bar:
+        task = bar.add_task("Simulating", total=1.0)
+        yield lambda part: bar.update(task, completed=part)
 
 
 def _write_csv(found: Results, path: Path) -> None:
-    """A row a point of the charts, and a column a line of them: `panel: name`."""
+    """Write a row for each point of the charts, and a column for each of their lines: `panel: name`."""
     import csv
 
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -171,12 +162,107 @@ def _write_report(found: Results, folder: Path, output: Output) -> None:
         output.say(f"[yellow]{safe(str(error))}[/yellow]; results.json is in {safe(str(folder))}")
 
 
-def _show(found: Results, settings: object, output: Output) -> None:
-    if output.json:
-        output.document(found.model_dump(mode="json"))
-        return
-    from load_tests.simulator.model import SimulationSettings
-    from shoebox_cli.simulated import show
+def _show(found: Results, settings: SimulationSettings, output: Output) -> None:
+    """Write the day for people: what throttled first, the day as a chart, what to raise, and what it costs."""
+    throttled = sorted((limit for limit in found.limits if limit.first_at is not None), key=lambda at: at.first_at or 0)
+    if throttled:
+        first, *others = throttled
+        after = "".join(f", {each.limit} of {each.subject} ({_clock(each.first_at)})" for each in others)
+        after = after and f", then {after[2:]}"
+        output.line(f"Throttled first: {first.limit} of {first.subject} at {_clock(first.first_at)}{after}")
+    else:
+        output.line("Throttled first: nothing")
+    photos, queue, whole = found.photos, found.queues[0], found.stages.get(_WHOLE)
+    output.line(
+        f"Photos: {found.offered.photos:,}; READY {photos.ready:,}, refused {photos.refused:,}, "
+        f"unfinished {photos.unfinished:,}"
+    )
+    if queue.peak_depth_at is None:
+        output.line("Peak backlog: none")
+    else:
+        waited = _duration(queue.peak_age or 0.0)
+        peak = f"{plural(queue.peak_depth, 'photo')} at {_clock(queue.peak_depth_at)}"
+        output.line(f"Peak backlog: {peak}; the oldest waited {waited}")
+    delays = ", ".join(f"p{p} {_duration(s)}" for p, s in whole.percentiles.items()) if whole else "none"
+    output.line(f"Registered to READY: {delays}")
+    output.line("")
+    for line in _chart(found):
+        output.line(line)
+    _show_advice(settings, output)
+    if found.cost:
+        for line in _cost(found.cost, photos.ready):
+            output.line(line)
 
-    assert isinstance(settings, SimulationSettings)
-    show(found, settings, output)
+
+def _chart(found: Results) -> Iterable[str]:
+    """Draw an hour a line: photos a second, the peak of the backlog, and a bar: READY, and what was offered beyond."""
+    lines = {(series.panel, series.name): series for series in found.series}
+    offered, ready = (_hourly_rates(lines["photos/s", name]) for name in ("offered", "ready"))
+    backlog = lines["backlog", found.queues[0].name]
+    peaks: defaultdict[int, float] = defaultdict(float)
+    for second, value in zip(backlog.t, backlog.values, strict=True):
+        peaks[_hour_before(second)] = max(peaks[_hour_before(second)], value or 0.0)
+    highest = max([*offered.values(), *ready.values()], default=0.0) or 1.0
+    yield " hour  offered/s    ready/s     backlog"
+    for hour in range(max([*offered, *ready], default=-1) + 1):
+        came, done = offered[hour], ready[hour]
+        long, full = round(_BAR * came / highest), round(_BAR * done / highest)
+        yield f"{hour:5}{came:11,.1f}{done:11,.1f}{peaks[hour]:12,.0f}  {'█' * full}{'░' * (long - full)}".rstrip()
+    yield ""
+
+
+def _hourly_rates(series: Series) -> defaultdict[int, float]:
+    """Return photos a second, the mean of each hour; a point stands at the end of its interval."""
+    hours: defaultdict[int, float] = defaultdict(float)
+    for begin, (end, rate) in zip([0.0, *series.t], zip(series.t, series.values, strict=True), strict=False):
+        hours[_hour_before(end)] += (rate or 0.0) * (end - begin) / _HOUR
+    return hours
+
+
+def _hour_before(second: float) -> int:
+    return max(0, math.ceil(second / _HOUR) - 1)
+
+
+def _show_advice(settings: SimulationSettings, output: Output) -> None:
+    """Write what the busiest second needs and does not have, as `shoebox quotas plan` says it."""
+    from fleet.limits.plan import NeedStatus
+    from load_tests.simulator.report import needs_of
+
+    short = [need for need in needs_of(settings) if need.status is not NeedStatus.OK]
+    if not short:
+        output.line("Limits to raise: none")
+        return
+    table = DataTable(
+        ("limit to raise", "of", "needed", "now", "unit", "what to do"),
+        right=("needed", "now"),
+        whole=("limit to raise", "needed", "now"),
+        drop=("unit", "of", "now"),
+    )
+    for need in short:
+        needed, now = number_text(need.needed), number_text(need.most)
+        table.add_row(need.limit, need.subject, needed, now, need.unit, need.advice)
+    output.table(table)
+
+
+def _cost(cost: Cost, photos: int) -> Iterable[str]:
+    by_service = groupby(sorted(cost.lines, key=lambda line: line.service), key=lambda line: line.service)
+    sums = sorted(((sum(line.usd for line in lines), name) for name, lines in by_service), reverse=True)
+    yield f"Cost: ${cost.usd:,.2f} for a million photos READY, ${cost.usd * photos / 1e6:,.2f} for this day"
+    yield "      " + ", ".join(f"{name} ${usd:,.2f}" for usd, name in sums)
+    storage = sum(line.usd for line in cost.storage)
+    stored = ", ".join(f"{line.item.rpartition(': ')[2]} {line.quantity:,.0f} GB" for line in cost.storage)
+    yield f"      keeping a million for a month: ${storage:,.2f} ({stored})"
+    unsure = "" if all(line.verified for line in cost.lines) else "; prices of S3 and SNS are not verified"
+    yield f"      AWS's prices in {cost.region}, looked up {cost.dated}{unsure}: load_tests/prices.yaml"
+
+
+def _clock(second: float | None) -> str:
+    """Write a second of the day as people do; the day after goes on from 24."""
+    second = second or 0.0
+    return f"{int(second // 3600):02}:{int(second // 60 % 60):02}:{int(second % 60):02}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:,.1f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"

@@ -127,9 +127,9 @@ def upload(
     except PatternError as error:
         raise typer.BadParameter(str(error), param_hint="'--exclude'") from error
     if dry_run:
-        from shoebox_cli.dry_run import show
+        from shoebox_cli import results
 
-        show(paths, output, recursive=recursive, exclusion=exclusion)
+        results.dry_run(paths, output, recursive=recursive, exclusion=exclusion)
         return
 
     from console.exits import Exit
@@ -155,9 +155,9 @@ def upload(
 async def _upload(
     paths: list[Path], settings: UploadSettings, url: str | None, token: str | None, data: Path, output: Output
 ) -> Report:
+    from shoebox_cli import results
     from shoebox_cli.access import open_service
     from shoebox_cli.progress import shown
-    from shoebox_cli.results import interrupted, results
     from shoebox_client.uploads import Uploader
 
     async with open_service(url, token, data, output, connections=2 * settings.concurrency + 4) as api:
@@ -169,9 +169,9 @@ async def _upload(
             try:
                 report = await uploader.run(paths)
             except BaseException:
-                interrupted(uploader.report, output)
+                results.interrupted(uploader.report, output)
                 raise
-        results(report, output)
+        results.show(report, output)
     return report
 
 
@@ -179,24 +179,24 @@ async def _watch(uploader: Uploader, paths: list[Path], output: Output) -> Repor
     """Upload until Ctrl-C, which is no fault here."""
     import asyncio
 
-    from shoebox_cli.results import watched
+    from shoebox_cli import results
 
     try:
         return await uploader.run(paths)
     except asyncio.CancelledError:
         return uploader.report
     finally:
-        watched(uploader.report, output)
+        results.watched(uploader.report, output)
 
 
 def _telling(listener: Listener, output: Output) -> Listener:
-    """The listener, and a line for each photo as soon as nothing more happens to it."""
-    from shoebox_cli.results import finished
+    """Return the listener with a line more for each photo, as soon as nothing more happens to it."""
+    from shoebox_cli import results
     from shoebox_client.events import Event, FileFinished
 
     def listen(event: Event) -> None:
         listener(event)
         if isinstance(event, FileFinished):
-            finished(event.record, output)
+            results.finished(event.record, output)
 
     return listen

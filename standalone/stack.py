@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, Self, TypeAlias
+from typing import Self, TypeAlias
 
 from emulator.data_folder import StillSaving, data_folder
 from emulator.disk_space import watch_space
@@ -22,7 +22,7 @@ from emulator.limiter.middleware import is_unlimited
 from emulator.limiter.proxy import limiting_proxy
 from emulator.limiter.usage import read_data_use
 from emulator.provision import Report, RoleSource, provision
-from emulator.provision.tasks import first_of
+from emulator.tasks import running
 from emulator.watchdog import EmulatorWatchdog, until_it_answers
 from fleet.http.ports import LOOPBACK, listen
 from fleet.limits.quotas import AWS_QUOTAS, Quotas
@@ -155,7 +155,7 @@ class StandaloneStack:
             self.fleet = await opening.enter_async_context(fleet)
         if self.emulator is None:
             keeper = EmulatorWatchdog(self.resolved, self.clients, partial(self._restore, after_provision))
-            await opening.enter_async_context(_beside(keeper.run()))
+            await opening.enter_async_context(running(keeper.run()))
 
     async def _open_folder(self, opening: AsyncExitStack, on_wait: Callable[[], None]) -> None:
         data_dir = self.settings.data_dir
@@ -220,9 +220,9 @@ class StandaloneStack:
         self.endpoint_url = self._functions_url = emulator.url
         if emulator.recovery.cut_off:
             log.warning("emulator_recovered", **asdict(emulator.recovery))
-        await opening.enter_async_context(_beside(emulator.watch(), cause=EmulatorDied))
+        await opening.enter_async_context(running(emulator.watch(), cause=EmulatorDied))
         if kept is not None:
-            await opening.enter_async_context(_beside(watch_space(kept)))
+            await opening.enter_async_context(running(watch_space(kept)))
         self.clients = await opening.enter_async_context(Clients(emulator.aws, ROOT_CREDENTIALS))
 
     def _deployment(self, gateway_port: int) -> Deployment:
@@ -285,20 +285,3 @@ def _reserve(reserved: ExitStack, port: int, purpose: str, host: str) -> int:
     held = reserved.enter_context(listen(port, purpose, host))
     number: int = held.getsockname()[1]
     return number
-
-
-@asynccontextmanager
-async def _beside(
-    work: Coroutine[Any, Any, NoReturn], *, cause: type[BaseException] = BaseException
-) -> AsyncIterator[None]:
-    """Runs `work` beside the block, until its end; an error of either ends both, and is raised as it is.
-
-    Where there are several, one of the kind `cause` is raised: whatever else failed because of that is left out.
-    """
-    try:
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(work)
-            yield
-            task.cancel()
-    except BaseExceptionGroup as errors:
-        raise first_of(errors.subgroup(cause) or errors) from None

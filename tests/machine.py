@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from shoebox_cli.engine import Engine, why_not
+from console.exits import CliError
+from shoebox_cli.compose import Engine
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 NOT_ASKED_FOR = "LocalStack, containers and chaos: ./run test --all"
@@ -53,7 +54,11 @@ def why_no_browser() -> str | None:
 @cache
 def why_no_engine() -> str | None:
     """Return why LocalStack and containers cannot run here; None if they can."""
-    return why_not(Engine(Path(__file__).parents[1]))
+    try:
+        Engine(Path(__file__).parents[1]).check()
+    except CliError as error:
+        return error.message
+    return None
 
 
 def why_no_curl() -> str | None:

@@ -13,6 +13,6 @@ client = boto3.client("s3", **ACCESS)
 
 
 def wait_sync(event: Any, context: Any) -> dict[str, Any]:
-    """Waits 20 ms, as for S3, with an open client."""
+    """Wait 20 ms, as for S3, with an open client."""
     time.sleep(0.02)
     return {"batchItemFailures": []}

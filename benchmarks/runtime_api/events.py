@@ -7,7 +7,7 @@ import uuid
 
 
 def sqs(messages: int) -> bytes:
-    """A batch from a queue, 1.6 KB a message."""
+    """Make a batch from a queue, 1.6 KB a message."""
     return json.dumps({"Records": [_message(number) for number in range(messages)]}).encode()
 
 
@@ -32,7 +32,7 @@ def _message(number: int) -> dict[str, object]:
 
 
 def api_gateway() -> bytes:
-    """A proxy event of version 1.0, 3.5 KB, as a browser behind CloudFront makes it."""
+    """Make a proxy event of version 1.0, 3.5 KB, as a browser behind CloudFront does."""
     headers = {
         "Accept": "application/json",
         "Authorization": "Bearer " + "t" * 900,

@@ -13,22 +13,22 @@ ACCESS = {"region_name": "eu-central-1", "aws_access_key_id": "a", "aws_secret_a
 
 
 async def nothing(event: Any, context: Any) -> dict[str, Any]:
-    """An API's shortest answer."""
+    """Return an API's shortest response."""
     return {"statusCode": 200, "body": "ok"}
 
 
 def nothing_sync(event: Any, context: Any) -> dict[str, Any]:
-    """An API's shortest answer."""
+    """Return an API's shortest response."""
     return {"statusCode": 200, "body": "ok"}
 
 
 async def count(event: Any, context: Any) -> int:
-    """The number of messages."""
+    """Return the number of messages."""
     return len(event["Records"])
 
 
 def count_sync(event: Any, context: Any) -> int:
-    """The number of messages."""
+    """Return the number of messages."""
     return len(event["Records"])
 
 
@@ -42,6 +42,6 @@ async def _open_client() -> AsyncIterator[Any]:
 
 @with_lifespan(_open_client)
 async def wait(event: Any, context: Any, client: Any) -> dict[str, Any]:
-    """Waits 20 ms, as for S3, with an open client."""
+    """Wait 20 ms, as for S3, with an open client."""
     await asyncio.sleep(0.02)
     return {"batchItemFailures": []}

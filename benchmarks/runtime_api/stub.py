@@ -1,7 +1,7 @@
 """The Runtime API as fast as Python can: a raw protocol on uvloop, one event again and again, no checks.
 
-`python -m benchmarks.runtime_api.stub EVENT_FILE` prints its port. It answers each line on stdin, `COUNT`, with one
-line of JSON when so many invocations have been answered: seconds, latencies in ms, and how many errors were posted.
+`python -m benchmarks.runtime_api.stub EVENT_FILE` prints its port. It responds to each line on stdin, `COUNT`, with one
+line of JSON when so many invocations have been served: seconds, latencies in ms, and how many errors were posted.
 Only the runtime's CPU is measured, so the stub must merely not be what everybody waits for: it needs about 30 us an
 invocation, on a core of its own.
 """
@@ -59,7 +59,7 @@ class Stub:
             self._give(self._idle.popleft())
 
     async def result(self) -> dict[str, float]:
-        """Wait until all are answered."""
+        """Wait until all are served."""
         await self._done.wait()
         sorted_ = sorted(self._latencies)
         return {
@@ -70,14 +70,14 @@ class Stub:
         }
 
     def asked(self, slot: StubProtocol) -> None:
-        """A slot polls."""
+        """Take a slot's poll."""
         if self._left:
             self._give(slot)
         else:
             self._idle.append(slot)
 
-    def answered(self, seconds: float, *, error: bool) -> None:
-        """An invocation is over."""
+    def served(self, seconds: float, *, error: bool) -> None:
+        """Count an invocation that is over."""
         self._latencies.append(seconds)
         self._errors += error
         self._open -= 1
@@ -85,7 +85,7 @@ class Stub:
             self._done.set()
 
     def left(self, slot: StubProtocol) -> None:
-        """A slot has gone."""
+        """Forget a slot that has gone."""
         if slot in self._idle:
             self._idle.remove(slot)
 
@@ -112,7 +112,7 @@ class StubProtocol(asyncio.Protocol):
         self._stub.left(self)
 
     def give(self, data: bytes) -> None:
-        """Answer `next`."""
+        """Respond to `next`."""
         self._given_at = time.perf_counter()
         self._transport.write(data)
 
@@ -124,20 +124,20 @@ class StubProtocol(asyncio.Protocol):
             if len(self._received) < total:
                 return
             request, self._received = self._received[: min(total, 200)], self._received[total:]
-            self._answer(request)
+            self._respond(request)
 
     def _length(self, end: int) -> int:
         head = self._received[:end].lower()
         at = head.find(b"content-length:")
         return int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
 
-    def _answer(self, request: bytes) -> None:
+    def _respond(self, request: bytes) -> None:
         if request.startswith(b"GET"):
             self._stub.asked(self)
             return
         self._transport.write(_ACCEPTED)
         seconds = time.perf_counter() - self._given_at
-        self._stub.answered(seconds, error=b"/error" in request.split(b"\r\n", 1)[0])
+        self._stub.served(seconds, error=b"/error" in request.split(b"\r\n", 1)[0])
 
 
 async def serve(event: bytes) -> None:

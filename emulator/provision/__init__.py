@@ -1,7 +1,7 @@
-"""Creates what stack.yaml describes in any AWS-like place, and brings it up to date; twice is no fault."""
+"""Creates what stack.yaml describes in an emulator or AWS, and updates what differs; running it twice does no harm."""
 
-from emulator.provision.credentials import RoleSource
 from emulator.provision.provisioner import provision
-from emulator.provision.report import Change, Outcome, ProvisionError, Report
+from emulator.provision.resources import Change, Outcome, ProvisionError, Report
+from emulator.provision.roles import RoleSource
 
 __all__ = ["Change", "Outcome", "ProvisionError", "Report", "RoleSource", "provision"]

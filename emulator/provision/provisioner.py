@@ -1,16 +1,15 @@
-"""The whole stack, in the order that its parts need each other."""
+"""Provisioning of the whole stack, in the order in which its parts need each other."""
 
 from __future__ import annotations
 
 import time
 
 from emulator.provision.buckets import ensure_buckets
-from emulator.provision.queues import ensure_queues
-from emulator.provision.report import Outcome, Report
+from emulator.provision.queues import ensure_queues, ensure_topics
+from emulator.provision.resources import Outcome, Report
 from emulator.provision.roles import ensure_roles
 from emulator.provision.tables import ensure_tables
-from emulator.provision.tasks import together
-from emulator.provision.topics import ensure_topics
+from emulator.tasks import together
 from shoebox.aws.clients import Clients
 from shoebox.stack.deployment import ResolvedStack
 from shoebox.stack.s3_queues import with_s3_queues

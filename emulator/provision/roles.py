@@ -1,4 +1,4 @@
-"""IAM roles: one a function, holding exactly its permissions, and nothing that was added elsewhere."""
+"""IAM roles: one a function, with exactly its permissions; and the temporary credentials of these roles."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import json
 from typing import Any
 from urllib.parse import unquote
 
-from emulator.provision.report import Outcome, outcome, reporting
-from emulator.provision.settings import none_if
-from emulator.provision.tasks import together
+from botocore.exceptions import BotoCoreError, ClientError
+
+from emulator.provision.resources import Outcome, naming_errors, none_if, outcome
+from emulator.tasks import together
+from fleet.credentials import CredentialsError, RoleCredentials
+from shoebox.aws.clients import Clients
+from shoebox.aws.credentials import Credentials
 from shoebox.stack.deployment import ResolvedStack
+from shoebox.stack.s3_queues import with_s3_queues
 
 SESSION_SECONDS = 43_200  # the longest that IAM allows ("Roles: maximum session duration")
 POLICY = "permissions"
@@ -17,13 +22,13 @@ _BATCHED = ("sns:Publish", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "
 
 
 async def ensure_roles(resolved: ResolvedStack, iam: Any) -> list[Outcome]:
-    """Every function's role as described."""
+    """Create or update every function's role; policies that were added by others are removed."""
     return await together(*(_ensure(resolved, iam, function) for function in resolved.stack.functions))
 
 
 async def _ensure(resolved: ResolvedStack, iam: Any, function: str) -> Outcome:
     name = resolved.name_of("function", function)
-    with reporting("role", name):
+    with naming_errors("role", name):
         found = await none_if(iam.get_role(RoleName=name), "NoSuchEntity", "NoSuchEntityException")
         if found is None:
             await iam.create_role(
@@ -102,3 +107,36 @@ async def _remove_others(iam: Any, role: str, *, keep: str | None) -> tuple[str,
 def _document(policy: dict[str, Any] | str) -> Any:
     """A policy as IAM gives it back: botocore decodes it, some emulators send it URL-encoded."""
     return json.loads(unquote(policy)) if isinstance(policy, str) else policy
+
+
+class RoleSource:
+    """A `fleet.credentials.CredentialsSource` that assumes the functions' roles for twelve hours.
+
+    Also the roles of S3's part in an emulator, by the names of their queues (shoebox.stack.s3_queues).
+    """
+
+    def __init__(self, resolved: ResolvedStack, clients: Clients) -> None:
+        self._resolved = with_s3_queues(resolved)
+        self._clients = clients
+        self._sts: Any = None
+
+    async def __call__(self, function: str) -> RoleCredentials:
+        """Assume the role of a function of stack.yaml.
+
+        Raises:
+            CredentialsError: the role does not exist, or may not be assumed.
+            StackError: the stack has no such function.
+        """
+        role = self._resolved.role_arn_of(function)
+        try:
+            self._sts = self._sts or await self._clients.open("sts")
+            response = await self._sts.assume_role(
+                RoleArn=role,
+                RoleSessionName=self._resolved.name_of("function", function),
+                DurationSeconds=SESSION_SECONDS,
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise CredentialsError(f"The role {role} could not be assumed: {error}") from error
+        keys = response["Credentials"]
+        credentials = Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+        return RoleCredentials(credentials, keys["Expiration"].timestamp())

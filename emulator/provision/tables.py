@@ -6,25 +6,24 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from emulator.provision.report import Outcome, ProvisionError, outcome, reporting
-from emulator.provision.settings import none_if
-from emulator.provision.tasks import together
+from emulator.provision.resources import Outcome, ProvisionError, naming_errors, none_if, outcome
+from emulator.tasks import together
 from shoebox.stack.deployment import ResolvedStack
 from shoebox.stack.model import Key, Table
 
-_PAUSE = 0.5
-_ACTIVE_LOOKS = 600  # AWS takes seconds for a table, minutes for an index over many items
+_POLL_SECONDS = 0.5
+_MAX_POLLS = 600  # AWS takes seconds for a table, minutes for an index over many items
 
 
 async def ensure_tables(resolved: ResolvedStack, dynamodb: Any) -> list[Outcome]:
-    """Every table as described. A key cannot be changed: that is a ProvisionError that says so."""
+    """Create or update every table. A key cannot be changed: that is a ProvisionError that says so."""
     return await together(
         *(_ensure(dynamodb, resolved.name_of("table", name), table) for name, table in resolved.stack.tables.items())
     )
 
 
 async def _ensure(dynamodb: Any, name: str, table: Table) -> Outcome:
-    with reporting("table", name):
+    with naming_errors("table", name):
         found = await none_if(dynamodb.describe_table(TableName=name), "ResourceNotFoundException")
         if found is None:
             await _create(dynamodb, name, table)
@@ -68,11 +67,11 @@ async def _update(dynamodb: Any, name: str, table: Table, found: dict[str, Any])
 
 
 async def _until_active(dynamodb: Any, name: str) -> None:
-    for _ in range(_ACTIVE_LOOKS):
+    for _ in range(_MAX_POLLS):
         if _is_active((await dynamodb.describe_table(TableName=name))["Table"]):
             return
-        await asyncio.sleep(_PAUSE)
-    raise ProvisionError(f"table {name}", f"it or an index is not active after {_ACTIVE_LOOKS * _PAUSE:.0f} s")
+        await asyncio.sleep(_POLL_SECONDS)
+    raise ProvisionError(f"table {name}", f"it or an index is not active after {_MAX_POLLS * _POLL_SECONDS:.0f} s")
 
 
 def _is_active(table: dict[str, Any]) -> bool:
@@ -81,9 +80,8 @@ def _is_active(table: dict[str, Any]) -> bool:
 
 
 async def _set_ttl(dynamodb: Any, name: str, wanted: str | None) -> bool:
-    """Whether the attribute had to be set. AWS allows one change an hour ("UpdateTimeToLive")."""
-    answer = await dynamodb.describe_time_to_live(TableName=name)
-    found = answer["TimeToLiveDescription"]
+    """Set the attribute where it differs (AWS: one change an hour, "UpdateTimeToLive"); tell whether it did."""
+    found = (await dynamodb.describe_time_to_live(TableName=name))["TimeToLiveDescription"]
     present = found.get("AttributeName") if found.get("TimeToLiveStatus") in ("ENABLED", "ENABLING") else None
     if present == wanted:
         return False

@@ -26,7 +26,7 @@ from fleet.gateway.authorizer_event import (
     token_event,
 )
 from fleet.gateway.authorizer_policy import Authorization, parse_http_1, parse_http_2, parse_output, parse_simple
-from shoebox.stack.model import Gateway, GatewayAuthorizer
+from shoebox.stack.gateway import Gateway, GatewayAuthorizer
 
 
 def flat_context(answer: Authorization, latency: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from fleet.gateway.request import GatewayRequest
 from fleet.gateway.routes import Match
 from fleet.http.asgi import SAFE, Headers, Response
-from shoebox.stack.model import GatewayCors
+from shoebox.stack.gateway import GatewayCors
 
 
 class Cors:

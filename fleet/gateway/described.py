@@ -21,7 +21,7 @@ from fleet.limits.gateway import GatewayThrottle
 from fleet.limits.quotas import Quotas
 from fleet.metrics import Metrics
 from shoebox.stack.deployment import ResolvedStack
-from shoebox.stack.model import Gateway as Described
+from shoebox.stack.gateway import Gateway as Described
 
 _API_ID = "local"
 _HTTP_STAGE = "$default"

@@ -17,7 +17,7 @@ import orjson
 from fleet.gateway.faults import REST_FAULTS, Fault
 from fleet.gateway.response_headers import MalformedResponse, header_value, sent_headers
 from fleet.http.asgi import JSON, SAFE, Headers, Response
-from shoebox.stack.model import GatewayResponse
+from shoebox.stack.gateway import GatewayResponse
 
 __all__ = ["GatewayResponses", "MalformedResponse", "UndecodableBody", "proxy_response"]
 

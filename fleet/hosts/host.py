@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from fleet.backoff import Backoff
 from fleet.environments.process import EnvironmentConfig, Process, environment_variables, start_process
 from fleet.environments.runtime_api import PREFIX as RUNTIME
 from fleet.hosts.connection import FleetAway, FleetConnection, HostError, Joined
@@ -19,7 +20,6 @@ from fleet.hosts.messages import Command, JoinResponse
 from fleet.hosts.reload import code_changed
 from fleet.hosts.terminal import start_in_terminal
 from fleet.metrics import forget_process
-from fleet.queues.polling import Backoff
 from shoebox.telemetry import get_logger
 
 _log = get_logger(action="fleet.host")

@@ -16,7 +16,7 @@ from fleet.limits.bucket import TokenBucket
 from fleet.limits.quotas import Quotas
 from fleet.limits.rate_limit import RateLimit, admit
 from fleet.limits.use import LimitUse
-from shoebox.stack.model import Throttle
+from shoebox.stack.gateway import Throttle
 
 _LIMIT = "gateway.rate"
 

@@ -7,32 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from fleet.queues.flow import Flow
 from fleet.queues.operations import COUNTS, counts_of
+from fleet.queues.queue_monitor import QueueMonitor
 from shoebox.aws.errors import AwsError
+from shoebox.aws.sqs import SqsClient
 from shoebox.telemetry import get_logger
 
 FRESH_SECONDS = 1.0
-PATIENCE = 2.0
+TIMEOUT = 2.0
 """Seconds that a look may take; then nothing is known until the next."""
 
 _log = get_logger(action="fleet.queues")
 
-Call = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
-"""Calls an operation of SQS; raises `AwsError`."""
-
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """A queue of stack.yaml, its URL, and what is known of its messages; `dead_letter` is its dead-letter queue."""
+class MonitoredQueue:
+    """A queue of stack.yaml: its name, URL and monitor; `dead_letter` is the name of its dead-letter queue."""
 
     name: str
     url: str
-    flow: Flow
+    monitor: QueueMonitor
     dead_letter: str | None = None
 
 
@@ -56,13 +53,13 @@ class Depths:
 
     def __init__(
         self,
-        call: Call,
-        queues: Sequence[Watched],
+        sqs: SqsClient,
+        queues: Sequence[MonitoredQueue],
         *,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._call = call
+        self._sqs = sqs
         self._queues = queues
         self._clock = clock
         self._now = now
@@ -78,35 +75,31 @@ class Depths:
                 return
             self._looked_at = self._clock()
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(TIMEOUT):
                     counts = await asyncio.gather(*(self._count(queue) for queue in self._queues))
             except (AwsError, OSError) as error:  # TimeoutError is such
-                self._note_failure(error)
-                return
-            self._failed = False
-            self.known = self._depths(counts)
+                if not self._failed:
+                    _log.warning("queues_not_counted", reason=str(error) or type(error).__name__)
+                self._failed = True
+                self.known = ()
+            else:
+                self._failed = False
+                self.known = self._depths(counts)
 
-    async def _count(self, queue: Watched) -> tuple[int, int, int]:
-        answer = await self._call("GetQueueAttributes", {"QueueUrl": queue.url, "AttributeNames": list(COUNTS)})
-        return counts_of(answer.get("Attributes", {}))
-
-    def _note_failure(self, error: Exception) -> None:
-        self.known = ()
-        if not self._failed:
-            _log.warning("queues not seen", reason=str(error) or type(error).__name__)
-        self._failed = True
+    async def _count(self, queue: MonitoredQueue) -> tuple[int, int, int]:
+        request = {"QueueUrl": queue.url, "AttributeNames": list(COUNTS)}
+        response = await self._sqs.call("GetQueueAttributes", request)
+        return counts_of(response.get("Attributes", {}))
 
     def _depths(self, counts: Sequence[tuple[int, int, int]]) -> list[Depth]:
         now = self._now()
         by_name = {queue.name: count for queue, count in zip(self._queues, counts, strict=True)}
         for queue in self._queues:
             waiting, *others = by_name[queue.name]
-            queue.flow.looked(now, waiting, sum(others))
-        return [
-            Depth(queue.name, *by_name[queue.name], queue.flow.oldest(now), _held(by_name.get(queue.dead_letter or "")))
-            for queue in self._queues
-        ]
-
-
-def _held(counts: tuple[int, int, int] | None) -> int | None:
-    return None if counts is None else sum(counts)
+            queue.monitor.looked(now, waiting, sum(others))
+        depths = []
+        for queue in self._queues:
+            dead = by_name.get(queue.dead_letter or "")
+            oldest = queue.monitor.oldest(now)
+            depths.append(Depth(queue.name, *by_name[queue.name], oldest, None if dead is None else sum(dead)))
+        return depths

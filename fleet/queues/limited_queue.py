@@ -1,71 +1,80 @@
-"""A queue that gives no more than SQS would: at most so many messages in flight."""
+"""A queue that gives no more than SQS would, and whose messages are monitored as they come and go."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from fleet.limits.in_flight import InFlight
-from fleet.queues.source_queue import QueueError, SourceQueue
-from fleet.queues.sqs_event import SqsMessage
-
-OVER_LIMIT = "OverLimit"
-_TEXT = "Too many messages in flight; delete some, or let them become visible again"
+from fleet.queues.batches import SqsMessage
+from fleet.queues.queue_monitor import QueueMonitor
+from fleet.queues.source_queue import MAX_PER_CALL, QueueError, SourceQueue
 
 
 class LimitedQueue:
-    """`queue` within its limit of messages in flight, which mappings of the same queue share.
+    """`queue` within its limit of messages in flight; mappings of the same queue share `in_flight` and `monitor`.
 
-    Amazon SQS, "Amazon SQS message quotas": beyond it a standard queue refuses with OverLimit, a FIFO queue is empty.
+    Amazon SQS, "Amazon SQS message quotas": beyond the limit a standard queue refuses with OverLimit, and a FIFO queue
+    is empty. `now` is the wall clock, for the ages of messages.
     """
 
     def __init__(
         self,
         queue: SourceQueue,
         in_flight: InFlight,
+        monitor: QueueMonitor,
         *,
         fifo: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._queue = queue
         self._in_flight = in_flight
+        self._monitor = monitor
         self._fifo = fifo
         self._clock = clock
+        self._now = now
         self._sleep = sleep
 
-    async def receive(self, most: int, wait: int) -> list[SqsMessage]:
-        """As the queue's own, but never beyond the limit.
+    async def receive(self, count: int, wait: int) -> list[SqsMessage]:
+        """Receive as from the queue itself, but never beyond the limit.
 
         Raises:
             QueueError: also OverLimit, of a standard queue.
         """
         room = self._in_flight.room(self._clock())
         if room < 1:
-            return await self._refuse(wait)
-        messages = await self._queue.receive(int(min(most, room)), wait)
-        self._in_flight.received(self._clock(), (message.message_id for message in messages))
+            self._in_flight.refused()
+            if not self._fifo:
+                text = "Too many messages in flight; delete some, or let them become visible again"
+                raise QueueError("receive", "OverLimit", text)
+            messages = []
+            await self._sleep(min(wait, 1) or 0.1)  # an empty response at once would be asked for again at once
+        else:
+            messages = await self._queue.receive(int(min(count, room)), wait)
+            self._in_flight.received(self._clock(), (message.message_id for message in messages))
+        self._monitor.calls["ReceiveMessage"] += 1
+        self._monitor.received(self._now(), messages, self._in_flight.visibility)
         return messages
 
-    async def _refuse(self, wait: int) -> list[SqsMessage]:
-        self._in_flight.refused()
-        if not self._fifo:
-            raise QueueError("receive", OVER_LIMIT, _TEXT)
-        await self._sleep(min(wait, 1) or 0.1)  # an empty answer at once would be asked for again at once
-        return []
-
     async def delete(self, messages: Sequence[SqsMessage]) -> None:
-        """As the queue's own."""
+        """Delete messages; they make room for others."""
         await self._queue.delete(messages)
         self._in_flight.gone(message.message_id for message in messages)
+        self._monitor.calls["DeleteMessageBatch"] += math.ceil(len(messages) / MAX_PER_CALL)
+        self._monitor.deleted(messages)
 
     async def release(self, messages: Sequence[SqsMessage]) -> None:
-        """As the queue's own."""
+        """Let others receive messages at once; they wait again, as old as they are."""
         await self._queue.release(messages)
         self._in_flight.gone(message.message_id for message in messages)
+        self._monitor.calls["ChangeMessageVisibilityBatch"] += math.ceil(len(messages) / MAX_PER_CALL)
 
     async def visibility_timeout(self) -> int:
-        """The queue's own; messages in flight are counted for so long."""
-        self._in_flight.visibility = await self._queue.visibility_timeout()
-        return int(self._in_flight.visibility)
+        """Return the queue's own; messages count as in flight for so long."""
+        seconds = await self._queue.visibility_timeout()
+        self._in_flight.visibility = seconds
+        return seconds

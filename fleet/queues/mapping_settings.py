@@ -1,4 +1,4 @@
-"""What a mapping is told, and what it tells about itself."""
+"""Settings and statistics of an event source mapping."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class MappingSettings:
-    """One mapping: names for its log and metrics; batch size; times in seconds.
+    """One mapping: `function` and `queue` by their names in stack.yaml; batch size in messages; times in seconds.
 
-    `visibility_timeout` is the described one, until the queue's own is known; it must not be shorter than
-    `function_timeout`. `partial` is ReportBatchItemFailures. `receivers` are the receive calls at once while messages
-    wait. `finish_polls`: at the end the poll under way is waited for, and what it brings given back. Emulators of SQS
-    do not notice that a poller has gone, and would hide messages for it until their visibility timeout.
+    `window` is MaximumBatchingWindowInSeconds, `reports_failures` ReportBatchItemFailures. `visibility_timeout` is the
+    described one, until the queue's own is known; it must not be shorter than `function_timeout`. `max_receivers` are
+    the receive calls at once while messages wait. `finish_polls`: at the end the poll under way is waited for, and what
+    it brings given back. Emulators of SQS do not notice that a poller has gone, and would hide messages for it until
+    their visibility timeout.
     """
 
     function: str
@@ -25,13 +26,16 @@ class MappingSettings:
     drain_seconds: float = 20.0
     finish_polls: bool = False
     fifo: bool = False
-    partial: bool = True
-    receivers: int = 8
+    reports_failures: bool = True
+    max_receivers: int = 8
 
 
 @dataclass(frozen=True, slots=True)
 class MappingStatistics:
-    """A mapping as it is now: batches at work and how many may be, messages by fate, and what stands in its way."""
+    """A mapping at a moment: batches at work, how many may be, and messages so far by what became of them.
+
+    `last_error` says what keeps it from its work at present.
+    """
 
     function: str
     queue: str
@@ -42,13 +46,3 @@ class MappingStatistics:
     kept: int
     filtered: int
     last_error: str | None
-
-
-@dataclass(slots=True)
-class Fates:
-    """Messages so far, by what became of them."""
-
-    received: int = 0
-    deleted: int = 0
-    kept: int = 0
-    filtered: int = 0

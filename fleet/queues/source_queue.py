@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
 
 from fleet.credentials import CredentialsCache, CredentialsError
-from fleet.queues.sqs_event import SqsMessage, message_of
+from fleet.queues.batches import SqsMessage, message_of
 from shoebox.aws.connections import Connections
 from shoebox.aws.credentials import Credentials
 from shoebox.aws.errors import AwsError
@@ -20,7 +19,7 @@ from shoebox.stack.deployment import ResolvedStack
 
 _GONE = ("ReceiptHandleIsInvalid", "AWS.SimpleQueueService.ReceiptHandleIsInvalid")
 _DENIED = ("AccessDenied", "AccessDeniedException", "AWS.SimpleQueueService.AccessDenied", "UnauthorizedOperation")
-BATCH_MOST = 10  # SQS: entries of one batch call
+MAX_PER_CALL = 10  # SQS: messages of one receive call, and entries of one batch call
 _ACTIONS = {
     "receive": "sqs:ReceiveMessage",
     "delete": "sqs:DeleteMessage",
@@ -47,8 +46,8 @@ class QueueError(Exception):
 class SourceQueue(Protocol):
     """Where a mapping's messages come from; each call raises `QueueError`."""
 
-    async def receive(self, most: int, wait: int) -> list[SqsMessage]:
-        """Up to `most` (1..10) messages, waiting up to `wait` seconds for the first."""
+    async def receive(self, count: int, wait: int) -> list[SqsMessage]:
+        """Receive up to `count` (1..10) messages, waiting up to `wait` seconds for the first."""
 
     async def delete(self, messages: Sequence[SqsMessage]) -> None:
         """Delete messages; those that are gone already count as deleted."""
@@ -57,58 +56,39 @@ class SourceQueue(Protocol):
         """Let others receive messages at once; nothing was done about them."""
 
     async def visibility_timeout(self) -> int:
-        """The queue's own, in seconds."""
+        """Return the queue's own, in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueueAddress:
-    """A queue's URL, ARN and region; visibility timeout in seconds, as described."""
-
-    name: str
-    url: str
-    arn: str
-    region: str
-    visibility_timeout: int
-
-    @classmethod
-    def of_stack(cls, resolved: ResolvedStack, name: str) -> Self:
-        """The queue with this name in stack.yaml."""
-        return cls(
-            name=resolved.name_of("queue", name),
-            url=resolved.queue_url(name),
-            arn=resolved.arn_of("queue", name),
-            region=resolved.deployment.region,
-            visibility_timeout=resolved.stack.queues[name].visibility_timeout,
-        )
-
-
-class RoleQueue:
-    """The queue through a client with `function`'s role."""
+class SqsQueue:
+    """The queue at `url`, with the role of `function`."""
 
     def __init__(
         self,
         function: str,
-        address: QueueAddress,
+        url: str,
+        arn: str,
         credentials: CredentialsCache,
         aws: AwsSettings,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._function = function
-        self._address = address
+        self._url = url
+        self._arn = arn
+        self._region = aws.region
         self._credentials = credentials
         self._clock = clock
-        self._connections = Connections(aws.endpoint_url or _origin(address.url))
-        self._client = SqsClient(self._connections, self._role_keys, region=address.region)
+        parts = urlsplit(url)
+        self._connections = Connections(aws.endpoint_url or f"{parts.scheme}://{parts.netloc}")
+        self._client = SqsClient(self._connections, self._role_keys, region=aws.region)
 
     @classmethod
     def of_stack(cls, resolved: ResolvedStack, name: str, function: str, credentials: CredentialsCache) -> Self:
-        """The queue with this name in stack.yaml, with the role of `function`."""
+        """Return the queue with this name in stack.yaml, with the role of `function`."""
         deployment = resolved.deployment
-        aws = AwsSettings(
-            region=deployment.region, endpoint_url=deployment.sqs_url if deployment.endpoint_url else None
-        )
-        return cls(function, QueueAddress.of_stack(resolved, name), credentials, aws)
+        endpoint_url = deployment.sqs_url if deployment.endpoint_url else None
+        aws = AwsSettings(region=deployment.region, endpoint_url=endpoint_url)
+        return cls(function, resolved.queue_url(name), resolved.arn_of("queue", name), credentials, aws)
 
     async def __aenter__(self) -> Self:
         return self
@@ -116,16 +96,16 @@ class RoleQueue:
     async def __aexit__(self, *exc_info: object) -> None:
         self._connections.close()
 
-    async def receive(self, most: int, wait: int) -> list[SqsMessage]:
-        """Up to `most` (1..10) messages, waiting up to `wait` seconds for the first.
+    async def receive(self, count: int, wait: int) -> list[SqsMessage]:
+        """Receive up to `count` (1..10) messages, waiting up to `wait` seconds for the first.
 
         Raises:
             QueueError: SQS refuses, or cannot be reached.
         """
-        request = {"MaxNumberOfMessages": most, "WaitTimeSeconds": wait, **_RECEIVE_ALL}
-        answer = await self._call("receive", "ReceiveMessage", request, seconds=wait)
-        now, arn, region = self._clock(), self._address.arn, self._address.region
-        return [message_of(message, queue_arn=arn, region=region, now=now) for message in answer.get("Messages", [])]
+        request = {"MaxNumberOfMessages": count, "WaitTimeSeconds": wait, **_RECEIVE_ALL}
+        response = await self._call("receive", "ReceiveMessage", request, seconds=wait)
+        now, arn, region = self._clock(), self._arn, self._region
+        return [message_of(message, queue_arn=arn, region=region, now=now) for message in response.get("Messages", [])]
 
     async def delete(self, messages: Sequence[SqsMessage]) -> None:
         """Delete messages, ten a call, the calls at once; those that are gone already count as deleted.
@@ -133,7 +113,8 @@ class RoleQueue:
         Raises:
             QueueError: SQS refuses, or cannot be reached; the other calls have been made.
         """
-        calls = [self._delete(messages[start : start + BATCH_MOST]) for start in range(0, len(messages), BATCH_MOST)]
+        starts = range(0, len(messages), MAX_PER_CALL)
+        calls = [self._delete(messages[start : start + MAX_PER_CALL]) for start in starts]
         if len(calls) == 1:
             await calls[0]
             return
@@ -144,12 +125,12 @@ class RoleQueue:
     async def _delete(self, messages: Sequence[SqsMessage]) -> None:
         entries = [{"Id": str(index), "ReceiptHandle": m.receipt_handle} for index, m in enumerate(messages)]
         try:
-            answer = await self._call("delete", "DeleteMessageBatch", {"Entries": entries})
+            response = await self._call("delete", "DeleteMessageBatch", {"Entries": entries})
         except QueueError as error:
             if error.code in _GONE:
                 return
             raise
-        for failed in answer.get("Failed", []):
+        for failed in response.get("Failed", []):
             if failed["Code"] not in _GONE:
                 raise QueueError("delete", failed["Code"], failed.get("Message", ""))
 
@@ -159,23 +140,23 @@ class RoleQueue:
         Raises:
             QueueError: SQS refuses, or cannot be reached.
         """
-        for start in range(0, len(messages), BATCH_MOST):
+        for start in range(0, len(messages), MAX_PER_CALL):
             entries = [
                 {"Id": str(index), "ReceiptHandle": m.receipt_handle, "VisibilityTimeout": 0}
-                for index, m in enumerate(messages[start : start + BATCH_MOST])
+                for index, m in enumerate(messages[start : start + MAX_PER_CALL])
             ]
             await self._call("release", "ChangeMessageVisibilityBatch", {"Entries": entries})
 
     async def visibility_timeout(self) -> int:
-        """The queue's own, in seconds.
+        """Return the queue's own, in seconds.
 
         Raises:
             QueueError: SQS refuses, or cannot be reached.
         """
         name = "VisibilityTimeout"
-        answer = await self._call("visibility", "GetQueueAttributes", {"AttributeNames": [name]})
+        response = await self._call("visibility", "GetQueueAttributes", {"AttributeNames": [name]})
         try:
-            return int(answer["Attributes"][name])
+            return int(response["Attributes"][name])
         except (KeyError, ValueError) as error:
             raise QueueError("visibility", "InvalidResponse", f"SQS gives no {name}") from error
 
@@ -183,7 +164,7 @@ class RoleQueue:
         self, call: str, operation: str, request: dict[str, Any], *, seconds: float = 0.0
     ) -> dict[str, Any]:
         try:
-            return await self._client.call(operation, {"QueueUrl": self._address.url, **request}, seconds=seconds)
+            return await self._client.call(operation, {"QueueUrl": self._url, **request}, seconds=seconds)
         except AwsError as error:
             raise QueueError(call, error.code, error.message) from error
         except (CredentialsError, OSError) as error:
@@ -191,8 +172,3 @@ class RoleQueue:
 
     async def _role_keys(self) -> Credentials:
         return (await self._credentials.get(self._function)).keys
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"

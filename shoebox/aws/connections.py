@@ -23,6 +23,7 @@ MAX_CONNECTIONS = 50
 MAX_BYTES = 16 * 1024 * 1024
 """Of a response's body: ten SQS messages have 1 MiB together, and JSON may write each of its bytes with six."""
 
+_MAX_HEAD_BYTES = 64 * 1024  # beyond those of the body
 _BUFFER_BYTES = 256 * 1024
 _KEPT_SECONDS = 15.0  # idle connections: less than the time after which servers and load balancers close them
 
@@ -173,6 +174,9 @@ class _Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._size += nbytes
+        if self._size > self._max_bytes + _MAX_HEAD_BYTES:  # a head that never ends is given to no callback
+            self._fail(InvalidResponse(f"a response of more than {self._max_bytes} bytes"))
+            return
         try:
             self._parser.feed_data(self._buffer[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:

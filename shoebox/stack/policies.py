@@ -1,6 +1,7 @@
 """The words of a permission in stack.yaml, and the IAM actions behind each.
 
-A function gets a role with exactly these; least privilege is what the words are for.
+A function gets a role with exactly these; least privilege is what the words are for. A new word is a line of
+`_ACTIONS`, and one of docs/reference/stack.md.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ _ACTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "topic": {"publish": ("sns:Publish",)},
 }
 
+# IAM knows these actions on a bucket, not on its keys; a condition on the prefix narrows them to the pattern.
+_BUCKET_ACTIONS = frozenset({"s3:ListBucket"})
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -63,21 +67,21 @@ class Grant:
 
 
 def statements(grant: Grant) -> list[dict[str, Any]]:
-    """IAM policy statements for a grant; a table's cover its indexes too.
+    """Return IAM policy statements for a grant; a table's cover its indexes too.
 
-    `list` is a right on the bucket, not on its keys; the condition narrows it to the pattern. With it a missing key is
-    404, without it 403 ("GetObject", Amazon S3 API Reference): a reader that must tell the two apart needs it.
+    With `list` a missing key of a bucket is 404, without it 403 ("GetObject", Amazon S3 API Reference): a reader that
+    must tell the two apart needs it.
     """
-    words = [word for word in grant.actions if word != "list"]
-    actions = [action for word in words for action in _ACTIONS[grant.kind][word]]
+    actions = [action for word in grant.actions for action in _ACTIONS[grant.kind][word]]
+    on_resource = [action for action in actions if action not in _BUCKET_ACTIONS]
+    on_bucket = [action for action in actions if action in _BUCKET_ACTIONS]
     resources = [f"{grant.arn}/{grant.keys}"] if grant.kind == "bucket" else [grant.arn]
     if grant.kind == "table":
         resources.append(f"{grant.arn}/index/*")
     found: list[dict[str, Any]] = []
-    if actions:
-        found.append({"Effect": "Allow", "Action": actions, "Resource": resources})
-    if len(words) < len(grant.actions):
+    if on_resource:
+        found.append({"Effect": "Allow", "Action": on_resource, "Resource": resources})
+    if on_bucket:
         condition = {"StringLike": {"s3:prefix": [grant.keys]}}
-        listing = [*_ACTIONS["bucket"]["list"]]
-        found.append({"Effect": "Allow", "Action": listing, "Resource": [grant.arn], "Condition": condition})
+        found.append({"Effect": "Allow", "Action": on_bucket, "Resource": [grant.arn], "Condition": condition})
     return found

@@ -10,42 +10,40 @@ On AWS nothing has to be made for it.
 
 from __future__ import annotations
 
+from shoebox.stack.base import s3_queue
 from shoebox.stack.deployment import ResolvedStack
-from shoebox.stack.mistakes import s3_queue
-from shoebox.stack.model import Bucket, Function, Notification, Queue
+from shoebox.stack.model import Bucket, Function, Queue
 
 _VISIBILITY = 30  # seconds: what is received is accepted in an instant
 _MEMORY, _TIMEOUT = 128, 5  # the model wants them; nothing runs with this role but the fleet's own calls
 
 
 def with_s3_queues(resolved: ResolvedStack) -> ResolvedStack:
-    """The stack as it is provisioned for the fleet: with a queue, and a role, for each function that S3 invokes."""
+    """Return the stack as it is provisioned for the fleet: with a queue and a role for each function S3 invokes."""
     stack = resolved.stack
     if not stack.invoked_by_s3:
         return resolved
-    names = [s3_queue(function) for function in stack.invoked_by_s3]
+    queues = {s3_queue(function): Queue(visibility_timeout=_VISIBILITY) for function in stack.invoked_by_s3}
+    roles = {
+        queue: Function(
+            handler="fleet.queues.s3_delivery",
+            memory=_MEMORY,
+            timeout=_TIMEOUT,
+            permissions={f"queue/{queue}": ["consume"]},
+        )
+        for queue in queues
+    }
     parts = {
         "buckets": {name: _notifying_queues(bucket) for name, bucket in stack.buckets.items()},
-        "queues": {**stack.queues, **{name: Queue(visibility_timeout=_VISIBILITY) for name in names}},
-        "functions": {**stack.functions, **{name: _consumer(name) for name in names}},
+        "queues": {**stack.queues, **queues},
+        "functions": {**stack.functions, **roles},
     }
     return ResolvedStack(stack=stack.model_copy(update=parts), deployment=resolved.deployment)
 
 
 def _notifying_queues(bucket: Bucket) -> Bucket:
-    return bucket.model_copy(update={"notifications": [_to_queue(n) for n in bucket.notifications]})
-
-
-def _to_queue(notification: Notification) -> Notification:
-    if notification.function is None:
-        return notification
-    return notification.model_copy(update={"function": None, "queue": s3_queue(notification.function)})
-
-
-def _consumer(queue: str) -> Function:
-    return Function(
-        handler="fleet.queues.s3_delivery",
-        memory=_MEMORY,
-        timeout=_TIMEOUT,
-        permissions={f"queue/{queue}": ["consume"]},
-    )
+    notifications = [
+        n.model_copy(update={"function": None, "queue": s3_queue(n.function)}) if n.function else n
+        for n in bucket.notifications
+    ]
+    return bucket.model_copy(update={"notifications": notifications})

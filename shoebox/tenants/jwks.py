@@ -1,4 +1,6 @@
-"""Reading a JWKS (RFC 7517): a tenant's public keys, several, so that a new one is known before it signs.
+"""A tenant's published keys, a JWKS (RFC 7517), as who verifies reads it.
+
+There may be several keys, so that a new one is known before it signs.
 
 A key's type alone decides its algorithm; what a token says about that is only compared with it (RFC 8725, 3.1).
 """
@@ -37,7 +39,7 @@ class VerificationKey:
 
 
 def read_jwks(document: bytes) -> dict[str, VerificationKey]:
-    """The usable keys of a JWKS by key id.
+    """Return the usable keys of a JWKS by key id.
 
     Passed over, as RFC 7517, 5 asks: unknown and symmetric types, weak keys, keys for another use or algorithm, without
     a key id, with a private part (the world knows it now), and any after the first of the same id.
@@ -63,13 +65,22 @@ def _verification_key(entry: Mapping[str, Any]) -> VerificationKey | None:
     key_id, algorithm = entry.get("kid"), _algorithm_of(entry)
     if algorithm is None or not isinstance(key_id, str) or not KEY_ID.fullmatch(key_id):
         return None
-    if not _meant_for_verifying(entry, algorithm):
+    operations = entry.get("key_ops", ["verify"])
+    if (
+        "d" in entry  # the private part: the world knows it now
+        or entry.get("use", "sig") != "sig"
+        or entry.get("alg", algorithm) != algorithm
+        or not isinstance(operations, list)
+        or "verify" not in operations
+    ):
         return None
     try:
         jwk = PyJWK({name: entry.get(name) for name in KEY_MEMBERS[entry["kty"]]}, algorithm)
     except (PyJWTError, ValueError, TypeError, AttributeError):  # what PyJWT raises for members that are no key
         return None
-    return VerificationKey(key_id, algorithm, jwk) if algorithm != "RS256" or _sound_rsa(jwk) else None
+    if algorithm == "RS256" and not (jwk.key.key_size in RSA_BITS and jwk.key.public_numbers().e in _RSA_EXPONENTS):
+        return None
+    return VerificationKey(key_id, algorithm, jwk)
 
 
 def _algorithm_of(entry: Mapping[str, Any]) -> Algorithm | None:
@@ -81,18 +92,3 @@ def _algorithm_of(entry: Mapping[str, Any]) -> Algorithm | None:
         case "RSA", None:
             return "RS256"
     return None
-
-
-def _meant_for_verifying(entry: Mapping[str, Any], algorithm: Algorithm) -> bool:
-    operations = entry.get("key_ops", ["verify"])
-    return (
-        "d" not in entry
-        and entry.get("use", "sig") == "sig"
-        and entry.get("alg", algorithm) == algorithm
-        and isinstance(operations, list)
-        and "verify" in operations
-    )
-
-
-def _sound_rsa(jwk: PyJWK) -> bool:
-    return jwk.key.key_size in RSA_BITS and jwk.key.public_numbers().e in _RSA_EXPONENTS

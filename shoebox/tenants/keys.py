@@ -45,7 +45,7 @@ class KeyPair:
 
     @classmethod
     def generate(cls, algorithm: Algorithm = "EdDSA") -> Self:
-        """A new pair: Ed25519, P-256, or RSA with 3072 bits."""
+        """Make a new pair: Ed25519, P-256, or RSA with 3072 bits."""
         match algorithm:
             case "EdDSA":
                 return cls.of(Ed25519PrivateKey.generate())
@@ -56,26 +56,31 @@ class KeyPair:
 
     @classmethod
     def of(cls, private_key: object) -> Self:
-        """The pair of a private key.
+        """Return the pair of a private key.
 
         Raises:
             KeyFileError: keys of its kind sign no tokens here.
         """
+        algorithm: Algorithm
         match private_key:
             case Ed25519PrivateKey():
-                return cls(_thumbprint(_public_members(private_key)), "EdDSA", private_key)
+                algorithm = "EdDSA"
             case EllipticCurvePrivateKey(curve=SECP256R1()):
-                return cls(_thumbprint(_public_members(private_key)), "ES256", private_key)
+                algorithm = "ES256"
             case RSAPrivateKey(key_size=bits) if bits in RSA_BITS:
-                return cls(_thumbprint(_public_members(private_key)), "RS256", private_key)
-        raise KeyFileError("Only Ed25519, P-256 and RSA keys of 2048 to 4096 bits sign tokens.")
+                algorithm = "RS256"
+            case _:
+                raise KeyFileError("Only Ed25519, P-256 and RSA keys of 2048 to 4096 bits sign tokens.")
+        members = orjson.dumps(_public_members(private_key), option=orjson.OPT_SORT_KEYS)
+        thumbprint = base64.urlsafe_b64encode(hashlib.sha256(members).digest()).decode().rstrip("=")
+        return cls(thumbprint, algorithm, private_key)
 
     def jwk(self) -> dict[str, str]:
-        """The public key as a JWK (RFC 7517)."""
+        """Return the public key as a JWK (RFC 7517)."""
         return {**_public_members(self.private_key), "kid": self.key_id, "alg": self.algorithm, "use": "sig"}
 
     def save(self, directory: Path) -> Path:
-        """Write `{key_id}.pem` (PKCS #8), at once or not at all, readable by its owner only; returns its path.
+        """Write `{key_id}.pem` (PKCS #8), at once or not at all, readable by its owner only; return its path.
 
         Raises:
             KeyFileError: it cannot be written.
@@ -97,25 +102,22 @@ class KeyPair:
         Raises:
             KeyFileError: it is missing, open to other users, or holds no key that signs tokens.
         """
-        return cls.of(_private_key(path))
+        try:
+            mode, pem = stat.S_IMODE(path.stat().st_mode), path.read_bytes()
+        except OSError as error:
+            raise KeyFileError(f"cannot read {path}: {error.strerror}") from error
+        if mode & 0o077:
+            raise KeyFileError(f"other users can reach {path}; close it: chmod 600 {path}")
+        try:
+            private_key = load_pem_private_key(pem, password=None)
+        except (ValueError, TypeError) as error:  # TypeError: it is encrypted
+            raise KeyFileError(f"{path} is not an unencrypted private key in PEM form") from error
+        return cls.of(private_key)
 
 
-def jwks(pairs: Iterable[KeyPair]) -> bytes:
-    """The public JWKS document of some pairs, as it is published at `keys/{tenant}.json`."""
+def jwks_document(pairs: Iterable[KeyPair]) -> bytes:
+    """Return the JWKS of some pairs' public keys, as it is published at `keys/{tenant}.json`."""
     return orjson.dumps({"keys": [pair.jwk() for pair in pairs]})
-
-
-def _private_key(path: Path) -> object:
-    try:
-        mode, pem = stat.S_IMODE(path.stat().st_mode), path.read_bytes()
-    except OSError as error:
-        raise KeyFileError(f"cannot read {path}: {error.strerror}") from error
-    if mode & 0o077:
-        raise KeyFileError(f"other users can reach {path}; close it: chmod 600 {path}")
-    try:
-        return load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError) as error:  # TypeError: it is encrypted
-        raise KeyFileError(f"{path} is not an unencrypted private key in PEM form") from error
 
 
 def _public_members(key: PrivateKey) -> dict[str, str]:
@@ -127,8 +129,3 @@ def _public_members(key: PrivateKey) -> dict[str, str]:
         case RSAPrivateKey():
             members = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
     return {name: str(members[name]) for name in KEY_MEMBERS[members["kty"]]}
-
-
-def _thumbprint(members: dict[str, str]) -> str:
-    digest = hashlib.sha256(orjson.dumps(members, option=orjson.OPT_SORT_KEYS)).digest()
-    return base64.urlsafe_b64encode(digest).decode().rstrip("=")

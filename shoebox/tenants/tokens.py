@@ -96,7 +96,9 @@ def verify_token(token: UnverifiedToken, key: VerificationKey, *, now: float) ->
 def mint_token(
     pair: KeyPair, *, tenant: str, user: str, scopes: Collection[str] = SCOPES, lifetime: int = 3600, now: float
 ) -> str:
-    """A token for `user` of `tenant`, signed with the shop's key; valid `lifetime` seconds from `now` (epoch seconds).
+    """Return a token for `user` of `tenant`, signed with the shop's key.
+
+    It is valid `lifetime` seconds from `now` (epoch seconds).
 
     Raises:
         ValueError: tenant, user, a scope or the lifetime is one that verification would refuse.
@@ -145,17 +147,14 @@ def _identity(token: UnverifiedToken, now: float) -> Identity:
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> int | float | None:
-    """A NumericDate (RFC 7519, 2); None if there is none."""
+    """Return a NumericDate (RFC 7519, 2); None if there is none."""
     value = claims.get(name)
-    if value is not None and not _is_number(value):
+    if value is None:
+        return None
+    infinite = isinstance(value, float) and not math.isfinite(value)
+    if infinite or isinstance(value, bool) or not isinstance(value, int | float):
         _refuse("token_claims", f"The claim `{name}` must be a number of seconds.")
     return value
-
-
-def _is_number(value: object) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _json_object(segment: str) -> dict[str, Any]:
@@ -170,7 +169,7 @@ def _json_object(segment: str) -> dict[str, Any]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; names must be unique (RFC 7515, 4), or two readers might see two tokens."""
+    # Names must be unique (RFC 7515, 4), or two readers might see two tokens.
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name stands twice")

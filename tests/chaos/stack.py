@@ -25,7 +25,7 @@ from shoebox.aws.clients import Clients
 from shoebox.config import AwsSettings
 from shoebox.stack.deployment import ResolvedStack, resolve
 from shoebox.stack.model import load_stack
-from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.keys import KeyPair, jwks_document
 from shoebox.tenants.tokens import mint_token
 from standalone.stack import emulated_deployment
 from tests.chaos.proxy import Proxy
@@ -55,7 +55,7 @@ def impatient(stack: dict[str, Any]) -> None:
 def free_port() -> int:
     """A port that nobody has at the moment."""
     with socket.socket() as sock:
-        sock.resolve(("127.0.0.1", 0))
+        sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
 
@@ -287,7 +287,7 @@ class Stack:
 
     async def _publish(self, tenant: str) -> None:
         s3 = await self.client("s3")
-        body = jwks([self._keys[tenant]])
+        body = jwks_document([self._keys[tenant]])
         await s3.put_object(Bucket=self.name("bucket", "public"), Key=f"keys/{tenant}.json", Body=body)
 
     def token(self, tenant: str, user: str) -> str:

@@ -16,12 +16,12 @@ from typing import Any
 
 import aiohttp
 
-from fleet.queues.event_source import MappingStatistics
+from fleet.queues.mapping_settings import MappingStatistics
 from shoebox.aws.clients import Clients
 from shoebox.files.model import Owner, Registration, State
 from shoebox.files.table import FilesTable
 from shoebox.stack.deployment import ResolvedStack
-from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.keys import KeyPair, jwks_document
 from shoebox.tenants.tokens import mint_token
 from shoebox_client.api import Api, open_api
 from shoebox_client.records import Record
@@ -87,7 +87,9 @@ class System:
     async def publish_key(self) -> None:
         """Put the tenant's public key where the authorizer looks."""
         s3 = await self.client("s3")
-        await s3.put_object(Bucket=self.name("bucket", "public"), Key=f"keys/{TENANT}.json", Body=jwks([self.key]))
+        await s3.put_object(
+            Bucket=self.name("bucket", "public"), Key=f"keys/{TENANT}.json", Body=jwks_document([self.key])
+        )
 
     def name(self, kind: str, name: str) -> str:
         """A physical name."""

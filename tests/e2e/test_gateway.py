@@ -11,7 +11,7 @@ import jwt
 import pytest
 from yarl import URL
 
-from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.keys import KeyPair, jwks_document
 from shoebox.tenants.tokens import mint_token
 from standalone.stack import StandaloneStack
 from tests.e2e.conftest import Start
@@ -51,7 +51,7 @@ async def service(start: Start) -> AsyncIterator[Service]:
     async with start() as system, aiohttp.ClientSession() as session:
         s3, bucket = await system.client("s3"), system.name("bucket", "public")
         for tenant, pair in PAIRS.items():
-            await s3.put_object(Bucket=bucket, Key=f"keys/{tenant}.json", Body=jwks([pair]))
+            await s3.put_object(Bucket=bucket, Key=f"keys/{tenant}.json", Body=jwks_document([pair]))
         yield Service(system.local, session)
 
 

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from emulator import tuning as emulator_tuning
 from emulator.embedded import ACCOUNT
 from emulator.provision import RoleSource, provision
+from emulator.server import tuning as emulator_tuning
 from emulator.server.tuning import TUNED_VERSION, copied, remembering_texts, with_parsed_policy
 from shoebox.aws.clients import Clients
 from shoebox.stack.deployment import ResolvedStack

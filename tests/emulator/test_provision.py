@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from emulator.embedded import ROOT_CREDENTIALS
-from emulator.provision import Change, Problem, RoleSource, provision
+from emulator.provision import Change, ProvisionError, RoleSource, provision
 from shoebox.aws.clients import Clients
 from shoebox.aws.signing import Presigner
 from shoebox.config import AwsSettings
@@ -138,14 +138,16 @@ async def test_a_changed_key_is_a_problem_with_a_name(own_stack: ResolvedStack, 
     """DynamoDB cannot change a key, and dropping a table is not ours to decide."""
     await provision(own_stack, root_clients)
     other = changed(own_stack, tables={"files": Table(key=Key(hash="id"))})
-    with pytest.raises(Problem, match=r"table own\d+-files: its key differs"):
+    with pytest.raises(ProvisionError, match=r"table own\d+-files: its key differs"):
         await provision(other, root_clients)
 
 
 @pytest.mark.only_on("embedded", reason="LocalStack enforces no role's policy")
 async def test_a_refusal_names_the_resource_and_the_reason(provisioned: ResolvedStack, clients_for: ClientsFor):
     """Who provisions without the right to is told where it failed and why."""
-    with pytest.raises(Problem, match=r"(queue|table|role) shoebox-\S+: \w+: AccessDenied\w*: User: .* not authorized"):
+    with pytest.raises(
+        ProvisionError, match=r"(queue|table|role) shoebox-\S+: \w+: AccessDenied\w*: User: .* not authorized"
+    ):
         await provision(provisioned, await clients_for("authorizer"))
 
 
@@ -153,14 +155,14 @@ async def test_an_unreachable_place_is_a_problem_too(resolved: ResolvedStack, un
     """No traceback of a network library, but the resource and the address."""
     settings = AwsSettings(endpoint_url=f"http://127.0.0.1:{unused_tcp_port}")
     async with Clients(settings, ROOT_CREDENTIALS) as clients:
-        with pytest.raises(Problem, match="Could not connect to the endpoint URL"):
+        with pytest.raises(ProvisionError, match="Could not connect to the endpoint URL"):
             await provision(resolved, clients)
 
 
 async def test_queues_that_are_each_others_dead_letters_are_refused(own_stack: ResolvedStack, root_clients: Clients):
     """A circle of dead-letter queues has no first one to create."""
     circle = {"one": Queue(dead_letter="two"), "two": Queue(dead_letter="one")}
-    with pytest.raises(Problem, match="each other's dead-letter queues"):
+    with pytest.raises(ProvisionError, match="each other's dead-letter queues"):
         await provision(changed(own_stack, queues={**own_stack.stack.queues, **circle}), root_clients)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shoebox_cli.engine import Engine
+from shoebox_cli.compose import Engine
 
 # testcontainers reads these when it is imported. Its reaper is an image that would have to be pulled; the fixtures
 # below remove what they start. Ports are published on 127.0.0.1 alone, also where this machine is itself a container.

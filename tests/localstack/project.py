@@ -20,7 +20,7 @@ from shoebox.config import AwsSettings
 from shoebox.stack.deployment import resolve
 from shoebox.stack.model import load_stack
 from shoebox.tenants.keys import KeyPair
-from shoebox_cli.engine import Engine
+from shoebox_cli.compose import Engine
 from standalone.stack import emulated_deployment
 from tests.e2e.system import ROOT, System
 
@@ -47,7 +47,7 @@ def free_ports(number: int) -> list[int]:
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(number)]
         for each in sockets:
-            each.resolve(("127.0.0.1", 0))
+            each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]
 
 

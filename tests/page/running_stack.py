@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.keys import KeyPair, jwks_document
 from shoebox.tenants.tokens import SCOPES, mint_token
 from standalone.stack import StandaloneSettings, StandaloneStack
 
@@ -69,7 +69,7 @@ async def _serve(started: Future[RunningStack], stop: threading.Event) -> None:
     async def publish_keys(local: StandaloneStack) -> None:
         s3, bucket = await local.clients.open("s3"), local.resolved.name_of("bucket", "public")
         for tenant, pair in keys.items():
-            await s3.put_object(Bucket=bucket, Key=f"keys/{tenant}.json", Body=jwks([pair]))
+            await s3.put_object(Bucket=bucket, Key=f"keys/{tenant}.json", Body=jwks_document([pair]))
 
     settings = StandaloneSettings(
         stack_file=ROOT / "stack.yaml", task_root=ROOT, data_dir=None, emulator_port=0, gateway_port=0, control_port=0

@@ -16,8 +16,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
 
-from workers.runtime.asgi_exchange import Message, WholeExchange, headers_of
-from workers.runtime.asgi_stream import StreamingExchange
+from workers.runtime.asgi_exchange import Message, StreamingExchange, WholeExchange, headers_of
 from workers.runtime.context import Context
 from workers.runtime.errors import LifespanFailed
 from workers.runtime.gateway import GatewayRequest, GatewayResponse
@@ -34,12 +33,11 @@ _log = logging.getLogger("runtime.asgi")
 
 
 def asgi_handler(app: Application, *, base_path: str = "", streaming: bool = False) -> AsgiHandler:
-    """A Lambda handler for `app`.
+    """Make a Lambda handler of `app`.
 
     `base_path`, such as `/prod`, is a stage or base path mapping that the application should know as its
     `root_path`. The scope holds the event as `aws.event` and the context as `aws.context`. With `streaming` the
-    response is sent as it is made, which function URLs (RESPONSE_STREAM) and REST APIs (STREAM) understand, and
-    nobody else.
+    response is sent as it is made, which only function URLs (RESPONSE_STREAM) and REST APIs (STREAM) understand.
     """
     return (StreamingAsgiHandler if streaming else AsgiHandler)(app, base_path=base_path)
 
@@ -62,11 +60,11 @@ class AsgiHandler(LifespanHandler):
         except (Exception, asyncio.CancelledError):
             if not exchange.complete:
                 raise
-            _log.exception("the application failed after its response")
-        return exchange.response().answer(request)
+            _log.exception("application_failed", extra={"reason": "after its response was whole"})
+        return exchange.response().proxy_response(request)
 
     def lifespan(self) -> AbstractAsyncContextManager[None]:
-        """The application's own lifespan. Raises LifespanFailed."""
+        """Return the application's own lifespan. Raises LifespanFailed."""
         return run_lifespan(self._app, self._state)
 
     def _scope(self, request: GatewayRequest, event: Any, context: Context) -> dict[str, Any]:
@@ -92,7 +90,7 @@ class AsgiHandler(LifespanHandler):
 
 
 class StreamingAsgiHandler(AsgiHandler):
-    """Answers with a stream whose prelude is the response's head."""
+    """Returns a stream whose prelude is the response's head."""
 
     async def __call__(self, event: Any, context: Context) -> StreamingResponse:
         """Begin one request. Raises what the application raises before its response begins."""
@@ -113,42 +111,43 @@ async def run_lifespan(app: Application, state: dict[str, Any]) -> AsyncIterator
     scope: Scope = {"type": "lifespan", "asgi": _ASGI, "state": state}
     task = asyncio.create_task(lifespan.run(app, scope))
     try:
-        await lifespan.ask("startup")
+        await lifespan.run_phase("startup")
         yield
-        await lifespan.ask("shutdown")
+        await lifespan.run_phase("shutdown")
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
 class _Lifespan:
-    """The two questions of a lifespan, and the answers to them."""
+    """The events `lifespan.startup` and `lifespan.shutdown`, and how the application took them."""
 
     def __init__(self) -> None:
-        self._questions: asyncio.Queue[str] = asyncio.Queue()
-        self._answers: asyncio.Queue[str | None] = asyncio.Queue()
+        self._events: asyncio.Queue[str] = asyncio.Queue()
+        self._failures: asyncio.Queue[str | None] = asyncio.Queue()
+        """One for each event; None: it was completed."""
         self._supported = True
 
     async def run(self, app: Application, scope: Scope) -> None:
         try:
             await app(scope, self._receive, self._send)
-        except Exception as error:  # noqa: BLE001  # ASGI: who raises here has no lifespan
-            _log.info("the application has no lifespan: %r", error)
+        except Exception as error:  # noqa: BLE001  # ASGI: an application that raises here has no lifespan
+            _log.info("lifespan_skipped", extra={"reason": repr(error)})
         finally:
             self._supported = False
-            self._answers.put_nowait(None)
+            self._failures.put_nowait(None)
 
-    async def ask(self, phase: str) -> None:
+    async def run_phase(self, phase: str) -> None:
         if not self._supported:
             return
-        self._questions.put_nowait(f"lifespan.{phase}")
-        failure = await self._answers.get()
+        self._events.put_nowait(f"lifespan.{phase}")
+        failure = await self._failures.get()
         if failure:
             raise LifespanFailed(f"the application's {phase} failed: {failure}")
 
     async def _receive(self) -> Message:
-        return {"type": await self._questions.get()}
+        return {"type": await self._events.get()}
 
     async def _send(self, message: Message) -> None:
         failed = message["type"].endswith(".failed")
-        self._answers.put_nowait((message.get("message") or "no reason given") if failed else None)
+        self._failures.put_nowait((message.get("message") or "no reason given") if failed else None)

@@ -23,10 +23,10 @@ from workers.runtime.protocol import Invocation
 
 _W3C = ("traceparent", "tracestate", "baggage")
 TRACE_VARIABLE = "_X_AMZN_TRACE_ID"
-LONGEST_TIMEOUT_S = 900
+MAX_TIMEOUT_S = 900
 """Lambda's longest function timeout: the deadline if nothing else is known."""
-OLDEST_DEADLINE_MS = 24 * 3600 * 1000
-"""A deadline longer ago is none: some local emulators send milliseconds from now, such as 600000."""
+MAX_DEADLINE_AGE_MS = 24 * 3600 * 1000
+"""A deadline longer ago is not one: some local emulators send milliseconds from now, such as 600000."""
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Context:
     """A string, as AWS's is."""
     log_group_name: str = ""
     log_stream_name: str = ""
-    deadline_ms: int = field(default_factory=lambda: _now_ms() + LONGEST_TIMEOUT_S * 1000)
+    deadline_ms: int = field(default_factory=lambda: _now_ms() + MAX_TIMEOUT_S * 1000)
     """Epoch milliseconds."""
     tenant_id: str | None = None
     trace_id: str | None = None
@@ -84,11 +84,11 @@ class Context:
     __hash__ = object.__hash__
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until Lambda gives the invocation up; never negative."""
+        """Return the milliseconds until the deadline, when Lambda times the invocation out; never negative."""
         return max(0, self.deadline_ms - _now_ms())
 
     def w3c(self) -> dict[str, str]:
-        """The W3C trace context that came with the client context."""
+        """Return the W3C trace context that came with the client context."""
         return dict(self.w3c_fields)
 
     def log(self, message: object) -> None:
@@ -120,15 +120,14 @@ _SHOWN = (
 current_context: ContextVar[Context | None] = ContextVar("current_context", default=None)
 """The running invocation's context; None outside of one."""
 
-_only: Context | None = None
+_process_wide: Context | None = None
 
 
 def running_context() -> Context | None:
-    """The context of the invocation that this code belongs to.
-
-    A thread that a handler starts has no context variables of its handler's; of a lone invocation it is all the same.
-    """
-    return current_context.get() or _only
+    """Return the context of the invocation that this code belongs to."""
+    # A thread that a handler starts has none of the handler's context variables. If the process runs one invocation at
+    # a time, the thread can only belong to that.
+    return current_context.get() or _process_wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +143,7 @@ class FunctionDescription:
     log_stream: str = ""
 
     def context(self, invocation: Invocation, *, clock: Callable[[], float] = time.time) -> Context:
-        """The context of one invocation. Raises ContextUnmarshalError."""
+        """Make the context of one invocation. Raises ContextUnmarshalError."""
         client_context, w3c_fields = _client_context(invocation.client_context)
         return Context(
             aws_request_id=invocation.request_id,
@@ -163,24 +162,24 @@ class FunctionDescription:
         )
 
     def _deadline_ms(self, sent_ms: int, now_ms: int) -> int:
-        if sent_ms > now_ms - OLDEST_DEADLINE_MS:
+        if sent_ms > now_ms - MAX_DEADLINE_AGE_MS:
             return sent_ms
-        return now_ms + int((self.timeout_s or LONGEST_TIMEOUT_S) * 1000)
+        return now_ms + int((self.timeout_s or MAX_TIMEOUT_S) * 1000)
 
 
 @contextmanager
-def alone(context: Context) -> Iterator[None]:
-    """Let the whole process know the only invocation that it runs: its trace where AWS's SDKs look, its context."""
-    global _only
+def process_wide(context: Context) -> Iterator[None]:
+    """Give the whole process the context of its only invocation, and the trace where AWS's SDKs look for it."""
+    global _process_wide
     if context.trace_id is None:
         os.environ.pop(TRACE_VARIABLE, None)
     else:
         os.environ[TRACE_VARIABLE] = context.trace_id
-    _only = context
+    _process_wide = context
     try:
         yield
     finally:
-        _only = None
+        _process_wide = None
 
 
 def _now_ms() -> int:
@@ -195,7 +194,7 @@ def _identity(text: str | None) -> CognitoIdentity:
 
 
 def _client_context(text: str | None) -> tuple[ClientContext | None, dict[str, str]]:
-    """The client context, and the fields of W3C's trace context that came in it."""
+    """Return the client context, and the fields of W3C's trace context that came in it."""
     if text is None:
         return None, {}
     sent = _object(text, "Client Context")

@@ -1,4 +1,4 @@
-"""How a process ends: asked to, it takes no new invocation, finishes the running ones, and says why it exits."""
+"""The request to end the process: no new invocation is taken, the running ones end, and the exit code is kept."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Drain:
-    """The request to stop, from a signal, from a handler that exits, or because the Runtime API is gone.
+    """A request to stop, from a signal, from a handler that exits, or because the Runtime API is gone.
 
     The first request counts, but none makes a failure a success.
     """
 
     def __init__(self) -> None:
         self._requested = asyncio.Event()
-        self._calls: list[Callable[[], object]] = []
+        self._callbacks: list[Callable[[], object]] = []
         self.exit_code = 0
 
     @property
@@ -36,17 +36,17 @@ class Drain:
         """Start to drain."""
         self.exit_code = self.exit_code or exit_code
         self._requested.set()
-        for call in self._calls:
-            call()
+        for callback in self._callbacks:
+            callback()
 
     @contextmanager
-    def calling(self, call: Callable[[], object]) -> Iterator[None]:
-        """Inside this, a request also calls `call`, at once."""
-        self._calls.append(call)
+    def on_request(self, callback: Callable[[], object]) -> Iterator[None]:
+        """Inside this, have a request also call `callback`, before anything else runs."""
+        self._callbacks.append(callback)
         try:
             yield
         finally:
-            self._calls.remove(call)
+            self._callbacks.remove(callback)
 
     async def wait(self, timeout: float | None = None) -> None:
         """Return when a drain is requested, or after `timeout` seconds."""
@@ -57,7 +57,7 @@ class Drain:
 
 @contextmanager
 def on_signals(callback: Callable[[], object]) -> Iterator[None]:
-    """SIGTERM and SIGINT call `callback` on the running loop, instead of ending the process."""
+    """Have SIGTERM and SIGINT call `callback` on the running loop, instead of ending the process."""
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, callback)
@@ -72,7 +72,7 @@ def end_process_after(seconds: float, drain: Drain) -> None:
     """End the process in `seconds`, should it still be there: a leaked thread would hold it for ever."""
 
     def end() -> None:
-        _log.warning("ending by force: something still runs %.0f s later", seconds)
+        _log.warning("process_killed", extra={"reason": f"something still runs {seconds:.0f} s after the drain"})
         sys.stdout.flush()
         os._exit(drain.exit_code)
 

@@ -1,4 +1,4 @@
-"""API Gateway's proxy events and answers ("Input format of a Lambda function for proxy integration").
+"""API Gateway's proxy events and responses ("Input format of a Lambda function for proxy integration").
 
 Version 1.0 is sent by REST APIs, and by HTTP APIs that ask for it; 2.0 by HTTP APIs and function URLs.
 """
@@ -25,7 +25,6 @@ TEXT_TYPES = frozenset(
     }
 )
 
-
 _PATH_SAFE = "/:@!$&'()*+,;=~-._"
 
 
@@ -47,10 +46,8 @@ class GatewayRequest:
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> GatewayRequest:
-        """From an event of either version. Raises ValueError if it is neither.
-
-        The context is asked first: some emulators put an `httpMethod` into version 2.0, too.
-        """
+        """Read an event of either version. Raises ValueError if it is neither."""
+        # The context is asked first: some emulators put an `httpMethod` into version 2.0, too.
         if "http" in (event.get("requestContext") or {}):
             return _of_version_2(event)
         if "httpMethod" in event:
@@ -71,7 +68,7 @@ class GatewayRequest:
         return host, int(number) if number.isdecimal() else 443
 
     def header(self, name: bytes, default: str) -> str:
-        """The first value of a header."""
+        """Return the first value of a header."""
         return next((value.decode("latin-1") for key, value in self.headers if key == name), default)
 
 
@@ -83,13 +80,13 @@ class GatewayResponse:
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
 
-    def answer(self, request: GatewayRequest) -> dict[str, Any]:
-        """What the handler returns to API Gateway. The body of an answer to HEAD is left out."""
+    def proxy_response(self, request: GatewayRequest) -> dict[str, Any]:
+        """Return what the handler returns to API Gateway. The body of a response to HEAD is left out."""
         text, is_base64 = _body_text(b"" if request.method == "HEAD" else self.body, self.headers)
         return self.head(request) | {"body": text, "isBase64Encoded": is_base64}
 
     def head(self, request: GatewayRequest) -> dict[str, Any]:
-        """Status and headers alone, in the form of the request's version; also the prelude of a stream."""
+        """Return status and headers alone, in the form of the request's version; also the prelude of a stream."""
         grouped = _grouped(self.headers)
         if request.version == "1.0":
             return {"statusCode": self.status, "multiValueHeaders": grouped}
@@ -99,7 +96,7 @@ class GatewayResponse:
 
 
 def _of_version_1(event: Mapping[str, Any]) -> GatewayRequest:
-    """REST APIs send the path as it came; HTTP APIs, which name the version, have decoded it."""
+    # REST APIs send the path as it came; HTTP APIs, which name the version, have decoded it.
     decoded = "version" in event
     many = event.get("multiValueHeaders") or {n: [v] for n, v in (event.get("headers") or {}).items()}
     query = event.get("multiValueQueryStringParameters") or event.get("queryStringParameters") or {}
@@ -118,8 +115,8 @@ def _of_version_1(event: Mapping[str, Any]) -> GatewayRequest:
 
 
 def _of_version_2(event: Mapping[str, Any]) -> GatewayRequest:
-    """Function URLs send the path as it came; HTTP APIs have decoded it, and once more would make `%2541` an `A`."""
     http = event["requestContext"]["http"]
+    # Function URLs send the path as it came; HTTP APIs have decoded it, and once more would make `%2541` an `A`.
     from_url = ".lambda-url." in event["requestContext"].get("domainName", "")
     path = event.get("rawPath") or "/"
     headers = _headers((event.get("headers") or {}).items())
@@ -155,7 +152,7 @@ def _grouped(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, list[str]]:
 
 
 def _body_text(body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> tuple[str, bool]:
-    """The body as a string, and whether that is base64: text only if its headers and its bytes say UTF-8."""
+    """Return the body as a string, and whether that is base64: text only if its headers and bytes say UTF-8."""
     values = {name.lower(): value.decode("latin-1").lower() for name, value in headers}
     if b"content-encoding" not in values and _is_text(values.get(b"content-type", "")):
         try:

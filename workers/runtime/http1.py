@@ -60,7 +60,7 @@ class ResponseParser:
         return responses
 
     def end(self) -> Response | None:
-        """Say that the connection closed; return the response that only this completes, if any."""
+        """Take the end of the connection; return the response that only this completes, if any."""
         head = self._head
         if head is None and not self._buffer:
             return None
@@ -153,7 +153,7 @@ def _parse_head(text: bytes) -> _Head:
 
 
 _parse_short_head = lru_cache(maxsize=32)(_parse_head)
-"""The answers to posts are all alike; the heads of `next` never are, and are longer."""
+"""The responses to posts are all alike; the heads of `next` never are, and are longer."""
 
 
 def _body_length(status: int, headers: dict[str, str], chunked: bool) -> int | None:

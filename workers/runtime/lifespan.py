@@ -35,7 +35,7 @@ class LifespanHandler(ABC):
 
     @abstractmethod
     def lifespan(self) -> AbstractAsyncContextManager[None]:
-        """Everything the handler needs is open inside this."""
+        """Return a context manager inside which everything that the handler needs is open."""
 
 
 class ResourceHandler(LifespanHandler, Generic[R]):

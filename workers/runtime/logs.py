@@ -30,7 +30,7 @@ class JsonLines(logging.Formatter):
     """Formats a record as one line of JSON; values that JSON does not know are written with `str`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
+        """Return the line, without its end."""
         fields: dict[str, Any] = {
             "timestamp": _timestamp(record.created),
             "level": record.levelname,
@@ -50,13 +50,16 @@ class TextLines(logging.Formatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
+        """Return the line, without its end."""
         request_id = _invocation().get("requestId", "")
         text = "\t".join([f"[{record.levelname}]", _timestamp(record.created), request_id, record.getMessage()])
         details = _exception(record) | _extra(record)
         if "errorType" in details:
             trace = ["Traceback (most recent call last):\n", *details.get("stackTrace", ())]
             text += f"\n[ERROR] {details['errorType']}: {details.get('errorMessage', '')}\n{''.join(trace)}"
+        elif record.name.partition(".")[0] == "runtime":
+            # This runtime's own events say in their fields what happened. AWS's text format shows no fields of others.
+            text += "".join(f" {key}={value}" for key, value in details.items())
         return text.rstrip().replace("\n", "\r")
 
 
@@ -87,7 +90,7 @@ class Lines(logging.StreamHandler[TextIO]):
 class Frames(logging.Handler):
     """Writes records to the descriptor in `_LAMBDA_TELEMETRY_LOG_FD`, so that Lambda knows where each begins and ends.
 
-    A frame as in AWS's client (awslambdaric 4.2): 4 bytes of type, which tell level and format, 4 of length, 8 of
+    A frame as in AWS's client (awslambdaric 4.2): 4 bytes of type, which encode level and format, 4 of length, 8 of
     microseconds since the epoch, then the text; big-endian.
     """
 

@@ -17,9 +17,9 @@ from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 from workers.runtime.drain import SIGNALS
-from workers.runtime.failure import exit_status
+from workers.runtime.errors import exit_status
 
-_LOOK_SECONDS = 0.5
+_MAX_WAIT_S = 0.5
 """A signal that comes just before a wait for a lock does not end it; Python runs its handler after the wait."""
 
 P = ParamSpec("P")
@@ -36,25 +36,27 @@ class MainThread(Executor):
     """
 
     def __init__(self) -> None:
-        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._at_first = {number: signal.getsignal(number) for number in SIGNALS}
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        """None: no more will come."""
+        self._first_signal_handlers = {number: signal.getsignal(number) for number in SIGNALS}
         self._on_exit: Callback | None = None
         self._exit_code: int | None = None
-        self._ended = False
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
 
     def run(self, serve: Callable[[], int]) -> int:
-        """Call `serve` in another thread, and run its calls here until it returns; its exit code."""
-        for number, handler in self._at_first.items():
+        """Call `serve` in another thread, and run its calls here until it returns; return its exit code."""
+        for number, handler in self._first_signal_handlers.items():
             if signal.getsignal(number) is handler:
-                signal.signal(number, self._signalled)
+                signal.signal(number, lambda *_: self._exit(0))
         served: Future[int] = Future()
         thread = threading.Thread(target=self._serve, args=(serve, served), name="runtime")
         thread.start()
-        while not self._ended:
+        while thread.is_alive():  # asked, too, since an exit of a signal handler may take the place of the last call
             try:
-                self._calls.get(timeout=_LOOK_SECONDS)()
+                if (call := self._calls.get(timeout=_MAX_WAIT_S)) is None:
+                    break
+                call()
             except Empty:
                 continue
             except BaseException as error:  # noqa: BLE001  # a signal handler of the function has raised it, as an exit
@@ -69,11 +71,11 @@ class MainThread(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Nothing to do: `run` ends when its thread does."""
+        """Do nothing: `run` ends when its thread does."""
 
     @contextmanager
     def on_signals(self, callback: Callback) -> Iterator[None]:
-        """A signal, or an exit of the function's own signal handler, calls `callback` on the running loop."""
+        """Have a signal, or an exit of the function's own signal handler, call `callback` on the running loop."""
         loop = asyncio.get_running_loop()
         self._on_exit = lambda code: loop.call_soon_threadsafe(callback, code)
         if self._exit_code is not None:
@@ -89,10 +91,7 @@ class MainThread(Executor):
         except BaseException as error:  # noqa: BLE001  # it is raised where the result is asked for
             served.set_exception(error)
         finally:
-            self._calls.put(self._end)
-
-    def _end(self) -> None:
-        self._ended = True
+            self._calls.put(None)
 
     def _run(self, future: Future[Any], call: Callable[[], Any]) -> None:
         self._set_event_loop()
@@ -112,9 +111,6 @@ class MainThread(Executor):
         if self._loop.is_closed():
             self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
-
-    def _signalled(self, number: int, frame: object) -> None:
-        self._exit(0)
 
     def _exit(self, code: int) -> None:
         self._exit_code = code

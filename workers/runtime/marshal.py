@@ -23,11 +23,12 @@ except ImportError:
     orjson = None  # type: ignore[assignment,unused-ignore]
 
 JSON = "application/json"
-UNKNOWN = "application/unknown"
+UNKNOWN_TYPE = "application/unknown"
+"""What AWS's client calls bytes."""
 
 
 def loads(body: bytes) -> Any:
-    """A JSON value from its bytes. Raises UnmarshalError."""
+    """Read a JSON value from its bytes. Raises UnmarshalError."""
     if orjson is not None:
         try:
             return orjson.loads(body)
@@ -40,20 +41,20 @@ def loads(body: bytes) -> Any:
 
 
 def unmarshal(body: bytes, content_type: str) -> Any:
-    """The event: a JSON value, or the bytes as they are if the content type is another. Raises UnmarshalError."""
+    """Return the event: a JSON value, or the bytes if the content type is another. Raises UnmarshalError."""
     media_type = content_type.partition(";")[0].strip().lower()
     return loads(body) if media_type in (JSON, "") else body
 
 
-def marshal(answer: Any) -> tuple[bytes, str]:
-    """The handler's answer as bytes, and their content type; bytes stay as they are. Raises MarshalError."""
-    if isinstance(answer, bytes):
-        return answer, UNKNOWN
-    return dumps(answer), JSON
+def marshal(returned: Any) -> tuple[bytes, str]:
+    """Return what a handler returned as bytes, and their content type; bytes stay as they are. Raises MarshalError."""
+    if isinstance(returned, bytes):
+        return returned, UNKNOWN_TYPE
+    return dumps(returned), JSON
 
 
 def dumps(value: Any) -> bytes:
-    """A JSON value as bytes. Raises MarshalError."""
+    """Write a JSON value as bytes. Raises MarshalError."""
     if orjson is not None:
         try:
             return orjson.dumps(value, _default_orjson, _ORJSON_OPTIONS)
@@ -63,11 +64,6 @@ def dumps(value: Any) -> bytes:
         return json.dumps(_plain(value), default=_default, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise MarshalError(f"Unable to marshal response: {error}") from error
-
-
-def dumps_ascii(value: Any) -> bytes:
-    """`value` as ASCII without line ends, fit for a header; what is no JSON is written with `str`."""
-    return json.dumps(value, default=str).encode("ascii")
 
 
 _ORJSON_OPTIONS = 0
@@ -87,7 +83,9 @@ def _default_orjson(value: Any) -> Any:
 
 def _default(value: Any) -> Any:
     if isinstance(value, Decimal):
-        return _number(value) if value.is_finite() else None
+        if not value.is_finite():
+            return None
+        return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, enum.Enum):
@@ -95,12 +93,8 @@ def _default(value: Any) -> Any:
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
-def _number(value: Decimal) -> int | float:
-    return int(value) if value == value.to_integral_value() else float(value)
-
-
 def _plain(value: Any) -> Any:
-    """What the standard library would write otherwise than AWS's client, or not at all."""
+    """Replace what the standard library would write otherwise than AWS's client, or not at all."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, bytes):

@@ -1,7 +1,7 @@
 """The Runtime API's messages: exact paths and headers ("Using the Lambda runtime API for custom runtimes").
 
 The interface is `2018-06-01`. `Lambda-Runtime-Invocation-Id` is a nonce that AWS has sent with `next` since July 2026
-and wants back, so that the late answer of a timed-out attempt is not taken for the retry's.
+and wants back, so that the late response of a timed-out attempt is not taken for the retry's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
 from workers.runtime.errors import MalformedResponse
 from workers.runtime.http1 import Response
@@ -21,7 +21,7 @@ USER_AGENT = f"shoebox-lambda-runtime/{platform.python_version()}"
 MAX_CAUSE_BYTES = 1024 * 1024
 """AWS's clients leave out a longer X-Ray cause."""
 
-MODE = "Lambda-Runtime-Function-Response-Mode"
+RESPONSE_MODE = "Lambda-Runtime-Function-Response-Mode"
 ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
 ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
 """Base64; only in the trailers of a stream."""
@@ -40,7 +40,7 @@ class Endpoint:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From `AWS_LAMBDA_RUNTIME_API`: `127.0.0.1:9001`, or `127.0.0.1:9001/.rt/ingest/abc`. Raises ValueError."""
+        """Parse `AWS_LAMBDA_RUNTIME_API`: `127.0.0.1:9001`, or `127.0.0.1:9001/.rt/ingest/abc`. Raises ValueError."""
         authority, _, path = text.removeprefix("http://").partition("/")
         host, colon, port = authority.rpartition(":")
         if not colon:
@@ -57,7 +57,7 @@ class Endpoint:
 
 
 class Invocation(NamedTuple):
-    """What `next` answered. Empty headers, which AWS's LMI sends for what it does not know, count as missing."""
+    """What `next` returned. Empty headers, which AWS's LMI sends for what it does not know, count as missing."""
 
     request_id: str
     deadline_ms: int
@@ -75,7 +75,7 @@ class Invocation(NamedTuple):
 
     @classmethod
     def parse(cls, response: Response) -> Self:
-        """From a 200 response. Raises MalformedResponse without a request id."""
+        """Parse a 200 response. Raises MalformedResponse without a request id."""
         get = response.headers.get
         request_id = get("lambda-runtime-aws-request-id")
         if not request_id:
@@ -95,16 +95,11 @@ class Invocation(NamedTuple):
         )
 
 
-class Identified(Protocol):
-    """What names an invocation in a post."""
+class InFlightInvocation(NamedTuple):
+    """An invocation that has no response yet; enough of it to post an error."""
 
-    @property
-    def request_id(self) -> str:
-        """AWS's request id."""
-
-    @property
-    def invocation_id(self) -> str | None:
-        """The nonce of this attempt, if there is one."""
+    request_id: str
+    invocation_id: str | None = None
 
 
 class Messages:
@@ -116,7 +111,7 @@ class Messages:
         self.next = f"GET {self._base}/invocation/next{self._common}\r\n".encode("latin-1")
 
     def response(self, invocation: Invocation, body: bytes, content_type: str) -> bytes:
-        """The handler's answer."""
+        """Write the post of the handler's response."""
         return self._post(
             f"/invocation/{invocation.request_id}/response",
             {"Content-Type": content_type, "Lambda-Runtime-Invocation-Id": invocation.invocation_id},
@@ -124,18 +119,21 @@ class Messages:
         )
 
     def streaming_response(self, invocation: Invocation, content_type: str) -> bytes:
-        """The head of an answer that follows in chunks."""
+        """Write the head of a response that follows in chunks."""
         headers = {
             "Content-Type": content_type,
-            MODE: "streaming",
+            RESPONSE_MODE: "streaming",
             "Transfer-Encoding": "chunked",
             "Trailer": f"{ERROR_TYPE}, {ERROR_BODY}",
             "Lambda-Runtime-Invocation-Id": invocation.invocation_id,
         }
         return self._head(f"/invocation/{invocation.request_id}/response", headers)
 
-    def error(self, invocation: Identified, body: bytes, error_type: str, cause: str) -> bytes:
-        """The handler's failure; `cause` is the X-Ray cause as JSON. Both must be ASCII without line ends."""
+    def error(self, invocation: Invocation | InFlightInvocation, body: bytes, error_type: str, cause: str) -> bytes:
+        """Write the post of the handler's failure.
+
+        `cause` is the X-Ray cause as JSON. It and `error_type` must be ASCII without line ends.
+        """
         return self._post(
             f"/invocation/{invocation.request_id}/error",
             {
@@ -148,7 +146,7 @@ class Messages:
         )
 
     def init_error(self, body: bytes, error_type: str) -> bytes:
-        """The function cannot start."""
+        """Write the post that tells that the function cannot start."""
         headers = {"Content-Type": "application/json", ERROR_TYPE: error_type}
         return self._post("/init/error", headers, body)
 
@@ -161,11 +159,11 @@ class Messages:
 
 
 def chunk(part: bytes) -> bytes:
-    """A part, which must not be empty, as a chunk (RFC 9112, 7.1)."""
+    """Write a part, which must not be empty, as a chunk (RFC 9112, 7.1)."""
     return b"%x\r\n%b\r\n" % (len(part), part)
 
 
 def error_trailers(error_type: str, body: bytes) -> bytes:
-    """The end of a stream that fails: the last chunk, and trailers that say why."""
+    """Write the end of a stream that fails: the last chunk, and trailers that say why."""
     encoded = base64.b64encode(body).decode("ascii")
     return f"0\r\n{ERROR_TYPE}: {error_type}\r\n{ERROR_BODY}: {encoded}\r\n\r\n".encode("latin-1")

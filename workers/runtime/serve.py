@@ -16,13 +16,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from dataclasses import asdict
 from functools import partial
 
-from workers.runtime.callers import Caller, caller_for, is_synchronous
 from workers.runtime.client import post_init_failure
 from workers.runtime.drain import Drain, end_process_after, on_signals
-from workers.runtime.errors import SettingsError
-from workers.runtime.failure import Failure
+from workers.runtime.errors import Failure, SettingsError
+from workers.runtime.handlers import Handler, caller_factory, is_synchronous, load_handler
 from workers.runtime.lifespan import LifespanHandler
-from workers.runtime.loader import Handler, load_handler
 from workers.runtime.logs import configure_logging
 from workers.runtime.main_thread import MainThread
 from workers.runtime.settings import Settings, read_settings
@@ -42,34 +40,37 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"workers.runtime: {error}\n")
         return 1
-    if settings.seat is not None:
-        settings.seat.take(settings.log_socket)
+    if settings.worker is not None:
+        settings.worker.attach(settings.log_socket)
     configure_logging(settings.log_level, text=settings.text_logs, descriptor=settings.log_descriptor)
+    slots = settings.slots
     if settings.processes > 1:
-        return asyncio.run(_supervise(settings))
-    main_thread = MainThread() if settings.slots.alone else None
+        supervisor = Supervisor(slots.endpoint, slots=slots.slots, processes=settings.processes, drain=slots.drain)
+        return asyncio.run(supervisor.run())
+    # Before the handler's module is loaded: it may ask for the event loop, or set signal handlers.
+    main_thread = MainThread() if slots.single_concurrency else None
     try:
         # Before the loop runs: a module may call asyncio.run while it is imported.
         handler = load_handler(settings.handler, settings.task_root)
     except BaseException as error:  # noqa: BLE001  # whatever a module raises, Lambda is to know
-        return asyncio.run(report_init_failure(settings, error))
+        return asyncio.run(_report_init_failure(settings, error))
     if main_thread is not None and is_synchronous(handler):
         return main_thread.run(partial(_run, settings, handler, main_thread))
     return _run(settings, handler)
 
 
 def _run(settings: Settings, handler: Handler, main_thread: MainThread | None = None) -> int:
-    with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as runner:
+    with asyncio.Runner(loop_factory=_loop_factory(settings.loop)) as runner:
         try:
             return runner.run(serve(settings, handler, main_thread))
         except (SystemExit, KeyboardInterrupt) as error:  # from a task that a handler started
             failure = Failure.of(error)
-            _log.critical("the process exits", extra=failure.fields())
+            _log.critical("process_exited", extra=failure.fields())
             return failure.exit_code or 1
 
 
-def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """uvloop's, or the standard one's. Raises ImportError if uvloop is demanded and missing."""
+def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return uvloop's, or the standard one's. Raises ImportError if uvloop is demanded and missing."""
     if name == "asyncio":
         return asyncio.new_event_loop
     try:
@@ -88,58 +89,37 @@ async def serve(settings: Settings, handler: Handler, main_thread: MainThread | 
     """
     drain = Drain()
     lifespan = handler.lifespan() if isinstance(handler, LifespanHandler) else nullcontext()
-    signals = on_signals(drain.request) if main_thread is None else main_thread.on_signals(drain.request)
-    with signals:
+    task = asyncio.current_task()
+    assert task is not None
+    with on_signals(drain.request) if main_thread is None else main_thread.on_signals(drain.request):
         try:
-            await _open(lifespan, drain)
+            with drain.on_request(task.cancel):
+                await lifespan.__aenter__()
         except BaseException as error:  # noqa: BLE001  # whatever the resources raise, Lambda is to know
             if drain.requested:
                 return drain.exit_code
-            return await report_init_failure(settings, error)
+            return await _report_init_failure(settings, error)
         async with _closing(lifespan, drain):
             gc.freeze()  # what is loaded by now stays; going through it again and again cost a seventh of the CPU
-            await _run_slots(settings, caller_for(handler, main_thread), drain)
+            slots = Slots(
+                settings.slots, settings.function, caller_factory(handler, main_thread), drain, settings.worker
+            )
+            with drain.on_request(lambda: end_process_after(settings.slots.drain + CLOSING_S, drain)):
+                await slots.run()
+            end_process_after(CLOSING_S, drain)
+            _log.info("process_drained", extra=asdict(slots.statistics))
     return drain.exit_code
 
 
-async def _run_slots(settings: Settings, callers: Callable[[], Caller], drain: Drain) -> None:
-    slots = _slots(settings, callers, drain)
-    with drain.calling(lambda: end_process_after(settings.slots.drain + CLOSING_S, drain)):
-        await slots.run()
-    end_process_after(CLOSING_S, drain)
-    _log.info("drained", extra=asdict(slots.statistics))
-
-
-def _slots(settings: Settings, callers: Callable[[], Caller], drain: Drain) -> Slots:
-    seat = settings.seat
-    if seat is None:
-        return Slots(settings.slots, settings.function, callers, drain)
-    table = seat.table()
-    return Slots(settings.slots, settings.function, callers, drain, rows=table.row, on_polling=seat.polls)
-
-
-async def _supervise(settings: Settings) -> int:
-    slots = settings.slots
-    supervisor = Supervisor(slots.endpoint, slots=slots.slots, processes=settings.processes, drain=slots.drain)
-    return await supervisor.run()
-
-
-async def report_init_failure(settings: Settings, error: BaseException) -> int:
-    """Post init/error, or tell the supervisor, who knows whether others can start; return the exit code."""
+async def _report_init_failure(settings: Settings, error: BaseException) -> int:
+    """Post init/error; one of several processes reports to its supervisor instead. Return the exit code."""
     failure = Failure.of(error)
-    if settings.seat is not None:
-        settings.seat.cannot_start(failure)
-        return failure.exit_code or 1
-    _log.critical("the function cannot start", extra=failure.fields())
-    await post_init_failure(settings.slots.endpoint, failure)
+    if settings.worker is not None:
+        settings.worker.report_init_failure(failure)
+    else:
+        _log.critical("function_start_failed", extra=failure.fields())
+        await post_init_failure(settings.slots.endpoint, failure)
     return failure.exit_code or 1
-
-
-async def _open(lifespan: AbstractAsyncContextManager[None], drain: Drain) -> None:
-    task = asyncio.current_task()
-    assert task is not None
-    with drain.calling(task.cancel):
-        await lifespan.__aenter__()
 
 
 @asynccontextmanager
@@ -150,5 +130,5 @@ async def _closing(lifespan: AbstractAsyncContextManager[None], drain: Drain) ->
         try:
             await lifespan.__aexit__(None, None, None)
         except Exception:  # noqa: BLE001  # it is the handler's code, and the process ends anyway
-            _log.exception("resources failed to close")
+            _log.exception("resources_close_failed")
             drain.exit_code = drain.exit_code or 1

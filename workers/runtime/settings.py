@@ -36,9 +36,8 @@ from typing import Self
 from workers.runtime.context import TRACE_VARIABLE, FunctionDescription
 from workers.runtime.errors import SettingsError
 from workers.runtime.protocol import Endpoint
-from workers.runtime.seat import VARIABLE as SEAT_VARIABLE
-from workers.runtime.seat import Seat
-from workers.runtime.slots import SlotsSettings
+from workers.runtime.worker import VARIABLE as WORKER_VARIABLE
+from workers.runtime.worker import WorkerConfig
 
 LOG_LEVELS = {
     "TRACE": logging.DEBUG,
@@ -52,13 +51,33 @@ LOG_LEVELS = {
 LOG_FORMATS = ("JSON", "Text")
 LOOPS = ("auto", "asyncio", "uvloop")
 MANAGED_INSTANCES = "lambda-managed-instances"
-LEAST_MB_A_VCPU = 2048
+MIN_MB_PER_VCPU = 2048
 """AWS Lambda, "Lambda Managed Instances": 2, 4 or 8 GB for each vCPU."""
 
 
 @dataclass(frozen=True, slots=True)
+class SlotsSettings:
+    """How the slots behave. Times are seconds."""
+
+    endpoint: Endpoint
+    slots: int = 1
+    margin: float = 0.2
+    """How long before its deadline a handler is cancelled."""
+    drain: float = 10.0
+    """How long running invocations may go on when the environment ends."""
+    reconnect: float = 30.0
+    """How long the Runtime API may be out of reach."""
+    single_concurrency: bool = False
+    """Whether the environment runs one invocation at a time, as Lambda's other runtimes know it.
+
+    Then the trace also goes into `os.environ`, and a handler that outlives its deadline takes the process with it: in
+    Lambda it would be killed by then, and no other invocation may run beside it.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """All that the process is told."""
+    """The settings of the process."""
 
     handler: str
     slots: SlotsSettings
@@ -70,23 +89,23 @@ class Settings:
     log_socket: str = ""
     loop: str = "auto"
     processes: int = 1
-    seat: Seat | None = None
-    """This process's place, if it is one of several."""
+    worker: WorkerConfig | None = None
+    """What the supervisor gave this process, if it is one of several."""
 
     @classmethod
     def of(cls, environ: Mapping[str, str], arguments: Sequence[str] = ()) -> Self:
-        """From variables and command line. Raises SettingsError, which names every problem."""
+        """Read variables and command line. Raises SettingsError, which names every problem."""
         read = _Reader(environ)
         handler = arguments[0] if arguments else read.text("_HANDLER", needed="package.module.attribute")
-        seat = Seat.parse(text) if (text := read.text(SEAT_VARIABLE)) else None
-        slots, function = _slots(read, seat), _function(read)
+        worker = WorkerConfig.parse(text) if (text := read.text(WORKER_VARIABLE)) else None
+        slots, function = _slots(read, worker), _function(read)
         text_logs = read.choice("AWS_LAMBDA_LOG_FORMAT", LOG_FORMATS, "JSON") == "Text"
         settings = cls(
             handler=handler,
             slots=slots,
             function=function,
-            processes=1 if seat else _processes(read, slots.slots, function.memory_mb),
-            seat=seat,
+            processes=1 if worker else _processes(read, slots.slots, function.memory_mb),
+            worker=worker,
             task_root=read.text("LAMBDA_TASK_ROOT") or None,
             log_level=LOG_LEVELS[read.choice("AWS_LAMBDA_LOG_LEVEL", LOG_LEVELS, "WARN" if text_logs else "INFO")],
             text_logs=text_logs,
@@ -100,20 +119,20 @@ class Settings:
 
 
 def read_settings() -> Settings:
-    """This process's settings; takes out of its environment what the handler should not see or hand on."""
+    """Read this process's settings; take out of its environment what the handler should not see or hand on."""
     settings = Settings.of(os.environ, sys.argv[1:])
-    for name in (TRACE_VARIABLE, SEAT_VARIABLE, "_LAMBDA_TELEMETRY_LOG_FD"):
+    for name in (TRACE_VARIABLE, WORKER_VARIABLE, "_LAMBDA_TELEMETRY_LOG_FD"):
         os.environ.pop(name, None)
     return settings
 
 
-def _slots(read: _Reader, seat: Seat | None) -> SlotsSettings:
+def _slots(read: _Reader, worker: WorkerConfig | None) -> SlotsSettings:
     endpoint = read.endpoint("AWS_LAMBDA_RUNTIME_API")
     slots = int(read.number("AWS_LAMBDA_MAX_CONCURRENCY", 1, 1, 1600))
     return SlotsSettings(
         endpoint=endpoint,
-        slots=seat.slots if seat else slots,
-        alone=slots == 1,
+        slots=worker.slots if worker else slots,
+        single_concurrency=slots == 1,  # of the environment, not of this process's share
         margin=read.number("RUNTIME_DEADLINE_MARGIN_MS", 200, 0, 60_000) / 1000,
         drain=read.number("RUNTIME_DRAIN_S", 10, 0, 900),
         reconnect=read.number("RUNTIME_RECONNECT_S", 30, 0, 900),
@@ -125,11 +144,11 @@ def _processes(read: _Reader, slots: int, memory_mb: int) -> int:
         return min(slots, int(read.number("RUNTIME_PROCESSES", 1, 1, 64)))
     if read.text("AWS_LAMBDA_INITIALIZATION_TYPE") != MANAGED_INSTANCES:
         return 1
-    return max(1, min(slots, usable_cpus(), memory_mb // LEAST_MB_A_VCPU))
+    return max(1, min(slots, usable_cpus(), memory_mb // MIN_MB_PER_VCPU))
 
 
 def usable_cpus() -> int:
-    """CPUs that this process may run on."""
+    """Count the CPUs that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -145,7 +164,7 @@ def _function(read: _Reader) -> FunctionDescription:
 
 
 class _Reader:
-    """Reads values and collects what is wrong with them."""
+    """Reads values and collects what is wrong with them, so that all problems are reported together."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ

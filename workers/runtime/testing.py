@@ -2,12 +2,12 @@
 
     async with FakeRuntimeApi() as api:
         ...start a runtime with AWS_LAMBDA_RUNTIME_API=api.address...
-        posted = await api.invoke({"answer": 42})
+        posted = await api.invoke({"photo": 42})
 
 It keeps the rules of AWS's interface emulator: runtimes wait in a queue, the oldest takes the next invocation;
-`next` is answered in chunks; 400 for an unknown or answered request id, 403 for an init error after the first `next`,
-410 after a time-out, 413 above 6 MiB. An answer may come in parts, which a test can follow one by one. AWS's own
-Python client passes the same contract tests against it as ours.
+responses to `next` are chunked; 400 for a request id that is unknown or has its response, 403 for an init error after
+the first `next`, 410 after a time-out, 413 above 6 MiB. A response may come in parts, which a test can follow one by
+one. AWS's own Python client passes the same contract tests against it as ours.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any, Self
 
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024 + 100
 MAX_STREAM_BYTES = 200 * 1024 * 1024
+CHUNK_BYTES = 32 * 1024
 API = "/2018-06-01/runtime"
 
 _REASONS = {
@@ -50,7 +51,7 @@ class ReceivedRequest:
     trailers: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> Any:
-        """The body as JSON."""
+        """Parse the body as JSON."""
         return json.loads(self.body)
 
 
@@ -62,20 +63,14 @@ class Posted:
     request: ReceivedRequest
 
     def json(self) -> Any:
-        """The body as JSON."""
+        """Parse the body as JSON."""
         return self.request.json()
 
     @property
     def failure(self) -> Any:
-        """Of a streamed answer that failed half-way: its error's body, else None."""
+        """Of a streamed response that failed half-way: its error's body, else None."""
         encoded = self.request.trailers.get("lambda-runtime-function-error-body")
         return json.loads(base64.b64decode(encoded)) if encoded else None
-
-
-def _set_event() -> asyncio.Event:
-    event = asyncio.Event()
-    event.set()
-    return event
 
 
 @dataclass(slots=True)
@@ -89,11 +84,14 @@ class PendingInvocation:
     taken: asyncio.Event = field(default_factory=asyncio.Event)
     """A runtime got it."""
     parts: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
-    """The parts of a streamed answer, as they come in."""
-    reading: asyncio.Event = field(default_factory=_set_event)
-    """Clear it to have the Runtime API read no further than the next part of the answer."""
+    """The parts of a streamed response, as they come in."""
+    reading: asyncio.Event = field(default_factory=asyncio.Event)
+    """Clear it to have the Runtime API read no further than the next part of the response; it is set at first."""
     timed_out: bool = False
-    """Set it to have a later post answered with 410."""
+    """Set it to have a later post refused with 410."""
+
+    def __post_init__(self) -> None:
+        self.reading.set()
 
     def __await__(self) -> Any:
         return asyncio.shield(self.posted).__await__()
@@ -102,8 +100,8 @@ class PendingInvocation:
 class FakeRuntimeApi:
     """Serves the Runtime API on 127.0.0.1 inside `async with`.
 
-    `prefix` is a path before AWS's own; `chunked` False answers `next` with Content-Length instead; `cut` sends every
-    answer in portions of so many bytes.
+    `prefix` is a path before AWS's own; without `chunked` the response to `next` has a Content-Length; `cut` sends
+    every response in portions of so many bytes.
     """
 
     def __init__(self, *, prefix: str = "", chunked: bool = True, cut: int | None = None) -> None:
@@ -113,7 +111,7 @@ class FakeRuntimeApi:
         """Set by the first `next`."""
         self.init_error: asyncio.Future[ReceivedRequest] = asyncio.get_running_loop().create_future()
         self.refusals: deque[int | None] = deque()
-        """Statuses to answer the next requests with, instead of what is right; None hangs up."""
+        """Statuses for the next responses, instead of what is right; None hangs up."""
         self._prefix = prefix
         self._chunked = chunked
         self._cut = cut
@@ -191,7 +189,7 @@ class FakeRuntimeApi:
         return invocation
 
     async def wait_idle(self, count: int, timeout: float = 10) -> None:
-        """Until `count` runtimes wait in `next`. Raises TimeoutError."""
+        """Wait until `count` runtimes wait in `next`. Raises TimeoutError."""
         async with asyncio.timeout(timeout), self._changed:
             await self._changed.wait_for(lambda: len(self._idle) >= count)
 
@@ -209,7 +207,7 @@ class FakeRuntimeApi:
             while (head := await _read_head(reader)) is not None:
                 request = await self._read_body(head, reader)
                 self.requests.append(request)
-                await self._answer(request, reader, writer)
+                await self._respond(request, reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the runtime went away, or `stop` was called
         finally:
@@ -224,36 +222,39 @@ class FakeRuntimeApi:
         while True:
             if invocation is not None:
                 await invocation.reading.wait()
-            part = await _read_chunk(reader)
-            if not part:
+            size = int(await reader.readuntil(b"\r\n"), 16)
+            if not size:
                 break
-            parts.append(part)
+            parts.append((await reader.readexactly(size + 2))[:-2])
             if invocation is not None:
-                invocation.parts.put_nowait(part)
-        trailers = await _read_trailers(reader)
-        return replace(head, body=b"".join(parts), parts=tuple(parts), trailers=trailers)
+                invocation.parts.put_nowait(parts[-1])
+        trailers: list[str] = []
+        while line := (await reader.readuntil(b"\r\n"))[:-2]:
+            trailers.append(line.decode("latin-1"))
+        return replace(head, body=b"".join(parts), parts=tuple(parts), trailers=_headers(trailers))
 
-    async def _answer(
+    async def _respond(
         self, request: ReceivedRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         path = request.path.removeprefix(self._prefix)
         if self.refusals:
-            await self._refuse(writer, self.refusals.popleft())
+            if (status := self.refusals.popleft()) is None:
+                raise ConnectionResetError("as the test wants it")
+            await self._send(writer, status, _error("Refused"))
         elif not request.path.startswith(f"{self._prefix}{API}/"):
             await self._send(writer, 404, _error("NotFound"))
         elif (request.method, path) == ("GET", f"{API}/invocation/next"):
             await self._next(reader, writer)
         elif (request.method, path) == ("POST", f"{API}/init/error"):
-            await self._send(writer, *self._init_error(request))
+            if self.ready.is_set() or self.init_error.done():
+                await self._send(writer, 403, _error("InvalidStateTransition"))
+            else:
+                self.init_error.set_result(request)
+                await self._send(writer, 202, b'{"status":"OK"}\n')
         elif request.method == "POST" and path.startswith(f"{API}/invocation/"):
             await self._send(writer, *self._post(request, *path.split("/")[-2:]))
         else:
             await self._send(writer, 404, _error("NotFound"))
-
-    async def _refuse(self, writer: asyncio.StreamWriter, status: int | None) -> None:
-        if status is None:
-            raise ConnectionResetError("as the test wants it")
-        await self._send(writer, status, _error("Refused"))
 
     async def _next(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         waiting: asyncio.Future[PendingInvocation] = asyncio.get_running_loop().create_future()
@@ -270,7 +271,11 @@ class FakeRuntimeApi:
                 raise ConnectionResetError("the runtime went away")
             invocation = waiting.result()
         except BaseException:
-            self._take_back(waiting)
+            if waiting in self._idle:
+                self._idle.remove(waiting)
+            if waiting.done():  # another runtime shall have its invocation
+                self._queued.appendleft(waiting.result())
+                self._match()
             raise
         finally:
             gone.cancel()
@@ -278,19 +283,6 @@ class FakeRuntimeApi:
         self._running[invocation.request_id] = invocation
         invocation.taken.set()
         await self._send(writer, 200, invocation.body, invocation.headers, chunked=self._chunked)
-
-    def _take_back(self, waiting: asyncio.Future[PendingInvocation]) -> None:
-        if waiting in self._idle:
-            self._idle.remove(waiting)
-        if waiting.done():
-            self._queued.appendleft(waiting.result())
-            self._match()
-
-    def _init_error(self, request: ReceivedRequest) -> tuple[int, bytes]:
-        if self.ready.is_set() or self.init_error.done():
-            return 403, _error("InvalidStateTransition")
-        self.init_error.set_result(request)
-        return 202, b'{"status":"OK"}\n'
 
     def _post(self, request: ReceivedRequest, request_id: str, kind: str) -> tuple[int, bytes]:
         invocation = self._running.pop(request_id, None)
@@ -315,17 +307,16 @@ class FakeRuntimeApi:
         framing = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(len(body))}
         head = "".join(f"{name}: {value}\r\n" for name, value in {**(headers or {}), **framing}.items())
         data = f"HTTP/1.1 {status} {_REASONS.get(status, '')}\r\n{head}\r\n".encode("latin-1")
-        data += _chunks(body) if chunked else body
+        if chunked:
+            parts = [body[start : start + CHUNK_BYTES] for start in range(0, len(body), CHUNK_BYTES)]
+            data += b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in [*parts, b""])
+        else:
+            data += body
         size = self._cut or len(data)
         for start in range(0, len(data), size):
             writer.write(data[start : start + size])
             await writer.drain()
             await asyncio.sleep(0)
-
-
-def _chunks(body: bytes, size: int = 32 * 1024) -> bytes:
-    parts = [body[start : start + size] for start in range(0, len(body), size)]
-    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in [*parts, b""])
 
 
 def _error(error_type: str) -> bytes:
@@ -344,15 +335,3 @@ async def _read_head(reader: asyncio.StreamReader) -> ReceivedRequest | None:
 
 def _headers(lines: Iterable[str]) -> dict[str, str]:
     return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-
-
-async def _read_chunk(reader: asyncio.StreamReader) -> bytes:
-    size = int(await reader.readuntil(b"\r\n"), 16)
-    return (await reader.readexactly(size + 2))[:-2] if size else b""
-
-
-async def _read_trailers(reader: asyncio.StreamReader) -> dict[str, str]:
-    lines: list[str] = []
-    while line := (await reader.readuntil(b"\r\n"))[:-2]:
-        lines.append(line.decode("latin-1"))
-    return _headers(lines)

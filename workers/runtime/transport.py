@@ -30,109 +30,108 @@ class Connection:
         self._host = host
         self._port = port
         self._buffer = memoryview(bytearray(RECEIVE_BUFFER_BYTES) if receive_buffer is None else receive_buffer)
-        self._wire: _Wire | None = None
+        self._http: _HttpProtocol | None = None
         self._abandoned = False
 
     async def open(self) -> None:
         """Connect unless connected. Raises ConnectionLost."""
-        if self._wire is None or not self._wire.usable:
-            self.close()
-            self._wire = await self._connect()
+        await self._connected()
 
     async def request(self, data: bytes) -> Response:
         """Send `data`, a whole request; return its response. Raises ConnectionLost, MalformedResponse."""
-        await self.open()
-        return await self._opened.exchange(data)
+        http = await self._connected()
+        return await http.exchange(data)
 
     async def poll(self, data: bytes) -> Response:
-        """As `request`, but `abandon` ends the wait, now and ever after, with PollAbandoned."""
-        await self.open()
+        """Send a request whose wait `abandon` ends, now and ever after, with PollAbandoned."""
+        http = await self._connected()
         if self._abandoned:
             raise PollAbandoned("no more polls")
-        wire = self._opened
-        wire.polling = True
+        http.polling = True
         try:
-            return await wire.exchange(data)
+            return await http.exchange(data)
         finally:
-            wire.polling = False
+            http.polling = False
 
     async def upload(self, head: bytes) -> Upload:
         """Begin a request whose body follows in parts; it has the connection for itself. Raises ConnectionLost."""
-        await self.open()
-        return Upload(self._opened, head)
+        return Upload(await self._connected(), head)
 
     def abandon(self) -> None:
         """End a poll that waits, and refuse later ones; a response already received still counts."""
         self._abandoned = True
-        if self._wire is not None and self._wire.polling:
-            self._wire.fail(PollAbandoned("no more polls"))
+        if self._http is not None and self._http.polling:
+            self._http.fail(PollAbandoned("no more polls"))
 
     def close(self) -> None:
         """Close the connection, if any; `open` or `request` make a new one."""
-        if self._wire is not None:
-            self._wire.close()
+        if self._http is not None:
+            self._http.close()
 
-    @property
-    def _opened(self) -> _Wire:
-        assert self._wire is not None
-        return self._wire
-
-    async def _connect(self) -> _Wire:
+    async def _connected(self) -> _HttpProtocol:
+        if self._http is not None and self._http.usable:
+            return self._http
+        self.close()
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                transport, wire = await loop.create_connection(lambda: _Wire(self._buffer), self._host, self._port)
+                transport, http = await loop.create_connection(
+                    lambda: _HttpProtocol(self._buffer), self._host, self._port
+                )
         except OSError as error:  # TimeoutError is one
-            reason = str(error) or f"no answer in {CONNECT_TIMEOUT_S} s"
+            reason = str(error) or f"no response in {CONNECT_TIMEOUT_S} s"
             raise ConnectionLost(f"cannot connect to {self._host}:{self._port}: {reason}") from error
-        _keep_alive(transport.get_extra_info("socket"))
-        return wire
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+        self._http = http
+        return http
 
 
 class Upload:
-    """A request under way, its body sent in parts.
+    """A request under way, its body sent in parts."""
 
-    An answer before the end means that the server takes no more, unless it is a good one: some servers say 200 at
-    once and read on.
-    """
-
-    def __init__(self, wire: _Wire, head: bytes) -> None:
-        self._wire = wire
+    def __init__(self, http: _HttpProtocol, head: bytes) -> None:
+        self._http = http
         self._finished = False
-        wire.uploading = True
-        self._response = wire.send(head)
+        http.uploading = True
+        self._response = http.send(head)
 
     async def write(self, data: bytes) -> bool:
         """Send `data` when what was sent before has left; False: the server takes no more, or it is finished."""
-        await self._wire.writable()
+        await self._http.writable()
         if self._finished or self._refused:
             return False
-        self._wire.write(data)
+        self._http.write(data)
         return True
 
     async def finish(self, data: bytes) -> Response:
-        """Send the last of it, and wait for the answer. Raises ConnectionLost, MalformedResponse."""
+        """Send the last of it, and wait for the response. Raises ConnectionLost, MalformedResponse."""
         self._finished = True
         if not self._refused:
-            self._wire.write(data)
+            self._http.write(data)
         try:
             return await self._response
         finally:
-            self._wire.close()
+            self._http.close()
 
     @property
     def _refused(self) -> bool:
-        answer = self._response
-        return answer.done() and (answer.exception() is not None or answer.result().status >= 300)
+        # A response before the end of the request means that the server reads no further, unless it is a good one: some
+        # servers say 200 at once and read on.
+        response = self._response
+        return response.done() and (response.exception() is not None or response.result().status >= 300)
 
 
-class _Wire(asyncio.BufferedProtocol):
-    """What lasts as long as one TCP connection."""
+class _HttpProtocol(asyncio.BufferedProtocol):
+    """One TCP connection: writes requests, and resolves the waiting future with each response."""
 
     def __init__(self, buffer: memoryview) -> None:
         self.polling = False
         self.uploading = False
-        """The end of the request is still to be sent, also after the answer."""
+        """The end of the request is still to be sent, even after the response."""
         self._resumed: asyncio.Future[None] | None = None
         self._buffer = buffer
         self._parser = ResponseParser()
@@ -213,10 +212,3 @@ class _Wire(asyncio.BufferedProtocol):
         self._waiter.set_result(response)
         if not response.keep_alive and not self.uploading:
             self.close()
-
-
-def _keep_alive(sock: socket.socket) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)

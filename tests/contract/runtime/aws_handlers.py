@@ -25,7 +25,7 @@ async def _loop():
 
 
 def main_thread(event, context):
-    """What a synchronous handler may do because it runs in the main thread."""
+    """Do what a synchronous handler may do only in the main thread."""
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     seen.set(seen.get() + 1)
     own = asyncio.get_event_loop()
@@ -40,7 +40,7 @@ def main_thread(event, context):
 
 
 def own_loop(event, context):
-    """A loop of the handler's own."""
+    """Run a loop of the handler's own."""
     asyncio.set_event_loop(asyncio.new_event_loop())
     return asyncio.get_event_loop().run_until_complete(asyncio.sleep(0, "ran"))
 
@@ -92,12 +92,12 @@ def log(event, context):
 
 
 def leave(event, context):
-    """The end of the process."""
+    """End the process."""
     sys.exit(event)
 
 
 def wait(event, context):
-    """The event, some time later; Python code runs meanwhile, so that signals are handled."""
+    """Return the event some time later; Python code runs meanwhile, so that signals are handled."""
     print("waiting", flush=True)
     until = time.monotonic() + event
     while time.monotonic() < until:
@@ -106,7 +106,7 @@ def wait(event, context):
 
 
 def stuck(event, context):
-    """A call that never returns."""
+    """Never return."""
     print("stuck", flush=True)
     while True:
         time.sleep(60)

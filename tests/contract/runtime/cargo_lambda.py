@@ -35,16 +35,16 @@ class CargoLambda:
     async def invoke(self, event: Any, **headers: str) -> tuple[int, Any]:
         """Lambda's Invoke: status, and payload."""
         url = f"http://127.0.0.1:{self.port}/2015-03-31/functions/{FUNCTION}/invocations"
-        async with self.http.post(url, data=json.dumps(event), headers=headers) as answer:
-            return answer.status, json.loads(await answer.read() or b"null")
+        async with self.http.post(url, data=json.dumps(event), headers=headers) as response:
+            return response.status, json.loads(await response.read() or b"null")
 
     def call_url(self, path: str = "") -> Any:
-        """The function's URL, as a browser would call it; a response to enter."""
+        """Call the function's URL as a browser would; enter what is returned for the response."""
         return self.http.get(f"http://127.0.0.1:{self.port}/lambda-url/{FUNCTION}/{path}")
 
 
 def binary() -> str:
-    """The program, out of the package `cargo-lambda`. Raises FileNotFoundError: it is a part of the set-up."""
+    """Find the program in the package `cargo-lambda`. Raises FileNotFoundError: it is a part of the set-up."""
     beside = Path(sys.executable).with_name("cargo-lambda")
     found = str(beside) if beside.exists() else shutil.which("cargo-lambda")
     if found is None:
@@ -54,7 +54,7 @@ def binary() -> str:
 
 @asynccontextmanager
 async def cargo_lambda(folder: Path) -> AsyncIterator[CargoLambda]:
-    """A server for one function, whose package is in `folder`."""
+    """Run a server for one function, whose package is in `folder`."""
     port = _free_port()
     process = await asyncio.create_subprocess_exec(
         *(binary(), "lambda", "watch", "--only-lambda-apis"),
@@ -85,7 +85,7 @@ async def _listening(process: asyncio.subprocess.Process) -> None:
 
 
 def _package(folder: Path) -> Path:
-    """A Rust package that nobody builds, and a `cargo` that describes it: no toolchain is needed."""
+    """Write a Rust package that nobody builds, and a `cargo` that describes it: no toolchain is needed."""
     source = folder / "main.rs"
     source.write_text("fn main() {}\n")
     manifest = folder / "Cargo.toml"
@@ -100,7 +100,7 @@ def _package(folder: Path) -> Path:
 
 
 def _metadata(folder: Path, manifest: Path, source: Path) -> dict[str, Any]:
-    """What `cargo metadata` prints."""
+    """Return what `cargo metadata` prints."""
     identity = f"path+file://{folder}#{FUNCTION}@0.1.0"
     target = {"kind": ["bin"], "crate_types": ["bin"], "name": FUNCTION, "src_path": str(source), "edition": "2021"}
     package = {

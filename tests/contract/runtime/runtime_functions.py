@@ -19,7 +19,7 @@ from workers.runtime.streaming import StreamingResponse
 
 
 def echo(event: Any, context: Context) -> Any:
-    """The event."""
+    """Return the event."""
     return event
 
 
@@ -29,7 +29,7 @@ def in_bytes(event: Any, context: Context) -> Any:
 
 
 def fails(event: Any, context: Context) -> Any:
-    """An error."""
+    """Raise an error."""
     raise LookupError(event)
 
 
@@ -58,12 +58,12 @@ def describe(event: Any, context: Context) -> Any:
 
 
 def leave(event: Any, context: Context) -> Any:
-    """The end of the process."""
+    """End the process."""
     sys.exit(3)
 
 
 async def wait(event: Any, context: Context) -> Any:
-    """The event, some time later."""
+    """Return the event, some time later."""
     if event == "wait":
         print("waiting", flush=True)
         await asyncio.sleep(0.3)
@@ -71,7 +71,7 @@ async def wait(event: Any, context: Context) -> Any:
 
 
 async def leave_in_a_task(event: Any, context: Context) -> Any:
-    """The end of the process, from a task."""
+    """End the process from a task."""
 
     async def leave() -> None:
         sys.exit(0)
@@ -91,14 +91,14 @@ async def log(event: Any, context: Context) -> Any:
 
 
 def stuck(event: Any, context: Context) -> Any:
-    """A call that never returns."""
+    """Never return."""
     print("stuck", flush=True)
     while True:
         time.sleep(60)
 
 
 async def stuck_shielded(event: Any, context: Context) -> Any:
-    """A coroutine that ignores its cancellation."""
+    """Ignore the cancellation."""
     print("stuck", flush=True)
     while True:
         try:
@@ -108,13 +108,13 @@ async def stuck_shielded(event: Any, context: Context) -> Any:
 
 
 async def stuck_in_a_thread(event: Any, context: Context) -> Any:
-    """A thread that never ends."""
+    """Start a thread that never ends."""
     await asyncio.to_thread(threading.Event().wait)
 
 
 @asynccontextmanager
 async def open_resource() -> AsyncIterator[str]:
-    """Opens and closes."""
+    """Open and close."""
     print("opened", flush=True)
     yield "resource"
     print("closed", flush=True)
@@ -170,7 +170,7 @@ async def closes_badly(event: Any, context: Context, resource: str | None) -> An
 
 
 async def web_app(scope: Scope, receive: Receive, send: Send) -> None:
-    """A bare ASGI application."""
+    """Serve as a bare ASGI application."""
     if scope["type"] == "lifespan":
         while True:
             phase = (await receive())["type"]
@@ -186,7 +186,7 @@ web = asgi_handler(web_app)
 
 
 async def where(event: Any, context: Context) -> Any:
-    """The process; or its end, or a wait in it."""
+    """Describe the process; or end it, or wait in it."""
     if event == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if event == "exit":
@@ -198,7 +198,7 @@ async def where(event: Any, context: Context) -> Any:
 
 
 async def busy(event: Any, context: Context) -> Any:
-    """The process, after work that keeps its loop."""
+    """Describe the process, after work that keeps its loop."""
     until = time.perf_counter() + event
     while time.perf_counter() < until:
         pass
@@ -206,7 +206,7 @@ async def busy(event: Any, context: Context) -> Any:
 
 
 async def stream_page(event: Any, context: Context) -> StreamingResponse:
-    """An HTTP response in parts."""
+    """Return an HTTP response in parts."""
 
     async def body() -> AsyncIterator[str]:
         yield "<p>"

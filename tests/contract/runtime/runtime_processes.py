@@ -39,7 +39,7 @@ class RuntimeProcess:
         return self._process.pid
 
     async def line(self, text: str) -> str:
-        """The next line that contains `text`. Raises EOFError if the process ends without it."""
+        """Return the next line that contains `text`. Raises EOFError if the process ends without it."""
         assert self._process.stdout is not None
         while data := await self._process.stdout.readline():
             self.lines.append(data.decode().rstrip("\n"))
@@ -48,7 +48,7 @@ class RuntimeProcess:
         raise EOFError(f"{text!r} is not in {self.lines}")
 
     async def logged(self, message: str) -> dict[str, Any]:
-        """The next log line with this message."""
+        """Return the next log line with this message."""
         fields: dict[str, Any] = json.loads(await self.line(f'"message": "{message}'))
         return fields
 
@@ -78,7 +78,7 @@ async def runtime_process(
     task_root: Path = HERE,
     variables: Mapping[str, str] | None = None,
 ) -> AsyncIterator[RuntimeProcess]:
-    """A runtime that polls `api` for `handler`, such as `runtime_functions.echo`."""
+    """Start a runtime that polls `api` for `handler`, such as `runtime_functions.echo`."""
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{task_root}" if kind == "awslambdaric" else str(REPOSITORY),

@@ -13,7 +13,7 @@ from runtime_processes import runtime_process
 
 @pytest.fixture
 async def cargo(tmp_path: Path) -> AsyncIterator[CargoLambda]:
-    """A server for the function `photos`."""
+    """Run a server for the function `photos`."""
     async with cargo_lambda(tmp_path) as running:
         yield running
 
@@ -25,17 +25,17 @@ def runtime(cargo: CargoLambda, function: str, **variables: str) -> Any:
 
 
 @pytest.mark.parametrize("event", [{"a": [1, "é"]}, "text", None, 7, "x" * 1_000_000], ids=lambda event: str(event)[:9])
-async def test_answers(cargo: CargoLambda, event: Any):
+async def test_responses(cargo: CargoLambda, event: Any):
     """The event goes in and comes out."""
     async with runtime(cargo, "echo"):
         assert await cargo.invoke(event) == (200, event)
 
 
 async def test_many_at_once(cargo: CargoLambda):
-    """Callers at once, several slots: every caller gets its own answer."""
+    """Callers at once, several slots: every caller gets its own response."""
     async with runtime(cargo, "wait", AWS_LAMBDA_MAX_CONCURRENCY="8"):
-        answers = await asyncio.gather(*(cargo.invoke(number) for number in range(40)))
-    assert answers == [(200, number) for number in range(40)]
+        responses = await asyncio.gather(*(cargo.invoke(number) for number in range(40)))
+    assert responses == [(200, number) for number in range(40)]
 
 
 async def test_context(cargo: CargoLambda):
@@ -58,32 +58,32 @@ async def test_errors(cargo: CargoLambda):
 
 
 async def test_several_processes(cargo: CargoLambda):
-    """Slots of several processes are as good as those of one; one that dies is answered for."""
+    """Slots of several processes are as good as those of one; the invocation of one that dies fails."""
     async with runtime(cargo, "where", AWS_LAMBDA_MAX_CONCURRENCY="4", RUNTIME_PROCESSES="2") as process:
         for _ in range(2):
-            await process.logged("worker polls")
-        answers = await asyncio.gather(*(cargo.invoke(None) for _ in range(20)))
-        assert {status for status, _ in answers} == {200}
+            await process.logged("worker_started")
+        responses = await asyncio.gather(*(cargo.invoke(None) for _ in range(20)))
+        assert {status for status, _ in responses} == {200}
         _, error = await cargo.invoke("die")
         assert error["errorType"] == "Runtime.ExitError"
-        await process.logged("worker polls")
+        await process.logged("worker_started")
         assert (await cargo.invoke(None))[0] == 200
 
 
 async def test_a_stream_reaches_a_browser(cargo: CargoLambda):
     """Through a function URL: status, headers and cookie out of the prelude, then the body."""
-    async with runtime(cargo, "stream_page"), cargo.call_url("album") as answer:
-        body = await answer.text()
-    assert (answer.status, answer.headers["content-type"]) == (201, "text/html")
-    assert answer.cookies["a"].value == "1"
+    async with runtime(cargo, "stream_page"), cargo.call_url("album") as response:
+        body = await response.text()
+    assert (response.status, response.headers["content-type"]) == (201, "text/html")
+    assert response.cookies["a"].value == "1"
     assert body == "<p>hi"
 
 
 async def test_an_asgi_application_streams(cargo: CargoLambda):
     """The same, out of an ASGI application and cargo-lambda's own proxy event."""
-    async with runtime(cargo, "streaming_web"), cargo.call_url("album") as answer:
-        body = await answer.text()
-    assert (answer.status, answer.headers["content-type"]) == (201, "text/plain")
+    async with runtime(cargo, "streaming_web"), cargo.call_url("album") as response:
+        body = await response.text()
+    assert (response.status, response.headers["content-type"]) == (201, "text/plain")
     assert body.endswith("/album")
 
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.parametrize("kind", KINDS)
 
 @pytest.mark.parametrize("event", [{"Records": [{"body": "é ☃", "n": 1.5}], "none": None}, "", None, "x" * 1_000_000])
 async def test_response(api: FakeRuntimeApi, kind: Kind, event: Any) -> None:
-    """The answer is JSON, posted to its path, with its type and the invocation's nonce."""
+    """The response is JSON, posted to its path, with its type and the invocation's nonce."""
     async with runtime_process(api, "runtime_functions.echo", kind=kind):
         body = json.dumps(event).encode()
         posted = await api.invoke(body=body, request_id="r-1", headers={"Lambda-Runtime-Invocation-Id": "nonce"})
@@ -36,7 +36,7 @@ async def test_response(api: FakeRuntimeApi, kind: Kind, event: Any) -> None:
 
 
 async def test_many_in_a_row(api: FakeRuntimeApi, kind: Kind) -> None:
-    """One process answers one invocation after the other."""
+    """One process takes one invocation after the other."""
     async with runtime_process(api, "runtime_functions.echo", kind=kind):
         assert [(await api.invoke(number)).json() for number in range(20)] == list(range(20))
 

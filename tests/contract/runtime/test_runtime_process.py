@@ -21,18 +21,18 @@ WEB = {"httpMethod": "GET", "path": "/photos"}
 
 
 async def test_drain_on_sigterm(api: FakeRuntimeApi) -> None:
-    """SIGTERM: no new `next`, the running invocation ends and is answered, resources close, exit 0."""
+    """SIGTERM: no new `next`, the running invocation ends and its response is posted, resources close, exit 0."""
     async with runtime_process(api, "runtime_functions.wait", variables={"AWS_LAMBDA_MAX_CONCURRENCY": "2"}) as process:
         await api.wait_idle(2)
         running = api.invoke("wait")
         await process.line("waiting")
         process.signal()
-        drained = await process.logged("drained")
+        drained = await process.logged("process_drained")
         assert await process.ended() == 0
         assert (await running).json() == "wait"
         later = api.invoke("later")
     assert not later.taken.is_set()
-    assert (drained["answered"], drained["slots"], drained["running"]) == (1, 2, 0)
+    assert (drained["succeeded"], drained["slots"], drained["running"]) == (1, 2, 0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -51,10 +51,10 @@ async def test_idle_process_ends_at_once(api: FakeRuntimeApi, number: signal.Sig
 async def test_web_application(api: FakeRuntimeApi) -> None:
     """An ASGI application starts up before the first `next` and shuts down at the end."""
     async with runtime_process(api, "runtime_functions.web") as process:
-        answer = (await api.invoke(WEB)).json()
+        response = (await api.invoke(WEB)).json()
         process.signal()
         assert await process.ended() == 0
-    assert (answer["statusCode"], answer["body"]) == (201, "/photos")
+    assert (response["statusCode"], response["body"]) == (201, "/photos")
     assert [line for line in process.lines if line.startswith("lifespan")] == ["lifespan.startup", "lifespan.shutdown"]
 
 
@@ -92,7 +92,7 @@ async def test_resources_that_do_not_close(api: FakeRuntimeApi) -> None:
     async with runtime_process(api, "runtime_functions.closes_badly") as process:
         await api.wait_idle(1)
         process.signal()
-        logged = await process.logged("resources failed to close")
+        logged = await process.logged("resources_close_failed")
         assert await process.ended() == 1
     assert logged["errorMessage"] == "cannot close"
 
@@ -122,7 +122,7 @@ async def test_a_thread_that_never_ends_does_not_hold_the_process(api: FakeRunti
         assert posted.json()["errorType"] in ("Runtime.HandlerLeaked", "Runtime.DeadlineExceeded")
         process.signal()
         assert await asyncio.wait_for(process.ended(), 60) == 0
-    assert "ending by force" in "".join(process.lines)
+    assert "process_killed" in "".join(process.lines)
 
 
 async def test_a_signal_that_does_not_wake_the_main_thread(api: FakeRuntimeApi) -> None:
@@ -156,7 +156,7 @@ async def test_a_lone_synchronous_handler_has_its_time_to_the_end(api: FakeRunti
 
 
 async def test_drain_of_the_main_thread(api: FakeRuntimeApi) -> None:
-    """SIGTERM while a synchronous handler runs: it ends and is answered, then the process, with 0."""
+    """SIGTERM while a synchronous handler runs: it ends and its response is posted, then the process, with 0."""
     async with runtime_process(api, "aws_handlers.wait") as process:
         running = api.invoke(0.3)
         await process.line("waiting")
@@ -176,14 +176,14 @@ async def test_exit_inside_a_synchronous_handler(api: FakeRuntimeApi, status: An
 
 
 async def test_a_runtime_api_that_falls_silent_does_not_hold_the_process() -> None:
-    """An answer that nobody takes ends with the drain's time."""
-    answering = asyncio.Event()
+    """A post that nobody takes ends with the drain's time."""
+    posting = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: r-1\r\nContent-Length: 2\r\n\r\n{}")
         await reader.readuntil(b"\r\n\r\n")
-        answering.set()
+        posting.set()
         await reader.read()
         writer.close()
 
@@ -191,11 +191,11 @@ async def test_a_runtime_api_that_falls_silent_does_not_hold_the_process() -> No
     port = server.sockets[0].getsockname()[1]
     variables = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}", "RUNTIME_DRAIN_S": "0"}
     async with runtime_process(None, "runtime_functions.echo", variables=variables) as process:
-        await answering.wait()
+        await posting.wait()
         process.signal()
         assert await asyncio.wait_for(process.ended(), 60) == 0
     server.close()
-    assert "ending by force" in "".join(process.lines)
+    assert "process_killed" in "".join(process.lines)
 
 
 @pytest.mark.parametrize(("loop", "slots"), [("asyncio", "2"), ("uvloop", "2"), ("uvloop", "1")])
@@ -204,11 +204,11 @@ async def test_logs_and_loop(api: FakeRuntimeApi, loop: str, slots: str) -> None
     trace = {"Lambda-Runtime-Trace-Id": "Root=1-new", "Lambda-Runtime-Aws-Tenant-Id": "blue"}
     variables = {"RUNTIME_LOOP": loop, "_X_AMZN_TRACE_ID": "Root=1-old", "AWS_LAMBDA_MAX_CONCURRENCY": slots}
     async with runtime_process(api, "runtime_functions.log", variables=variables) as process:
-        answer = (await api.invoke(request_id="r-1", headers=trace)).json()
+        response = (await api.invoke(request_id="r-1", headers=trace)).json()
         logged = await process.logged("hello")
         assert await process.line("printed") == "printed"
-    assert (answer["trace"], answer["environment"]) == ("Root=1-new", "Root=1-new" if slots == "1" else None)
-    assert answer["loop"].partition(".")[0] == loop
+    assert (response["trace"], response["environment"]) == ("Root=1-new", "Root=1-new" if slots == "1" else None)
+    assert response["loop"].partition(".")[0] == loop
     expected = {"level": "INFO", "logger": "app", "requestId": "r-1", "tenantId": "blue", "photo": 7}
     assert expected.items() <= logged.items()
 
@@ -217,7 +217,7 @@ async def test_failures_are_logged_as_json(api: FakeRuntimeApi) -> None:
     """A failed invocation's line says what its caller is told."""
     async with runtime_process(api, "runtime_functions.fails") as process:
         await api.invoke("no photo", request_id="r-1")
-        logged = await process.logged("invocation failed")
+        logged = await process.logged("invocation_failed")
     assert (logged["level"], logged["requestId"]) == ("ERROR", "r-1")
     assert (logged["errorType"], logged["errorMessage"]) == ("LookupError", "no photo")
     assert "raise LookupError" in logged["stackTrace"][-1]
@@ -242,10 +242,9 @@ async def test_nobody_at_the_runtime_api() -> None:
     variables = {"AWS_LAMBDA_RUNTIME_API": address, "RUNTIME_RECONNECT_S": "1"}
     async with runtime_process(None, "runtime_functions.echo", variables=variables) as process:
         assert await process.ended() == 1
-    messages = [json.loads(line)["message"] for line in process.lines]
-    assert any(
-        m.startswith(f"the Runtime API is out of reach, giving up: cannot connect to {address}") for m in messages
-    )
+    logged = [json.loads(line) for line in process.lines]
+    (lost,) = [fields for fields in logged if fields["message"] == "runtime_api_lost"]
+    assert lost["errorMessage"].startswith(f"cannot connect to {address}")
 
 
 async def test_prefix() -> None:

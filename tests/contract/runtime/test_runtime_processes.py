@@ -25,14 +25,14 @@ INIT_ERROR = "/2018-06-01/runtime/init/error"
 async def several(
     api: FakeRuntimeApi, handler: str = "runtime_functions.where", *, slots: int = 5, processes: int = 2, **more: Any
 ) -> AsyncIterator[RuntimeProcess]:
-    """A runtime of several processes."""
+    """Start a runtime of several processes."""
     variables = {"AWS_LAMBDA_MAX_CONCURRENCY": str(slots), "RUNTIME_PROCESSES": str(processes)}
     async with runtime_process(api, handler, variables={**variables, **more.pop("variables", {})}, **more) as process:
         yield process
 
 
 async def pids(api: FakeRuntimeApi, number: int) -> list[int]:
-    """Which process answered each of so many invocations at once."""
+    """Return which process ran each of so many invocations at once."""
     invocations = [api.invoke() for _ in range(number)]
     return [(await invocation).json()["pid"] for invocation in invocations]
 
@@ -56,10 +56,10 @@ async def test_slots_are_shared_out(api: FakeRuntimeApi) -> None:
     """Five slots in two processes: three and two, all polling, none in the supervisor."""
     async with several(api) as process:
         await api.wait_idle(5)
-        answered = await pids(api, 5)
+        served = await pids(api, 5)
         described = (await api.invoke()).json()
-    assert sorted(answered.count(pid) for pid in set(answered)) == [2, 3]
-    assert process.pid not in answered
+    assert sorted(served.count(pid) for pid in set(served)) == [2, 3]
+    assert process.pid not in served
     assert (described["parent"], described["slots"]) == (process.pid, "5")
 
 
@@ -70,22 +70,21 @@ async def test_at_least_one_slot_each(api: FakeRuntimeApi) -> None:
         assert len(set(await pids(api, 2))) == 2
 
 
-async def test_a_killed_process_is_answered_for_and_started_again(api: FakeRuntimeApi) -> None:
+async def test_a_killed_process_is_reported_and_started_again(api: FakeRuntimeApi) -> None:
     """Its invocations end in Runtime.ExitError at once, its lost slots are logged, and come back."""
     async with several(api, slots=4) as process:
         await api.wait_idle(4)
         before = set(await pids(api, 4))
         headers = {"Lambda-Runtime-Invocation-Id": "nonce"}
         posted = await api.invoke("die", request_id="r-1", headers=headers)
-        ended = await process.logged("worker ended")
+        ended = await process.logged("worker_ended")
         await api.wait_idle(4)
         after = set(await pids(api, 4))
     assert posted.kind == "error"
     assert posted.request.headers["lambda-runtime-function-error-type"] == "Runtime.ExitError"
     assert posted.request.headers["lambda-runtime-invocation-id"] == "nonce"
     assert posted.json()["errorMessage"] == "RequestId: r-1 Error: Runtime exited with error: signal: SIGKILL"
-    assert (ended["action"], ended["status"]) == ("runtime.worker_ended", -9)
-    assert (ended["slots"], ended["invocations"]) == (2, 1)
+    assert (ended["status"], ended["slots"], ended["invocations"]) == (-9, 2, 1)
     assert len(before & after) == 1
     assert len(after) == 2
 
@@ -104,11 +103,11 @@ async def test_the_others_serve_meanwhile(api: FakeRuntimeApi) -> None:
 
 
 async def test_an_exit_in_a_handler_ends_its_process_only(api: FakeRuntimeApi) -> None:
-    """`sys.exit` is answered by the process itself, once; the environment lives on."""
+    """`sys.exit` is reported by the process itself, once; the environment lives on."""
     async with several(api, slots=2) as process:
         await api.wait_idle(2)
         posted = await api.invoke("exit", request_id="r-1")
-        ended = await process.logged("worker ended")
+        ended = await process.logged("worker_ended")
         await api.wait_idle(2)
     assert posted.json()["errorType"] == "Runtime.ExitError"
     assert (ended["status"], ended["invocations"]) == (3, 0)
@@ -117,7 +116,7 @@ async def test_an_exit_in_a_handler_ends_its_process_only(api: FakeRuntimeApi) -
 
 @pytest.mark.parametrize("known", [True, False], ids=["first to report", "403"])
 async def test_no_process_can_start(api: FakeRuntimeApi, tmp_path: Path, known: bool) -> None:
-    """One init/error for all of them, whatever its answer, and exit 1."""
+    """One init/error for all of them, whatever the response to it, and exit 1."""
     (tmp_path / "broken_import.py").write_text("raise ValueError('no region')\n")
     if not known:
         api.init_error.cancel()
@@ -149,17 +148,17 @@ async def test_a_process_that_cannot_start_is_tried_again(api: FakeRuntimeApi, t
         f"    os.mkdir({str(tmp_path / 'taken')!r})\n"
     )
     async with several(api, "one_only.handler", slots=4, task_root=tmp_path) as process:
-        unable = await process.logged("worker cannot start")
+        start_failed = await process.logged("worker_start_failed")
         await api.wait_idle(2)
         assert (await api.invoke()).kind == "response"
         (tmp_path / "enough").touch()
         await api.wait_idle(4)
-    assert (unable["action"], unable["errorType"], unable["slots"]) == ("runtime.worker_unable", "FileExistsError", 2)
+    assert (start_failed["errorType"], start_failed["slots"]) == ("FileExistsError", 2)
     assert INIT_ERROR not in [request.path for request in api.requests]
 
 
 async def test_drain(api: FakeRuntimeApi) -> None:
-    """SIGTERM to the supervisor alone: running invocations end and are answered, all processes close, exit 0."""
+    """SIGTERM to the supervisor alone: running invocations end with a response, all processes close, exit 0."""
     async with several(api, "runtime_functions.wait", slots=4) as process:
         await api.wait_idle(4)
         running = [api.invoke("wait") for _ in range(4)]
@@ -169,7 +168,7 @@ async def test_drain(api: FakeRuntimeApi) -> None:
         process.signal()
         assert await process.ended() == 0
     assert [(await invocation).json() for invocation in running] == ["wait"] * 4
-    assert "".join(process.lines).count('"message": "drained"') == 2
+    assert "".join(process.lines).count('"message": "process_drained"') == 2
     assert all(map(gone, children))
 
 
@@ -229,4 +228,4 @@ async def test_output_goes_to_lambdas_log_socket(api: FakeRuntimeApi, tmp_path: 
     server.close()
     assert any('"message": "hello"' in line for line in received)
     assert not any("printed" in line or '"message": "hello"' in line for line in process.lines)
-    assert any('"message": "worker polls"' in line for line in process.lines)
+    assert any('"message": "worker_started"' in line for line in process.lines)

@@ -10,12 +10,11 @@ import pytest
 import pytest_asyncio
 
 from api.authorizer import Authorizer
-from api.http_get import HttpGetter
-from api.tenant_keys import TenantKeys
+from api.tenant_keys import KeyDocuments, TenantKeys
 from shoebox.aws.clients import Clients
 from shoebox.config import AuthorizerSettings
 from shoebox.stack.deployment import ResolvedStack
-from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.keys import KeyPair, jwks_document
 from shoebox.tenants.tokens import mint_token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -31,9 +30,9 @@ def address(provisioned: ResolvedStack) -> str:
 @pytest_asyncio.fixture(loop_scope="session")
 async def authorizer(address: str) -> AsyncIterator[Authorizer]:
     """The authorizer with its own HTTP client."""
-    getter = HttpGetter()
-    yield Authorizer(TenantKeys(getter.get, address))
-    getter.close()
+    documents = KeyDocuments(address)
+    yield Authorizer(TenantKeys(documents.fetch))
+    documents.close()
 
 
 async def judge(authorizer: Authorizer, pair: KeyPair, tenant: str) -> dict[str, str]:
@@ -50,7 +49,7 @@ async def test_published_keys_let_their_tenant_in(
     """A document under keys/ in the public bucket is all that a tenant needs; others stay unknown."""
     pairs = [KeyPair.generate("EdDSA"), KeyPair.generate("ES256")]
     bucket = provisioned.name_of("bucket", "public")
-    await (await root.open("s3")).put_object(Bucket=bucket, Key="keys/keytest.json", Body=jwks(pairs))
+    await (await root.open("s3")).put_object(Bucket=bucket, Key="keys/keytest.json", Body=jwks_document(pairs))
 
     for pair in pairs:
         assert (await judge(authorizer, pair, "keytest"))["tenant"] == "keytest"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.keys import KeyPair, jwks_document
 from shoebox.tenants.tokens import mint_token
 
 
@@ -32,7 +32,7 @@ def other() -> KeyPair:
 @pytest.fixture
 def published(demo: KeyPair, other: KeyPair) -> dict[str, bytes]:
     """What the tenants publish: tenant → JWKS."""
-    return {"demo": jwks([demo]), "other": jwks([other])}
+    return {"demo": jwks_document([demo]), "other": jwks_document([other])}
 
 
 @pytest.fixture

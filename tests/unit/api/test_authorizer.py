@@ -17,10 +17,10 @@ import pytest
 from jwt import PyJWS
 
 from api.authorizer import Authorizer
-from api.http_get import FetchError
 from api.tenant_keys import TenantKeys
+from shoebox.aws.errors import ConnectionLost
 from shoebox.errors import Unavailable
-from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.keys import KeyPair, jwks_document
 from shoebox.tenants.tokens import mint_token
 
 ROOT = Path(__file__).parents[3]
@@ -32,12 +32,12 @@ Token = Callable[..., str]
 def authorizer(published: dict[str, bytes], now: int) -> Authorizer:
     """An authorizer that knows what is published."""
 
-    async def fetch(url: str) -> bytes | None:
-        if "broken" in url:
-            raise FetchError("no answer")
-        return published.get(url.removeprefix("http://keys/").removesuffix(".json"))
+    async def fetch(tenant: str) -> bytes | None:
+        if "broken" in tenant:
+            raise ConnectionLost("no response")
+        return published.get(tenant)
 
-    return Authorizer(TenantKeys(fetch, "http://keys"), now=lambda: now)
+    return Authorizer(TenantKeys(fetch), now=lambda: now)
 
 
 async def denial(authorizer: Authorizer, event: dict[str, Any]) -> str:
@@ -171,13 +171,13 @@ async def test_a_shops_key_under_anothers_key_id_is_refused(
 ) -> None:
     """Tenants may happen to use one key id; each tenant's tokens are verified with its own key alone."""
     theirs = KeyPair.generate()
-    published["other"] = jwks([replace(theirs, key_id=demo.key_id)])
+    published["other"] = jwks_document([replace(theirs, key_id=demo.key_id)])
     foreign = mint_token(demo, tenant="other", user="anna", now=now)
 
-    async def fetch(url: str) -> bytes | None:
-        return published.get(url.removeprefix("http://keys/").removesuffix(".json"))
+    async def fetch(tenant: str) -> bytes | None:
+        return published.get(tenant)
 
-    authorizer = Authorizer(TenantKeys(fetch, "http://keys"), now=lambda: now)
+    authorizer = Authorizer(TenantKeys(fetch), now=lambda: now)
     assert await denial(authorizer, authorizer_event(f"Bearer {foreign}")) == "token_signature"
 
 
@@ -186,7 +186,7 @@ async def test_a_key_can_be_rotated_without_a_gap(
 ) -> None:
     """While a tenant publishes two keys, tokens of both pass."""
     new = KeyPair.generate("RS256")
-    published["demo"] = jwks([demo, new])
+    published["demo"] = jwks_document([demo, new])
     for pair in (demo, new):
         text = mint_token(pair, tenant="demo", user="anna", now=now)
         assert (await authorizer.judge(authorizer_event(f"Bearer {text}")))["context"]["tenant"] == "demo"
@@ -255,8 +255,9 @@ async def publishing(documents: dict[str, bytes]) -> AsyncIterator[str]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
         body = documents.get(path.removeprefix("/bucket/keys/").removesuffix(".json"))
-        status = b"404 Not Found" if body is None else b"200 OK"
-        writer.write(b"HTTP/1.1 " + status + b"\r\nConnection: close\r\n\r\n" + (body or b""))
+        status = "404 Not Found" if body is None else "200 OK"
+        head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body or b'')}\r\nConnection: close\r\n\r\n"
+        writer.write(head.encode() + (body or b""))
         await writer.drain()
         writer.close()
 

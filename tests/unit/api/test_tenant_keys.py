@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from api.http_get import FetchError
 from api.tenant_keys import Rules, TenantKeys
+from shoebox.aws.errors import ConnectionLost
 from shoebox.errors import Unauthorized, Unavailable
-from shoebox.tenants.keys import KeyPair, jwks
+from shoebox.tenants.keys import KeyPair, jwks_document
 
 OLD, NEW = KeyPair.generate(), KeyPair.generate()
 
@@ -20,21 +20,20 @@ class Publisher:
     """A place where tenants publish keys; counts who asks, can be down, and can be slow."""
 
     def __init__(self) -> None:
-        self.documents: dict[str, bytes] = {"demo": jwks([OLD])}
+        self.documents: dict[str, bytes] = {"demo": jwks_document([OLD])}
         self.asked: Counter[str] = Counter()
         self.down = False
         self.open = asyncio.Event()
         self.open.set()
         self.waiting = asyncio.Event()
 
-    async def fetch(self, url: str) -> bytes | None:
-        """Fetch as `HttpGetter.get` does."""
-        tenant = url.removeprefix("http://keys/").removesuffix(".json")
+    async def fetch(self, tenant: str) -> bytes | None:
+        """Fetch as `KeyDocuments.fetch` does."""
         self.asked[tenant] += 1
         self.waiting.set()
         await self.open.wait()
         if self.down:
-            raise FetchError("no answer")
+            raise ConnectionLost("no response")
         return self.documents.get(tenant)
 
 
@@ -64,9 +63,7 @@ def clock() -> Clock:
 @pytest.fixture
 def store(publisher: Publisher, clock: Clock) -> TenantKeys:
     """A store with small, round rules."""
-    return TenantKeys(
-        publisher.fetch, "http://keys/", Rules(ttl=300, stale_for=3600, retry_after=30, tenants=3), clock=clock
-    )
+    return TenantKeys(publisher.fetch, Rules(ttl=300, stale_for=3600, retry_after=30, tenants=3), clock=clock)
 
 
 async def code(store: TenantKeys, tenant: str, key_id: str) -> str:
@@ -92,7 +89,7 @@ async def test_keys_are_fetched_once_while_fresh(store: TenantKeys, publisher: P
 async def test_requests_at_one_time_share_one_fetch(store: TenantKeys, publisher: Publisher) -> None:
     """A burst after a cold start asks once for each tenant."""
     publisher.open.clear()
-    publisher.documents["other"] = jwks([NEW])
+    publisher.documents["other"] = jwks_document([NEW])
     asked = [asyncio.create_task(store.key(*of)) for of in [("demo", OLD.key_id), ("other", NEW.key_id)] * 20]
     await publisher.waiting.wait()
     publisher.open.set()
@@ -121,7 +118,7 @@ async def test_a_rotated_key_is_found_before_the_old_ones_age(
 ) -> None:
     """A token with a new key id causes a fetch at once; a key taken away is gone with it."""
     await store.key("demo", OLD.key_id)
-    publisher.documents["demo"] = jwks([NEW])
+    publisher.documents["demo"] = jwks_document([NEW])
     clock.now += 30
 
     assert (await store.key("demo", NEW.key_id)).key_id == NEW.key_id
@@ -151,7 +148,7 @@ async def test_an_unknown_tenant_is_remembered_and_asked_for_again_later(
     assert {await code(store, "shop", "k") for _ in range(5)} == {"tenant_unknown"}
     assert publisher.asked == {"shop": 1}
 
-    publisher.documents["shop"] = jwks([NEW])
+    publisher.documents["shop"] = jwks_document([NEW])
     clock.now += 30
     assert (await store.key("shop", NEW.key_id)).key_id == NEW.key_id
     assert publisher.asked == {"shop": 2}
@@ -180,7 +177,7 @@ async def test_guessed_tenants_never_push_out_real_ones(store: TenantKeys, publi
 async def test_the_least_recently_asked_tenant_is_forgotten(store: TenantKeys, publisher: Publisher) -> None:
     """With more tenants than there is room for, the busy ones stay."""
     for tenant in ("aa", "bb", "cc"):
-        publisher.documents[tenant] = jwks([OLD])
+        publisher.documents[tenant] = jwks_document([OLD])
         await store.key(tenant, OLD.key_id)
     await store.key("aa", OLD.key_id)
     await store.key("demo", OLD.key_id)  # pushes out bb
@@ -258,7 +255,7 @@ async def test_a_document_without_usable_keys_is_valid(store: TenantKeys, publis
 async def test_with_a_ttl_of_zero_every_request_asks(publisher: Publisher, clock: Clock) -> None:
     """`SHOEBOX_KEYS_TTL=0` turns the memory off, but for outages."""
     ticking: Callable[[], float] = clock
-    store = TenantKeys(publisher.fetch, "http://keys", Rules(ttl=0), clock=ticking)
+    store = TenantKeys(publisher.fetch, Rules(ttl=0), clock=ticking)
     for _ in range(3):
         clock.now += 1
         await store.key("demo", OLD.key_id)

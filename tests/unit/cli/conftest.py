@@ -18,14 +18,14 @@ MakeFolder = Callable[..., Path]
 
 @pytest_asyncio.fixture
 async def service() -> AsyncIterator[Service]:
-    """A Shoebox on a real socket."""
+    """Run a Shoebox on a real socket."""
     async with running_service() as running:
         yield running
 
 
 @pytest.fixture
 def picture(tmp_path: Path) -> MakePicture:
-    """`picture("a.jpg", 5000)` writes a file that begins as a JPEG does; other seeds, other bytes."""
+    """Return a function: `picture("a.jpg", 5000)` writes a file that begins as a JPEG; other seeds, other bytes."""
 
     def make(name: str, size: int = 5000, *, seed: str | None = None, magic: bytes = JPEG) -> Path:
         path = tmp_path / "photos" / name
@@ -38,7 +38,7 @@ def picture(tmp_path: Path) -> MakePicture:
 
 @pytest.fixture
 def folder(picture: MakePicture) -> MakeFolder:
-    """`folder(12)` writes twelve pictures, 00.jpg to 11.jpg, and returns their folder."""
+    """Return a function: `folder(12)` writes twelve pictures, 00.jpg to 11.jpg, and returns their folder."""
 
     def make(count: int, size: int = 5000) -> Path:
         return [picture(f"{n:02}.jpg", size) for n in range(count)][-1].parent
@@ -48,7 +48,7 @@ def folder(picture: MakePicture) -> MakeFolder:
 
 @pytest.fixture
 def unused_port() -> int:
-    """A port that was free a moment ago."""
+    """Return a port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -15,7 +15,7 @@ import pytest
 from command import Ended, shoebox
 from fake_docker import FakeDocker
 
-from shoebox_cli.compose_checks import PURPOSES
+from shoebox_cli.compose import PURPOSES
 
 UP = "up --build --wait --remove-orphans"
 MINT = "exec -T fleet python -m shoebox_cli token mint"
@@ -61,14 +61,14 @@ def containers(tmp_path: Path) -> Containers:
 
 @pytest.fixture
 def taken(containers: Containers) -> Iterator[int]:
-    """The emulator's port, held by this process."""
+    """Hold the emulator's port in this process."""
     port = int(containers.environment["SHOEBOX_EMULATOR_PORT"])
     with socket.create_server(("127.0.0.1", port)):
         yield port
 
 
 def one_message(ended: Ended) -> str:
-    """The only message of a command that ended with 5."""
+    """Return the only message of a command that ended with 5."""
     assert (ended.code, ended.stdout) == (5, "")
     assert ended.stderr.count("✗") == 1
     assert "Traceback" not in ended.stderr
@@ -175,7 +175,7 @@ async def test_a_wrong_stack_is_told_before_anything_starts(containers: Containe
 
 
 def container(name: str, status: int = 0, health: str = "healthy", ended: str = "", **state: Any) -> dict[str, Any]:
-    """A container as `docker inspect` shows it; one with a status has ended."""
+    """Return a container as `docker inspect` shows it; one with a status has ended."""
     state |= {"ExitCode": status, "Running": not status, "FinishedAt": ended, "Health": {"Status": health}}
     return {"Id": f"id-{name}", "Name": f"/shoebox-{name}", "State": state, "HostConfig": {"Memory": 2 * 1000**3}}
 

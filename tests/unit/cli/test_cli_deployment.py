@@ -17,10 +17,9 @@ from command import Ended, shoebox
 from fake_docker import FakeDocker
 from upload_service import TOKEN, Service
 
-from shoebox_cli.access import mint
-from shoebox_cli.folder import DataFolder
-from shoebox_cli.local import demo_key
+from shoebox_cli.access import demo_key, mint
 from shoebox_cli.localstack import LocalStack
+from shoebox_cli.target import DataFolder
 
 MINT = "compose exec -T fleet python -m shoebox_cli token mint"
 GB = 1000**3
@@ -52,7 +51,7 @@ class _Answer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def ports() -> Iterator[Ports]:
-    """A server on a port of its own."""
+    """Run a server on a port of its own."""
     with Ports() as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -63,7 +62,7 @@ def ports() -> Iterator[Ports]:
 
 @pytest.fixture
 def containers(tmp_path: Path, ports: Ports, service: Service) -> Callable[..., Any]:
-    """A command beside a stack in containers whose gateway is `service`, in a folder where a demo has left its key."""
+    """Return a command beside a stack in containers whose gateway is `service`, in a folder with a demo's key."""
     docker = FakeDocker(tmp_path / "bin")
     demo_key(DataFolder(tmp_path / ".shoebox"))
     published = {"fleet": {8080: service.url.rpartition(":")[2], 9001: ports.server_port}}

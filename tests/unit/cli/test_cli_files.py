@@ -21,7 +21,7 @@ MakeFolder = Callable[..., Path]
 
 @pytest.fixture
 def key(tmp_path: Path) -> Path:
-    """A key pair where the local stack keeps the demo tenant's."""
+    """Save a key pair where the local stack keeps the demo tenant's."""
     pair = KeyPair.generate()
     path = tmp_path / ".shoebox" / "keys" / "demo.pem"
     pair.save(path.parent).rename(path)
@@ -116,6 +116,6 @@ async def test_a_local_key_stands_in_for_a_token(service: Service, key: Path, tm
 
 def _verification_key(pair: KeyPair) -> VerificationKey:
     from shoebox.tenants.jwks import read_jwks
-    from shoebox.tenants.keys import jwks
+    from shoebox.tenants.keys import jwks_document
 
-    return read_jwks(jwks([pair]))[pair.key_id]
+    return read_jwks(jwks_document([pair]))[pair.key_id]

@@ -16,7 +16,7 @@ NOWHERE = ("--endpoint-url", "http://127.0.0.1:9")
 
 
 def one_message(ended: Ended) -> str:
-    """The only message of a command that could not work."""
+    """Return the only message of a command that could not work."""
     assert ended.stdout == ""
     assert ended.stderr.count("✗") == 1
     assert "Traceback" not in ended.stderr

@@ -47,7 +47,7 @@ class Stream(io.TextIOWrapper):
         return self._terminal
 
     def text(self) -> str:
-        """What was written, without colours."""
+        """Return what was written, without colours."""
         self.flush()
         return re.sub(r"\x1b\[[\d;]*m", "", self.bytes.getvalue().decode(self.encoding))
 

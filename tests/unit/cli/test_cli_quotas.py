@@ -37,7 +37,7 @@ class _Control(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def control() -> Iterator[str]:
-    """The address of a control port that answers with `_Control.answer`."""
+    """Return the address of a control port that answers with `_Control.answer`."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Control)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -24,7 +24,7 @@ MakePicture = Callable[..., Path]
 
 
 def found(name: str, size: int = 1, changed: int = 1) -> Picture:
-    """A picture as a look finds it."""
+    """Return a picture as a scan finds it."""
     return Picture(Path(name), size, "image/jpeg", changed)
 
 
@@ -71,7 +71,7 @@ class Looks:
         self.done = asyncio.Semaphore(0)
 
     async def __call__(self) -> None:
-        """A look has ended; wait for the next one."""
+        """Tell that a scan has ended; wait for the next one."""
         self.done.release()
         await self.due.acquire()
 

@@ -56,7 +56,7 @@ async def test_registrations_go_in_hundreds(service: Service, folder: MakeFolder
     assert report.count(Outcome.READY) == 250
     assert service.register_sizes == [100, 100, 50]
     assert service.count("put") == 250
-    assert service.most_putting <= 3
+    assert service.max_putting <= 3
 
 
 async def test_a_second_run_sends_nothing(service: Service, folder: MakeFolder) -> None:

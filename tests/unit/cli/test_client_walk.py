@@ -24,12 +24,12 @@ def write(path: Path, content: bytes = JPEG) -> Path:
 
 
 def names(folder: Path, *, recursive: bool = True) -> list[str]:
-    """What is found under a folder, as relative paths."""
+    """Return what is found under a folder, as relative paths."""
     return [str(t.path.relative_to(folder)) for t in walk([folder], recursive=recursive) if isinstance(t, Picture)]
 
 
 def reasons(folder: Path) -> dict[str, str]:
-    """What is left out under a folder, and why."""
+    """Return what is left out under a folder, and why."""
     return {str(t.path.relative_to(folder)): t.reason for t in walk([folder]) if isinstance(t, LeftOut)}
 
 

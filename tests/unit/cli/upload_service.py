@@ -50,7 +50,6 @@ class Call:
     """A call that came in; `size` is the bytes of an upload that was stored."""
 
     kind: str
-    at: float
     size: int = 0
 
 
@@ -90,7 +89,7 @@ class Service:
         self.problems: dict[str, dict[str, str]] = {}  # name → problem of its entry
         self.register_sizes: list[int] = []
         self.putting = 0
-        self.most_putting = 0
+        self.max_putting = 0
         self.hung = asyncio.Event()  # a call that hangs has come
 
     def count(self, kind: str) -> int:
@@ -102,7 +101,7 @@ class Service:
         return sum(call.size for call in self.calls)
 
     def by_name(self, name: str) -> StoredFile:
-        """The file registered under this name."""
+        """Return the file registered under this name."""
         return next(f for f in self.files.values() if f.registration["name"] == name)
 
     # --- handlers ----------------------------------------------------------------------------------------------
@@ -110,7 +109,7 @@ class Service:
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Any) -> web.StreamResponse:
         kind = request.match_info.route.name or "other"
-        call = Call(kind, asyncio.get_running_loop().time())
+        call = Call(kind)
         self.calls.append(call)
         fault = next((f for f in self.faults if f.kind == kind and f.times), None)
         if fault:
@@ -168,7 +167,7 @@ class Service:
         }
 
     def document(self, file: StoredFile) -> dict[str, Any]:
-        """A File of the API."""
+        """Return a File of the API."""
         ends = file.finished_at.isoformat().replace("+00:00", "Z") if file.finished_at else None
         return {
             "file_id": file.file_id,
@@ -186,7 +185,7 @@ class Service:
 
     async def _put(self, request: web.Request) -> web.Response:
         self.putting += 1
-        self.most_putting = max(self.most_putting, self.putting)
+        self.max_putting = max(self.max_putting, self.putting)
         try:
             body = await request.read()
         finally:
@@ -296,7 +295,7 @@ class Service:
 
 
 def problem(status: int, code: str, detail: str) -> web.Response:
-    """An RFC 9457 answer."""
+    """Return a response of RFC 9457."""
     body = {"type": "about:blank", "title": code, "status": status, "detail": detail, "code": code}
     return web.json_response(body, status=status, content_type="application/problem+json")
 
@@ -313,7 +312,7 @@ def _base64(digest: bytes) -> str:
 
 @asynccontextmanager
 async def running_service() -> AsyncIterator[Service]:
-    """A service on a free port of 127.0.0.1."""
+    """Run a service on a free port of 127.0.0.1."""
     service = Service()
     app = web.Application(middlewares=[service._middleware], client_max_size=10_000_000)
     one, upload = "/v1/files/{file_id}", "/v1/files/{file_id}/multipart/{upload_id}"

@@ -2,8 +2,8 @@
 "Configuring error handling settings for Lambda asynchronous invocations" (C)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import orjson
 import pytest
@@ -30,46 +30,61 @@ class Time:
         await asyncio.sleep(0)
 
 
-def runner(*answers: InvokeResult | Exception) -> Callable[[str, Call], Awaitable[InvokeResult]]:
-    """A function that answers so, the last answer for ever."""
-    left = list(answers)
+class Function:
+    """A function with these results, the last one again and again; each call waits until it may `go`."""
 
-    async def run(function: str, call: Call) -> InvokeResult:
-        answer = left.pop(0) if len(left) > 1 else left[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+    def __init__(self, *results: InvokeResult | Exception) -> None:
+        self.results = list(results)
+        self.go = asyncio.Event()
+        self.go.set()
 
-    return run
+    async def invoke(self, call: Call) -> InvokeResult:
+        """Return or raise the next result."""
+        await self.go.wait()
+        result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+
+class Destination:
+    """Keeps the records that it gets, or fails."""
+
+    def __init__(self, error: DeliveryError | None = None) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.error = error
+
+    async def send(self, record: bytes) -> None:
+        """Take one record."""
+        if self.error:
+            raise self.error
+        self.records.append(orjson.loads(record))
 
 
 def function(rules: AsyncRules = AsyncRules(), reserved: int | None = None) -> FunctionSpec:  # noqa: B008  # frozen
-    """A function with these rules."""
+    """Return a function with these rules."""
     return FunctionSpec(
         "f", "shoebox-f", "arn:f", "a.b", 128, 3, reserved_concurrency=reserved, asynchronous=rules, on_failure="dead"
     )
 
 
 def only(events: AsyncEvents) -> AsyncStatistics:
-    """The statistics of the one function that had events."""
+    """Return the statistics of the one function that had events."""
     [statistics] = events.statistics()
     return statistics
 
 
 async def deliver(
-    time: Time, *answers: InvokeResult | Exception, spec: FunctionSpec | None = None
-) -> tuple[AsyncStatistics, list[dict[str, object]]]:
-    """Deliver one event to a function that answers so; the statistics, and the records at its destination."""
-    records: list[dict[str, object]] = []
-
-    async def destination(record: bytes) -> None:
-        records.append(orjson.loads(record))
-
-    run = runner(*answers)
-    async with AsyncEvents(run, destinations={"f": destination}, sleep=time.sleep, clock=lambda: time.now) as events:
+    time: Time, *results: InvokeResult | Exception, spec: FunctionSpec | None = None
+) -> tuple[AsyncStatistics, list[dict[str, Any]]]:
+    """Deliver one event to a function with these results; return the statistics, and its destination's records."""
+    destination = Destination()
+    async with AsyncEvents(
+        {"f": Function(*results)}, destinations={"f": destination}, sleep=time.sleep, clock=lambda: time.now
+    ) as events:
         events.submit(spec or function(), Call(b'{"n":1}', request_id="r1"))
         await until(lambda: not only(events).pending)
-        return only(events), records
+        return only(events), destination.records
 
 
 GOOD, BAD, THROTTLED = InvokeResult(b"{}"), failure("r", "E", "no"), Throttled("x")
@@ -105,7 +120,7 @@ async def test_retries(
         throttled=refused,
         failed=len(slept) + 1 - done - refused,
     )
-    assert [record["requestContext"]["condition"] for record in records] == ([condition] if condition else [])  # type: ignore[index]
+    assert [record["requestContext"]["condition"] for record in records] == ([condition] if condition else [])
 
 
 async def test_throttles_wait_up_to_five_minutes_for_six_hours():
@@ -114,7 +129,7 @@ async def test_throttles_wait_up_to_five_minutes_for_six_hours():
     _, records = await deliver(time, THROTTLED)
     assert time.slept[:10] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]
     assert 6 * 3600 - 300 < sum(time.slept) <= 6 * 3600
-    assert records[0]["requestContext"]["condition"] == "EventAgeExceeded"  # type: ignore[index]
+    assert records[0]["requestContext"]["condition"] == "EventAgeExceeded"
     assert records[0]["responseContext"] is None
 
 
@@ -123,7 +138,7 @@ async def test_a_function_that_is_off_gets_nothing():
     time = Time()
     statistics, records = await deliver(time, GOOD, spec=function(reserved=0))
     assert statistics.given_up == 1
-    assert records[0]["requestContext"]["approximateInvokeCount"] == 0  # type: ignore[index]
+    assert records[0]["requestContext"]["approximateInvokeCount"] == 0
 
 
 async def test_the_record_is_awss():
@@ -146,11 +161,8 @@ async def test_the_record_is_awss():
 
 async def test_a_record_that_cannot_be_sent_is_logged_and_the_queue_goes_on(capsys: pytest.CaptureFixture[str]):
     """The event counts as given up all the same."""
-
-    async def broken(record: bytes) -> None:
-        raise DeliveryError("no such queue")
-
-    async with AsyncEvents(runner(BAD), destinations={"f": broken}) as events:
+    broken = Destination(DeliveryError("no such queue"))
+    async with AsyncEvents({"f": Function(BAD)}, destinations={"f": broken}) as events:
         events.submit(function(AsyncRules(retries=0)), Call(b"{}"))
         await until(lambda: not only(events).pending)
         assert only(events).given_up == 1
@@ -159,13 +171,9 @@ async def test_a_record_that_cannot_be_sent_is_logged_and_the_queue_goes_on(caps
 
 async def test_statistics_tell_what_waits_and_for_how_long():
     """By function, with the age of the oldest event; a function without events is not there."""
-    time, go = Time(now=100.0), asyncio.Event()
-
-    async def run(function: str, call: Call) -> InvokeResult:
-        await go.wait()
-        return GOOD
-
-    async with AsyncEvents(run, sleep=time.sleep, clock=lambda: time.now) as events:
+    time, held = Time(now=100.0), Function(GOOD)
+    held.go.clear()
+    async with AsyncEvents({"f": held, "g": held}, sleep=time.sleep, clock=lambda: time.now) as events:
         assert events.statistics() == []
         for now in (100.0, 107.0):
             time.now = now
@@ -176,20 +184,16 @@ async def test_statistics_tell_what_waits_and_for_how_long():
             AsyncStatistics("f", pending=2, oldest=10.0),
             AsyncStatistics(other.key, pending=1, oldest=3.0),
         ]
-        go.set()
+        held.go.set()
         await until(lambda: all(not of.pending for of in events.statistics()))
         assert events.statistics() == [AsyncStatistics("f", succeeded=2), AsyncStatistics("g", succeeded=1)]
 
 
 async def test_the_queue_is_bounded():
     """Beyond it the caller gets a 429, and the limit tells of it."""
-    never = asyncio.Event()
-
-    async def run(function: str, call: Call) -> InvokeResult:
-        await never.wait()
-        return GOOD
-
-    async with AsyncEvents(run, most=1) as events:
+    held = Function(GOOD)
+    held.go.clear()
+    async with AsyncEvents({"f": held}, max_pending=1) as events:
         events.submit(function(), Call(b"{}"))
         with pytest.raises(Throttled) as refused:
             events.submit(function(), Call(b"{}"))

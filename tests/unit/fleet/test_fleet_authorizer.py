@@ -14,7 +14,7 @@ from fleet.gateway.authorizer_policy import Authorization
 from fleet.gateway.proxy_event import Api
 from fleet.gateway.request import GatewayRequest
 from fleet.gateway.routes import Match
-from shoebox.stack.model import Route
+from shoebox.stack.gateway import Route
 
 API = Api("api1", "prod", "1", "eu-west-1")
 MATCH = Match(Route(path="/v1/{proxy+}", function="api"), {"proxy": "x"})

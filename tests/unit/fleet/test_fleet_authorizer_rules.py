@@ -20,7 +20,7 @@ from fleet.gateway.proxy_event import Api as GatewayApi
 from fleet.gateway.refusal import Refusal
 from fleet.gateway.request import request_of
 from fleet.gateway.routes import Match
-from shoebox.stack.model import Route
+from shoebox.stack.gateway import Route
 
 ROUTES = [{"path": "/{proxy+}", "function": "web"}]
 HEADER, QUERY = "method.request.header.Auth", "method.request.querystring.name"

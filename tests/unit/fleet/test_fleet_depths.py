@@ -14,9 +14,9 @@ from fleet.limit_registry import LimitRegistry
 from fleet.limits.quotas import load_quotas
 from fleet.limits.use import Count, DataUse
 from fleet.metrics import Metrics
-from fleet.queues.depths import Depth, Depths, Watched
-from fleet.queues.flow import Flow
-from fleet.queues.sqs_event import SqsMessage
+from fleet.queues.batches import SqsMessage
+from fleet.queues.depths import Depth, Depths, MonitoredQueue
+from fleet.queues.queue_monitor import QueueMonitor
 from fleet.statistics import FleetStatistics
 from shoebox.aws.connections import Connections
 from shoebox.aws.credentials import Credentials, fixed_credentials
@@ -33,7 +33,7 @@ class Bench:
     def __init__(self) -> None:
         self.now = 1000.0
         self.refuses = False
-        self.flow = Flow(receives=5)
+        self.monitor = QueueMonitor(max_receives=5)
 
     def script(self, number: int, request: Request) -> bytes:
         """GetQueueAttributes."""
@@ -43,14 +43,14 @@ class Bench:
         return answer({"Attributes": dict(zip(NAMES, map(str, HELD[name]), strict=True))})
 
     def depths(self, server: ScriptedServer) -> Depths:
-        """Who looks."""
+        """Return what looks at them."""
         self.connections = Connections(server.url)
         sqs = SqsClient(self.connections, fixed_credentials(Credentials("test", "test")), region="eu-west-1")
         queues = [
-            Watched("uploads", f"{server.url}/1/uploads", self.flow, "uploads-dead"),
-            Watched("uploads-dead", f"{server.url}/1/uploads-dead", Flow()),
+            MonitoredQueue("uploads", f"{server.url}/1/uploads", self.monitor, "uploads-dead"),
+            MonitoredQueue("uploads-dead", f"{server.url}/1/uploads-dead", QueueMonitor()),
         ]
-        return Depths(sqs.call, queues, clock=lambda: self.now, now=lambda: self.now)
+        return Depths(sqs, queues, clock=lambda: self.now, now=lambda: self.now)
 
 
 @asynccontextmanager
@@ -65,7 +65,7 @@ async def running() -> AsyncIterator[tuple[Bench, Depths, ScriptedServer]]:
 async def test_every_queue_is_looked_at():
     """Its messages by state, what its dead-letter queue holds, and the oldest one's age as far as it is known."""
     async with running() as (bench, depths, _):
-        bench.flow.received(990, [SqsMessage("a", "h", b"{}", 0.0, sent_at=985)], 30)
+        bench.monitor.received(990, [SqsMessage("a", "h", b"{}", 0.0, sent_at=985)], 30)
         await depths.refresh()
         assert depths.known == [Depth("uploads", 7, 2, 1, 15.0, 3), Depth("uploads-dead", 3, 0, 0, None, None)]
 
@@ -102,9 +102,9 @@ def metrics(tmp_path: Path) -> Metrics:
 async def test_queues_are_in_the_metrics(metrics: Metrics):
     """What is not known has no sample: a gap, no zero."""
     async with running() as (bench, depths, _):
-        bench.flow.received(990, [SqsMessage("a", "h", b"{}", 0.0, sent_at=985, receive_count=2)], 30)
-        bench.flow.calls["ReceiveMessage"] += 2
-        show_queues(metrics, depths, {"uploads": bench.flow})
+        bench.monitor.received(990, [SqsMessage("a", "h", b"{}", 0.0, sent_at=985, receive_count=2)], 30)
+        bench.monitor.calls["ReceiveMessage"] += 2
+        show_queues(metrics, depths, {"uploads": bench.monitor})
         assert b"fleet_queue_messages{" not in metrics.exposition()
         await depths.refresh()
     shown = metrics.exposition().decode().splitlines()

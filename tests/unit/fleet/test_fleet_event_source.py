@@ -14,14 +14,15 @@ from fleet.errors import RequestTooLarge, Throttled
 from fleet.limits.event_source import FixedScale, InvocationOutcome, ProvisionedPollers, Scale, StandardScale
 from fleet.limits.quotas import load_quotas
 from fleet.metrics import Metrics
-from fleet.queues.event_source import EventSourceMapping, MappingSettings
+from fleet.queues.batches import SqsMessage, message_of
+from fleet.queues.event_source import EventSourceMapping
 from fleet.queues.filters import Filters
+from fleet.queues.mapping_settings import MappingSettings
 from fleet.queues.source_queue import QueueError
-from fleet.queues.sqs_event import SqsMessage, message_of
 
 
 def received(identifier: str, now: float = 0.0) -> SqsMessage:
-    """A message that SQS gave; its body is its id."""
+    """Return a message that SQS gave; its body is its id."""
     group = identifier.partition("/")[0] if "/" in identifier else None
     answer = {
         "MessageId": identifier,
@@ -57,9 +58,9 @@ class FakeQueue:
             self.visible += ids
             self.changed.notify_all()
 
-    async def receive(self, most: int, wait: int) -> list[SqsMessage]:
+    async def receive(self, count: int, wait: int) -> list[SqsMessage]:
         """Wait for messages."""
-        self.receives.append((most, wait))
+        self.receives.append((count, wait))
         async with self.changed:
             try:
                 await self.changed.wait_for(lambda: self.visible or self.receive_error or self.waited)
@@ -68,7 +69,7 @@ class FakeQueue:
                 raise
             if self.receive_error:
                 raise self.receive_error
-            taken, self.visible = self.visible[:most], self.visible[most:]
+            taken, self.visible = self.visible[:count], self.visible[count:]
             if self.waited and not taken:
                 self.waited(wait)
                 await asyncio.sleep(0)
@@ -120,15 +121,15 @@ class Worker:
         self.answers: list[InvokeResult | Exception] = []
         self.open = asyncio.Event()
         self.open.set()
-        self.most = self.running = 0
+        self.highest = self.running = 0
         self.changed = asyncio.Condition()
 
-    async def __call__(self, event: bytes) -> InvokeResult:
+    async def invoke(self, function: str, payload: bytes) -> InvokeResult:
         """Work on a batch."""
         self.running += 1
-        self.most = max(self.most, self.running)
+        self.highest = max(self.highest, self.running)
         async with self.changed:
-            self.batches.append([record["messageId"] for record in orjson.loads(event)["Records"]])
+            self.batches.append([record["messageId"] for record in orjson.loads(payload)["Records"]])
             self.changed.notify_all()
         try:
             await self.open.wait()
@@ -171,7 +172,7 @@ MakeBench = Callable[..., AbstractAsyncContextManager[Bench]]
 
 @pytest.fixture
 def bench(tmp_path: Path) -> MakeBench:
-    """Makes a mapping with fakes: `async with bench(concurrency=2) as b`."""
+    """Return what makes a mapping with fakes: `async with bench(concurrency=2) as b`."""
 
     @asynccontextmanager
     async def make(
@@ -193,7 +194,7 @@ def bench(tmp_path: Path) -> MakeBench:
         mapping = EventSourceMapping(
             described,
             queue=source,
-            invoke=worker,
+            invoker=worker,
             scale=scale or FixedScale(concurrency),
             metrics=Metrics(tmp_path),
             filters=filters,
@@ -209,7 +210,7 @@ def bench(tmp_path: Path) -> MakeBench:
 
 
 def failed(*ids: str) -> InvokeResult:
-    """A partial batch response."""
+    """Return a partial batch response."""
     return InvokeResult(orjson.dumps({"batchItemFailures": [{"itemIdentifier": i} for i in ids]}))
 
 
@@ -256,7 +257,7 @@ async def test_no_more_batches_are_at_work_than_the_maximum_concurrency(bench: M
         assert (len(b.worker.batches), b.queue.visible) == (2, ["m3", "m4"])
         b.worker.open.set()
         await b.queue.until_deleted("m1", "m2", "m3", "m4")
-        assert b.worker.most == 2
+        assert b.worker.highest == 2
 
 
 async def test_a_throttled_batch_is_tried_again_with_waits(bench: MakeBench):
@@ -294,7 +295,7 @@ async def test_a_refused_receive_names_function_queue_and_missing_action(bench: 
         assert b.mapping.last_error is None
 
 
-async def test_a_queue_that_gives_nothing_while_a_disk_is_full_is_a_passing_trouble(bench: MakeBench):
+async def test_a_queue_that_gives_nothing_while_a_disk_is_full_is_a_passing_error(bench: MakeBench):
     """It is told of, nothing is worked on meanwhile, and the mapping goes on when there is room again."""
     queue = FakeQueue()
     queue.receive_error = QueueError("receive", "ServiceUnavailable", "The disk is full (0 MB free).")
@@ -362,8 +363,8 @@ async def test_a_last_poll_that_brings_nothing_gives_nothing_back(bench: MakeBen
     """No empty call to SQS is made."""
 
     class Empty(FakeQueue):
-        async def receive(self, most: int, wait: int) -> list[SqsMessage]:
-            self.receives.append((most, wait))
+        async def receive(self, count: int, wait: int) -> list[SqsMessage]:
+            self.receives.append((count, wait))
             async with self.changed:
                 await self.changed.wait_for(lambda: self.deleted)
             return []
@@ -443,7 +444,7 @@ async def test_while_calls_come_back_full_several_pollers_receive(bench: MakeBen
         assert (b.worker.running, len(b.queue.visible)) == (4, 20)
         b.worker.open.set()
         await b.queue.until_deleted(*(f"m{n}" for n in range(60)))
-        assert b.worker.most == 4
+        assert b.worker.highest == 4
 
 
 async def test_pollers_help_where_batches_have_a_window_too(bench: MakeBench):
@@ -461,7 +462,7 @@ async def test_pollers_help_where_batches_have_a_window_too(bench: MakeBench):
 async def test_pollers_that_help_go_when_nothing_comes(bench: MakeBench):
     """One poller waits at an idle queue."""
     ids = [f"m{n}" for n in range(40)]
-    async with bench(concurrency=8, receivers=3) as b:
+    async with bench(concurrency=8, max_receivers=3) as b:
         await b.queue.send(*ids)
         await until(lambda: b.mapping.pollers == 3)
         await b.queue.until_deleted(*ids)
@@ -484,11 +485,11 @@ async def test_of_several_calls_at_once_one_may_fail(bench: MakeBench):
     """What the others bring is kept; the error is noted, and the missing ones are asked for again."""
 
     class OnceBroken(FakeQueue):
-        async def receive(self, most: int, wait: int) -> list[SqsMessage]:
+        async def receive(self, count: int, wait: int) -> list[SqsMessage]:
             if len(self.receives) == 2:
-                self.receives.append((most, wait))
+                self.receives.append((count, wait))
                 raise QueueError("receive", "InternalError", "oops")
-            return await super().receive(most, wait)
+            return await super().receive(count, wait)
 
     ids = [f"m{n}" for n in range(30)]
     async with bench(batch=30, window=20, queue=OnceBroken()) as b:
@@ -537,7 +538,7 @@ async def test_a_filtered_message_that_cannot_be_deleted_is_not_counted(bench: M
 
 async def test_without_report_batch_item_failures_the_answer_does_not_matter(bench: MakeBench):
     """Only an error of the function keeps messages ("Handling errors for an SQS event source in Lambda")."""
-    async with bench(partial=False) as b:
+    async with bench(reports_failures=False) as b:
         b.worker.answers = [failed("m1")]
         await b.queue.send("m1", "m2")
         await b.queue.until_deleted("m1", "m2")
@@ -645,7 +646,7 @@ async def test_a_fault_of_polling_is_shown(bench: MakeBench):
     """A mapping does not end in silence."""
 
     class Broken(FakeQueue):
-        async def receive(self, most: int, wait: int) -> list[SqsMessage]:
+        async def receive(self, count: int, wait: int) -> list[SqsMessage]:
             raise RuntimeError("oops")
 
     async with bench(queue=Broken()) as b:
@@ -654,7 +655,7 @@ async def test_a_fault_of_polling_is_shown(bench: MakeBench):
 
 
 def large(identifier: str) -> SqsMessage:
-    """A message of a FIFO queue, two of which do not fit into 6 MB."""
+    """Return a message of a FIFO queue, two of which do not fit into 6 MB."""
     message = received(identifier)
     return replace(message, record=message.record[:-1] + b',"pad":"' + b"x" * 4_000_000 + b'"}')
 
@@ -662,9 +663,9 @@ def large(identifier: str) -> SqsMessage:
 class LargeQueue(FakeQueue):
     """Its messages are 4 MB."""
 
-    async def receive(self, most: int, wait: int) -> list[SqsMessage]:
-        """As received, but larger."""
-        return [large(message.message_id) for message in await super().receive(most, wait)]
+    async def receive(self, count: int, wait: int) -> list[SqsMessage]:
+        """Receive messages, and make them larger."""
+        return [large(message.message_id) for message in await super().receive(count, wait)]
 
 
 async def test_what_six_megabytes_cut_off_a_fifo_batch_runs_after_it(bench: MakeBench):
@@ -672,7 +673,7 @@ async def test_what_six_megabytes_cut_off_a_fifo_batch_runs_after_it(bench: Make
     async with bench(queue=LargeQueue(), concurrency=5, fifo=True) as b:
         await b.queue.send("a/1", "a/2", "b/1")
         await b.queue.until_deleted("a/1", "a/2", "b/1")
-    assert (b.worker.batches, b.worker.most) == ([["a/1"], ["a/2"], ["b/1"]], 1)
+    assert (b.worker.batches, b.worker.highest) == ([["a/1"], ["a/2"], ["b/1"]], 1)
 
 
 async def test_later_messages_of_a_failed_group_are_dropped(bench: MakeBench):
@@ -690,7 +691,7 @@ async def test_what_six_megabytes_cut_off_a_standard_batch_begins_the_next(bench
     async with bench(queue=LargeQueue(), concurrency=1) as b:
         await b.queue.send("a/1", "a/2")
         await b.queue.until_deleted("a/1", "a/2")
-    assert (b.worker.batches, b.worker.most) == ([["a/1"], ["a/2"]], 1)
+    assert (b.worker.batches, b.worker.highest) == ([["a/1"], ["a/2"]], 1)
 
 
 async def test_the_end_gives_back_what_every_poller_brings(bench: MakeBench):

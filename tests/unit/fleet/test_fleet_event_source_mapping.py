@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from fleet.functions import Functions
 from fleet.limits.quotas import load_quotas
 from fleet.metrics import Metrics
 from fleet.queues.event_source import EventSourceMapping
-from fleet.queues.mapping import Mappings
+from fleet.queues.mappings import Mappings
 from fleet.settings import FleetSettings
 from shoebox.aws.credentials import Credentials
 from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
@@ -26,7 +27,7 @@ GIVEN = {"MessageId": "m1", "ReceiptHandle": "h1", "Body": "b", "MD5OfBody": "x"
 
 
 def stack_of(url: str, triggers: dict[str, dict[str, Any]]) -> ResolvedStack:
-    """Functions with these triggers of one queue."""
+    """Return functions with these triggers of one queue."""
     described = {
         "name": "tests",
         "queues": {"work": {"visibility_timeout": 30}},
@@ -38,13 +39,16 @@ def stack_of(url: str, triggers: dict[str, dict[str, Any]]) -> ResolvedStack:
 
 
 async def role(function: str) -> RoleCredentials:
-    """Credentials that nobody checks."""
+    """Return credentials that nobody checks."""
     return RoleCredentials(Credentials("AK", "secret", "token"), 1e12)
 
 
-async def done(event: bytes) -> InvokeResult:
-    """A function for which everything is well."""
-    return InvokeResult(b"null")
+class Invoker:
+    """Runs functions that succeed."""
+
+    async def invoke(self, function: str, payload: bytes) -> InvokeResult:
+        """Return an empty result."""
+        return InvokeResult(b"null")
 
 
 @asynccontextmanager
@@ -56,16 +60,17 @@ async def mappings_of(
     hosts: int = 100,
     **settings: Any,
 ) -> AsyncIterator[tuple[Mappings, list[EventSourceMapping]]]:
-    """The mappings of a stack, not entered; joined functions have `hosts` slots."""
+    """Make the mappings of a stack, not entered; joined functions have `hosts` slots."""
     stack = stack_of(url, triggers)
     chosen = FleetSettings(tmp_path / "logs", tmp_path / "metrics", tmp_path, **settings)
-    mappings = Mappings(stack, chosen, CredentialsCache(role), Metrics(tmp_path / "metrics"), lambda _: hosts)
+    pools: Any = {name: SimpleNamespace(ready_slots=hosts) for name in triggers}
+    mappings = Mappings(stack, chosen, CredentialsCache(role), Metrics(tmp_path / "metrics"), Invoker(), pools)
     async with AsyncExitStack() as opening:
         made = []
         for function in Functions.of_stack(stack):
             trigger = stack.stack.functions[function.key].queue
             assert trigger is not None
-            made.append(await mappings.make(opening, function, trigger, done))
+            made.append(await mappings.make(opening, function, trigger))
         yield mappings, made
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from fleet.credentials import CredentialsCache, CredentialsError, RoleCredentials
 from fleet.limits.in_flight import InFlight
+from fleet.queues.batches import SqsMessage
 from fleet.queues.limited_queue import LimitedQueue
-from fleet.queues.source_queue import QueueAddress, QueueError, RoleQueue
-from fleet.queues.sqs_event import SqsMessage
+from fleet.queues.queue_monitor import QueueMonitor
+from fleet.queues.source_queue import QueueError, SqsQueue
 from shoebox.aws.credentials import Credentials
 from shoebox.config import AwsSettings
 from tests.scripted_server import Request, ScriptedServer, answer, refusal, scripted_server
@@ -22,12 +23,12 @@ GONE = {"Id": "0", "Code": "ReceiptHandleIsInvalid", "SenderFault": True}
 
 
 def message(identifier: str) -> SqsMessage:
-    """A received message."""
+    """Return a received message."""
     return SqsMessage(identifier, "h" + identifier, b"{}", 0.0)
 
 
 def given(*ids: str) -> bytes:
-    """ReceiveMessage's answer."""
+    """Return ReceiveMessage's response."""
     return answer(
         {"Messages": [{"MessageId": i, "ReceiptHandle": "h" + i, "Body": "b" + i, "MD5OfBody": "m"} for i in ids]}
     )
@@ -55,12 +56,11 @@ class Bench:
         self.server = server
         self.role = Role()
         self.credentials = CredentialsCache(self.role)
-        url = server.url + "/1/shoebox-uploads"
-        self.address = QueueAddress("shoebox-uploads", url, ARN, "eu-west-1", 30)
-        self.queue = RoleQueue("ingest", self.address, self.credentials, AwsSettings(), clock=lambda: 7.0)
+        self.url = server.url + "/1/shoebox-uploads"
+        self.queue = SqsQueue("ingest", self.url, ARN, self.credentials, AwsSettings(), clock=lambda: 7.0)
 
     def sent(self) -> list[tuple[str, dict[str, Any]]]:
-        """Operations and their requests so far."""
+        """Return operations and their requests so far."""
         return [(_operation(request), orjson.loads(request.body)) for request in self.server.requests]
 
 
@@ -70,7 +70,7 @@ def _operation(request: Request) -> str:
 
 @asynccontextmanager
 async def bench_of(*answers: bytes) -> AsyncIterator[Bench]:
-    """A queue whose SQS gives these answers, one a call; the last one again and again."""
+    """Open a queue whose SQS gives these answers, one a call; the last one again and again."""
     async with scripted_server(lambda n, _: answers[min(n, len(answers)) - 1]) as server:
         bench = Bench(server)
         async with bench.queue:
@@ -85,7 +85,7 @@ async def test_receiving_asks_for_everything_and_makes_records():
         (
             "ReceiveMessage",
             {
-                "QueueUrl": bench.address.url,
+                "QueueUrl": bench.url,
                 "MaxNumberOfMessages": 10,
                 "WaitTimeSeconds": 20,
                 "MessageSystemAttributeNames": ["All"],
@@ -198,39 +198,49 @@ async def test_a_role_that_cannot_be_assumed_is_an_error_of_the_call(error: Exce
     assert caught.value.code == type(error).__name__
 
 
-class Endless:
-    """A queue that always has messages."""
+class Messages:
+    """A queue that always has messages, unless it is given some."""
 
-    def __init__(self) -> None:
+    def __init__(self, *holds: SqsMessage) -> None:
+        self.holds = list(holds)
         self.asked: list[int] = []
+        self.done: list[tuple[str, int]] = []
         self.number = 0
 
-    async def receive(self, most: int, wait: int) -> list[SqsMessage]:
-        """As many as asked for."""
-        self.asked.append(most)
-        self.number += most
-        return [message(f"{self.number}-{n}") for n in range(most)]
+    async def receive(self, count: int, wait: int) -> list[SqsMessage]:
+        """Give as many as asked for, or what it holds."""
+        self.asked.append(count)
+        self.number += count
+        return self.holds or [message(f"{self.number}-{n}") for n in range(count)]
 
     async def delete(self, messages: Sequence[SqsMessage]) -> None:
-        """Nothing to do."""
+        """Note it."""
+        self.done.append(("delete", len(messages)))
 
     async def release(self, messages: Sequence[SqsMessage]) -> None:
-        """Nothing to do."""
+        """Note it."""
+        self.done.append(("release", len(messages)))
 
     async def visibility_timeout(self) -> int:
-        """Seconds."""
+        """Return more than was described."""
         return 60
 
 
 class Limited:
     """A limited queue, and its clock."""
 
-    def __init__(self, most: float, *, fifo: bool = False) -> None:
+    def __init__(self, limit: float, *holds: SqsMessage, fifo: bool = False) -> None:
         self.now = 0.0
         self.slept: list[float] = []
-        self.endless = Endless()
-        self.in_flight = InFlight("uploads", most, 30)
-        self.queue = LimitedQueue(self.endless, self.in_flight, fifo=fifo, clock=lambda: self.now, sleep=self._sleep)
+        self.messages = Messages(*holds)
+        self.in_flight = InFlight("uploads", limit, 30)
+        self.monitor = QueueMonitor(max_receives=2)
+        self.queue = self.of(self.messages, fifo=fifo)
+
+    def of(self, messages: Messages, *, fifo: bool = False) -> LimitedQueue:
+        """Return another mapping's view of the queue."""
+        clock = {"clock": lambda: self.now, "now": lambda: self.now, "sleep": self._sleep}
+        return LimitedQueue(messages, self.in_flight, self.monitor, fifo=fifo, **clock)
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -244,14 +254,15 @@ async def test_a_standard_queue_refuses_beyond_its_limit():
     with pytest.raises(QueueError) as caught:
         await limited.queue.receive(10, 20)
     assert (caught.value.code, caught.value.denied) == ("OverLimit", None)
-    assert limited.endless.asked == [10, 5]
+    assert limited.messages.asked == [10, 5]
 
 
 async def test_a_fifo_queue_is_empty_beyond_its_limit():
-    """ "Amazon SQS message quotas": no error; an answer that came at once would be asked for again at once."""
+    """ "Amazon SQS message quotas": no error; a response that came at once would be asked for again at once."""
     limited = Limited(10, fifo=True)
     await limited.queue.receive(10, 20)
     assert (await limited.queue.receive(10, 20), limited.slept) == ([], [1])
+    assert limited.messages.asked == [10]
 
 
 @pytest.mark.parametrize("end", ["delete", "release", "expire"])
@@ -272,7 +283,32 @@ async def test_messages_that_are_done_make_room(end: str):
 async def test_mappings_of_one_queue_share_its_limit():
     """It is the queue's, not the mapping's."""
     limited = Limited(10)
-    other = LimitedQueue(Endless(), limited.in_flight, clock=lambda: 0.0)
+    other = limited.of(Messages())
     await asyncio.gather(limited.queue.receive(6, 0), other.receive(4, 0))
     with pytest.raises(QueueError, match="in flight"):
         await other.receive(1, 0)
+
+
+async def test_messages_are_monitored_on_their_way():
+    """What is received and deleted is told to the queue's monitor; what is released goes on waiting."""
+    held = [SqsMessage(name, name, b"{}", 0.0, sent_at=10.0 + n, receive_count=2) for n, name in enumerate("ab")]
+    limited = Limited(100, *held)
+    limited.now = 20.0
+    assert await limited.queue.visibility_timeout() == 60
+    assert await limited.queue.receive(10, 0) == held
+    oldest = limited.monitor.oldest(20), limited.monitor.oldest(79), limited.monitor.oldest(80)
+    assert oldest == (10, 69, 0), "hidden for the queue's own seconds, and a dead letter then"
+    await limited.queue.delete(held[:1])
+    await limited.queue.release(held[1:])
+    assert limited.monitor.oldest(20) == 9
+    assert limited.messages.done == [("delete", 1), ("release", 1)]
+
+
+async def test_calls_are_counted_as_sqs_bills_them():
+    """Empty receives too; ten entries are one call."""
+    limited = Limited(100)
+    for _ in range(3):
+        await limited.queue.receive(10, 0)
+    await limited.queue.delete([message(str(n)) for n in range(21)])
+    await limited.queue.release([message(str(n)) for n in range(10)])
+    assert limited.monitor.calls == {"ReceiveMessage": 3, "DeleteMessageBatch": 3, "ChangeMessageVisibilityBatch": 1}

@@ -2,7 +2,7 @@ import orjson
 import pytest
 
 from fleet.gateway.responses import GatewayResponses, MalformedResponse, proxy_response
-from shoebox.stack.model import GatewayResponse
+from shoebox.stack.gateway import GatewayResponse
 
 DENIED = GatewayResponse(
     status=401, code="$context.authorizer.code", title="Unauthorized", detail="No: $context.authorizer.detail"

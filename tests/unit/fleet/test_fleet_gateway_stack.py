@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from fleet.gateway.described import gateway_throttle
 from fleet.gateway.routes import Routes
 from fleet.limits.quotas import AWS_QUOTAS
-from shoebox.stack.model import Gateway, Route, load_stack
+from shoebox.stack.gateway import Gateway, Route
+from shoebox.stack.model import load_stack
 
 ROUTE = {"path": "/x", "function": "web"}
 

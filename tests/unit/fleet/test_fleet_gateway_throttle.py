@@ -12,7 +12,7 @@ from gateway_fakes import api_of
 from fleet.limits.gateway import GatewayThrottle
 from fleet.limits.quotas import GatewayQuotas, Quotas, load_quotas
 from fleet.limits.use import LimitUse
-from shoebox.stack.model import Throttle
+from shoebox.stack.gateway import Throttle
 
 BIG = Quotas(gateway=GatewayQuotas(rate=1000, burst=100))
 SMALL = Quotas(gateway=GatewayQuotas(rate=10, burst=5))

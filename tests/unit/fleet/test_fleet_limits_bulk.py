@@ -13,7 +13,7 @@ from fleet.limits.dynamodb import Demand, Direction, DynamoDBLimits, Resource
 from fleet.limits.gateway import GatewayThrottle
 from fleet.limits.quotas import DynamoDBQuotas, GatewayQuotas, LambdaQuotas, Quotas, S3Quotas
 from fleet.limits.s3 import S3Limits
-from shoebox.stack.model import Throttle
+from shoebox.stack.gateway import Throttle
 
 Steps = Sequence[tuple[float, int]]
 STEPS = st.lists(

@@ -8,7 +8,7 @@ from fleet.gateway.binary import MediaTypes
 from fleet.gateway.proxy_event import Api, proxy_event
 from fleet.gateway.request import GatewayRequest
 from fleet.gateway.routes import Match
-from shoebox.stack.model import Route
+from shoebox.stack.gateway import Route
 
 API = Api("api1", "prod", "123456789012", "eu-west-1")
 MATCH = Match(Route(path="/v1/{proxy+}", function="api"), {"proxy": "files/ü"})

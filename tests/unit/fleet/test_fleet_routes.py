@@ -3,7 +3,7 @@
 import pytest
 
 from fleet.gateway.routes import Routes
-from shoebox.stack.model import Route
+from shoebox.stack.gateway import Route
 
 
 def routes(*paths: str, kind: str = "rest") -> Routes:

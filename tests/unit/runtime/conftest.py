@@ -9,6 +9,6 @@ from workers.runtime.testing import FakeRuntimeApi
 
 @pytest.fixture
 async def api() -> AsyncIterator[FakeRuntimeApi]:
-    """A Runtime API that answers as AWS's does: with chunks."""
+    """Serve a Runtime API whose responses are chunked, as AWS's are."""
     async with FakeRuntimeApi() as api:
         yield api

@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from workers.runtime.callers import caller_for
 from workers.runtime.context import FunctionDescription
 from workers.runtime.drain import Drain
+from workers.runtime.handlers import caller_factory
 from workers.runtime.protocol import Endpoint
-from workers.runtime.slots import Slots, SlotsSettings
+from workers.runtime.settings import SlotsSettings
+from workers.runtime.slots import Slots
 from workers.runtime.testing import FakeRuntimeApi, Posted
 
 MARGIN = 20.0
@@ -42,11 +43,11 @@ def start_slots(api: FakeRuntimeApi, handler: Callable[[Any, Any], Any], slots: 
 
 
 def start_slots_at(address: str, handler: Callable[[Any, Any], Any], slots: int = 1, **settings: Any) -> Running:
-    """The same, for any server."""
+    """Start the same for any server."""
     drain = Drain()
     settings = {"margin": MARGIN, "drain": 30.0, "reconnect": 30.0, **settings}
     configured = SlotsSettings(Endpoint.parse(address), slots, **settings)
-    running = Slots(configured, FunctionDescription("f"), caller_for(handler), drain)
+    running = Slots(configured, FunctionDescription("f"), caller_factory(handler), drain)
     return Running(running, drain, asyncio.create_task(running.run()))
 
 
@@ -54,7 +55,7 @@ def start_slots_at(address: str, handler: Callable[[Any, Any], Any], slots: int 
 async def running_slots(
     api: FakeRuntimeApi, handler: Callable[[Any, Any], Any], slots: int = 1, **settings: Any
 ) -> AsyncIterator[Running]:
-    """Slots that poll, drained at the end."""
+    """Start slots and wait until they poll; drain them at the end."""
     running = start_slots(api, handler, slots, **settings)
     try:
         await api.wait_idle(slots)
@@ -64,14 +65,14 @@ async def running_slots(
 
 
 def soon(seconds: float, margin: float = MARGIN) -> int:
-    """A deadline for slots with this margin: the handler is cancelled in so many seconds."""
+    """Return a deadline for slots with this margin, so that the handler is cancelled in so many seconds."""
     return int((time.time() + seconds + margin) * 1000)
 
 
 async def cut_off(
     api: FakeRuntimeApi, begun: asyncio.Event, event: Any = None, *, margin: float = MARGIN, **sent: Any
 ) -> Posted:
-    """How an invocation ended, before its deadline, whose handler was cancelled after it had set `begun`.
+    """Return how an invocation ended, before its deadline, whose handler was cancelled after it had set `begun`.
 
     A busy machine may take longer than any short time to come so far: each attempt has more.
     """
@@ -86,7 +87,7 @@ async def cut_off(
 
 
 async def eventually(condition: Callable[[], bool], timeout: float = 30) -> None:
-    """Until `condition` holds. Raises TimeoutError."""
+    """Wait until `condition` holds. Raises TimeoutError."""
     async with asyncio.timeout(timeout):
         while not condition():  # noqa: ASYNC110  # what is observed here has no event
             await asyncio.sleep(0.002)

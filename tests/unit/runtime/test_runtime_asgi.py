@@ -12,7 +12,8 @@ from fastapi import APIRouter, BackgroundTasks, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from runtime_slots import cut_off, running_slots, soon
 
-from workers.runtime.asgi import AsgiHandler, Message, Receive, Scope, Send, asgi_handler
+from workers.runtime.asgi import AsgiHandler, Receive, Scope, Send, asgi_handler
+from workers.runtime.asgi_exchange import Message
 from workers.runtime.context import Context
 from workers.runtime.errors import LifespanFailed
 from workers.runtime.testing import FakeRuntimeApi
@@ -21,7 +22,7 @@ from workers.runtime.testing import FakeRuntimeApi
 def event(
     method: str = "GET", path: str = "/", *, version: int = 1, body: bytes = b"", query: str = ""
 ) -> dict[str, Any]:
-    """A proxy event of either version."""
+    """Make a proxy event of either version."""
     sent = {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
     if version == 1:
         parameters: dict[str, list[str]] = {}
@@ -52,7 +53,7 @@ router = APIRouter()
 
 @router.get("/items")
 async def items(request: Request, tag: str, response: Response) -> dict[str, Any]:
-    """What a handler can see."""
+    """Return what a handler can see."""
     response.set_cookie("a", "1")
     response.set_cookie("b", "2")
     return {
@@ -66,13 +67,13 @@ async def items(request: Request, tag: str, response: Response) -> dict[str, Any
 
 @router.post("/echo")
 async def echo(request: Request) -> Response:
-    """The body again."""
+    """Return the body."""
     return Response(await request.body(), media_type="application/octet-stream")
 
 
 @router.get("/stream")
 async def stream() -> StreamingResponse:
-    """A body in parts."""
+    """Return a body in parts."""
 
     async def parts() -> AsyncIterator[bytes]:
         for number in range(3):
@@ -84,14 +85,14 @@ async def stream() -> StreamingResponse:
 
 @router.get("/background")
 async def background(request: Request, tasks: BackgroundTasks) -> str:
-    """A task after the response."""
+    """Run a task after the response."""
     tasks.add_task(request.app.state.journal.append, "background")
     return "done"
 
 
 @router.get("/boom")
 async def boom() -> None:
-    """An error."""
+    """Raise an error."""
     raise ValueError("boom")
 
 
@@ -103,7 +104,7 @@ async def slow() -> None:
 
 @router.get("/stays")
 async def stays(request: Request, tasks: BackgroundTasks) -> str:
-    """A whole response, and a task without end, which tells of its begin."""
+    """Return a whole response, and run a task without end, which tells that it began."""
 
     async def stay() -> None:
         request.app.state.staying.set()
@@ -114,7 +115,7 @@ async def stays(request: Request, tasks: BackgroundTasks) -> str:
 
 
 def make_app() -> FastAPI:
-    """A small application that uses what real ones use."""
+    """Make a small application that uses what real ones use."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -131,7 +132,7 @@ def make_app() -> FastAPI:
 
 @pytest.fixture
 async def handler() -> AsyncIterator[AsgiHandler]:
-    """The application with its lifespan open."""
+    """Return the application with its lifespan open."""
     handler = asgi_handler(make_app())
     async with handler.lifespan():
         yield handler
@@ -141,25 +142,25 @@ async def handler() -> AsyncIterator[AsgiHandler]:
 async def test_fastapi_request(handler: AsgiHandler, version: int) -> None:
     """Repeated parameters, cookies, lifespan state, event and context all arrive."""
     context = Context(aws_request_id="r-1")
-    answer = await handler(event("GET", "/items", version=version, query="tag=x&tag=y"), context)
-    assert answer["statusCode"] == 200
-    assert json.loads(answer["body"]) == {
+    response = await handler(event("GET", "/items", version=version, query="tag=x&tag=y"), context)
+    assert response["statusCode"] == 200
+    assert json.loads(response["body"]) == {
         "tags": ["x", "y"],
         "state": "open",
         "tenant": "blue",
         "request_id": "r-1",
         "url": "https://shop.example/items?tag=x&tag=y",
     }
-    cookies = answer["multiValueHeaders"]["set-cookie"] if version == 1 else answer["cookies"]
+    cookies = response["multiValueHeaders"]["set-cookie"] if version == 1 else response["cookies"]
     assert [cookie.partition(";")[0] for cookie in cookies] == ["a=1", "b=2"]
 
 
 @pytest.mark.parametrize("version", [1, 2])
 async def test_binary_there_and_back(handler: AsgiHandler, version: int) -> None:
     """Bytes that are no text come back as they went."""
-    answer = await handler(event("POST", "/echo", version=version, body=bytes(range(256))), Context())
-    assert answer["isBase64Encoded"] is True
-    assert base64.b64decode(answer["body"]) == bytes(range(256))
+    response = await handler(event("POST", "/echo", version=version, body=bytes(range(256))), Context())
+    assert response["isBase64Encoded"] is True
+    assert base64.b64decode(response["body"]) == bytes(range(256))
 
 
 async def test_streamed_body_is_collected(handler: AsgiHandler) -> None:
@@ -168,13 +169,13 @@ async def test_streamed_body_is_collected(handler: AsgiHandler) -> None:
 
 
 async def test_validation_and_not_found(handler: AsgiHandler) -> None:
-    """The application's own errors are answers, not failures."""
+    """The application's own errors are responses, not failures."""
     assert (await handler(event(path="/items"), Context()))["statusCode"] == 422
     assert (await handler(event(path="/nowhere"), Context()))["statusCode"] == 404
 
 
-async def test_background_tasks_end_before_the_answer() -> None:
-    """Lambda may freeze the process as soon as it has its answer."""
+async def test_background_tasks_end_before_the_response() -> None:
+    """Lambda may freeze the process as soon as it has its response."""
     app = make_app()
     handler = asgi_handler(app)
     async with handler.lifespan():
@@ -183,10 +184,10 @@ async def test_background_tasks_end_before_the_answer() -> None:
 
 
 async def test_failure_after_the_response_is_logged(handler: AsgiHandler, caplog: pytest.LogCaptureFixture) -> None:
-    """Starlette answers 500 and raises again: the client gets the 500."""
-    answer = await handler(event(path="/boom"), Context())
-    assert answer["statusCode"] == 500
-    assert "the application failed after its response" in caplog.text
+    """Starlette responds with 500 and raises again: the client gets the 500."""
+    response = await handler(event(path="/boom"), Context())
+    assert response["statusCode"] == 500
+    assert "application_failed" in caplog.messages
 
 
 async def test_lifespan_runs_once(api: FakeRuntimeApi) -> None:
@@ -211,7 +212,7 @@ async def test_deadline_cancels_the_application(api: FakeRuntimeApi) -> None:
 
 
 async def bare_app(scope: Scope, receive: Receive, send: Send) -> None:
-    """An application without lifespan that shows its scope."""
+    """Show the scope, as an application without lifespan."""
     assert scope["type"] == "http"
     request = await receive()
     shown = f"{scope['method']} {scope['root_path']} {scope['path']} {scope['raw_path'].decode()} {scope['client']}"
@@ -242,15 +243,15 @@ async def test_application_without_lifespan() -> None:
     """Who raises on the lifespan scope simply has none; the disconnect follows the response."""
     handler = asgi_handler(bare_app)
     async with handler.lifespan():
-        answer = await handler(event("PUT", "/a/b", body=b"!"), Context())
-    assert answer["body"] == "PUT  /a/b /a/b None!"
+        response = await handler(event("PUT", "/a/b", body=b"!"), Context())
+    assert response["body"] == "PUT  /a/b /a/b None!"
 
 
 @pytest.mark.parametrize("path", ["/files", "/prod/files"])
 async def test_base_path(path: str) -> None:
     """With the stage in the path or without, the application gets both paths as ASGI has them."""
-    answer = await asgi_handler(bare_app, base_path="/prod")(event(path=path), Context())
-    assert answer["body"] == "GET /prod /prod/files /prod/files None"
+    response = await asgi_handler(bare_app, base_path="/prod")(event(path=path), Context())
+    assert response["body"] == "GET /prod /prod/files /prod/files None"
 
 
 async def test_failed_startup() -> None:
@@ -301,7 +302,7 @@ async def test_broken_applications_fail(messages: list[Message]) -> None:
 
 
 async def test_error_before_the_response_is_the_handlers() -> None:
-    """An application that raises without answering fails its invocation."""
+    """An application that raises without a response fails its invocation."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise LookupError("nothing here")

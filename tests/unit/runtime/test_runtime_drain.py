@@ -31,7 +31,7 @@ async def test_waiting() -> None:
 async def test_calls_are_made_at_once_and_only_inside() -> None:
     """What must happen with the request happens before anything else runs."""
     drain, calls = Drain(), list[str]()
-    with drain.calling(lambda: calls.append("inside")):
+    with drain.on_request(lambda: calls.append("inside")):
         drain.request()
         assert calls == ["inside"]
     drain.request()

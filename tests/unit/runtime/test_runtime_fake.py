@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from workers.runtime.client import RuntimeClient
-from workers.runtime.errors import Refused
-from workers.runtime.failure import Failure
+from workers.runtime.errors import Failure, UnexpectedStatus
 from workers.runtime.protocol import Endpoint, Messages
 from workers.runtime.testing import MAX_PAYLOAD_BYTES, FakeRuntimeApi
 from workers.runtime.transport import Connection
@@ -20,12 +19,12 @@ class Runtime:
         self.connection = Connection(self.endpoint.host, self.endpoint.port)
 
     async def send(self, method: str, path: str, body: bytes = b"") -> int:
-        """The status of an arbitrary request."""
+        """Send an arbitrary request; return the status."""
         head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
         return (await self.connection.request(head.encode() + body)).status
 
     async def next(self) -> str:
-        """The request id of the next invocation."""
+        """Return the request id of the next invocation."""
         response = await self.connection.request(Messages(self.endpoint).next)
         return response.headers["lambda-runtime-aws-request-id"]
 
@@ -33,8 +32,8 @@ class Runtime:
 BASE = "/2018-06-01/runtime"
 
 
-async def test_an_answer_is_taken_once(api: FakeRuntimeApi) -> None:
-    """The second answer, and one for an unknown id, are refused with 400."""
+async def test_a_response_is_taken_once(api: FakeRuntimeApi) -> None:
+    """The second response, and one for an unknown id, are refused with 400."""
     runtime, pending = Runtime(api), api.invoke()
     path = f"{BASE}/invocation/{await runtime.next()}/response"
     assert await runtime.send("POST", path, b"1") == 202
@@ -88,7 +87,7 @@ async def test_a_refusal_is_an_error_of_next(api: FakeRuntimeApi) -> None:
     """The client names status and text of a refused `next`."""
     api.refusals.append(503)
     client = RuntimeClient(Endpoint.parse(api.address))
-    with pytest.raises(Refused, match="next was answered with 503") as caught:
+    with pytest.raises(UnexpectedStatus, match="next returned 503") as caught:
         await client.next()
     assert caught.value.status == 503
     await client.fail_init(Failure("Runtime.X", "x"))

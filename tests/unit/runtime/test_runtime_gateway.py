@@ -97,9 +97,9 @@ def test_other_events_are_refused(event: dict[str, Any]) -> None:
 HEADERS = [(b"Content-Type", b"application/json"), (b"Set-Cookie", b"a=1"), (b"set-cookie", b"b=2"), (b"Vary", b"x")]
 
 
-def test_version_1_answer() -> None:
+def test_version_1_response() -> None:
     """Every header keeps all its values."""
-    assert GatewayResponse(200, HEADERS, b'"\xc3\xa9"').answer(GatewayRequest.of(V1)) == {
+    assert GatewayResponse(200, HEADERS, b'"\xc3\xa9"').proxy_response(GatewayRequest.of(V1)) == {
         "statusCode": 200,
         "body": '"é"',
         "isBase64Encoded": False,
@@ -107,10 +107,10 @@ def test_version_1_answer() -> None:
     }
 
 
-def test_version_2_answer() -> None:
+def test_version_2_response() -> None:
     """Cookies have a list of their own, other repeated headers are joined."""
-    answer = GatewayResponse(201, [*HEADERS, (b"vary", b"y")], b"").answer(GatewayRequest.of(V2))
-    assert answer == {
+    response = GatewayResponse(201, [*HEADERS, (b"vary", b"y")], b"").proxy_response(GatewayRequest.of(V2))
+    assert response == {
         "statusCode": 201,
         "body": "",
         "isBase64Encoded": False,
@@ -136,18 +136,18 @@ def test_version_2_answer() -> None:
 def test_binary_bodies(content_type: bytes, more: list[tuple[bytes, bytes]], body: bytes, is_base64: bool) -> None:
     """Text goes as text only if headers and bytes agree that it is UTF-8."""
     headers = [(b"Content-Type", content_type), *more] if content_type else more
-    answer = GatewayResponse(200, headers, body).answer(GatewayRequest.of(V1))
-    assert answer["isBase64Encoded"] is is_base64
-    assert (base64.b64decode(answer["body"]) if is_base64 else answer["body"].encode()) == body
+    response = GatewayResponse(200, headers, body).proxy_response(GatewayRequest.of(V1))
+    assert response["isBase64Encoded"] is is_base64
+    assert (base64.b64decode(response["body"]) if is_base64 else response["body"].encode()) == body
 
 
 def test_head_has_no_body() -> None:
-    """An answer to HEAD keeps its headers and loses its body."""
-    answer = GatewayResponse(200, [(b"content-length", b"5")], b"\xff" * 5).answer(
+    """A response to HEAD keeps its headers and loses its body."""
+    response = GatewayResponse(200, [(b"content-length", b"5")], b"\xff" * 5).proxy_response(
         GatewayRequest.of({**V1, "httpMethod": "HEAD"})
     )
-    assert (answer["body"], answer["isBase64Encoded"]) == ("", False)
-    assert answer["multiValueHeaders"] == {"content-length": ["5"]}
+    assert (response["body"], response["isBase64Encoded"]) == ("", False)
+    assert response["multiValueHeaders"] == {"content-length": ["5"]}
 
 
 def test_version_2_with_an_http_method() -> None:

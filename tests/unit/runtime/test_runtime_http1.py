@@ -21,7 +21,7 @@ GONE = b"HTTP/1.1 410 Gone\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 def feed_in_portions(data: bytes, cuts: list[int]) -> list[Response]:
-    """What a parser gives for `data`, cut at these places."""
+    """Return what a parser makes of `data`, cut at these places."""
     parser = ResponseParser()
     places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     return [r for a, b in pairwise(places) for r in parser.feed(data[a:b])]
@@ -32,7 +32,7 @@ bodies = st.binary(max_size=300)
 
 @st.composite
 def responses(draw: st.DrawFn) -> tuple[bytes, Response]:
-    """A response as bytes, and as it should be read."""
+    """Draw a response as bytes, and as it should be read."""
     status = draw(st.sampled_from([200, 202, 400, 413, 500]))
     value = draw(st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=200))
     body = draw(bodies)

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from workers.runtime.callers import is_async
 from workers.runtime.context import Context
+from workers.runtime.handlers import is_async
 from workers.runtime.lifespan import with_lifespan
 
 journal: list[str] = []
 
 
 async def open_resources() -> AsyncIterator[dict[str, int]]:
-    """Counts what it does."""
+    """Note in the journal what it does."""
     journal.append("open")
     yield {"number": 7}
     journal.append("close")
@@ -32,7 +32,7 @@ async def test_async_handler_gets_its_resources(factory: Any) -> None:
 
     @with_lifespan(factory)
     async def handler(event: Any, context: Context, resources: dict[str, int]) -> Any:
-        """What it does."""
+        """Return event and number."""
         return event, resources["number"]
 
     async with handler.lifespan():
@@ -40,7 +40,7 @@ async def test_async_handler_gets_its_resources(factory: Any) -> None:
         assert await handler("b", Context()) == ("b", 7)
     assert journal == ["open", "close"]
     assert is_async(handler)
-    assert (handler.__name__, handler.__doc__) == ("handler", "What it does.")
+    assert (handler.__name__, handler.__doc__) == ("handler", "Return event and number.")
 
 
 async def test_sync_handler_gets_its_resources() -> None:

@@ -14,7 +14,7 @@ from workers.runtime.logs import Frames, JsonLines, TextLines
 
 
 def line(record: logging.LogRecord) -> dict[str, Any]:
-    """A record's line, read back."""
+    """Format a record and read the line back."""
     text = JsonLines().format(record)
     assert "\n" not in text
     read: dict[str, Any] = json.loads(text)
@@ -22,7 +22,7 @@ def line(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def record(message: Any, *args: object, **extra: Any) -> logging.LogRecord:
-    """A record of logger `app`, made at a known time."""
+    """Make a record of logger `app` at a known time."""
     made = logging.LogRecord("app", logging.WARNING, "/app.py", 7, message, args, None)
     made.created = 1_790_000_000.1239
     made.__dict__.update(extra)
@@ -84,6 +84,16 @@ def test_text_lines() -> None:
         "Traceback (most recent call last):",
         "  File x",
     ]
+
+
+@pytest.mark.parametrize(
+    ("logger", "end"), [("runtime", "\tnext_failed reason=no connection"), ("app", "\tnext_failed")]
+)
+def test_text_lines_of_the_runtimes_own_events(logger: str, end: str) -> None:
+    """Text has the fields of the runtime's events behind them; of others it has none, as on Lambda."""
+    made = record("next_failed", reason="no connection")
+    made.name = logger
+    assert TextLines().format(made).endswith(end)
 
 
 @pytest.mark.parametrize(

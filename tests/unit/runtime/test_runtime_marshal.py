@@ -133,6 +133,6 @@ def test_content_type_decides(content_type: str, event: Any) -> None:
 
 
 def test_bytes_are_sent_as_they_are() -> None:
-    """A handler may answer with bytes of any kind, as with AWS's client."""
+    """A handler may return bytes of any kind, as with AWS's client."""
     assert marshal.marshal(b"\xff\x00") == (b"\xff\x00", "application/unknown")
     assert marshal.marshal({"a": 1}) == (b'{"a":1}', "application/json")

@@ -21,7 +21,7 @@ ENDPOINT = Endpoint("127.0.0.1", 9001)
 
 
 def invocation(**headers: str) -> Invocation:
-    """What `next` answers, with other headers."""
+    """Return what `next` brings, with other headers."""
     return Invocation.parse(Response(200, {**HEADERS, **headers}, b"{}", keep_alive=True))
 
 
@@ -34,7 +34,7 @@ def test_next() -> None:
 
 
 def test_response() -> None:
-    """An answer names its request id in the path and gives the invocation's nonce back."""
+    """A response names its request id in the path and gives the invocation's nonce back."""
     assert Messages(ENDPOINT).response(invocation(), b'{"a":1}', "application/json") == (
         b"POST /2018-06-01/runtime/invocation/8476a536-e9f4-11e8-9739-2dfe598c3fcd/response HTTP/1.1\r\n"
         b"Host: 127.0.0.1:9001\r\nUser-Agent: " + USER_AGENT.encode() + b"\r\n"
@@ -111,7 +111,7 @@ def test_empty_headers_count_as_missing() -> None:
 
 
 def test_request_id_is_needed() -> None:
-    """Nobody can answer an invocation without id."""
+    """Nobody can respond to an invocation without id."""
     with pytest.raises(MalformedResponse, match="Request-Id"):
         invocation(**{"lambda-runtime-aws-request-id": ""})
 

@@ -9,9 +9,8 @@ import pytest
 from workers.runtime.context import FunctionDescription
 from workers.runtime.errors import SettingsError
 from workers.runtime.protocol import Endpoint
-from workers.runtime.seat import Seat
-from workers.runtime.settings import Settings, read_settings
-from workers.runtime.slots import SlotsSettings
+from workers.runtime.settings import Settings, SlotsSettings, read_settings
+from workers.runtime.worker import WorkerConfig
 
 NEEDED = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", "_HANDLER": "app.handler"}
 
@@ -20,7 +19,9 @@ def test_defaults() -> None:
     """Lambda's two variables are enough."""
     assert Settings.of(NEEDED) == Settings(
         handler="app.handler",
-        slots=SlotsSettings(Endpoint("127.0.0.1", 9001), slots=1, margin=0.2, drain=10, reconnect=30, alone=True),
+        slots=SlotsSettings(
+            Endpoint("127.0.0.1", 9001), slots=1, margin=0.2, drain=10, reconnect=30, single_concurrency=True
+        ),
         function=FunctionDescription(),
         task_root=None,
         log_level=logging.INFO,
@@ -147,11 +148,11 @@ def test_processes(variables: dict[str, str], processes: int, monkeypatch: pytes
     assert Settings.of(NEEDED | variables).processes == processes
 
 
-def test_a_seat_overrides_the_variables() -> None:
+def test_a_worker_config_overrides_the_variables() -> None:
     """One of several processes runs its share, starts no others, and leaves the environment's trace alone."""
-    seat = Seat(number=1, slots=3, supervisor=7, reports=8, running=9)
+    worker = WorkerConfig(number=1, slots=3, supervisor_pid=7, report_fd=8, in_flight_fd=9)
     settings = Settings.of(
-        NEEDED | {"AWS_LAMBDA_MAX_CONCURRENCY": "64", "RUNTIME_PROCESSES": "8", "_RUNTIME_SEAT": seat.text()}
+        NEEDED | {"AWS_LAMBDA_MAX_CONCURRENCY": "64", "RUNTIME_PROCESSES": "8", "_RUNTIME_WORKER": worker.text()}
     )
-    assert (settings.seat, settings.processes, settings.slots.slots) == (seat, 1, 3)
-    assert not settings.slots.alone
+    assert (settings.worker, settings.processes, settings.slots.slots) == (worker, 1, 3)
+    assert not settings.slots.single_concurrency

@@ -14,19 +14,20 @@ import pytest
 from runtime_slots import LEAKY_MARGIN, cut_off, eventually, running_slots, soon, start_slots
 
 from workers.runtime.context import Context, current_context
-from workers.runtime.errors import ShutDown
-from workers.runtime.execution import Execution, Outcome
-from workers.runtime.failure import Failure
+from workers.runtime.errors import Failure, ShutDown
+from workers.runtime.protocol import Endpoint
+from workers.runtime.settings import SlotsSettings
+from workers.runtime.slots import Execution, Outcome
 from workers.runtime.testing import FakeRuntimeApi
 
 
 async def echo(event: Any, context: Context) -> Any:
-    """The simplest handler."""
+    """Return the event: the simplest handler."""
     return event
 
 
-async def test_an_invocation_is_answered(api: FakeRuntimeApi) -> None:
-    """The handler's answer is posted under the invocation's id, with its nonce."""
+async def test_an_invocation_is_run_and_posted(api: FakeRuntimeApi) -> None:
+    """The handler's response is posted under the invocation's id, with its nonce."""
     async with running_slots(api, echo) as running:
         invocation = api.invoke({"a": 1}, request_id="r-1", headers={"Lambda-Runtime-Invocation-Id": "nonce"})
         posted = await invocation
@@ -34,7 +35,7 @@ async def test_an_invocation_is_answered(api: FakeRuntimeApi) -> None:
     assert posted.request.path == "/2018-06-01/runtime/invocation/r-1/response"
     assert posted.request.headers["lambda-runtime-invocation-id"] == "nonce"
     assert posted.request.headers["content-type"] == "application/json"
-    assert running.slots.statistics.answered == 1
+    assert running.slots.statistics.succeeded == 1
 
 
 @pytest.mark.parametrize(("chunked", "cut"), [(False, None), (True, 1), (False, 7)])
@@ -72,8 +73,8 @@ async def test_slots_run_together(api: FakeRuntimeApi) -> None:
         assert running.slots.statistics.running == 8
         assert (api.idle, invocations[8].taken.is_set()) == (0, False)
         leave.set()
-        answers = [(await invocation).json() for invocation in invocations]
-    assert answers == [invocation.request_id for invocation in invocations]
+        responses = [(await invocation).json() for invocation in invocations]
+    assert responses == [invocation.request_id for invocation in invocations]
     assert current_context.get() is None
 
 
@@ -171,7 +172,7 @@ async def test_unreadable_invocations_fail_alone(api: FakeRuntimeApi, sent: dict
         assert (await api.invoke("next")).json() == "next"
 
 
-async def test_answers_that_are_no_json(api: FakeRuntimeApi) -> None:
+async def test_responses_that_are_no_json(api: FakeRuntimeApi) -> None:
     """A set is no JSON; the failure has AWS's name."""
 
     async def handler(event: Any, context: Context) -> Any:
@@ -205,8 +206,8 @@ async def test_cancelled_before_the_deadline(api: FakeRuntimeApi) -> None:
         assert (await api.invoke("quick")).kind == "response"
 
 
-async def test_an_answer_after_the_cancel_counts(api: FakeRuntimeApi) -> None:
-    """A handler may use its last moments to answer with what it has."""
+async def test_a_response_after_the_cancel_counts(api: FakeRuntimeApi) -> None:
+    """A handler may use its last moments to return what it has."""
 
     begun = asyncio.Event()
 
@@ -241,7 +242,7 @@ async def test_a_handler_that_ignores_its_cancel_is_leaked(
         assert running.slots.statistics.leaked == 1
         release.set()
         await eventually(lambda: running.slots.statistics.leaked == 0)
-    ends = [record for record in caplog.records if record.getMessage() == "leaked handler ended"]
+    ends = [record for record in caplog.records if record.getMessage() == "leaked_handler_ended"]
     assert [record.__dict__["requestId"] for record in ends] == ["r-leaked"]
 
 
@@ -292,7 +293,7 @@ async def test_a_handler_that_cancels_itself(api: FakeRuntimeApi) -> None:
 async def test_refused_posts_are_logged_and_never_fatal(
     api: FakeRuntimeApi, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    """A late answer, among others, is no reason to stop."""
+    """A late response, among others, is no reason to stop."""
     entered, leave = asyncio.Event(), asyncio.Event()
 
     async def handler(event: Any, context: Context) -> Any:
@@ -306,8 +307,8 @@ async def test_refused_posts_are_logged_and_never_fatal(
         api.refusals.append(status)
         leave.set()
         assert (await api.invoke("next")).json() == "next"
-    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert warning.startswith(f"response refused with {status}")
+    (warning,) = [record.__dict__ for record in caplog.records if record.levelno == logging.WARNING]
+    assert (warning["message"], warning["post"], warning["status"]) == ("post_refused", "response", status)
 
 
 async def test_timed_out_invocation(api: FakeRuntimeApi) -> None:
@@ -324,8 +325,8 @@ async def test_timed_out_invocation(api: FakeRuntimeApi) -> None:
         assert not pending.posted.done()
 
 
-async def test_connection_lost_between_request_and_answer(api: FakeRuntimeApi) -> None:
-    """The answer goes out over a new connection."""
+async def test_connection_lost_between_request_and_response(api: FakeRuntimeApi) -> None:
+    """The response goes out over a new connection."""
     entered, leave = asyncio.Event(), asyncio.Event()
 
     async def handler(event: Any, context: Context) -> Any:
@@ -341,8 +342,8 @@ async def test_connection_lost_between_request_and_answer(api: FakeRuntimeApi) -
         assert (await invocation).json() == "kept"
 
 
-async def test_connection_lost_under_the_answer(api: FakeRuntimeApi) -> None:
-    """A server that hangs up on a kept connection gets the answer again, over a new one."""
+async def test_connection_lost_under_the_response(api: FakeRuntimeApi) -> None:
+    """A server that hangs up on a kept connection gets the response again, over a new one."""
 
     async def handler(event: Any, context: Context) -> Any:
         api.refusals.append(None)
@@ -370,11 +371,12 @@ async def test_the_runtime_api_stays_away(api: FakeRuntimeApi, caplog: pytest.Lo
     await api.stop()
     await running.task
     assert running.drain.exit_code == 1
-    assert "the Runtime API is out of reach, giving up: cannot connect to 127.0.0.1" in caplog.text
+    lost = [record.__dict__["errorMessage"] for record in caplog.records if record.message == "runtime_api_lost"]
+    assert [reason.startswith("cannot connect to 127.0.0.1") for reason in lost] == [True, True]
 
 
 async def test_a_refused_next_is_tried_again(api: FakeRuntimeApi) -> None:
-    """One bad answer to `next` is a passing fault."""
+    """One bad response to `next` is a passing fault."""
     api.refusals.extend([500, 503])
     async with running_slots(api, echo):
         assert (await api.invoke(1)).json() == 1
@@ -386,7 +388,7 @@ async def test_only_failures_in_a_row_count(api: FakeRuntimeApi) -> None:
 
     class Note(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if record.getMessage().startswith("next failed"):
+            if record.getMessage() == "next_failed":
                 noted.append(current_context.get())
 
     async def handler(event: Any, context: Context) -> Any:
@@ -444,7 +446,7 @@ async def test_exits_are_reported_and_end_the_process(
 
 
 async def test_drain_lets_running_invocations_end(api: FakeRuntimeApi) -> None:
-    """No slot takes another invocation, and what runs is answered."""
+    """No slot takes another invocation, and what runs gets its response."""
     entered, leave = asyncio.Event(), asyncio.Event()
 
     async def handler(event: Any, context: Context) -> Any:
@@ -558,8 +560,9 @@ async def test_stopped_before_it_began() -> None:
     async def call() -> Outcome:
         raise AssertionError("never begun")
 
-    execution = Execution(call(), Context(), margin=120, on_leak=lambda _: None)
-    execution.stop(ShutDown("over"))
+    settings = SlotsSettings(Endpoint("127.0.0.1", 9001), margin=120)
+    execution = Execution(call, Context(), settings, on_leak=lambda _: None)
+    execution.cancel(ShutDown("over"))
     async with asyncio.timeout(30):
         outcome = await execution.wait()
     assert isinstance(outcome, Failure)

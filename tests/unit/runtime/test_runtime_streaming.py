@@ -1,4 +1,4 @@
-"""Answers in parts ("Building a custom runtime for AWS Lambda", response streaming), and the prelude of HTTP ones."""
+"""Responses in parts ("Building a custom runtime for AWS Lambda", response streaming), and the prelude of HTTP ones."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ BLOCK = bytes(64 * 1024)
 
 
 async def three(event: Any, context: Context) -> AsyncIterator[bytes | str]:
-    """Bytes, nothing, text."""
+    """Yield bytes, nothing, text."""
     yield b"one"
     yield b""
     yield "två"
@@ -39,7 +39,7 @@ async def test_a_generator_is_streamed(api: FakeRuntimeApi) -> None:
     assert headers["lambda-runtime-invocation-id"] == "nonce"
     assert "content-length" not in headers
     assert (posted.request.trailers, posted.failure) == ({}, None)
-    assert running.slots.statistics.answered == 1
+    assert running.slots.statistics.succeeded == 1
 
 
 async def test_parts_leave_as_they_are_made(api: FakeRuntimeApi) -> None:
@@ -71,7 +71,7 @@ async def test_the_connection_is_closed_afterwards(api: FakeRuntimeApi) -> None:
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_a_handler_may_return_its_stream(api: FakeRuntimeApi, kind: str) -> None:
-    """An async iterator or a StreamingResponse, from `async def` or from `def`; others answer as ever."""
+    """An async iterator or a StreamingResponse, from `async def` or from `def`; others are posted whole."""
 
     def sync(event: Any, context: Context) -> Any:
         if event == "typed":
@@ -126,7 +126,7 @@ async def test_an_http_response_has_a_prelude(api: FakeRuntimeApi, parts: list[s
     assert body == "".join(parts).encode()
 
 
-async def test_an_empty_stream_is_an_answer(api: FakeRuntimeApi) -> None:
+async def test_an_empty_stream_is_a_response(api: FakeRuntimeApi) -> None:
     """No part, but a response all the same."""
 
     async def handler(event: Any, context: Context) -> AsyncIterator[bytes]:
@@ -199,7 +199,7 @@ async def test_a_stream_past_its_deadline(api: FakeRuntimeApi) -> None:
 
 
 async def test_a_leaked_stream_sends_nothing_more(api: FakeRuntimeApi) -> None:
-    """A generator that swallows its cancel is cut off; later parts do not end up in the next invocation's answer."""
+    """A generator that swallows its cancel is cut off; later parts do not end up in the next invocation's response."""
     begun, release = asyncio.Event(), asyncio.Event()
 
     async def handler(event: Any, context: Context) -> AsyncIterator[bytes]:
@@ -261,7 +261,7 @@ async def test_a_slow_receiver_slows_the_handler(api: FakeRuntimeApi) -> None:
 
 
 async def settled(value: Any, turns: int = 1000) -> int:
-    """The value when it has not changed for so many turns of the loop."""
+    """Return the value when it has not changed for so many turns of the loop."""
     last, same = value(), 0
     while same < turns:
         await asyncio.sleep(0)
@@ -310,7 +310,7 @@ async def test_a_connection_lost_half_way_ends_the_handler(
         await api.drop_connections()
         await closed.wait()
         assert (await api.invoke("next")).request.body == b"next"
-    assert "response not delivered" in caplog.text
+    assert ("post_failed", "response") in [(record.message, record.__dict__.get("post")) for record in caplog.records]
 
 
 async def test_a_refused_stream_is_logged(api: FakeRuntimeApi, caplog: pytest.LogCaptureFixture) -> None:
@@ -324,11 +324,11 @@ async def test_a_refused_stream_is_logged(api: FakeRuntimeApi, caplog: pytest.Lo
     async with running_slots(api, handler):
         pending = api.invoke("late")
         assert (await api.invoke("next")).request.body == b"part"
-    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert warning.startswith("response refused with 410")
+    (warning,) = [record.__dict__ for record in caplog.records if record.levelno == logging.WARNING]
+    assert (warning["message"], warning["post"], warning["status"]) == ("post_refused", "response", 410)
 
 
-async def test_a_server_that_answers_first_and_reads_on() -> None:
+async def test_a_server_that_responds_first_and_reads_on() -> None:
     """Some do, with 200 at once: the stream still goes to its end."""
     received = asyncio.get_running_loop().create_future()
 
@@ -338,18 +338,18 @@ async def test_a_server_that_answers_first_and_reads_on() -> None:
             writer.write(b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: r-1\r\nContent-Length: 2\r\n\r\n{}")
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-            answered.set()
+            responded.set()
             received.set_result(await reader.readuntil(b"0\r\n\r\n"))
         await reader.read()
         writer.close()
 
-    answered = asyncio.Event()
+    responded = asyncio.Event()
 
     async def handler(event: Any, context: Context) -> AsyncIterator[bytes]:
         yield b"one"
-        await answered.wait()
+        await responded.wait()
         for _ in range(3):
-            await asyncio.sleep(0.01)  # until the answer has come in
+            await asyncio.sleep(0.01)  # until the response has come in
             yield b"two"
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)

@@ -16,7 +16,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def server(serve: Serve) -> AsyncIterator[Connection]:
-    """A server that does what `serve` does with each connection, and a client of it."""
+    """Run a server that handles each connection with `serve`, and a client of it."""
     tasks: list[asyncio.Task[None]] = []
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -185,20 +185,20 @@ async def test_connections_may_share_one_receive_buffer() -> None:
 @pytest.mark.parametrize(
     ("status", "goes_on"), [(200, True), (202, True), (410, False), (413, False)], ids=lambda value: str(value)
 )
-async def test_an_answer_before_the_end_of_an_upload(status: int, goes_on: bool) -> None:
-    """A good one says nothing about the rest; a refusal ends the upload, which still tells its answer."""
-    answered = asyncio.Event()
+async def test_a_response_before_the_end_of_an_upload(status: int, goes_on: bool) -> None:
+    """A good one says nothing about the rest; a refusal ends the upload, whose response still counts."""
+    responded = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"head")
         writer.write(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)
         await writer.drain()
-        answered.set()
+        responded.set()
         await reader.read()
 
     async with server(serve) as connection:
         upload = await connection.upload(b"head")
-        await answered.wait()
+        await responded.wait()
         while not upload._response.done():  # noqa: ASYNC110  # until the bytes are read
             await asyncio.sleep(0)
         assert await upload.write(b"part") is goes_on
