@@ -59,7 +59,7 @@ def main() -> None:
 
 
 async def _round(side: Side, photos: Sequence[Path]) -> tuple[Round, float]:
-    """A round, and the emulator's CPU seconds in it."""
+    """Run a round; return it with the emulator's CPU seconds in it."""
     before = side.emulator_cpu()
     measured = await upload_round(side.addresses, photos, side.ingest_cpu)
     return measured, side.emulator_cpu() - before
@@ -81,7 +81,7 @@ def print_rates(rounds: Mapping[str, Sequence[tuple[Round, float]]]) -> None:
 
 
 def print_memory() -> None:
-    """What each container of the run has now, by its service."""
+    """Print the memory of each container of the run, by its service."""
     print("\n| container | memory MB |\n|---|---|")
     for container in docker.from_env().containers.list(filters={"label": f"com.docker.compose.project={_PROJECT}"}):
         usage = container.stats(stream=False)["memory_stats"]

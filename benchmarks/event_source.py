@@ -107,7 +107,7 @@ class Bench:
 
 @asynccontextmanager
 async def bench() -> AsyncIterator[Bench]:
-    """An emulator with the queue in it, and both sides' clients."""
+    """Start an emulator with the queue in it, and both sides' clients."""
     async with AsyncExitStack() as opening:
         emulator = await opening.enter_async_context(Emulator())
         stack = resolve(Stack.model_validate(_DESCRIBED), emulated_deployment(emulator.url, gateway_url=_NOWHERE))
@@ -208,7 +208,7 @@ async def drain_round(bench: Bench, fleet: Fleet, queue: SourceQueue, messages: 
 
 @asynccontextmanager
 async def warm_fleet(bench: Bench, folder: Path) -> AsyncIterator[Fleet]:
-    """A fleet whose environments run."""
+    """Start a fleet, and its environments."""
     settings = FleetSettings(
         log_folder=folder / "logs", metrics_dir=folder / "metrics", task_root=_ROOT_FOLDER, max_environments=2
     )

@@ -23,7 +23,7 @@ SIZES = (2048, 1024, 320)
 
 
 def plain(data: bytes) -> None:
-    """The same renditions, as they are usually made."""
+    """Make the same renditions as they are usually made."""
     image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     if profile := image.info.get("icc_profile"):
         image = ImageCms.profileToProfile(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), SRGB)

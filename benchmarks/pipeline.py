@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def print_rates(ours: Sequence[Round], theirs: Sequence[Round]) -> None:
-    """The table of both sides: medians over the rounds."""
+    """Print the table of both sides: medians over the rounds."""
     print("| 100 KB photos | photos/s | p50 ms | p99 ms | worker CPU ms a photo |\n|---|---|---|---|---|")
     for name, rounds in (("plain worker", theirs), ("Shoebox", ours)):
         cells = (
@@ -103,7 +103,7 @@ def print_rates(ours: Sequence[Round], theirs: Sequence[Round]) -> None:
 
 
 def print_memory(usage: Sequence[ProcessUsage]) -> None:
-    """The table of Shoebox's processes, after the last round."""
+    """Print the table of Shoebox's processes, after the last round."""
     print("| process | memory MB (PSS) | CPU s |\n|---|---|---|")
     for process in usage:
         print(f"| {process.name} | {process.memory_mb:.0f} | {process.cpu_seconds:.1f} |")
@@ -118,7 +118,7 @@ async def shoebox_round(stack: RunningStack, photos: Sequence[Path]) -> Round:
 
 
 async def upload_round(addresses: Mapping[str, Any], photos: Sequence[Path], cpu: Callable[[], float]) -> Round:
-    """The same for any Shoebox at `addresses`; `cpu` tells the seconds that its workers have used so far."""
+    """Upload to any Shoebox at `addresses`; `cpu` returns the seconds that its workers have used so far."""
     before = cpu()
     async with open_api(addresses["url"], addresses["token"], connections=64) as api:
         settings = UploadSettings(concurrency=UPLOADS_AT_ONCE)
@@ -260,7 +260,7 @@ class PlainWorker:
 
 
 def plain_environment() -> Path:
-    """A virtual environment with plain Pillow and boto3, kept in .shoebox; returns its Python."""
+    """Make a virtual environment with plain Pillow and boto3, kept in .shoebox; return its Python."""
     folder = Path(".shoebox/plain-worker")
     python = folder / "bin/python"
     if not python.exists():

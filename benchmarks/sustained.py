@@ -62,7 +62,7 @@ class Meter:
         self._began, self._cpu, self._open = time.monotonic(), cpu_by_process(self.stack), []
 
     def ready(self, milliseconds: float) -> None:
-        """A photo is READY."""
+        """Count a photo that is READY."""
         self._open.append(milliseconds)
         if len(self._open) >= self.size:
             self.close()
@@ -162,13 +162,13 @@ def cpu_by_process(stack: RunningStack) -> dict[str, float]:
 
 
 def print_head() -> None:
-    """The table's head: CPU in milliseconds a photo, by process."""
+    """Print the table's head: CPU in milliseconds a photo, by process."""
     print(f"| photos | photos/s | p50 ms | p99 ms | {' | '.join(PROCESSES)} | stack together |")
     print("|---" * (5 + len(PROCESSES)) + "|", flush=True)
 
 
 def print_window(window: Window, number: int) -> None:
-    """A row."""
+    """Print a window's row."""
     each = {name: seconds / window.photos * 1000 for name, seconds in window.cpu.items()}
     stack = sum(value for name, value in each.items() if name != CLIENT)
     times = f"{window.percentile(50):,.0f} | {window.percentile(99):,.0f}"

@@ -50,12 +50,12 @@ async def ended(process: asyncio.subprocess.Process) -> Ended:
 
 
 async def load(*arguments: str | Path, folder: Path) -> Ended:
-    """A run from start to end."""
+    """Run `python -m load_tests` from start to end."""
     return await ended(await begin(*arguments, folder=folder))
 
 
 def results_of(folder: Path) -> tuple[Results, Path]:
-    """The one run that a folder has, and its own folder."""
+    """Return the one run that a folder has, and its own folder."""
     (found,) = folder.glob("load_results/*/results.json")
     return Results.model_validate_json(found.read_bytes()), found.parent
 
@@ -66,7 +66,7 @@ def reports(folder: Path) -> list[Path]:
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    """A CSV file's."""
+    """Return the rows of a CSV file."""
     with path.open(newline="", encoding="utf-8") as table:
         return list(csv.DictReader(table))
 

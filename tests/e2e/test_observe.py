@@ -48,7 +48,7 @@ async def settled(stack: RunningStack) -> bool:
 
 @contextlib.asynccontextmanager
 async def observed(stack: RunningStack) -> AsyncIterator[list[Observed]]:
-    """Looks at the stack during the block; the list has the outcome after it."""
+    """Look at the stack during the block; the list has the outcome after it."""
     observer, outcome = Observer(stack.addresses["control"], pid=stack.process.pid), list[Observed]()
 
     over = asyncio.Event()

@@ -34,13 +34,13 @@ class Bench:
         self.observer = Observer(url, pid=None, clock=lambda: self.now)
 
     def look(self, samples: dict[str, float] | None = None, *limits: dict[str, Any]) -> None:
-        """The next second: the stack tells this."""
+        """Look in the next second, in which the stack reports this."""
         self.told.samples, self.told.limits = samples or {}, list(limits)
         self.observer.sample()
         self.now += 1
 
     def finish(self, samples: dict[str, float] | None = None, *limits: dict[str, Any]) -> Observed:
-        """The last look."""
+        """Look for the last time, while the stack reports this."""
         self.told.samples, self.told.limits = samples or {}, list(limits)
         return self.observer.finish()
 
@@ -62,7 +62,7 @@ def line(observed: Observed, panel: str, name: str) -> Series:
 
 
 def recorded() -> tuple[bytes, bytes]:
-    """What a real stack told."""
+    """Return /metrics and /quotas of a real stack."""
     return (RECORDED / "metrics.txt").read_bytes(), (RECORDED / "quotas.json").read_bytes()
 
 
@@ -264,7 +264,7 @@ def test_an_unused_limit_is_not_told(bench: Bench) -> None:
 
 
 def queue(name: str, waiting: float, in_flight: float = 0, **more: float) -> dict[str, float]:
-    """A queue's samples; more: `oldest_seconds`, `dead_letters`, `received_again_total`."""
+    """Return a queue's samples; more: `oldest_seconds`, `dead_letters`, `received_again_total`."""
     states = {"waiting": waiting, "in_flight": in_flight}
     samples = {f'fleet_queue_messages{{queue="{name}",state="{state}"}}': count for state, count in states.items()}
     return samples | {f'fleet_queue_{key}{{queue="{name}"}}': value for key, value in more.items()}
@@ -338,7 +338,7 @@ def test_environments_are_those_that_have_not_ended(bench: Bench) -> None:
 
 
 def with_more(metrics: bytes, increases: dict[str, float]) -> bytes:
-    """An exposition whose samples, each named by what its line begins with, are more by so much."""
+    """Return an exposition whose samples, each named by what its line begins with, are larger by so much."""
     lines = metrics.decode().splitlines()
     for sample, more in increases.items():
         (n,) = [n for n, text in enumerate(lines) if text.startswith(sample + " ")]
@@ -474,7 +474,7 @@ BUSY = "import sys, time\nwhile time.process_time() < 0.3: pass\nprint(flush=Tru
 
 @contextmanager
 def parent(*child: str, **environment: str) -> Iterator[tuple[int, Callable[[], AbstractContextManager[int]]]]:
-    """A process without other children than the one it is told to have: its id, and how to give it that child."""
+    """Start a process without children; yield its id, and how to give it one."""
     told = {"PATH": os.environ["PATH"], "CHILD": json.dumps([sys.executable, "-c", *child]), **environment}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", PARENT], env=told, text=True, **pipes) as process:

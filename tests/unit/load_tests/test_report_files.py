@@ -183,7 +183,7 @@ def test_percentiles_of_few_are_empty_in_the_csv(tmp_path: Path) -> None:
 
 
 def runs(folder: Path, *found: Results) -> None:
-    """A folder of runs, the oldest first."""
+    """Write a folder of runs, the oldest first."""
     for n, results in enumerate(found):
         run = folder / f"2026112{n}T000000Z-christmas"
         run.mkdir(parents=True)

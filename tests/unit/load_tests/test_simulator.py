@@ -30,7 +30,7 @@ NOW = datetime(2026, 12, 1, tzinfo=UTC)
 
 
 def with_maximum(maximum: int | None, stack: Stack = STACK) -> Stack:
-    """The stack with another maximum concurrency of ingest, or none."""
+    """Return the stack with another maximum concurrency of ingest, or none."""
     ingest = stack.functions["ingest"]
     assert ingest.queue is not None
     queue = ingest.queue.model_copy(update={"maximum_concurrency": maximum})
@@ -50,7 +50,7 @@ def minutes(uploads: int, curve: str = "flat", quotas: Quotas = AWS_QUOTAS, **mo
 
 
 def first_of(day: Day) -> str:
-    """The limit that refused first."""
+    """Return the limit that refused first."""
     return min(day.first.items(), key=lambda item: item[1])[0][0]
 
 
