@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import PIL
 from PIL import Image, ImageCms, ImageOps
 
-from benchmarks.timing import compare
+from benchmarks.rounds import compare
 from shoebox_client.samples import jpeg_of_size, write_samples
 from workers.imaging import ImageLimits, prepare
 

@@ -27,7 +27,7 @@ from shoebox_client.samples import jpeg_of_size
 UPLOAD = 10  # photos of one phone
 AT_ONCE = 4  # of them sent together
 POLL_SECONDS = 1.0
-PATIENCE_SECONDS = 120.0
+READY_TIMEOUT = 120.0
 CLIENT = "clients (this process)"
 PROCESSES = ("emulator", "fleet and gateway", "function authorizer", "function api", "function ingest", CLIENT)
 
@@ -47,7 +47,7 @@ class Window:
 
 
 @dataclass(slots=True)
-class Meter:
+class WindowMeter:
     """Counts READY photos, and closes a window when it is full."""
 
     stack: RunningStack
@@ -96,7 +96,7 @@ def main() -> None:
 
 async def load(stack: RunningStack, photos: Photos, rate: float, count: int, window: int) -> None:
     """`count` photos at `rate`, after a few that warm the stack up."""
-    meter = Meter(stack, window)
+    meter = WindowMeter(stack, window)
     key = KeyPair.load(stack.key)
     async with open_api(stack.addresses["url"], None, connections=128) as api:
         for _ in range(3):
@@ -111,7 +111,7 @@ async def load(stack: RunningStack, photos: Photos, rate: float, count: int, win
         meter.close()
 
 
-async def upload(api: Api, key: KeyPair, user: str, photos: Sequence[Photo], meter: Meter) -> None:
+async def upload(api: Api, key: KeyPair, user: str, photos: Sequence[Photo], meter: WindowMeter) -> None:
     """One phone, to its end.
 
     Raises:
@@ -123,9 +123,9 @@ async def upload(api: Api, key: KeyPair, user: str, photos: Sequence[Photo], met
     at_once = asyncio.Semaphore(AT_ONCE)
 
     async def send(photo: Photo, link: Document) -> None:
-        async with at_once, api.session.put(link["url"], data=photo.content, headers=link["headers"]) as answer:
-            if answer.status != 200:
-                raise RuntimeError(f"S3 answered {answer.status} {await answer.text()}")
+        async with at_once, api.session.put(link["url"], data=photo.content, headers=link["headers"]) as response:
+            if response.status != 200:
+                raise RuntimeError(f"S3 answered {response.status} {await response.text()}")
 
     async with asyncio.TaskGroup() as puts:
         for photo, entry in zip(photos, entries, strict=True):
@@ -133,11 +133,11 @@ async def upload(api: Api, key: KeyPair, user: str, photos: Sequence[Photo], met
     await _until_ready(phone, {str(entry["file_id"]) for entry in entries}, meter)
 
 
-async def _until_ready(phone: Api, open_ids: set[str], meter: Meter) -> None:
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
+async def _until_ready(phone: Api, open_ids: set[str], meter: WindowMeter) -> None:
+    give_up_at = time.monotonic() + READY_TIMEOUT
     while open_ids:
         if time.monotonic() > give_up_at:
-            raise RuntimeError(f"{len(open_ids)} photos were not READY in {PATIENCE_SECONDS:.0f} s")
+            raise RuntimeError(f"{len(open_ids)} photos were not READY in {READY_TIMEOUT:.0f} s")
         await asyncio.sleep(POLL_SECONDS)
         for file in await phone.files(sorted(open_ids)):
             if file["state"] == "REJECTED":
