@@ -126,7 +126,7 @@ def add_handlers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
 
 async def _domain(request: Request, error: Exception) -> Response:
     assert isinstance(error, ShoeboxError)
-    headers = {"Retry-After": "1"} if error.retry else {}
+    headers = {"Retry-After": "1"} if error.retryable else {}
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"  # RFC 6750, 3
     return problem(request.scope, error.status, error.code, error.detail, headers=headers)

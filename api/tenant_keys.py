@@ -117,7 +117,7 @@ class TenantKeys:
         self._fetches = self._failures = 0
 
     async def key(self, tenant: str, key_id: str) -> VerificationKey:
-        """The tenant's key `key_id`; `tenant` must have been checked against its pattern.
+        """Return the tenant's key `key_id`; `tenant` must have been checked against its pattern.
 
         Raises:
             Unauthorized: tenant_unknown or key_unknown.

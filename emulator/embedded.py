@@ -22,16 +22,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NoReturn, Self
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from emulator.disk_space import disk_full_message
 from emulator.limiter.middleware import is_unlimited, to_json
 from emulator.limiter.usage import read_data_use
 from fleet.http.ports import listen
 from fleet.limits.quotas import AWS_QUOTAS, Quotas
 from fleet.limits.use import DataUse
+from shoebox.aws.botocore_errors import aws_errors
 from shoebox.aws.clients import Clients
 from shoebox.aws.credentials import Credentials
+from shoebox.aws.errors import AwsError
 from shoebox.config import AwsSettings
 from shoebox.telemetry import get_logger
 
@@ -213,8 +213,9 @@ class Emulator:
             await asyncio.wait([answered, died], timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if not answered.done():
                 raise self._failed_start()
-            answered.result()
-        except (BotoCoreError, ClientError) as error:
+            with aws_errors():
+                answered.result()
+        except AwsError as error:
             raise EmulatorFailed(self._with_log(f"The emulator does not work: {error}")) from error
         finally:
             answered.cancel()

@@ -11,12 +11,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
-
 from emulator.provision import ProvisionError
-from shoebox.aws.botocore_errors import failed_with
+from shoebox.aws.botocore_errors import aws_errors
 from shoebox.aws.clients import Clients
+from shoebox.aws.errors import AwsError
 from shoebox.stack.deployment import ResolvedStack
 from shoebox.telemetry import get_logger
 
@@ -40,8 +38,9 @@ async def until_it_answers(clients: Clients, url: str, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:
-            await sts.get_caller_identity()
-        except (BotoCoreError, ClientError, ResponseParserError) as error:
+            with aws_errors():
+                await sts.get_caller_identity()
+        except AwsError as error:
             if time.monotonic() >= deadline:
                 message = f"No AWS emulator answers at {url} within {seconds:.0f} s: {error}"
                 raise EmulatorUnreachable(message) from error
@@ -81,8 +80,9 @@ class EmulatorWatchdog:
         if not await self._needs_restoring():
             return
         try:
-            await self._restore()
-        except (ProvisionError, BotoCoreError, ClientError, ResponseParserError) as error:
+            with aws_errors():
+                await self._restore()
+        except (ProvisionError, AwsError) as error:
             log.warning("restore_failed", reason=str(error))
             return
         self._away = False
@@ -91,15 +91,12 @@ class EmulatorWatchdog:
     async def _needs_restoring(self) -> bool:
         ask = self._ask = self._ask or await self._question()
         try:
-            await ask()
-        except ClientError as error:
+            with aws_errors():
+                await ask()
+        except AwsError as error:
             self._note_absence(error)
-            return failed_with(error, *_NO_QUEUE)
-        except (BotoCoreError, ResponseParserError) as error:
-            self._note_absence(error)
-        else:
-            return self._away
-        return False
+            return error.has_code(*_NO_QUEUE)
+        return self._away
 
     async def _question(self) -> Callable[[], Awaitable[Any]]:
         """A cheap call that fails when the emulator is away, or has lost its queues, where it should have any."""

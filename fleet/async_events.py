@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Protocol, Self
 
 import orjson
-from botocore.exceptions import BotoCoreError, ClientError
 
 from fleet.credentials import CredentialsCache, CredentialsError
 from fleet.environments.invocation import Call, InvokeResult
@@ -23,7 +22,9 @@ from fleet.functions import VERSION, FunctionSpec
 from fleet.limits.async_events import Condition, GiveUp
 from fleet.limits.concurrency import ThrottleReason
 from fleet.limits.use import LimitUse
+from shoebox.aws.botocore_errors import aws_errors
 from shoebox.aws.clients import Clients
+from shoebox.aws.errors import AwsError
 from shoebox.config import AwsSettings
 from shoebox.telemetry import get_logger
 
@@ -259,6 +260,7 @@ class QueueDestination:
             lease = await self._credentials.get(self._function)
             async with Clients(self._aws, lease.keys) as clients:
                 sqs = await clients.open("sqs")
-                await sqs.send_message(QueueUrl=self._url, MessageBody=record.decode())
-        except (BotoCoreError, ClientError, CredentialsError, OSError) as error:
+                with aws_errors():
+                    await sqs.send_message(QueueUrl=self._url, MessageBody=record.decode())
+        except (AwsError, CredentialsError, OSError) as error:
             raise DeliveryError(f"{type(error).__name__}: {error}") from error

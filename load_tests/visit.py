@@ -5,19 +5,18 @@ It repeats calls as a phone's page does: what was throttled or failed for the mo
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from load_tests.photos import Photo
 from load_tests.records import Document, Failure, Outcome, PhotoRecord
+from shoebox.aws.retry import RetryPolicy
 
 if TYPE_CHECKING:  # it imports Locust, which patches all sockets
     from load_tests.service import ReadyRequests, Service
 
-ATTEMPTS = 4
-_PAUSE, _MAX_PAUSE = 0.5, 8.0
+RETRY = RetryPolicy(attempts=4, first_pause=0.25, max_pause=8.0, jitter=0.5)
 _MAX_POLL_FACTOR = 10  # at a constant interval the phones that wait would keep an overload going
 Result = TypeVar("Result")
 
@@ -81,12 +80,16 @@ class PhoneVisit:
             records.append(PhotoRecord(self._number, Outcome.UNSETTLED))
         return records
 
-    # The Python client's RetryPolicy awaits; a Locust user is a greenlet, and its sleep blocks.
+    # The policy's own loop awaits; a Locust user is a greenlet, and its sleep blocks.
     def _retried(self, call: Callable[[], Result | Failure]) -> Result | Failure:
         """Return a call's result; repeat it after a retryable failure and half to all of a pause that doubles."""
-        for attempt in range(ATTEMPTS - 1):
+        attempt = 1
+        while True:
             result = call()
             if not (isinstance(result, Failure) and result.retryable) or time.monotonic() > self._give_up_at:
                 return result
-            self._sleep(min(_MAX_PAUSE, _PAUSE * 2.0**attempt) * random.uniform(0.5, 1.0))  # noqa: S311
-        return call()
+            pause = RETRY.pause_after(attempt)
+            if pause is None:
+                return result
+            self._sleep(pause)
+            attempt += 1

@@ -1,1 +1,1 @@
-"""Shoebox: image storage for photo shops. The domain, its ports to AWS, and the command line."""
+"""Shoebox: image storage for photo shops. The domain, and AWS below it."""

@@ -47,7 +47,7 @@ class AwsSettings(Settings):
 
 
 def environment_without_aws() -> dict[str, str]:
-    """This process's environment for one that must not reach AWS: no keys, no Runtime API."""
+    """Return this process's environment for one that must not reach AWS: no keys, no Runtime API."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "_"))}
 
 

@@ -23,7 +23,7 @@ class ShoeboxError(Exception):
 
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
     code: str = "internal"
-    retry: ClassVar[bool] = False
+    retryable: ClassVar[bool] = False
 
     def __init__(self, detail: str, *, code: str | None = None) -> None:
         super().__init__(detail)
@@ -72,4 +72,4 @@ class Unavailable(ShoeboxError):
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "unavailable"
-    retry = True
+    retryable = True

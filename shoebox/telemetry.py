@@ -40,7 +40,7 @@ def configure_logging(
 
 
 def get_logger(**values: Any) -> structlog.typing.FilteringBoundLogger:
-    """A logger that adds `values` to each of its lines."""
+    """Return a logger that adds `values` to each of its lines."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(**values)
     return logger
 

@@ -123,10 +123,10 @@ def _run(work: Any, endpoint_url: str | None, data: Path, stack: Path | None, pr
     Raises:
         CliError: there is no such place, or SQS refuses.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
-
     from console.messages import user_facing_errors
     from console.run import run
+    from shoebox.aws.botocore_errors import aws_errors
+    from shoebox.aws.errors import AwsError
     from shoebox.stack.model import load_stack, stack_file
 
     async def do() -> Any:
@@ -138,8 +138,9 @@ def _run(work: Any, endpoint_url: str | None, data: Path, stack: Path | None, pr
         raise CliError(f"--aws means AWS itself, and {endpoint_url} an emulator.", hint=hint, exit_code=Exit.USAGE)
     with user_facing_errors():
         try:
-            return run(do())
-        except (BotoCoreError, ClientError) as error:
+            with aws_errors():
+                return run(do())
+        except AwsError as error:
             hint = "Is it the right place? See --endpoint-url and --prefix."
             raise CliError(f"SQS refuses: {error}", hint=hint, exit_code=Exit.UNREACHABLE) from error
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import orjson
 
 Script = Callable[[int, "Request"], bytes | None]
-"""`script(number, request)` gives the answer's bytes, or None to close the connection without one."""
+"""`script(number, request)` gives the response's bytes, or None to close the connection without one."""
 
 
 @dataclass
@@ -32,8 +32,8 @@ class ScriptedServer:
     """A client has closed a connection."""
 
 
-def answer(content: object, status: int = 200, **headers: str) -> bytes:
-    """A JSON answer; underscores in header names stand for hyphens."""
+def json_response(content: object, status: int = 200, **headers: str) -> bytes:
+    """Return a JSON response; underscores in header names stand for hyphens."""
     body = content if isinstance(content, bytes) else orjson.dumps(content)
     lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     head = "\r\n".join([f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *lines])
@@ -41,13 +41,13 @@ def answer(content: object, status: int = 200, **headers: str) -> bytes:
 
 
 def refusal(code: str, status: int = 400, message: str = "no", **headers: str) -> bytes:
-    """An error as SQS gives it."""
-    return answer({"__type": f"com.amazonaws.sqs#{code}", "message": message}, status, **headers)
+    """Return an error as SQS gives it."""
+    return json_response({"__type": f"com.amazonaws.sqs#{code}", "message": message}, status, **headers)
 
 
 @asynccontextmanager
 async def scripted_server(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[ScriptedServer]:
-    """Serves until the end of the block; with `tls` at an https address."""
+    """Serve until the end of the block; with `tls` at an https address."""
     served = ScriptedServer()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from shoebox.aws.botocore_errors import failed_with
+from shoebox.aws.botocore_errors import aws_errors
+from shoebox.aws.errors import AwsError, AwsRefused
 
 
 class ProvisionError(RuntimeError):
@@ -76,20 +75,21 @@ def naming_errors(kind: str, name: str) -> Iterator[None]:
         ProvisionError: AWS refused a call, or did not answer.
     """
     try:
-        yield
-    except ClientError as error:
-        details = error.response["Error"]
-        reason = f"{error.operation_name}: {details.get('Code')}: {details.get('Message')}"
+        with aws_errors():
+            yield
+    except AwsRefused as error:
+        reason = f"{error.operation}: {error.code}: {error.message}"
         raise ProvisionError(f"{kind} {name}", reason) from error
-    except BotoCoreError as error:
-        raise ProvisionError(f"{kind} {name}", str(error)) from error
+    except AwsError as error:
+        raise ProvisionError(f"{kind} {name}", error.message) from error
 
 
 async def none_if(read: Awaitable[Any], *codes: str) -> Any:
     """Return what `read` gives; None when AWS responds with one of the error codes, which mean "there is none"."""
     try:
-        return await read
-    except ClientError as error:
-        if failed_with(error, *codes):
+        with aws_errors():
+            return await read
+    except AwsRefused as error:
+        if error.has_code(*codes):
             return None
         raise

@@ -6,13 +6,13 @@ import json
 from typing import Any
 from urllib.parse import unquote
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from emulator.provision.resources import Outcome, naming_errors, none_if, outcome
 from emulator.tasks import together
 from fleet.credentials import CredentialsError, RoleCredentials
+from shoebox.aws.botocore_errors import aws_errors
 from shoebox.aws.clients import Clients
 from shoebox.aws.credentials import Credentials
+from shoebox.aws.errors import AwsError
 from shoebox.stack.deployment import ResolvedStack
 from shoebox.stack.s3_queues import with_s3_queues
 
@@ -130,12 +130,13 @@ class RoleSource:
         role = self._resolved.role_arn_of(function)
         try:
             self._sts = self._sts or await self._clients.open("sts")
-            response = await self._sts.assume_role(
-                RoleArn=role,
-                RoleSessionName=self._resolved.name_of("function", function),
-                DurationSeconds=SESSION_SECONDS,
-            )
-        except (BotoCoreError, ClientError) as error:
+            with aws_errors():
+                response = await self._sts.assume_role(
+                    RoleArn=role,
+                    RoleSessionName=self._resolved.name_of("function", function),
+                    DurationSeconds=SESSION_SECONDS,
+                )
+        except AwsError as error:
             raise CredentialsError(f"The role {role} could not be assumed: {error}") from error
         keys = response["Credentials"]
         credentials = Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])

@@ -14,9 +14,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from shoebox.aws.botocore_errors import failed_with
+from shoebox.aws.botocore_errors import aws_errors
+from shoebox.aws.errors import AwsRefused
 
 COUNTS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
 _NOT_THERE = ("InvalidAction", "UnsupportedOperation", "UnknownOperation", "UnknownOperationException")
@@ -62,11 +61,12 @@ async def queue_state(sqs: Any, name: str) -> QueueState:
     """Look at the queue with this physical name.
 
     Raises:
-        botocore.exceptions.ClientError: there is none, or it may not be read.
+        AwsError: there is none, or it may not be read.
     """
-    url = (await sqs.get_queue_url(QueueName=name))["QueueUrl"]
     names = [*COUNTS, "QueueArn", "RedrivePolicy"]
-    found = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names))["Attributes"]
+    with aws_errors():
+        url = (await sqs.get_queue_url(QueueName=name))["QueueUrl"]
+        found = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names))["Attributes"]
     waiting, in_flight, delayed = counts_of(found)
     policy = json.loads(found.get("RedrivePolicy") or "{}")
     return QueueState(name, url, found["QueueArn"], waiting, in_flight, delayed, policy.get("deadLetterTargetArn"))
@@ -96,9 +96,10 @@ async def redrive(sqs: Any, queue: DeadLetters, *, sleep: Callable[[float], Awai
     if queue.is_fifo:
         return await _copied(sqs, queue)
     try:
-        started = await sqs.start_message_move_task(SourceArn=queue.arn, DestinationArn=queue.source_arn)
-    except ClientError as error:
-        if failed_with(error, *_NOT_THERE):
+        with aws_errors():
+            started = await sqs.start_message_move_task(SourceArn=queue.arn, DestinationArn=queue.source_arn)
+    except AwsRefused as error:
+        if error.has_code(*_NOT_THERE):
             return await _copied(sqs, queue)
         raise RedriveError(f"SQS does not move the messages: {error}") from error
     return await _until_moved(sqs, queue, started["TaskHandle"], sleep)
@@ -122,8 +123,9 @@ async def _until_moved(sqs: Any, queue: DeadLetters, handle: str, sleep: Callabl
 
 async def _copied(sqs: Any, queue: DeadLetters) -> int:
     try:
-        return await _copy(sqs, queue)
-    except ClientError as error:
+        with aws_errors():
+            return await _copy(sqs, queue)
+    except AwsRefused as error:
         raise RedriveError(f"SQS does not take or give a message: {error}") from error
 
 

@@ -24,11 +24,6 @@ def aws_errors() -> Iterator[None]:
         raise _unreachable(error) from error
 
 
-def failed_with(error: ClientError, *codes: str) -> bool:
-    """Return whether AWS's error has one of these codes; older ones come with a namespace before a dot."""
-    return str(error.response["Error"].get("Code", "")).rpartition(".")[2] in {c.rpartition(".")[2] for c in codes}
-
-
 def _refusal(error: ClientError) -> AwsRefused:
     response: dict[str, Any] = dict(error.response)
     described = response.get("Error", {})

@@ -123,7 +123,7 @@ class Connections:
                     lambda: _Connection(self._buffer), host, port, ssl=self._tls
                 )
         except OSError as error:  # TimeoutError and SSLError are such
-            reason = str(error) or f"no answer in {CONNECT_SECONDS:.0f} s"
+            reason = str(error) or f"no response in {CONNECT_SECONDS:.0f} s"
             raise ConnectionLost(f"cannot connect to {host}:{port}: {reason}") from error
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return connection

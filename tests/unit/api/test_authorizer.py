@@ -30,7 +30,7 @@ Token = Callable[..., str]
 
 @pytest.fixture
 def authorizer(published: dict[str, bytes], now: int) -> Authorizer:
-    """An authorizer that knows what is published."""
+    """Return an authorizer that knows what is published."""
 
     async def fetch(tenant: str) -> bytes | None:
         if "broken" in tenant:
@@ -41,7 +41,7 @@ def authorizer(published: dict[str, bytes], now: int) -> Authorizer:
 
 
 async def denial(authorizer: Authorizer, event: dict[str, Any]) -> str:
-    """The code of the denial that an event is answered with."""
+    """Return the code of the denial that an event is answered with."""
     answer = await authorizer.judge(event)
     (statement,) = answer["policyDocument"]["Statement"]
     assert statement["Effect"] == "Deny"
@@ -250,7 +250,7 @@ asyncio.run(main())
 
 @asynccontextmanager
 async def publishing(documents: dict[str, bytes]) -> AsyncIterator[str]:
-    """A server of the tenants' keys; gives the address to put in SHOEBOX_KEYS_URL."""
+    """Run a server of the tenants' keys; give the address to put in SHOEBOX_KEYS_URL."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()

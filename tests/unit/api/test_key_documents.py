@@ -18,7 +18,7 @@ TLS_RECORD = b"\x16\x03\x03\x40\x00"  # RFC 8446, 5.1: the head of a handshake's
 
 @contextlib.asynccontextmanager
 async def serving(answer: bytes | Answer, asked: bytes = b"\r\n\r\n") -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A server that answers every connection once a request ends with `asked`; its address and the requests it saw."""
+    """Answer every connection once a request ends with `asked`; give the address, and the requests so far."""
     seen: list[bytes] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -49,7 +49,7 @@ async def fetch(url: str, *, seconds: float = PATIENCE) -> bytes | None:
 
 
 def response(status: str, body: bytes = b"", *headers: str) -> bytes:
-    """An HTTP response with its length."""
+    """Return an HTTP response with its length."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
 

@@ -44,30 +44,30 @@ class Clock:
         self.now = 1000.0
 
     def __call__(self) -> float:
-        """The time."""
+        """Return the time."""
         return self.now
 
 
 @pytest.fixture
 def publisher() -> Publisher:
-    """A publisher that knows the tenant `demo` and its old key."""
+    """Return a publisher that knows the tenant `demo` and its old key."""
     return Publisher()
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that stands still."""
+    """Return a clock that stands still."""
     return Clock()
 
 
 @pytest.fixture
 def store(publisher: Publisher, clock: Clock) -> TenantKeys:
-    """A store with small, round rules."""
+    """Return a store with small, round rules."""
     return TenantKeys(publisher.fetch, Rules(ttl=300, stale_for=3600, retry_after=30, tenants=3), clock=clock)
 
 
 async def code(store: TenantKeys, tenant: str, key_id: str) -> str:
-    """The code that asking for a key is refused with."""
+    """Return the code that asking for a key is refused with."""
     with pytest.raises(Unauthorized) as refused:
         await store.key(tenant, key_id)
     return refused.value.code

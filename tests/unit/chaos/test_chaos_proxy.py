@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from tests.chaos.proxy import Fault, Proxy, Request
-from tests.scripted_server import ScriptedServer, answer, scripted_server
+from tests.scripted_server import ScriptedServer, json_response, scripted_server
 
 BY_ROLE = {"authorization": "AWS4-HMAC-SHA256 Credential=ASIA1/20260101/us-east-1/dynamodb/aws4_request"}
 UPDATE = BY_ROLE | {"x-amz-target": "DynamoDB_20120810.UpdateItem"}
@@ -21,7 +21,7 @@ def is_update(request: Request) -> bool:
 @pytest.fixture
 async def server() -> AsyncIterator[ScriptedServer]:
     """Something that answers every request with its number."""
-    async with scripted_server(lambda number, _: answer({"number": number})) as server:
+    async with scripted_server(lambda number, _: json_response({"number": number})) as server:
         yield server
 
 

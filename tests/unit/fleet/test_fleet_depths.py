@@ -21,7 +21,7 @@ from fleet.statistics import FleetStatistics
 from shoebox.aws.connections import Connections
 from shoebox.aws.credentials import Credentials, fixed_credentials
 from shoebox.aws.sqs import SqsClient
-from tests.scripted_server import Request, ScriptedServer, answer, refusal, scripted_server
+from tests.scripted_server import Request, ScriptedServer, json_response, refusal, scripted_server
 
 HELD = {"uploads": (7, 2, 1), "uploads-dead": (3, 0, 0)}
 NAMES = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
@@ -40,7 +40,7 @@ class Bench:
         if self.refuses:
             return refusal("AccessDenied", 403)
         name = orjson.loads(request.body)["QueueUrl"].rpartition("/")[2]
-        return answer({"Attributes": dict(zip(NAMES, map(str, HELD[name]), strict=True))})
+        return json_response({"Attributes": dict(zip(NAMES, map(str, HELD[name]), strict=True))})
 
     def depths(self, server: ScriptedServer) -> Depths:
         """Return what looks at them."""

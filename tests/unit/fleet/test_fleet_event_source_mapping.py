@@ -20,7 +20,7 @@ from fleet.settings import FleetSettings
 from shoebox.aws.credentials import Credentials
 from shoebox.stack.deployment import Deployment, ResolvedStack, resolve
 from shoebox.stack.model import Stack, StackError
-from tests.scripted_server import ScriptedServer, answer, scripted_server
+from tests.scripted_server import ScriptedServer, json_response, scripted_server
 
 WORKER = {"handler": "a.b", "memory": 128, "timeout": 5, "slots": 4, "permissions": {"queue/work": ["consume"]}}
 GIVEN = {"MessageId": "m1", "ReceiptHandle": "h1", "Body": "b", "MD5OfBody": "x"}
@@ -124,12 +124,12 @@ def scripted(server: ScriptedServer, gone: asyncio.Event) -> bytes:
     operation = server.requests[-1].headers["x-amz-target"].removeprefix("AmazonSQS.")
     match operation:
         case "GetQueueAttributes":
-            return answer({"Attributes": {"VisibilityTimeout": "30"}})
+            return json_response({"Attributes": {"VisibilityTimeout": "30"}})
         case "ReceiveMessage":
             first = sum("ReceiveMessage" in r.headers["x-amz-target"] for r in server.requests) == 1
-            return answer({"Messages": [GIVEN]}) if first else b""
+            return json_response({"Messages": [GIVEN]}) if first else b""
     gone.set()
-    return answer({"Successful": []})
+    return json_response({"Successful": []})
 
 
 async def test_a_mapping_does_the_whole_way(tmp_path: Path):

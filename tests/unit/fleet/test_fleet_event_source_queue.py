@@ -16,7 +16,7 @@ from fleet.queues.queue_monitor import QueueMonitor
 from fleet.queues.source_queue import QueueError, SqsQueue
 from shoebox.aws.credentials import Credentials
 from shoebox.config import AwsSettings
-from tests.scripted_server import Request, ScriptedServer, answer, refusal, scripted_server
+from tests.scripted_server import Request, ScriptedServer, json_response, refusal, scripted_server
 
 ARN = "arn:aws:sqs:eu-west-1:1:shoebox-uploads"
 GONE = {"Id": "0", "Code": "ReceiptHandleIsInvalid", "SenderFault": True}
@@ -29,7 +29,7 @@ def message(identifier: str) -> SqsMessage:
 
 def given(*ids: str) -> bytes:
     """Return ReceiveMessage's response."""
-    return answer(
+    return json_response(
         {"Messages": [{"MessageId": i, "ReceiptHandle": "h" + i, "Body": "b" + i, "MD5OfBody": "m"} for i in ids]}
     )
 
@@ -99,13 +99,13 @@ async def test_receiving_asks_for_everything_and_makes_records():
 
 async def test_an_empty_receive_is_no_message():
     """SQS leaves Messages out."""
-    async with bench_of(answer({})) as bench:
+    async with bench_of(json_response({})) as bench:
         assert await bench.queue.receive(10, 0) == []
 
 
 async def test_messages_are_deleted_ten_a_call():
     """SQS: at most ten entries."""
-    async with bench_of(answer({"Successful": []})) as bench:
+    async with bench_of(json_response({"Successful": []})) as bench:
         await bench.queue.delete([message(str(n)) for n in range(12)])
         sizes = sorted(len(request["Entries"]) for _, request in bench.sent())
     assert sizes == [2, 10]
@@ -114,7 +114,7 @@ async def test_messages_are_deleted_ten_a_call():
 
 @pytest.mark.parametrize(
     "reply",
-    [answer({"Failed": [GONE]}), refusal("ReceiptHandleIsInvalid")],
+    [json_response({"Failed": [GONE]}), refusal("ReceiptHandleIsInvalid")],
     ids=["of one entry", "of the whole call"],
 )
 async def test_what_is_gone_already_counts_as_deleted(reply: bytes):
@@ -126,7 +126,7 @@ async def test_what_is_gone_already_counts_as_deleted(reply: bytes):
 
 async def test_an_entry_that_fails_is_an_error_after_the_other_calls():
     """Batches report per entry, with HTTP 200."""
-    reply = answer({"Failed": [{"Id": "0", "Code": "InternalError", "Message": "oops", "SenderFault": False}]})
+    reply = json_response({"Failed": [{"Id": "0", "Code": "InternalError", "Message": "oops", "SenderFault": False}]})
     async with bench_of(reply) as bench:
         with pytest.raises(QueueError, match="oops") as caught:
             await bench.queue.delete([message(str(n)) for n in range(12)])
@@ -135,7 +135,7 @@ async def test_an_entry_that_fails_is_an_error_after_the_other_calls():
 
 async def test_releasing_makes_messages_visible_at_once():
     """A visibility timeout of 0."""
-    async with bench_of(answer({})) as bench:
+    async with bench_of(json_response({})) as bench:
         await bench.queue.release([message("1")])
     ((operation, request),) = bench.sent()
     assert operation == "ChangeMessageVisibilityBatch"
@@ -144,12 +144,12 @@ async def test_releasing_makes_messages_visible_at_once():
 
 async def test_the_queues_visibility_timeout_is_asked_for():
     """One attribute, no more."""
-    async with bench_of(answer({"Attributes": {"VisibilityTimeout": "360"}})) as bench:
+    async with bench_of(json_response({"Attributes": {"VisibilityTimeout": "360"}})) as bench:
         assert await bench.queue.visibility_timeout() == 360
     assert bench.sent()[0][1]["AttributeNames"] == ["VisibilityTimeout"]
 
 
-@pytest.mark.parametrize("reply", [answer({}), answer({"Attributes": {"VisibilityTimeout": "long"}})])
+@pytest.mark.parametrize("reply", [json_response({}), json_response({"Attributes": {"VisibilityTimeout": "long"}})])
 async def test_an_answer_without_the_attribute_is_an_error(reply: bytes):
     """Not a traceback."""
     async with bench_of(reply) as bench:
@@ -179,7 +179,7 @@ async def test_a_denied_call_names_the_missing_action(call: str, arguments: tupl
 
 async def test_renewed_credentials_are_used_at_once_over_the_same_connection():
     """The role's session ends; the queue goes on."""
-    async with bench_of(answer({})) as bench:
+    async with bench_of(json_response({})) as bench:
         await bench.queue.receive(1, 0)
         bench.credentials.forget()
         await bench.queue.receive(1, 0)
@@ -191,7 +191,7 @@ async def test_renewed_credentials_are_used_at_once_over_the_same_connection():
 @pytest.mark.parametrize("error", [CredentialsError("no such role"), OSError("away")])
 async def test_a_role_that_cannot_be_assumed_is_an_error_of_the_call(error: Exception):
     """Named by its kind."""
-    async with bench_of(answer({})) as bench:
+    async with bench_of(json_response({})) as bench:
         bench.role.error = error
         with pytest.raises(QueueError, match=str(error)) as caught:
             await bench.queue.receive(1, 0)

@@ -10,7 +10,7 @@ import pytest
 
 from load_tests.photos import Photo
 from load_tests.records import Document, Failure, Outcome
-from load_tests.visit import ATTEMPTS, PhoneVisit
+from load_tests.visit import RETRY, PhoneVisit
 
 PHOTOS = [Photo("a.jpg", b"\xff\xd8a"), Photo("b.jpg", b"\xff\xd8b")]
 THROTTLED, GONE = Failure("429 throttled", retryable=True), Failure("403 AccessDenied", retryable=False)
@@ -128,7 +128,7 @@ def test_what_passes_is_tried_again() -> None:
 @pytest.mark.parametrize(
     ("service", "calls"),
     [
-        pytest.param(AnsweringService(register=[THROTTLED]), ["register"] * ATTEMPTS, id="always throttled"),
+        pytest.param(AnsweringService(register=[THROTTLED]), ["register"] * RETRY.attempts, id="always throttled"),
         pytest.param(AnsweringService(register=[GONE]), ["register"], id="refused for good: asked once"),
     ],
 )

@@ -13,12 +13,12 @@ from shoebox.aws.credentials import Credentials, fixed_credentials
 from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.aws.errors import AwsRefused, AwsUnreachable, ConnectionLost
 from shoebox.aws.retry import RetryPolicy
-from tests.scripted_server import Script, ScriptedServer, answer, scripted_server
+from tests.scripted_server import Script, ScriptedServer, json_response, scripted_server
 
 KEYS = Credentials("ASIAONE", "secret", "token")
 QUICK = RetryPolicy(attempts=4, first_pause=0.0)
-THROTTLED = answer({"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "slow"}, 400)
-CANCELED = answer(
+THROTTLED = json_response({"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "slow"}, 400)
+CANCELED = json_response(
     {
         "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
         "Message": "no",
@@ -32,7 +32,7 @@ CANCELED = answer(
 async def table_of(
     script: Script, keys: Callable[[], Credentials] = lambda: KEYS, **options: Any
 ) -> AsyncIterator[tuple[DynamoDBClient, ScriptedServer]]:
-    """A client whose server answers by `script`."""
+    """Open a client whose server answers by `script`."""
 
     async def now() -> Credentials:
         return keys()
@@ -54,8 +54,8 @@ async def table_of(
     ],
 )
 async def test_an_operation_is_sent_as_it_is_asked(method: str, operation: str):
-    """Its name in X-Amz-Target, the request as the body, and the answer as it comes."""
-    async with table_of(lambda n, _: answer({"Item": {"pk": {"S": "x"}}})) as (table, server):
+    """Its name in X-Amz-Target, the request as the body, and the response as it comes."""
+    async with table_of(lambda n, _: json_response({"Item": {"pk": {"S": "x"}}})) as (table, server):
         assert await getattr(table, method)(TableName="t", Key={"pk": {"S": "x"}}) == {"Item": {"pk": {"S": "x"}}}
     (request,) = server.requests
     assert request.headers["x-amz-target"] == f"DynamoDB_20120810.{operation}"
@@ -66,7 +66,7 @@ async def test_an_operation_is_sent_as_it_is_asked(method: str, operation: str):
 
 async def test_a_transaction_that_is_tried_again_is_the_same_one():
     """ "TransactWriteItems", idempotency: each call has a token of its own, each of its tries the same."""
-    async with table_of(lambda n, _: None if n == 1 else answer({})) as (table, server):
+    async with table_of(lambda n, _: None if n == 1 else json_response({})) as (table, server):
         for _ in range(2):
             await table.transact_write_items(TransactItems=[])
     tokens = [orjson.loads(request.body)["ClientRequestToken"] for request in server.requests]
@@ -108,7 +108,7 @@ async def test_nobody_there_is_a_lost_connection():
     ("given", "options", "code"),
     [
         (b"", {"retry": RetryPolicy(attempts=1), "response_seconds": 0.01}, "Timeout"),
-        (answer(b"{"), {}, "InvalidResponse"),
+        (json_response(b"{"), {}, "InvalidResponse"),
     ],
     ids=["silence", "no JSON"],
 )
@@ -123,7 +123,7 @@ async def test_a_response_that_cannot_be_used_is_none(given: bytes, options: dic
 async def test_renewed_credentials_are_used_from_the_next_call_on():
     """They may be renewed while the process lives."""
     keys = iter([KEYS, KEYS, Credentials("ASIATWO", "other", "newer")])
-    async with table_of(lambda n, _: answer({}), lambda: next(keys)) as (table, server):
+    async with table_of(lambda n, _: json_response({}), lambda: next(keys)) as (table, server):
         for _ in range(3):
             await table.get_item(TableName="t")
     assert [r.headers["x-amz-security-token"] for r in server.requests] == ["token", "token", "newer"]
@@ -132,6 +132,6 @@ async def test_renewed_credentials_are_used_from_the_next_call_on():
 
 async def test_calls_at_once_do_not_wait_for_each_other():
     """Each has a connection."""
-    async with table_of(lambda n, _: answer({})) as (table, server):
+    async with table_of(lambda n, _: json_response({})) as (table, server):
         await asyncio.gather(*(table.get_item(TableName="t") for _ in range(5)))
     assert len(server.requests) == 5

@@ -23,7 +23,7 @@ from shoebox.aws.errors import AwsRefused, AwsUnreachable
 from shoebox.aws.retry import RetryPolicy
 from shoebox.aws.signing import CONTENT_TYPE
 from shoebox.aws.sqs import SqsClient
-from tests.scripted_server import Script, ScriptedServer, answer, refusal, scripted_server
+from tests.scripted_server import Script, ScriptedServer, json_response, refusal, scripted_server
 
 KEYS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 SESSION = Credentials("ASIAEXAMPLE", "secret", "a-token/with+signs==")
@@ -55,7 +55,7 @@ class Bench:
 
 @asynccontextmanager
 async def bench_of(script: Script, max_bytes: int = 1_000_000, max_connections: int = 50) -> AsyncIterator[Bench]:
-    """A client whose server answers by `script`."""
+    """Open a client whose server answers by `script`."""
     async with scripted_server(script) as server:
         bench = Bench(server, max_bytes, max_connections)
         yield bench
@@ -64,7 +64,7 @@ async def bench_of(script: Script, max_bytes: int = 1_000_000, max_connections: 
 
 async def test_calls_go_over_one_kept_connection():
     """Operation, content type and body are those of the AWS JSON 1.0 protocol."""
-    async with bench_of(lambda n, _: answer({"n": n})) as bench:
+    async with bench_of(lambda n, _: json_response({"n": n})) as bench:
         assert [await bench.receive(), await bench.receive()] == [{"n": 1}, {"n": 2}]
     first = bench.server.requests[0]
     assert (first.headers["x-amz-target"], first.headers["content-type"]) == ("AmazonSQS.ReceiveMessage", CONTENT_TYPE)
@@ -72,15 +72,15 @@ async def test_calls_go_over_one_kept_connection():
     assert bench.server.connections == 1
 
 
-async def test_an_empty_answer_is_an_empty_object():
-    """Operations without a result answer with no body."""
-    async with bench_of(lambda n, _: answer(b"")) as bench:
+async def test_an_empty_response_is_an_empty_object():
+    """Operations without a result have no body."""
+    async with bench_of(lambda n, _: json_response(b"")) as bench:
         assert await bench.receive() == {}
 
 
 async def test_calls_at_once_have_connections_of_their_own_up_to_the_bound():
     """The third waits for one of the first two."""
-    async with bench_of(lambda n, _: answer({}), max_connections=2) as bench:
+    async with bench_of(lambda n, _: json_response({}), max_connections=2) as bench:
         await asyncio.gather(*(bench.receive() for _ in range(6)))
         assert bench.server.connections == 2
         assert len(bench.server.requests) == 6
@@ -88,7 +88,7 @@ async def test_calls_at_once_have_connections_of_their_own_up_to_the_bound():
 
 async def test_a_connection_that_the_server_closed_meanwhile_is_replaced_at_once():
     """No pause: nothing is wrong with the server."""
-    async with bench_of(lambda n, r: None if n == 2 else answer({"n": n})) as bench:
+    async with bench_of(lambda n, r: None if n == 2 else json_response({"n": n})) as bench:
         assert [await bench.receive(), await bench.receive()] == [{"n": 1}, {"n": 3}]
     assert bench.pauses == []
 
@@ -116,7 +116,7 @@ async def test_nobody_there_is_said_with_the_address():
 )
 async def test_what_may_pass_is_tried_again(code: str, status: int):
     """5xx and throttling ("Error retries and exponential backoff in AWS")."""
-    async with bench_of(lambda n, _: refusal(code, status) if n < 3 else answer({"n": n})) as bench:
+    async with bench_of(lambda n, _: refusal(code, status) if n < 3 else json_response({"n": n})) as bench:
         assert await bench.receive() == {"n": 3}
     assert len(bench.pauses) == 2
 
@@ -130,8 +130,8 @@ async def test_what_may_pass_is_tried_again(code: str, status: int):
             "AWS.SimpleQueueService.NonExistentQueue",
         ),
         (refusal("AccessDeniedException", 403), "AccessDeniedException"),
-        (answer(b"<html>", 403), "HTTP403"),
-        (answer(b"[]", 400), "HTTP400"),
+        (json_response(b"<html>", 403), "HTTP403"),
+        (json_response(b"[]", 400), "HTTP400"),
     ],
     ids=["type", "query-compatible", "denied", "no JSON", "no object"],
 )
@@ -147,7 +147,7 @@ async def test_a_refusal_is_not_tried_again_and_has_sqss_code(given: bytes, code
 async def test_a_clock_that_is_wrong_is_put_right_once(code: str):
     """The server's Date is taken, for this call and the next ones; what still fails then is a wrong key."""
     date = format_datetime(datetime.fromtimestamp(NOW + 3600, UTC), usegmt=True)
-    async with bench_of(lambda n, _: refusal(code, 403, Date=date) if n == 1 else answer({})) as bench:
+    async with bench_of(lambda n, _: refusal(code, 403, Date=date) if n == 1 else json_response({})) as bench:
         await bench.receive()
         await bench.receive()
     assert [r.headers["x-amz-date"] for r in bench.server.requests] == [
@@ -179,15 +179,15 @@ async def test_a_refusal_without_a_usable_date_stays_a_refusal(date: str | None)
 @pytest.mark.parametrize(
     ("given", "code"),
     [
-        (answer(b"x" * 2000), "BodyTooLarge"),
+        (json_response(b"x" * 2000), "BodyTooLarge"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" + b"x" * 2000, "InvalidResponse"),
         (b"SSH-2.0-OpenSSH\r\n", "InvalidResponse"),
-        (answer(b"{"), "InvalidResponse"),
-        (answer(b"[]"), "InvalidResponse"),
+        (json_response(b"{"), "InvalidResponse"),
+        (json_response(b"[]"), "InvalidResponse"),
     ],
     ids=["too large", "too large, and does not say so", "no HTTP", "no JSON", "no object"],
 )
-async def test_what_is_no_answer_is_refused(given: bytes, code: str):
+async def test_what_is_no_usable_response_is_refused(given: bytes, code: str):
     """Its size is bounded, too."""
     async with bench_of(lambda n, _: given, max_bytes=1000) as bench:
         with pytest.raises(AwsUnreachable) as caught:
@@ -195,17 +195,17 @@ async def test_what_is_no_answer_is_refused(given: bytes, code: str):
     assert caught.value.code == code
 
 
-async def test_a_chunked_answer_and_an_interim_one_are_read():
-    """Servers may answer so (RFC 9112)."""
+async def test_a_chunked_response_and_an_interim_one_are_read():
+    """Servers may send such (RFC 9112)."""
     chunked = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
     async with bench_of(lambda n, _: chunked) as bench:
         assert [await bench.receive(), await bench.receive()] == [{}, {}]
     assert bench.server.connections == 1
 
 
-async def test_a_server_that_closes_after_its_answer_gets_a_new_connection():
+async def test_a_server_that_closes_after_its_response_gets_a_new_connection():
     """`Connection: close`."""
-    async with bench_of(lambda n, _: answer({}, Connection="close")) as bench:
+    async with bench_of(lambda n, _: json_response({}, Connection="close")) as bench:
         await bench.receive()
         await bench.receive()
     assert (bench.server.connections, bench.pauses) == (2, [])
@@ -243,7 +243,7 @@ async def test_a_silent_server_is_given_up():
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that signs itself, with its key in the same file."""
+    """Make a certificate for 127.0.0.1 that signs itself, with its key in the same file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     moment = datetime.now(UTC)
@@ -271,9 +271,9 @@ async def tls_server(certificate: Path, script: Script) -> AsyncIterator[Scripte
 
 
 async def test_https_is_spoken_with_a_server_that_is_trusted(certificate: Path):
-    """Answers larger than one TLS record, over one kept connection."""
+    """Responses larger than one TLS record, over one kept connection."""
     large = {"Body": "x" * 300_000}
-    async with tls_server(certificate, lambda n, _: answer(large)) as server:
+    async with tls_server(certificate, lambda n, _: json_response(large)) as server:
         connections = Connections(server.url, tls=ssl.create_default_context(cafile=str(certificate)))
         client = SqsClient(connections, fixed_credentials(SESSION), region="eu-west-1")
         assert [await client.call("ReceiveMessage", {}) for _ in range(3)] == [large] * 3
@@ -284,16 +284,18 @@ async def test_https_is_spoken_with_a_server_that_is_trusted(certificate: Path):
 
 async def test_a_server_that_is_not_trusted_gets_no_request(certificate: Path):
     """Its certificate is nobody's whom we know."""
-    async with tls_server(certificate, lambda n, _: answer({})) as server:
+    async with tls_server(certificate, lambda n, _: json_response({})) as server:
         bench = Bench(server)
         with pytest.raises(AwsUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
             await bench.receive()
     assert server.requests == []
 
 
-async def test_an_answer_that_nobody_asked_for_ends_its_connection():
+async def test_a_response_that_nobody_asked_for_ends_its_connection():
     """It would be taken for the next call's."""
-    async with bench_of(lambda n, _: answer({"n": n}) + (answer({"n": "stray"}) if n == 1 else b"")) as bench:
+    async with bench_of(
+        lambda n, _: json_response({"n": n}) + (json_response({"n": "stray"}) if n == 1 else b"")
+    ) as bench:
         assert await bench.receive() == {"n": 1}
         await asyncio.wait_for(bench.server.closed.wait(), 30)
         assert await bench.receive() == {"n": 2}
@@ -306,7 +308,7 @@ async def test_closing_lets_a_call_under_way_finish_and_closes_then():
 
     def first(number: int, request: object) -> bytes:
         got.set()
-        return answer({"n": number})
+        return json_response({"n": number})
 
     async with bench_of(first) as bench:
         call = asyncio.create_task(bench.receive())

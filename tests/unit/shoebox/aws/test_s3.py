@@ -46,13 +46,13 @@ class Store:
 
 @pytest.fixture
 def store() -> Store:
-    """The server's state."""
+    """Return the server's state."""
     return Store()
 
 
 @pytest.fixture
 async def s3(store: Store) -> AsyncIterator[S3Client]:
-    """A client of the server."""
+    """Open a client of the server."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", store.answer)
     runner = web.AppRunner(app)

@@ -1,4 +1,4 @@
-"""Visibility timeouts over plain HTTP: the request is SQS's, and no answer of SQS fails the batch."""
+"""Visibility timeouts over plain HTTP: the request is SQS's, and no response of SQS fails the batch."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,14 +11,14 @@ from shoebox.aws.credentials import Credentials, fixed_credentials
 from shoebox.aws.errors import AwsUnreachable
 from shoebox.aws.sqs import VisibilityClient, queue_url
 from shoebox.config import AwsSettings, ConfigError
-from tests.scripted_server import Script, ScriptedServer, answer, scripted_server
+from tests.scripted_server import Script, ScriptedServer, json_response, scripted_server
 
 ARN = "arn:aws:sqs:eu-west-1:000000000000:uploads"
 
 
 @asynccontextmanager
 async def visibility_of(script: Script) -> AsyncIterator[tuple[VisibilityClient, ScriptedServer]]:
-    """A client whose server answers by `script`."""
+    """Open a client whose server answers by `script`."""
     keys = fixed_credentials(Credentials("ASIAONE", "secret", "token"))
     async with scripted_server(script) as server:
         connections = Connections(server.url)
@@ -40,7 +40,7 @@ def test_the_queue_is_named_by_its_arn(endpoint: str | None, url: str) -> None:
 
 async def test_messages_are_changed_ten_a_call() -> None:
     """Twelve receipts are two calls; each message gets its own timeout."""
-    async with visibility_of(lambda *_: answer(b"{}")) as (visibility, server):
+    async with visibility_of(lambda *_: json_response(b"{}")) as (visibility, server):
         assert await visibility.change(ARN, {f"r{n}": n for n in range(12)}) == 12
 
     assert [request.headers["x-amz-target"] for request in server.requests] == [
@@ -57,9 +57,9 @@ async def test_messages_are_changed_ten_a_call() -> None:
 async def test_what_sqs_refuses_is_not_counted() -> None:
     """An expired receipt, or a queue that answers with an error: the message then comes after its timeout."""
     failed = orjson.dumps({"Successful": [{"Id": "0"}], "Failed": [{"Id": "1", "Code": "ReceiptHandleIsInvalid"}]})
-    async with visibility_of(lambda *_: answer(failed)) as (visibility, _):
+    async with visibility_of(lambda *_: json_response(failed)) as (visibility, _):
         assert await visibility.change(ARN, {"a": 0, "b": 20}) == 1
-    async with visibility_of(lambda *_: answer(b"{}", 503)) as (visibility, server):
+    async with visibility_of(lambda *_: json_response(b"{}", 503)) as (visibility, server):
         assert await visibility.change(ARN, {"a": 0, "b": 20}) == 0
         assert len(server.requests) == 1  # no second attempt: the invocation is about to end
 

@@ -1,4 +1,4 @@
-"""A stack bound to a place: names, addresses, environments, policies."""
+"""A stack in a deployment: names, addresses, environments, policies."""
 
 from pathlib import Path
 
@@ -21,12 +21,12 @@ DEPLOYMENT = Deployment(
 
 @pytest.fixture
 def resolved() -> ResolvedStack:
-    """The project's stack in an imagined account."""
+    """Return the project's stack in an imagined account."""
     return resolve(STACK, DEPLOYMENT)
 
 
 def with_function(**parts: object) -> Stack:
-    """The project's stack with other parts in the function `api`."""
+    """Return the project's stack with other parts in the function `api`."""
     api = STACK.functions["api"].model_copy(update=parts)
     return STACK.model_copy(update={"functions": {**STACK.functions, "api": api}})
 
@@ -70,7 +70,7 @@ def test_what_is_not_described_has_no_name(resolved: ResolvedStack, kind: str, n
 
 
 def test_environments_are_filled_in(resolved: ResolvedStack):
-    """Names, ARNs, URLs and the place's own addresses."""
+    """Names, ARNs, URLs and the deployment's own addresses."""
     assert resolved.environment("api") == {
         "SHOEBOX_FILES_TABLE": "family-files",
         "SHOEBOX_PERSONAL_BUCKET": "family-personal",
@@ -106,7 +106,7 @@ def test_text_without_references_is_left_alone(resolved: ResolvedStack):
         "${queue.nowhere.visibility_timeout}",
     ],
 )
-def test_a_wrong_reference_stops_the_binding(reference: str):
+def test_a_wrong_reference_is_an_error(reference: str):
     """An unknown thing, an unknown attribute, or one that this kind does not have."""
     with pytest.raises(StackError):
         resolve(with_function(environment={"X": reference}), DEPLOYMENT)
@@ -145,7 +145,7 @@ def test_a_function_without_permissions_has_an_empty_policy(resolved: ResolvedSt
         ({"queue/uploads/x": ["send"]}, "others have none"),
     ],
 )
-def test_a_wrong_permission_stops_the_binding(permissions: dict[str, list[str]], message: str):
+def test_a_wrong_permission_is_an_error(permissions: dict[str, list[str]], message: str):
     """The message names the permission and what would be right."""
     (target,) = permissions
     with pytest.raises(StackError, match="permission") as caught:

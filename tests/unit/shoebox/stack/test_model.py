@@ -1,4 +1,4 @@
-"""stack.yaml: what it may say, and what is said about mistakes in it."""
+"""stack.yaml: what it may say, and what is said about errors in it."""
 
 import copy
 from collections.abc import Callable
@@ -16,7 +16,7 @@ CONTENT: dict[str, Any] = yaml.safe_load(STACK_FILE.read_text(encoding="utf-8"))
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Callable[[Callable[[dict[str, Any]], object]], str]:
-    """Changes a copy of stack.yaml, loads it, and gives the message."""
+    """Change a copy of stack.yaml, load it, and return the message."""
 
     def load(change: Callable[[dict[str, Any]], object]) -> str:
         content = copy.deepcopy(CONTENT)
@@ -32,7 +32,7 @@ def broken(tmp_path: Path) -> Callable[[Callable[[dict[str, Any]], object]], str
 
 
 def put(*path: str | int, to: Any) -> Callable[[dict[str, Any]], None]:
-    """A change that sets one value."""
+    """Return a change that sets one value."""
 
     def change(content: dict[str, Any]) -> None:
         place: Any = content
@@ -54,18 +54,18 @@ def both(*changes: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]
 
 
 def to_function(name: str) -> Callable[[dict[str, Any]], None]:
-    """A change that lets the bucket notify a function."""
+    """Return a change that lets the bucket notify a function."""
     return put("buckets", "personal", "notifications", 0, to={"events": ["s3:ObjectCreated:*"], "function": name})
 
 
 def fifo_subscriber(content: dict[str, Any]) -> None:
-    """A FIFO queue at a topic."""
+    """Put a FIFO queue at a topic."""
     put("queues", "deletions-dead", "fifo", to=True)(content)
     put("topics", "file-events", to={"queues": ["deletions-dead"]})(content)
 
 
 def fifo_trigger(**changes: Any) -> Callable[[dict[str, Any]], None]:
-    """A change that makes a function's queues FIFO, and its trigger differ."""
+    """Return a change that makes a function's queues FIFO, and its trigger differ."""
 
     def change(content: dict[str, Any]) -> None:
         for queue in ("deletions", "deletions-dead"):
@@ -282,7 +282,7 @@ def test_a_mistake_is_named_with_its_place(
     assert message in broken(change)
 
 
-def test_all_mistakes_are_listed_at_once(broken: Callable[..., str]):
+def test_all_errors_are_listed_at_once(broken: Callable[..., str]):
     """One message for all, so that nobody mends a file one error at a time."""
 
     def change(content: dict[str, Any]) -> None:
@@ -295,8 +295,8 @@ def test_all_mistakes_are_listed_at_once(broken: Callable[..., str]):
         assert part in message
 
 
-def test_mistakes_of_all_kinds_are_listed_at_once(broken: Callable[..., str]):
-    """What is wrong with a part hides neither references to it nor the mistakes of others, and makes no false ones."""
+def test_errors_of_all_kinds_are_listed_at_once(broken: Callable[..., str]):
+    """What is wrong with a part hides neither references to it nor the errors of others, and makes no false ones."""
 
     def change(content: dict[str, Any]) -> None:
         put("functions", "api", "memory", to=64)(content)  # is named by routes
@@ -353,7 +353,7 @@ def test_a_stack_has_a_name(tmp_path: Path):
 
 @pytest.mark.parametrize("key", [None, True, 1, 1.5])
 def test_a_key_that_is_no_text_is_a_mistake_like_others(broken: Callable[..., str], key: object):
-    """YAML takes `on:` for true, and an empty key for null; the search for more mistakes ends all the same."""
+    """YAML takes `on:` for true, and an empty key for null; the search for more errors ends all the same."""
 
     def change(content: dict[str, Any]) -> None:
         content[key] = content.pop("gateway")

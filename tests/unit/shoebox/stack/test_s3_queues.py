@@ -13,7 +13,7 @@ DEPLOYMENT = Deployment(
 
 
 def invoking(function: str) -> ResolvedStack:
-    """The project's stack with a bucket that notifies a function beside the queue."""
+    """Return the project's stack with a bucket that notifies a function beside the queue."""
     personal = STACK.buckets["personal"]
     notifications = [*personal.notifications, Notification(events=["s3:ObjectRemoved:*"], function=function)]
     buckets = {**STACK.buckets, "personal": personal.model_copy(update={"notifications": notifications})}

@@ -22,12 +22,12 @@ from shoebox.tenants.keys import KeyFileError, KeyPair, jwks_document
 
 @lru_cache
 def pair(algorithm: Algorithm = "EdDSA") -> KeyPair:
-    """A key pair, made once."""
+    """Return a key pair, made once."""
     return KeyPair.generate(algorithm)
 
 
 def document(*keys: Any) -> bytes:
-    """A JWKS document."""
+    """Return a JWKS document."""
     return orjson.dumps({"keys": list(keys)})
 
 

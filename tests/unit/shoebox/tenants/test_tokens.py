@@ -41,24 +41,24 @@ ANY_VALUE = (
 
 @lru_cache
 def pair(algorithm: Algorithm = "EdDSA", owner: str = "demo") -> KeyPair:
-    """The key pair of a shop; made once, as RSA takes its time."""
+    """Return the key pair of a shop; made once, as RSA takes its time."""
     return KeyPair.generate(algorithm)
 
 
 def public(of: KeyPair) -> VerificationKey:
-    """The key that Shoebox has of a pair."""
+    """Return the key that Shoebox has of a pair."""
     return read_jwks(jwks_document([of]))[of.key_id]
 
 
 def signed(claims: dict[str, Any], by: KeyPair | None = None, **header: Any) -> str:
-    """A token with a good signature over any claims."""
+    """Return a token with a good signature over any claims."""
     by = by or pair()
     payload = json.dumps(claims).encode()
     return PyJWS().encode(payload, by.private_key, by.algorithm, {"kid": by.key_id, **header})
 
 
 def segment(value: Any) -> str:
-    """A part of a token: JSON, or raw bytes, in base64url."""
+    """Return a part of a token: JSON, or raw bytes, in base64url."""
     raw = value if isinstance(value, bytes) else json.dumps(value).encode()
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
@@ -69,7 +69,7 @@ def accept(token: str, key: VerificationKey | None = None, now: float = NOW) -> 
 
 
 def refusal(token: str, key: VerificationKey | None = None, now: float = NOW) -> str:
-    """The code that a token is refused with."""
+    """Return the code that a token is refused with."""
     with pytest.raises(Unauthorized) as refused:
         accept(token, key, now)
     assert token not in refused.value.detail
