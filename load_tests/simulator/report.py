@@ -26,6 +26,7 @@ Value = Callable[[Point, float], float | None]
 def results(day: Day, started_at: datetime) -> Results:
     """Return the day's results; `started_at` is when it was simulated."""
     settings, tally = day.settings, day.tally
+    parameters, calls = settings.parameters, settings.parameters.calls
     ready_seconds = max(settings.seconds, tally.last_ready)
     return Results(
         kind="simulation",
@@ -38,12 +39,30 @@ def results(day: Day, started_at: datetime) -> Results:
         scale=1.0 if math.isinf(settings.quotas.scale) else settings.quotas.scale,
         quotas=settings.quotas.name,
         seed=settings.seed,
-        config=_config(settings),
+        config={
+            "uploads": settings.uploads,
+            "curve": settings.curve,
+            "tick_seconds": settings.tick,
+            "photos_per_upload": calls.upload,
+            "polls": calls.polls,
+            "authorizer_seconds": calls.authorizer_seconds,
+            "api_seconds": calls.api_seconds,
+            "ingest_seconds": calls.ingest_seconds,
+            **{name: getattr(parameters, name) for name in ("batch_share", "mapping_seconds", "upload_seconds")},
+        },
         versions={"shoebox": version("shoebox"), "python": platform.python_version()},
         machine={},
         invalid=[],
-        offered=_offered(settings),
-        photos=_photos(day),
+        offered=Offered(
+            visits=-(-settings.uploads // calls.upload),
+            photos=settings.uploads,
+            bytes=settings.uploads * parameters.photo_bytes,
+            missed=0,
+        ),
+        # Nothing is lost in a simulation: dead letters can be redriven, and so are among the unfinished.
+        photos=PhotoCounts(
+            ready=tally.ready, rejected=0, refused=tally.refused, unfinished=day.unfinished + tally.dead, lost=0
+        ),
         ready_per_second=tally.ready / ready_seconds,
         ready_seconds=ready_seconds,
         stages={
@@ -64,34 +83,6 @@ def results(day: Day, started_at: datetime) -> Results:
 def needs_of(settings: SimulationSettings) -> list[Need]:
     """Return what the busiest second needs of each limit, nearest first, as `shoebox quotas plan` has it."""
     return nearest_first(needs(settings.stack, settings.quotas, settings.load))
-
-
-def _config(settings: SimulationSettings) -> dict[str, str | int | float | bool | None]:
-    parameters, calls = settings.parameters, settings.parameters.calls
-    return {
-        "uploads": settings.uploads,
-        "curve": settings.curve,
-        "tick_seconds": settings.tick,
-        "photos_per_upload": calls.upload,
-        "polls": calls.polls,
-        "authorizer_seconds": calls.authorizer_seconds,
-        "api_seconds": calls.api_seconds,
-        "ingest_seconds": calls.ingest_seconds,
-        **{name: getattr(parameters, name) for name in ("batch_share", "mapping_seconds", "upload_seconds")},
-    }
-
-
-def _offered(settings: SimulationSettings) -> Offered:
-    upload = settings.parameters.calls.upload
-    size = settings.uploads * settings.parameters.photo_bytes
-    return Offered(visits=-(-settings.uploads // upload), photos=settings.uploads, bytes=size, missed=0)
-
-
-def _photos(day: Day) -> PhotoCounts:
-    # Nothing is lost in a simulation: dead letters can be redriven, and so are among the unfinished.
-    tally = day.tally
-    unfinished = day.unfinished + tally.dead
-    return PhotoCounts(ready=tally.ready, rejected=0, refused=tally.refused, unfinished=unfinished, lost=0)
 
 
 def _limits(day: Day) -> Iterator[Limit]:
