@@ -8,12 +8,13 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api import docs, files, health, limits, multipart, openapi, pages, problems
-from api.compression import COMPRESSION_LEVEL, MIN_COMPRESSED, Compression
+from api import docs, health, openapi, pages, problems
+from api.dependencies import Services, open_services
 from api.edge import Edge
+from api.files import multipart, routes
 from api.health import HealthCheck
-from api.services import Services, open_services
-from shoebox.config import AwsSettings, FunctionSettings, Limits
+from api.responses import COMPRESSION_LEVEL, MIN_COMPRESSED, Compression
+from shoebox.config import ApiSettings, AwsSettings, Limits
 from shoebox.telemetry import configure_logging
 from workers.runtime.asgi import asgi_handler
 
@@ -21,12 +22,7 @@ VERSION = "1"
 
 
 def build_app(opener: Callable[[], AbstractAsyncContextManager[Services]]) -> FastAPI:
-    """The application; `opener` opens what its routes work with, once, at its start.
-
-    Responses are compressed for whoever accepts gzip. BREACH, which learns a secret from the sizes of responses, needs
-    a victim's browser that sends requests of the attacker's making with the victim's rights; the token is in no
-    cookie, so no other site's page can send it.
-    """
+    """Return the application; `opener` opens what its routes work with, once, at its start."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -43,10 +39,12 @@ def build_app(opener: Callable[[], AbstractAsyncContextManager[Services]]) -> Fa
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
-    routers = [part.router for part in (files, multipart, limits, health, openapi, docs, pages)]
+    routers = [part.router for part in (routes, multipart, health, openapi, docs, pages)]
     for router in routers:
         app.include_router(router)
     problems.add_handlers(app, [route for router in routers for route in router.routes])
+    # BREACH, which learns a secret from the sizes of compressed responses, needs a victim's browser that sends requests
+    # of the attacker's making with the victim's rights; the token is in no cookie, so no other site's page can send it.
     app.add_middleware(Compression, minimum_size=MIN_COMPRESSED, compresslevel=COMPRESSION_LEVEL)
     app.add_middleware(Edge)
     return app
@@ -54,9 +52,9 @@ def build_app(opener: Callable[[], AbstractAsyncContextManager[Services]]) -> Fa
 
 @asynccontextmanager
 async def open_from_environment() -> AsyncIterator[Services]:
-    """What the function works with: settings of stack.yaml, credentials of its role."""
+    """Open what the function works with: settings of stack.yaml, credentials of its role."""
     configure_logging()
-    aws, settings = AwsSettings.from_environment(), FunctionSettings.from_environment()
+    aws, settings = AwsSettings.from_environment(), ApiSettings.from_environment()
     async with open_services(aws, settings, Limits.from_environment()) as services:
         yield services
 

@@ -1,4 +1,4 @@
-"""The authorizer: API Gateway's question whether a request may pass, answered from its token alone.
+"""The authorizer: API Gateway's question whether a request may pass, decided by its token alone.
 
 A REQUEST authorizer of a REST API ("Output from an API Gateway Lambda authorizer"). It imports neither the web
 framework nor an AWS client, so that it starts quickly; a test holds it to that. An allowed token is allowed on the
@@ -14,10 +14,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from api.tenant_keys import KeyDocuments, Rules, TenantKeys
+from api.tenant_keys import Rules, TenantKeys
 from shoebox.config import AuthorizerSettings
 from shoebox.errors import Unauthorized
 from shoebox.telemetry import configure_logging, get_logger, log_context
+from shoebox.tenants.key_source import open_key_source
 from shoebox.tenants.tokens import Identity, read_token, verify_token
 from workers.runtime.context import Context
 from workers.runtime.lifespan import with_lifespan
@@ -35,12 +36,12 @@ class Authorizer:
         self._now = now
 
     async def judge(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """The gateway's answer for a request event: a policy and a flat context of strings.
+        """Return the response to a request event: a policy and a flat context of strings.
 
         Allow carries `tenant`, `user`, `scope` and `expires_at`; Deny carries `code` and `detail` for the caller.
 
         Raises:
-            Unavailable: the tenant's keys cannot be had; the gateway answers 500 and keeps nothing.
+            Unavailable: the tenant's keys cannot be had; the gateway sends 500 and keeps nothing.
             ValueError: the event is none of a REST API's.
         """
         stage = _stage_arn(event)
@@ -48,8 +49,8 @@ class Authorizer:
             identity = await self._identify(_bearer_token(event))
         except Unauthorized as refused:
             _log.info("request_denied", code=refused.code)
-            return _answer("Deny", "nobody", stage, {"code": refused.code, "detail": refused.detail})
-        return _answer("Allow", f"{identity.tenant}/{identity.user}", stage, _context(identity))
+            return _response("Deny", "nobody", stage, {"code": refused.code, "detail": refused.detail})
+        return _response("Allow", f"{identity.tenant}/{identity.user}", stage, _context(identity))
 
     async def _identify(self, text: str) -> Identity:
         token = read_token(text)
@@ -70,7 +71,7 @@ def _bearer_token(event: Mapping[str, Any]) -> str:
 
 
 def _header(event: Mapping[str, Any], name: str) -> list[str]:
-    """Every value of a header, whatever its case; an event has them once as single values and once as lists."""
+    """Return every value of a header, whatever its case; an event has them as single values and as lists."""
     several = event.get("multiValueHeaders") or {key: [value] for key, value in (event.get("headers") or {}).items()}
     return [value for key, values in several.items() if key.lower() == name for value in values]
 
@@ -91,7 +92,7 @@ def _context(identity: Identity) -> dict[str, str]:
     }
 
 
-def _answer(effect: str, principal: str, resource: str, context: dict[str, str]) -> dict[str, Any]:
+def _response(effect: str, principal: str, resource: str, context: dict[str, str]) -> dict[str, Any]:
     statement = {"Action": "execute-api:Invoke", "Effect": effect, "Resource": resource}
     return {
         "principalId": principal,
@@ -102,18 +103,15 @@ def _answer(effect: str, principal: str, resource: str, context: dict[str, str])
 
 @asynccontextmanager
 async def open_authorizer() -> AsyncIterator[Authorizer]:
-    """Everything the authorizer needs, opened once a process."""
+    """Open everything the authorizer needs, once a process."""
     configure_logging()
     settings = AuthorizerSettings.from_environment()
-    documents = KeyDocuments(settings.keys_url)
-    try:
-        yield Authorizer(TenantKeys(documents.fetch, Rules(ttl=settings.keys_ttl)))
-    finally:
-        documents.close()
+    async with open_key_source(settings.keys_url) as source:
+        yield Authorizer(TenantKeys(source, Rules(ttl=settings.keys_ttl)))
 
 
 @with_lifespan(open_authorizer)
 async def handler(event: Mapping[str, Any], context: Context, authorizer: Authorizer) -> dict[str, Any]:
-    """Lambda handler: a REST API's REQUEST authorizer event; the answer is a policy with context."""
+    """Lambda handler: a REST API's REQUEST authorizer event; return a policy with context."""
     with log_context(request_id=context.aws_request_id):
         return await authorizer.judge(event)

@@ -36,7 +36,7 @@ _POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none
 
 @router.get("/docs")
 async def show_docs(request: Request) -> Response:
-    """The description as a page."""
+    """Show the description as a page."""
     page = _page(orjson.dumps(describe(request.app)))
     headers = {"content-security-policy": _POLICY, "cache-control": "no-cache"}
     return Response(page, media_type="text/html; charset=utf-8", headers=headers)
@@ -107,7 +107,7 @@ def _schema(name: str, schema: dict[str, Any]) -> str:
 
 
 def _type(schema: dict[str, Any]) -> str:
-    """A schema in a few words, with links to the documents that it names."""
+    """Return a schema in a few words, with links to the documents that it names."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f'<a href="#schema-{escape(name)}">{escape(name)}</a>'

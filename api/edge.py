@@ -35,35 +35,36 @@ class Edge:
             return
         method = scope["method"]
         scope[REQUEST_ID] = _request_id(scope)
-        answer = _Answer(send, empty=method == "HEAD")
-        if method == "HEAD":  # every route that answers GET answers HEAD alike, without the body (RFC 9110, 9.3.2)
+        response = _Response(send, empty=method == "HEAD")
+        if method == "HEAD":  # every route for GET is one for HEAD, without the body (RFC 9110, 9.3.2)
             scope["method"] = "GET"
         begin = time.perf_counter()
         with log_context(request_id=scope[REQUEST_ID], **_tenant(scope)):
-            await self._answer(scope, receive, answer)
+            await self._respond(scope, receive, response)
+            route = getattr(scope.get("route"), "path", None)
             milliseconds = round((time.perf_counter() - begin) * 1000, 1)
-            _log.info("request", method=method, route=_route(scope), status=answer.status, ms=milliseconds)
+            _log.info("request", method=method, route=route, status=response.status, ms=milliseconds)
 
-    async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+    async def _respond(self, scope: Scope, receive: Receive, response: _Response) -> None:
         body = await _read(receive)
         if body is None:
             refused = problem(scope, 413, "body_too_large", "A request's body may have 1 MiB; pictures go to S3.")
-            await refused(scope, receive, answer.send)
+            await refused(scope, receive, response.send)
             return
         try:
-            await self._app(scope, _Replay(body, receive), answer.send)
+            await self._app(scope, _Replay(body, receive), response.send)
         except Exception:  # the outermost layer: see the class
             _log.exception("request_failed")
-            if answer.status:
+            if response.status:
                 raise
             failed = problem(scope, 500, "internal", "Something went wrong here; try again.")
-            await failed(scope, receive, answer.send)
+            await failed(scope, receive, response.send)
 
 
-class _Answer:
-    """Passes an answer on with safe headers, where a route has not set its own, and keeps its status.
+class _Response:
+    """Passes a response on with safe headers, where a route has not set its own, and keeps its status.
 
-    An `empty` one has the headers of the whole answer, its length too, and no body.
+    An `empty` one has the headers of the whole response, its length too, and no body.
     """
 
     def __init__(self, send: Send, *, empty: bool) -> None:
@@ -97,7 +98,7 @@ class _Replay:
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """The whole body; None if it is too large."""
+    """Return the whole body; None if it is too large."""
     body = bytearray()
     while True:
         message = await receive()
@@ -109,7 +110,7 @@ async def _read(receive: Receive) -> bytes | None:
 
 
 def _request_id(scope: Scope) -> str:
-    """Lambda's id of the request, under which all logs have it; one of our own outside Lambda."""
+    """Return Lambda's id of the request, under which all logs have it; one of our own outside Lambda."""
     found = getattr(scope.get("aws.context"), "aws_request_id", None)
     try:
         return str(uuid.UUID(found))
@@ -120,7 +121,3 @@ def _request_id(scope: Scope) -> str:
 def _tenant(scope: Scope) -> Mapping[str, Any]:
     authorizer = ((scope.get("aws.event") or {}).get("requestContext") or {}).get("authorizer") or {}
     return {"tenant": authorizer["tenant"]} if "tenant" in authorizer else {}
-
-
-def _route(scope: Scope) -> str | None:
-    return getattr(scope.get("route"), "path", None)

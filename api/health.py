@@ -11,13 +11,12 @@ from collections.abc import Awaitable
 from datetime import datetime, timedelta
 from typing import Literal
 
-from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from api.models import Json
-from api.services import Services
+from api.dependencies import Services
+from api.responses import Json
 from shoebox.aws.errors import AwsError
 from shoebox.errors import ShoeboxError
 from shoebox.files.model import FileKey, Generation, Owner
@@ -25,27 +24,27 @@ from shoebox.telemetry import get_logger
 
 router = APIRouter(tags=["service"])
 _HOLDS = timedelta(seconds=2)
-_PATIENCE = 2.0
+_TIMEOUT = 2.0
 _NOBODYS = FileKey(Owner("health", "check"), "f" + "a" * 32)
 _log = get_logger()
 
 
 class Dependencies(BaseModel):
-    """Each part behind the API: does it answer?"""
+    """Whether each part behind the API responds."""
 
     files_table: Literal["ok", "failed"]
     personal_bucket: Literal["ok", "failed"]
 
 
 class Health(BaseModel):
-    """`ok` when every dependency is."""
+    """The state of the API: `ok` when every dependency is."""
 
     status: Literal["ok", "failed"]
     dependencies: Dependencies
 
 
 class HealthCheck:
-    """Asks the dependencies, at most once in two seconds; requests at one time share the answer."""
+    """Asks the dependencies, at most once in two seconds; requests at one time share what was found."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -53,7 +52,7 @@ class HealthCheck:
         self._last: tuple[datetime, Health] | None = None
 
     async def look(self) -> Health:
-        """How things are."""
+        """Return how things are, as of two seconds ago at most."""
         async with self._lock:
             now = self._services.now()
             if self._last is None or now - self._last[0] >= _HOLDS:
@@ -79,9 +78,9 @@ async def show_health(request: Request) -> Response:
 
 async def _works(name: str, question: Awaitable[object]) -> Literal["ok", "failed"]:
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_TIMEOUT):
             await question
-    except (AwsError, ClientError, BotoCoreError, ShoeboxError, TimeoutError) as error:
+    except (AwsError, ShoeboxError, TimeoutError) as error:
         _log.error("dependency_failed", dependency=name, error=f"{type(error).__name__}: {error}")
         return "failed"
     return "ok"

@@ -11,8 +11,8 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 
-from api.compression import not_modified, weak_etag
 from api.problems import MEDIA_TYPE
+from api.responses import not_modified, weak_etag
 
 router = APIRouter(include_in_schema=False)
 _DESCRIPTION = """\
@@ -25,7 +25,7 @@ _FASTAPIS_OWN = ("HTTPValidationError", "ValidationError")
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of `app`, made once."""
+    """Return the OpenAPI document of `app`, made once."""
     if app.openapi_schema is None:
         document = get_openapi(
             title="Shoebox", version=app.version, description=_DESCRIPTION, routes=app.routes, openapi_version="3.1.0"
@@ -37,7 +37,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 @router.get("/openapi.json")
 async def show_openapi(request: Request) -> Response:
-    """The description as JSON."""
+    """Show the description as JSON."""
     body = orjson.dumps(describe(request.app))
     headers = {"etag": weak_etag(hashlib.sha256(body).hexdigest()[:20]), "cache-control": "no-cache"}
     return not_modified(request, headers) or Response(body, media_type="application/json", headers=headers)

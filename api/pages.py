@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from api.compression import not_modified, weak_etag
-from api.services import ServicesOf
+from api.dependencies import ServicesOf
+from api.responses import not_modified, weak_etag
 from shoebox.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -74,13 +74,13 @@ def content_security_policy(s3_url: str) -> str:
 
 @router.get("/")
 async def show_gallery(request: Request, services: ServicesOf) -> Response:
-    """The gallery."""
+    """Show the gallery."""
     return _answer(request, "index.html", services.settings.s3_public_url)
 
 
 @router.get("/pages/{path:path}")
 async def show_page(path: str, request: Request, services: ServicesOf) -> Response:
-    """A file of the gallery."""
+    """Show a file of the gallery."""
     return _answer(request, path, services.settings.s3_public_url)
 
 

@@ -14,19 +14,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 from typing import TypeVar
-from urllib.parse import urlsplit
 
-from shoebox.aws.connections import Connections
-from shoebox.aws.errors import AwsError, AwsRefused, ResponseTimeout
 from shoebox.errors import Unauthorized, Unavailable
 from shoebox.telemetry import get_logger
 from shoebox.tenants.jwks import JwksError, VerificationKey, read_jwks
+from shoebox.tenants.key_source import KeySource
 
-Fetch = Callable[[str], Awaitable[bytes | None]]
 _Value = TypeVar("_Value")
 _log = get_logger()
 
@@ -58,57 +54,13 @@ class _Known:
     tried_at: float
 
 
-class KeyDocuments:
-    """Fetches the JWKS documents under `keys_url`, in `seconds` all told and of at most `max_bytes`.
-
-    Redirects are not followed and proxies not asked: the address is the whole trust. The authorizer carries no AWS
-    client; the bucket is public.
-    """
-
-    def __init__(
-        self, keys_url: str, *, seconds: float = 2.0, max_bytes: int = 65_536, max_connections: int = 8
-    ) -> None:
-        self._path = urlsplit(keys_url).path.rstrip("/")
-        self._seconds = seconds
-        self._connections = Connections(keys_url, max_connections=max_connections, max_bytes=max_bytes)
-
-    async def fetch(self, tenant: str) -> bytes | None:
-        """Return `{keys_url}/{tenant}.json`; None for 404 and 403, as S3 answers when a key is not there.
-
-        (S3 says 403 where the caller may not list the bucket: "GetObject", permissions.)
-
-        Raises:
-            AwsError: there is no document to be had now: network, time, size, or an unexpected status.
-        """
-        lines = (
-            f"GET {self._path}/{tenant}.json HTTP/1.1",
-            f"Host: {self._connections.host}",
-            "Accept: application/json",
-        )
-        head = ("\r\n".join(lines) + "\r\n\r\n").encode()
-        try:
-            async with asyncio.timeout(self._seconds):  # also of the wait for a free connection
-                response = await self._connections.exchange(head, self._seconds)
-        except TimeoutError as error:
-            raise ResponseTimeout(f"no response within {self._seconds:g} s") from error
-        if response.status in {HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN}:
-            return None
-        if response.status != HTTPStatus.OK:
-            raise AwsRefused(f"HTTP{response.status}", "", response.status, operation="GET")
-        return response.body
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._connections.close()
-
-
 class TenantKeys:
-    """Finds the key that a token names. `fetch` gets a tenant's document, None where there is none."""
+    """Finds the key that a token names, and remembers it."""
 
     def __init__(
-        self, fetch: Fetch, rules: Rules | None = None, *, clock: Callable[[], float] = time.monotonic
+        self, source: KeySource, rules: Rules | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._fetch = fetch
+        self._source = source
         self._rules = rules or Rules()
         self._clock = clock
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -167,9 +119,9 @@ class TenantKeys:
     async def _fetch_keys(self, tenant: str) -> None:
         self._fetches += 1
         try:
-            document = await self._fetch(tenant)
+            document = await self._source.fetch(tenant)
             keys = None if document is None else read_jwks(document)
-        except (AwsError, JwksError) as error:
+        except (Unavailable, JwksError) as error:
             self._failures += 1
             _log.warning("tenant_keys_not_fetched", tenant=tenant, detail=str(error))
             self._note_failure(tenant)

@@ -1,4 +1,4 @@
-"""CPU and bytes of a compressed list of files, by level: what `api.compression.COMPRESSION_LEVEL` was chosen by."""
+"""CPU and bytes of a compressed list of files, by level: what `api.responses.COMPRESSION_LEVEL` was chosen by."""
 
 from __future__ import annotations
 

@@ -28,11 +28,11 @@ from fleet.queues.batches import SqsMessage
 from fleet.queues.source_queue import SqsQueue
 from shoebox.aws.clients import Clients
 from shoebox.aws.dynamodb import DynamoDBClient
-from shoebox.aws.s3 import open_s3
 from shoebox.aws.signing import Presigner
 from shoebox.aws.sqs import VisibilityClient, open_visibility
 from shoebox.config import VISIBILITY_SECONDS
-from shoebox.files.events import FileEvent, FileEvents
+from shoebox.files.dynamodb import DynamoDBFileStore
+from shoebox.files.events import EventPublisher, FileEvent
 from shoebox.files.model import (
     RENDITIONS,
     File,
@@ -44,8 +44,10 @@ from shoebox.files.model import (
     State,
     checksum_header,
 )
-from shoebox.files.pictures import PhotoBytes
-from shoebox.files.table import FilesTable, Stages
+from shoebox.files.pictures import PictureStore
+from shoebox.files.s3 import open_pictures
+from shoebox.files.sns import SnsEventPublisher
+from shoebox.files.store import FileStore, Stages
 from shoebox.stack.deployment import Deployment, resolve
 from shoebox.stack.model import load_stack
 
@@ -62,10 +64,10 @@ BODIES = {"2048": os.urandom(110_000), "1024": os.urandom(90_000), "320": os.ura
 class Ports:
     """What the API and ingest reach AWS with, each with its own role."""
 
-    api_files: FilesTable
-    files: FilesTable
-    photos: PhotoBytes
-    events: FileEvents
+    api_files: FileStore
+    files: FileStore
+    photos: PictureStore
+    events: EventPublisher
     queue: SqsQueue
     queue_arn: str
     visibility: VisibilityClient
@@ -128,16 +130,16 @@ async def open_ports(emulator: Emulator, opening: AsyncExitStack) -> Ports:
         name: await opening.enter_async_context(DynamoDBClient.open(emulator.aws, clients[name].credentials))
         for name in keys
     }
-    session = await opening.enter_async_context(ClientSession())
     table, bucket = resolved.name_of("table", "files"), resolved.name_of("bucket", "personal")
-    s3 = await opening.enter_async_context(open_s3(url, clients["ingest"].credentials, region=REGION, bucket=bucket))
+    session = await opening.enter_async_context(ClientSession())
+    pictures = await opening.enter_async_context(open_pictures(emulator.aws, clients["ingest"], bucket, s3_url=url))
     queue = await opening.enter_async_context(SqsQueue.of_stack(resolved, "uploads", "ingest", CredentialsCache(roles)))
     visibility = await opening.enter_async_context(open_visibility(emulator.aws, clients["ingest"].credentials))
     return Ports(
-        api_files=FilesTable(tables["api"], table),
-        files=FilesTable(tables["ingest"], table),
-        photos=PhotoBytes(s3),
-        events=FileEvents(clients["ingest"].when_needed("sns"), resolved.arn_of("topic", "file-events")),
+        api_files=DynamoDBFileStore(tables["api"], table),
+        files=DynamoDBFileStore(tables["ingest"], table),
+        photos=pictures,
+        events=SnsEventPublisher(clients["ingest"].when_needed("sns"), resolved.arn_of("topic", "file-events")),
         queue=queue,
         queue_arn=resolved.arn_of("queue", "uploads"),
         visibility=visibility,

@@ -37,7 +37,7 @@ class Control:
         self._depths = depths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. The server refuses web pages: none may invoke functions on its reader's machine."""
+        """Serve one request. The server refuses web pages: none may invoke functions on its reader's machine."""
         path: str = scope["path"]
         if path.startswith(RUNTIME):
             await self._runtime(scope, receive, send)
@@ -57,12 +57,12 @@ class Control:
         return json_response(404, {"message": "Not found"})
 
     async def _exposition(self) -> Response:
-        looking = [self._limits.refresh(), *([self._depths.refresh()] if self._depths else [])]
-        await asyncio.gather(*looking)
+        refreshing = [self._limits.refresh(), *([self._depths.refresh()] if self._depths else [])]
+        await asyncio.gather(*refreshing)
         return Response(200, self._metrics.exposition(), [METRICS_TYPE])
 
     def _health(self) -> Response:
-        """200 while it runs; `degraded` when a mapping cannot get at its queue."""
+        """Respond with 200 while the fleet runs; it is `degraded` when a mapping cannot get at its queue."""
         statistics = self._statistics()
         degraded = any(mapping.last_error for mapping in statistics.mappings)
         return json_response(200, {"status": "degraded" if degraded else "ok", **asdict(statistics)})

@@ -1,4 +1,4 @@
-"""Credentials of the functions' roles: asked for when needed, kept until shortly before they expire."""
+"""Credentials of the functions' roles: asked for when needed, cached until shortly before they expire."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class RoleCredentials:
     expires_at: float
 
     def usable(self, timeout: float, now: float) -> float:
-        """Seconds from `now` for which new invocations may use them: the last one needs its whole time limit."""
-        life = self.expires_at - now
+        """Return for how many seconds from `now` new invocations may use them; `timeout` is the function's."""
+        life = self.expires_at - now  # the last invocation may need its whole timeout
         return life - min(timeout + 60, life / 2)
 
 
@@ -48,7 +48,7 @@ class CredentialsCache:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def get(self, function: str) -> RoleCredentials:
-        """Credentials of `function`'s role with at least `margin` of their life left.
+        """Return credentials of `function`'s role with at least `margin` of their life left.
 
         Raises:
             CredentialsError: the role cannot be assumed.
@@ -60,7 +60,7 @@ class CredentialsCache:
             return lease[1]
 
     def forget(self) -> None:
-        """Ask anew from now on: whoever gave the credentials may not know them any more."""
+        """Forget all credentials: after a restart, the emulator that gave them does not know them any more."""
         self._leases.clear()
 
     async def _renew(self, function: str) -> tuple[float, RoleCredentials]:

@@ -65,7 +65,7 @@ class Throttled(InvokeError):
 
 
 class NoCapacity(Throttled):
-    """No environment came free in time; AWS answers so where all slots of managed instances are busy."""
+    """No environment came free in time; AWS responds so where all slots of managed instances are busy."""
 
     def __init__(self, function: str, seconds: float) -> None:
         message = f"No environment of {function} came free in {seconds:g} s: this machine runs no more of them."

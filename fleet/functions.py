@@ -1,4 +1,4 @@
-"""A function as the fleet sees it: handler, size, time limit, slots, and how to find it by name or ARN."""
+"""A function as the fleet sees it: handler, memory, timeout, slots, and how to find it by name or ARN."""
 
 from __future__ import annotations
 
@@ -37,11 +37,15 @@ class FunctionSpec:
 
     @classmethod
     def of_json(cls, content: Mapping[str, Any]) -> Self:
-        """From what JSON made of one; KeyError or TypeError when it was none."""
+        """Make one from its JSON.
+
+        Raises:
+            KeyError, TypeError: it is not the JSON of one.
+        """
         return cls(**{**content, "asynchronous": AsyncRules(**content["asynchronous"])})
 
     def init_limit(self, classic: float) -> float:
-        """Seconds to become ready: `classic`, or with several slots what Lambda Managed Instances give."""
+        """Return the seconds to become ready: `classic`, or with several slots what Lambda Managed Instances give."""
         return classic if self.slots == 1 else max(_MANAGED_INIT, self.timeout)
 
 
@@ -54,22 +58,24 @@ class Functions:
 
     @classmethod
     def of_stack(cls, stack: ResolvedStack) -> Self:
-        """Every function that the stack describes."""
+        """Make the functions that the stack describes."""
         return cls([_spec(stack, key) for key in stack.stack.functions])
 
     def __iter__(self) -> Iterator[FunctionSpec]:
         return iter(self._by_key.values())
 
     def reserved(self, scaled: Callable[[float], float]) -> dict[str, float]:
-        """Reserved concurrency by the functions' names in stack.yaml, as `scaled` makes it."""
+        """Return the reserved concurrency by the functions' names in stack.yaml, as `scaled` makes it."""
         return {f.key: scaled(f.reserved_concurrency) for f in self if f.reserved_concurrency is not None}
 
     def by_key(self, key: str) -> FunctionSpec:
-        """The function with this name in stack.yaml; KeyError when there is none."""
+        """Return the function with this name in stack.yaml; KeyError when there is none."""
         return self._by_key[key]
 
     def by_name(self, name: str) -> FunctionSpec:
-        """The function that an Invoke names: `name`, `name:$LATEST`, a partial or a full ARN (AWS Lambda, "Invoke").
+        """Return the function that an Invoke names.
+
+        That is `name`, `name:$LATEST`, or a partial or full ARN (AWS Lambda, "Invoke").
 
         Raises:
             FunctionNotFound: no such function, or another version than $LATEST.

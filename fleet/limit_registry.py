@@ -49,7 +49,7 @@ class LimitRegistry:
         return self._known
 
     async def document(self) -> bytes:
-        """The quotas and the use of each limit as JSON; what is infinite is null."""
+        """Return the quotas and the use of each limit as JSON; what is infinite is null."""
         limits = [_shown(use) for use in await self.refresh()]
         return orjson.dumps({"quotas": self._quotas.model_dump(), "limits": limits})
 

@@ -16,16 +16,16 @@ _CHUNK = 65_536
 
 
 class FunctionLog:
-    """Appends lines to `{folder}/{function}.log`; at `most` bytes it becomes `.log.1` and a new one begins.
+    """Appends lines to `{folder}/{function}.log`; at `max_bytes` it becomes `.log.1` and a new one begins.
 
-    What cannot be written, on a full disk, is dropped and counted in `lost`: a log must not stop what it tells of.
+    What cannot be written, on a full disk, is dropped and counted in `lost`: a log must not stop the function.
     """
 
-    def __init__(self, folder: Path, function: str, most: int) -> None:
+    def __init__(self, folder: Path, function: str, max_bytes: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{function}.log"
         self.lost = 0
-        self._most = most
+        self._max_bytes = max_bytes
         self._file = self.path.open("ab", buffering=0)
         self._size = self._file.tell()
 
@@ -38,7 +38,7 @@ class FunctionLog:
     def write(self, lines: bytes) -> None:
         """Append whole lines, each with its end."""
         try:
-            if self._size + len(lines) > self._most and self._size:
+            if self._size + len(lines) > self._max_bytes and self._size:
                 self._rotate()
             written = self._file.write(lines)
         except OSError:
@@ -57,7 +57,7 @@ class FunctionLog:
 async def pump(stream: asyncio.StreamReader, write: Callable[[bytes], None]) -> None:
     """Pass the stream's lines on, as many at a time as have come, until it ends; a line above 64 KB is cut.
 
-    What `write` cannot write (OSError) is dropped: whoever prints would wait for ever if nobody read on.
+    What `write` cannot write (OSError) is dropped: the process would wait for ever if nobody read its output.
     """
     rest = b""
     while chunk := await stream.read(_CHUNK):

@@ -19,7 +19,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 class Metrics:
-    """All metrics of one fleet; `metrics_dir` is where its environments leave theirs."""
+    """All metrics of one fleet; `metrics_dir` is where its environments write theirs."""
 
     def __init__(self, metrics_dir: Path) -> None:
         clear(metrics_dir)
@@ -33,7 +33,7 @@ class Metrics:
             "fleet_throttles", "Invocations that were refused, by AWS's reason.", ["function", "reason"], registry=own
         )
         self.duration = Histogram(
-            "fleet_invocation_seconds", "Hand-over to answer.", ["function"], buckets=_SECONDS, registry=own
+            "fleet_invocation_seconds", "Hand-over to response.", ["function"], buckets=_SECONDS, registry=own
         )
         self.cold_start = Histogram(
             "fleet_cold_start_seconds", "Start to first poll.", ["function"], buckets=_SECONDS, registry=own
@@ -43,37 +43,37 @@ class Metrics:
         )
         self.batches = Counter("fleet_mapping_batches", "Batches by outcome.", ["function", "outcome"], registry=own)
         self.poll_errors = Counter("fleet_mapping_errors", "Failed SQS calls.", ["function", "code"], registry=own)
-        self.requests = Counter("fleet_gateway_requests", "Requests by answer.", ["route", "status"], registry=own)
+        self.requests = Counter("fleet_gateway_requests", "Requests by status.", ["route", "status"], registry=own)
         self.latency = Histogram(
-            "fleet_gateway_seconds", "Request to answer.", ["route"], buckets=_SECONDS, registry=own
+            "fleet_gateway_seconds", "Request to response.", ["route"], buckets=_SECONDS, registry=own
         )
 
     def watch(self, name: str, text: str, labels: list[str], read: Callable[[], Iterable[_Sample]]) -> None:
         """Show a gauge whose values `read` gives at the time of each scrape."""
-        self._own.register(_Read(partial(GaugeMetricFamily, name, text, labels=labels), read))
+        self._own.register(_WatchedCollector(partial(GaugeMetricFamily, name, text, labels=labels), read))
 
     def watch_total(self, name: str, text: str, labels: list[str], read: Callable[[], Iterable[_Sample]]) -> None:
-        """The same of a counter that somebody else keeps; its series has `_total` at the end."""
-        self._own.register(_Read(partial(CounterMetricFamily, name, text, labels=labels), read))
+        """Show a counter that another object keeps, in the same way; its series has `_total` at the end."""
+        self._own.register(_WatchedCollector(partial(CounterMetricFamily, name, text, labels=labels), read))
 
     def process_ended(self, pid: int) -> None:
         """Forget the live gauges of a process."""
         forget_process(pid, self._folder)
 
     def exposition(self) -> bytes:
-        """Everything, in Prometheus's text format."""
+        """Return all metrics in Prometheus's text format."""
         return generate_latest(self._own) + environments_exposition(self._folder)
 
 
 def clear(folder: Path) -> None:
-    """Make the folder that environments leave their metrics in, without those of former ones."""
+    """Make the folder that environments write their metrics to, and delete those of former ones."""
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob("*.db"):
         stale.unlink()
 
 
 def environments_exposition(folder: Path) -> bytes:
-    """The sum of what the environments left in a folder, in Prometheus's text format."""
+    """Return the sum of the metrics that environments wrote to a folder, in Prometheus's text format."""
     environments = CollectorRegistry()
     MultiProcessCollector(environments, path=str(folder))  # type: ignore[no-untyped-call]
     return generate_latest(environments)
@@ -88,7 +88,7 @@ _Sample = tuple[list[str], float]
 _Family = GaugeMetricFamily | CounterMetricFamily
 
 
-class _Read(Collector):
+class _WatchedCollector(Collector):
     def __init__(self, new: Callable[[], _Family], read: Callable[[], Iterable[_Sample]]) -> None:
         self._new = new
         self._read = read

@@ -1,4 +1,4 @@
-"""A whole fleet, put together: gateway, control port, a pool a function, a mapping a queue trigger, S3's deliveries."""
+"""A whole fleet: gateway, control port, a pool per function, a mapping per queue trigger, and S3's deliveries."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ from fleet.environments.pool import Pool, Timeouts
 from fleet.environments.process import EnvironmentConfig
 from fleet.environments.runtime_api import RuntimeApi
 from fleet.environments.scheduler import Scheduler
-from fleet.functions import Functions, FunctionSpec
-from fleet.gateway.app import Gateway
-from fleet.gateway.described import gateway_cache, gateway_of, gateway_throttle
-from fleet.gauges import show_counts, show_gauges, show_queues
+from fleet.functions import Functions
+from fleet.gateway.factory import gateway_cache, gateway_of, gateway_throttle
 from fleet.hosts.api import HostApi
 from fleet.hosts.messages import PREFIX as HOSTS
 from fleet.http.asgi import Receive, Scope, Send
@@ -38,7 +36,7 @@ from fleet.queues.depths import Depths, MonitoredQueue
 from fleet.queues.event_source import EventSourceMapping
 from fleet.queues.mappings import Mappings
 from fleet.settings import FleetSettings
-from fleet.statistics import FleetStatistics
+from fleet.statistics import FleetStatistics, show_counts, show_gauges, show_queues
 from shoebox.aws.connections import Connections
 from shoebox.aws.credentials import Credentials, fixed_credentials
 from shoebox.aws.sqs import SqsClient
@@ -51,9 +49,9 @@ Thing = TypeVar("Thing")
 class Fleet:
     """Runs the functions of a stack from `async with` to its end.
 
-    `credentials` assumes a function's role; `on_line` gets every line that a function prints; `elsewhere` asks for the
-    limits that are kept beside the emulator; `administrator` may look at every queue, for /metrics. Entering raises
-    `fleet.http.ports.PortTaken` when a port belongs to another program.
+    `credentials` assumes a function's role; `on_line` gets every line that a function prints; `data_limits` asks for
+    the limits that are kept in front of the emulator; `administrator` may look at every queue, for /metrics. Entering
+    raises `fleet.http.ports.PortTaken` when a port belongs to another program.
     """
 
     def __init__(
@@ -63,7 +61,7 @@ class Fleet:
         credentials: CredentialsSource,
         *,
         on_line: LineCallback | None = None,
-        elsewhere: Callable[[], Awaitable[DataUse]] | None = None,
+        data_limits: Callable[[], Awaitable[DataUse]] | None = None,
         administrator: Credentials | None = None,
     ) -> None:
         self._stack = stack
@@ -83,7 +81,7 @@ class Fleet:
             {function.key: function.slots for function in self._functions},
         )
         self._throttle = gateway_throttle(stack, settings.quotas)
-        self._limit_registry = LimitRegistry(settings.quotas, self._uses, elsewhere)
+        self._limit_registry = LimitRegistry(settings.quotas, self._uses, data_limits)
         self._runtime: Server | None = None
         self._open = AsyncExitStack()
 
@@ -122,7 +120,7 @@ class Fleet:
         return dict(self._pools)
 
     def statistics(self) -> FleetStatistics:
-        """The fleet as it is now."""
+        """Return the fleet's state now."""
         return FleetStatistics(
             pools=[pool.statistics() for pool in self._pools.values()],
             mappings=[mapping.statistics() for mapping in (*self._mappings.made, *self._mappings.deliveries)],
@@ -140,14 +138,15 @@ class Fleet:
         return await self._invoker.invoke(function, payload, trace_id=trace_id)
 
     def renew_credentials(self) -> None:
-        """Ask for the roles' credentials anew, and replace every environment that has the former ones."""
+        """Forget the roles' credentials, and replace every environment that has them by one with new ones."""
         self._credentials.forget()
         for pool in self._pools.values():
             pool.renew()
 
     async def _start(self, opening: AsyncExitStack) -> None:
-        """In this order, so that the end is the reverse: no new work, then the environments, then what they talk to."""
-        max_pending = self._settings.quotas.functions.async_queue
+        # The order matters, since the end is the reverse: no new work, then the environments, then what they talk to.
+        settings = self._settings
+        max_pending = settings.quotas.functions.async_queue
         self._events = AsyncEvents(self._pools, max_pending=max_pending, destinations=self._destinations())
         depths = self._queue_depths(opening)
         control = Control(
@@ -158,14 +157,22 @@ class Fleet:
             limits=self._limit_registry,
             depths=depths,
         )
-        control_socket = self._listen(opening, self._settings.control_port, "the fleet's control port")
-        gateway_socket = self._listen(opening, self._settings.gateway_port, "the gateway")
+        control_socket = self._listen(opening, settings.control_port, "the fleet's control port")
+        gateway_socket = self._listen(opening, settings.gateway_port, "the gateway")
         self._control = await opening.enter_async_context(Server(control, control_socket))
-        if self._settings.joined:
+        if settings.joined:
             self._runtime = await opening.enter_async_context(self._runtime_server(opening))
         await self._start_pools(opening)
         await opening.enter_async_context(self._events)
-        gateway = self._gateway_app()
+        self._cache = gateway_cache(self._stack)
+        gateway = gateway_of(
+            self._stack,
+            settings.stage,
+            invoke=self.invoke,
+            cache=self._cache,
+            throttle=self._throttle,
+            metrics=self._metrics,
+        )
         serving = Server(gateway, gateway_socket, limits=RequestLimits(), refuse=gateway.refuse, pages=True)
         self._gateway = await opening.enter_async_context(serving)
         await self._start_mappings(opening)
@@ -176,7 +183,7 @@ class Fleet:
             show_queues(self._metrics, depths, self._mappings.monitors)
 
     def _queue_depths(self, opening: AsyncExitStack) -> Depths | None:
-        """Who looks at the queues, where somebody may."""
+        """Return what looks at the depths of all queues, if somebody may."""
         if self._administrator is None:
             return None
         deployment = self._stack.deployment
@@ -195,7 +202,8 @@ class Fleet:
         return listening
 
     def _runtime_server(self, opening: AsyncExitStack) -> Server:
-        """The port for hosts and their environments, apart from the control port: it hands out credentials."""
+        """Return the server for hosts and their environments."""
+        # Apart from the control port, which stays on this machine: this one hands out credentials.
         hosts = HostApi(self._pools, self._stack.deployment, self._settings, self._credentials)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -204,56 +212,38 @@ class Fleet:
         return Server(app, self._listen(opening, self._settings.runtime_port, "the fleet's runtime port"))
 
     async def _start_pools(self, opening: AsyncExitStack) -> None:
-        settings = self._settings
-        for function in self._functions:
-            log = opening.enter_context(FunctionLog(settings.log_folder, function.key, settings.log_bytes))
-            pool = Pool(
-                function,
-                launch=self._launcher(log),
-                admission=self._limits,
-                scheduler=self._scheduler(function),
-                metrics=self._metrics,
-                timeouts=Timeouts(
-                    function.init_limit(settings.init_seconds), settings.stop_seconds, settings.wait_seconds
-                ),
-            )
-            self._pools[function.key] = await opening.enter_async_context(pool)
-        opening.callback(_each, Pool.stop, self._pools.values())
-
-    def _scheduler(self, function: FunctionSpec) -> Scheduler:
-        if function.key in self._settings.joined:
-            return Scheduler(function.slots, max_environments=0, idle=math.inf)
-        return Scheduler(function.slots, self._settings.max_environments, self._settings.idle_seconds)
-
-    def _launcher(self, log: FunctionLog) -> Launcher:
-        deployment = self._stack.deployment
+        settings, deployment = self._settings, self._stack.deployment
         config = EnvironmentConfig(
             region=deployment.region,
             endpoint_url=deployment.endpoint_url,
-            task_root=self._settings.task_root,
-            metrics_dir=self._settings.metrics_dir.resolve(),
-            environment=self._settings.environment,
+            task_root=settings.task_root,
+            metrics_dir=settings.metrics_dir.resolve(),
+            environment=settings.environment,
         )
-        return Launcher(
-            command=self._settings.command,
-            config=config,
-            credentials=self._credentials,
-            server=self._control,
-            api=self._runtime_api,
-            log=log,
-            on_line=self._on_line,
-        )
-
-    def _gateway_app(self) -> Gateway:
-        self._cache = gateway_cache(self._stack)
-        return gateway_of(
-            self._stack,
-            self._settings.stage,
-            invoke=self.invoke,
-            cache=self._cache,
-            throttle=self._throttle,
-            metrics=self._metrics,
-        )
+        for function in self._functions:
+            launcher = Launcher(
+                command=settings.command,
+                config=config,
+                credentials=self._credentials,
+                server=self._control,
+                api=self._runtime_api,
+                log=opening.enter_context(FunctionLog(settings.log_folder, function.key, settings.log_bytes)),
+                on_line=self._on_line,
+            )
+            scheduler = Scheduler(function.slots, settings.max_environments, settings.idle_seconds)
+            if function.key in settings.joined:  # hosts bring its environments, and decide when they end
+                scheduler = Scheduler(function.slots, max_environments=0, idle=math.inf)
+            init = function.init_limit(settings.init_seconds)
+            pool = Pool(
+                function,
+                launch=launcher,
+                admission=self._limits,
+                scheduler=scheduler,
+                metrics=self._metrics,
+                timeouts=Timeouts(init, settings.stop_seconds, settings.wait_seconds),
+            )
+            self._pools[function.key] = await opening.enter_async_context(pool)
+        opening.callback(_each, Pool.stop, self._pools.values())
 
     async def _start_mappings(self, opening: AsyncExitStack) -> None:
         for function in self._functions:

@@ -1,4 +1,4 @@
-"""How a fleet runs: addresses, folders, the environments' command and their times."""
+"""Settings of a fleet: addresses, folders, the environments' command and timeouts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RuntimeCommand:
     own_port: bool = False
 
     def for_handler(self, handler: str) -> list[str]:
-        """The command line for one handler."""
+        """Return the command line for one handler."""
         return [argument.replace("{handler}", handler) for argument in self.arguments]
 
 

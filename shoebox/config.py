@@ -1,6 +1,6 @@
-"""Settings: read from the environment once, at a program's entry, into frozen models.
+"""Settings: read from the environment once, at a program's entry, into frozen models; one for each function.
 
-Nothing else in the project reads `os.environ`. A wrong or missing variable is reported with all the others, by name.
+A wrong or missing variable is reported with all the others, by name.
 """
 
 from __future__ import annotations
@@ -76,26 +76,32 @@ class Limits(Settings):
         return {kind: pixels for kind, pixels in _MAX_PIXELS_BY_TYPE.items() if pixels < self.max_pixels}
 
 
-class FunctionSettings(Settings):
-    """What the functions that work on files need; stack.yaml sets it. Times in seconds.
-
-    `uploads_visibility` is the visibility timeout of the queue of uploads. `visibility_seconds` is how long a function
-    hides its messages at their first receive, 0 for their queue's own timeout (`workers.heartbeat`).
-    """
+class FilesSettings(Settings):
+    """What each function of the files service needs; stack.yaml sets it. Times in seconds, here and below."""
 
     files_table: str = Field(alias="SHOEBOX_FILES_TABLE")
     personal_bucket: str = Field(alias="SHOEBOX_PERSONAL_BUCKET")
-    deletions_queue_url: str = Field(alias="SHOEBOX_DELETIONS_QUEUE_URL")
-    file_events_topic_arn: str = Field(alias="SHOEBOX_FILE_EVENTS_TOPIC_ARN")
     s3_url: str = Field(alias="SHOEBOX_S3_URL", pattern=r"^https?://")
+
+
+class ApiSettings(FilesSettings):
+    """What the function `api` needs. `uploads_visibility` is the visibility timeout of the queue of uploads."""
+
+    deletions_queue_url: str = Field(alias="SHOEBOX_DELETIONS_QUEUE_URL")
     s3_public_url: str = Field(alias="SHOEBOX_S3_PUBLIC_URL", pattern=r"^https?://")
     upload_seconds: int = Field(default=3600, alias="SHOEBOX_UPLOAD_SECONDS", ge=60, le=43_200)
     download_seconds: int = Field(default=3600, alias="SHOEBOX_DOWNLOAD_SECONDS", ge=60, le=43_200)
     registration_seconds: int = Field(default=86_400, alias="SHOEBOX_REGISTRATION_SECONDS", ge=60)
-    pictures_at_once: int = Field(default=10, alias="SHOEBOX_PICTURES_AT_ONCE", ge=1)
     uploads_visibility: int = Field(default=360, alias="SHOEBOX_UPLOADS_VISIBILITY", ge=1, le=43_200)
-    visibility_seconds: int = Field(default=VISIBILITY_SECONDS, alias="SHOEBOX_VISIBILITY_SECONDS", ge=0, le=43_200)
-    render_memory: int = Field(default=1_350_000_000, alias="SHOEBOX_RENDER_MEMORY", gt=0)
+
+    @property
+    def ingest_seconds(self) -> int:
+        """How long ingest may work on a photo.
+
+        A queue's visibility timeout is at least six times its function's timeout: `./run check` holds stack.yaml to
+        that ("Using Lambda with Amazon SQS").
+        """
+        return self.uploads_visibility // 6
 
     @property
     def wait_seconds(self) -> int:
@@ -107,8 +113,34 @@ class FunctionSettings(Settings):
         return 2 * self.uploads_visibility
 
 
+class ConsumerSettings(FilesSettings):
+    """What each function behind a queue needs.
+
+    `visibility_seconds` is how long it hides its messages at their first receive, 0 for their queue's own timeout
+    (`workers.heartbeat`).
+    """
+
+    visibility_seconds: int = Field(default=VISIBILITY_SECONDS, alias="SHOEBOX_VISIBILITY_SECONDS", ge=0, le=43_200)
+
+
+class IngestSettings(ConsumerSettings):
+    """What the function `ingest` needs. `render_memory` is in bytes, for all photos that are rendered at one time."""
+
+    deletions_queue_url: str = Field(alias="SHOEBOX_DELETIONS_QUEUE_URL")
+    file_events_topic_arn: str = Field(alias="SHOEBOX_FILE_EVENTS_TOPIC_ARN")
+    pictures_at_once: int = Field(default=10, alias="SHOEBOX_PICTURES_AT_ONCE", ge=1)
+    render_memory: int = Field(default=1_350_000_000, alias="SHOEBOX_RENDER_MEMORY", gt=0)
+
+
+class CleanupSettings(ConsumerSettings):
+    """What the function `cleanup` needs."""
+
+
 class AuthorizerSettings(Settings):
-    """Where the authorizer finds the tenants' public keys: `{keys_url}/{tenant}.json`, a JWKS (RFC 7517)."""
+    """What the function `authorizer` needs: the tenants' public keys are at `{keys_url}/{tenant}.json`.
+
+    Each is a JWKS (RFC 7517), held for `keys_ttl` seconds.
+    """
 
     keys_url: str = Field(alias="SHOEBOX_KEYS_URL", pattern=r"^https?://")
     keys_ttl: int = Field(default=300, alias="SHOEBOX_KEYS_TTL", ge=0)

@@ -236,8 +236,7 @@ def host(
 async def _host(settings: HostSettings, bind: str, port: int) -> None:
     import sys
 
-    from fleet.hosts.host import Host
-    from fleet.hosts.status import HostStatus
+    from fleet.hosts.host import Host, HostStatus
     from fleet.http.ports import listen
     from fleet.http.server import Server
     from fleet.metrics import clear

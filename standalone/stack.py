@@ -151,7 +151,9 @@ class StandaloneStack:
             settings = self._fleet_settings(gateway_port, control_port)
             roles = RoleSource(self.resolved, self.clients)
             keys = ROOT_CREDENTIALS if self.emulator else self.settings.credentials
-            fleet = Fleet(self.resolved, settings, roles, on_line=on_line, elsewhere=self._data_use, administrator=keys)
+            fleet = Fleet(
+                self.resolved, settings, roles, on_line=on_line, data_limits=self._data_use, administrator=keys
+            )
             self.fleet = await opening.enter_async_context(fleet)
         if self.emulator is None:
             keeper = EmulatorWatchdog(self.resolved, self.clients, partial(self._restore, after_provision))

@@ -16,11 +16,13 @@ from typing import Any
 from shoebox.aws.clients import Clients
 from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.aws.sqs import open_visibility
-from shoebox.config import AwsSettings, FunctionSettings
+from shoebox.config import AwsSettings, CleanupSettings
 from shoebox.files.deletions import read_order
+from shoebox.files.dynamodb import DynamoDBFileStore
 from shoebox.files.model import Generation
-from shoebox.files.pictures import Pictures
-from shoebox.files.table import FilesTable
+from shoebox.files.pictures import PictureStore
+from shoebox.files.s3 import open_pictures
+from shoebox.files.store import FileStore
 from shoebox.telemetry import configure_logging, get_logger, log_context
 from workers.batch import Message, TimeBudget, run_batch
 from workers.heartbeat import Heartbeat
@@ -34,7 +36,7 @@ _log = get_logger()
 class Cleanup:
     """Deletes files that are DELETING."""
 
-    def __init__(self, files: FilesTable, pictures: Pictures) -> None:
+    def __init__(self, files: FileStore, pictures: PictureStore) -> None:
         self._files = files
         self._pictures = pictures
 
@@ -48,13 +50,13 @@ class Cleanup:
 
     async def _delete(self, generation: Generation) -> None:
         key = generation.key
-        for doomed in await self._files.doomed(generation):
-            if doomed.supersedes:
-                await self._delete(doomed.supersedes)
-            if doomed.upload_id:
-                await self._pictures.abort_multipart(generation, doomed.upload_id)
-            await self._pictures.delete_all(generation, doomed.revisions)
-            await self._files.remove(doomed)
+        for pending in await self._files.pending_deletions(generation):
+            if pending.supersedes:
+                await self._delete(pending.supersedes)
+            if pending.upload_id:
+                await self._pictures.abort_multipart(generation, pending.upload_id)
+            await self._pictures.delete_all(generation, pending.revisions)
+            await self._files.remove(pending)
             _log.info("file_deleted", tenant=key.owner.tenant, file_id=key.file_id, generation=generation.ulid)
 
 
@@ -62,16 +64,15 @@ class Cleanup:
 async def open_cleanup() -> AsyncIterator[tuple[Cleanup, Heartbeat]]:
     """Everything cleanup needs, opened once a process."""
     configure_logging()
-    aws, settings = AwsSettings.from_environment(), FunctionSettings.from_environment()
+    aws, settings = AwsSettings.from_environment(), CleanupSettings.from_environment()
     async with (
         Clients(aws) as clients,
-        DynamoDBClient.open(aws, clients.credentials) as dynamodb,
         open_visibility(aws, clients.credentials) as visibility,
+        DynamoDBClient.open(aws, clients.credentials) as dynamodb,
+        open_pictures(aws, clients, settings.personal_bucket, s3_url=settings.s3_url) as pictures,
     ):
-        cleanup = Cleanup(
-            FilesTable(dynamodb, settings.files_table),
-            Pictures(await clients.open("s3"), settings.personal_bucket),
-        )
+        await pictures.open_client()
+        cleanup = Cleanup(DynamoDBFileStore(dynamodb, settings.files_table), pictures)
         yield cleanup, Heartbeat(visibility, settings.visibility_seconds, "cleanup")
 
 

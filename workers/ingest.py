@@ -22,14 +22,17 @@ from typing import Any, TypeGuard
 
 from shoebox.aws.clients import Clients
 from shoebox.aws.dynamodb import DynamoDBClient
-from shoebox.aws.s3 import open_s3
 from shoebox.aws.sqs import open_visibility
-from shoebox.config import AwsSettings, FunctionSettings, Limits, environment_without_aws
-from shoebox.files.deletions import Deletions
-from shoebox.files.events import FileEvent, FileEvents
+from shoebox.config import AwsSettings, IngestSettings, Limits, environment_without_aws
+from shoebox.files.deletions import DeletionQueue
+from shoebox.files.dynamodb import DynamoDBFileStore
+from shoebox.files.events import EventPublisher, FileEvent
 from shoebox.files.model import File, Generation, Picture, RenditionInfo, State
-from shoebox.files.pictures import Original, PhotoBytes
-from shoebox.files.table import FilesTable, Stages
+from shoebox.files.pictures import Original, PictureStore
+from shoebox.files.s3 import open_pictures
+from shoebox.files.sns import SnsEventPublisher
+from shoebox.files.sqs import SqsDeletionQueue
+from shoebox.files.store import FileStore, Stages
 from shoebox.metrics import PHOTOS, REPEATED, SKIPPED, STAGE_SECONDS, STALE
 from shoebox.telemetry import configure_logging, get_logger, log_context
 from workers.batch import BatchResult, Message, TimeBudget, run_batch
@@ -54,16 +57,16 @@ class Ingest:
 
     def __init__(
         self,
-        files: FilesTable,
-        photos: PhotoBytes,
-        events: FileEvents,
-        deletions: Deletions,
+        files: FileStore,
+        pictures: PictureStore,
+        events: EventPublisher,
+        deletions: DeletionQueue,
         pool: RenderPool,
         *,
         max_bytes: int,
     ) -> None:
         self._files = files
-        self._photos = photos
+        self._pictures = pictures
         self._events = events
         self._deletions = deletions
         self._pool = pool
@@ -126,13 +129,13 @@ class Ingest:
             raise UnknownGenerationError(f"an upload of generation {generation.ulid} after {file.generation.ulid}")
         STALE.inc()
         _log.warning("stale_upload_buried", state=file.state if file else None)
-        await self._files.bury(generation)
+        await self._files.write_tombstone(generation)
         await self._deletions.order(generation)
         return None
 
     async def _prepare(self, file: File, stages: Stages) -> FileEvent | None:
         async def fetch() -> Original | None:
-            return await self._photos.fetch(file.generation, max_bytes=self._max_bytes)
+            return await self._pictures.fetch(file.generation, max_bytes=self._max_bytes)
 
         try:
             prepared = await self._pool.prepare(file.registration, fetch)
@@ -143,7 +146,7 @@ class Ingest:
             return None
         async with asyncio.TaskGroup() as puts:
             for rendition in prepared.renditions:
-                puts.create_task(self._photos.put_rendition(file.generation, rendition.name, rendition.jpeg))
+                puts.create_task(self._pictures.put_rendition(file.generation, rendition.name, rendition.jpeg))
         picture = _picture(prepared)
         if not await self._files.mark_ready(file.generation, picture, stages):
             await self._other_was_first(file)
@@ -207,27 +210,26 @@ def _picture(prepared: Prepared) -> Picture:
 
 
 @asynccontextmanager
-async def open_ingest() -> AsyncIterator[tuple[Ingest, Heartbeat, FunctionSettings]]:
+async def open_ingest() -> AsyncIterator[tuple[Ingest, Heartbeat, IngestSettings]]:
     """Everything ingest needs, opened once a process."""
     configure_logging()
     aws, limits = AwsSettings.from_environment(), Limits.from_environment()
-    settings = FunctionSettings.from_environment()
+    settings = IngestSettings.from_environment()
     async with AsyncExitStack() as opening:
         clients = await opening.enter_async_context(Clients(aws))
         pool = await opening.enter_async_context(
             RenderPool(limits, memory_at_once=settings.render_memory, environment=environment_without_aws())
         )
         dynamodb = await opening.enter_async_context(DynamoDBClient.open(aws, clients.credentials))
-        s3 = await opening.enter_async_context(
-            open_s3(settings.s3_url, clients.credentials, region=aws.region, bucket=settings.personal_bucket)
+        pictures = await opening.enter_async_context(
+            open_pictures(aws, clients, settings.personal_bucket, s3_url=settings.s3_url)
         )
         visibility = await opening.enter_async_context(open_visibility(aws, clients.credentials))
-
         ingest = Ingest(
-            FilesTable(dynamodb, settings.files_table),
-            PhotoBytes(s3),
-            FileEvents(clients.when_needed("sns"), settings.file_events_topic_arn),
-            Deletions(clients.when_needed("sqs"), settings.deletions_queue_url),
+            DynamoDBFileStore(dynamodb, settings.files_table),
+            pictures,
+            SnsEventPublisher(clients.when_needed("sns"), settings.file_events_topic_arn),
+            SqsDeletionQueue(clients.when_needed("sqs"), settings.deletions_queue_url),
             pool,
             max_bytes=limits.max_bytes,
         )
@@ -237,7 +239,7 @@ async def open_ingest() -> AsyncIterator[tuple[Ingest, Heartbeat, FunctionSettin
 
 @with_lifespan(open_ingest)
 async def handler(
-    event: Mapping[str, Any], context: Context, resources: tuple[Ingest, Heartbeat, FunctionSettings]
+    event: Mapping[str, Any], context: Context, resources: tuple[Ingest, Heartbeat, IngestSettings]
 ) -> dict[str, Any]:
     """Lambda handler: an SQS event of S3 notifications; the answer is a partial batch response."""
     ingest, heartbeat, settings = resources

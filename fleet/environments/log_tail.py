@@ -1,4 +1,4 @@
-"""The end of an invocation's log, for callers that ask for it: Invoke's `LogType: Tail`.
+"""The end of an invocation's log for callers that ask for it: Invoke's `LogType: Tail`.
 
 Rules: AWS Lambda API reference, "Invoke" (the last 4 KB); the lines START, END and REPORT as "Viewing CloudWatch logs
 for Lambda functions" and the service have them.
@@ -20,7 +20,7 @@ TAIL_BYTES = 4096
 
 
 class LogTail:
-    """What an invocation logs. `alone`: every line of its environment is its own, else those that name its id."""
+    """What an invocation logs; `alone`: every line of its environment is its own, else those that name its id."""
 
     def __init__(self, request_id: str, *, alone: bool, init_seconds: float | None) -> None:
         self._request_id = request_id
@@ -29,7 +29,7 @@ class LogTail:
         self._lines = f"START RequestId: {request_id} Version: {VERSION}\n".encode()
 
     def write(self, lines: bytes) -> None:
-        """Keep whole lines, each with its end."""
+        """Add whole lines, each with its end."""
         if not self._alone:
             own = self._request_id.encode()
             # A record in text format has carriage returns: its traceback belongs to it.
@@ -37,7 +37,7 @@ class LogTail:
         self._keep(lines)
 
     def end(self, result: InvokeResult, seconds: float, memory: int, pid: int | None) -> bytes:
-        """Its last 4 KB, after the invocation ran for `seconds` in an environment of `memory` MB."""
+        """Return its last 4 KB, after the invocation ran for `seconds` in an environment of `memory` MB."""
         request_id, init = self._request_id, self._init_seconds
         parts = [
             f"REPORT RequestId: {request_id}",
@@ -71,7 +71,7 @@ def _message(payload: bytes) -> str:
 
 
 def peak_memory(pid: int | None) -> int | None:
-    """The most memory in MB that a process has had, where the system tells (Linux: proc(5), VmHWM)."""
+    """Return a process's peak memory in MB, where the system tells (Linux: proc(5), VmHWM)."""
     with suppress(OSError, ValueError, StopIteration):
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         return math.ceil(int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024)

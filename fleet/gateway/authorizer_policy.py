@@ -21,7 +21,7 @@ _RESOURCE_CHARACTERS = 512  # API Gateway quotas
 
 
 class MalformedPolicy(ValueError):
-    """The authorizer's output cannot be used: API Gateway answers AUTHORIZER_CONFIGURATION_ERROR."""
+    """The authorizer's output cannot be used: API Gateway responds AUTHORIZER_CONFIGURATION_ERROR."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ class Statement:
     resources: tuple[re.Pattern[str], ...]
 
     def covers(self, method_arn: str) -> bool:
-        """Whether it is about this method."""
+        """Tell whether it is about this method."""
         return any(pattern.fullmatch(method_arn) for pattern in self.resources)
 
 
 class Verdict(Enum):
-    """What a policy says of a method; REST APIs tell their clients which no it was."""
+    """What a policy says of a method; REST APIs tell their clients which denial it was."""
 
     ALLOW = "allow"
     EXPLICIT_DENY = "explicit deny"
@@ -46,14 +46,14 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """An authorizer's answer, good for a whole stage: principal, policy, and context."""
+    """An authorizer's output, good for a whole stage: principal, policy, and context."""
 
     principal: str
     statements: tuple[Statement, ...]
     context: Mapping[str, Any]
 
     def verdict(self, method_arn: str) -> Verdict:
-        """An explicit Deny wins; without an Allow the answer is no."""
+        """Evaluate the policy: an explicit Deny wins, and without an Allow the verdict is an implicit one."""
         found = Verdict.IMPLICIT_DENY
         for statement in self.statements:
             if statement.covers(method_arn):
@@ -69,8 +69,8 @@ def parse_output(payload: bytes) -> Authorization:
     Raises:
         MalformedPolicy: no principal, no policy, a statement that is not understood, or a context that is not flat.
     """
-    answer = _read(payload, _policy)
-    return Authorization(answer.principal, answer.statements, _strings(_flat(answer.context)))
+    output = _read(payload, _policy)
+    return Authorization(output.principal, output.statements, _strings(_flat(output.context)))
 
 
 def parse_http_1(payload: bytes) -> Authorization:
@@ -79,8 +79,8 @@ def parse_http_1(payload: bytes) -> Authorization:
     Raises:
         MalformedPolicy: as `parse_output`.
     """
-    answer = _read(payload, _policy)
-    return Authorization(answer.principal, answer.statements, _flat(answer.context))
+    output = _read(payload, _policy)
+    return Authorization(output.principal, output.statements, _flat(output.context))
 
 
 def parse_http_2(payload: bytes) -> Authorization:
@@ -93,7 +93,7 @@ def parse_http_2(payload: bytes) -> Authorization:
 
 
 def parse_simple(payload: bytes) -> Authorization:
-    """Read an HTTP API's simple answer: `isAuthorized`, for all methods, and a context of any JSON.
+    """Read an HTTP API's simple output: `isAuthorized`, for all methods, and a context of any JSON.
 
     Raises:
         MalformedPolicy: `isAuthorized` is missing or neither true nor false.
@@ -159,7 +159,7 @@ def _flat(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _strings(values: Mapping[str, Any]) -> dict[str, str]:
-    """Strings, numbers and booleans, all as strings; null is left out."""
+    """Return strings, numbers and booleans as strings; null is left out."""
     return {
         name: value if isinstance(value, str) else orjson.dumps(value).decode()
         for name, value in values.items()

@@ -1,8 +1,8 @@
 """Which bodies travel in events as Base64.
 
 REST APIs ("Content type conversions in API Gateway"): a request's if its Content-Type is one of the API's binary media
-types, an answer's if the first type of the request's Accept is; everything else is text. HTTP APIs have no such list:
-text are text/* and three application types, and an answer says itself what it is (AWS names no types; these are
+types, a response's if the first type of the request's Accept is; everything else is text. HTTP APIs have no such list:
+text are text/* and three application types, and a response says itself what it is (AWS names no types; these are
 observed, and those that "Lambda functions as targets" names for load balancers).
 """
 
@@ -18,10 +18,10 @@ class Bodies(Protocol):
     """How bodies pass: in, as an event's body; and out, as bytes."""
 
     def encoded(self, content_type: str, content_encoding: str) -> bool:
-        """Whether a request's body becomes Base64."""
+        """Tell whether a request's body becomes Base64."""
 
     def decoded(self, accept: str) -> bool:
-        """Whether an answer that is Base64 becomes bytes."""
+        """Tell whether a response that is Base64 becomes bytes."""
 
 
 class MediaTypes:
@@ -31,11 +31,11 @@ class MediaTypes:
         self._types = [(main, sub) for main, _, sub in (kind.lower().partition("/") for kind in types)]
 
     def encoded(self, content_type: str, content_encoding: str) -> bool:
-        """By the Content-Type; without one a body is JSON ("Important notes")."""
+        """Decide by the Content-Type; without one a body is JSON ("Important notes")."""
         return self._holds(content_type or "application/json")
 
     def decoded(self, accept: str) -> bool:
-        """By the first media type of Accept; without one it is any type."""
+        """Decide by the first media type of Accept; without one it is any type."""
         return self._holds(accept.partition(",")[0] or "*/*")
 
     def _holds(self, media_type: str) -> bool:
@@ -50,13 +50,13 @@ class ByContent:
     text: tuple[str, ...]
 
     def encoded(self, content_type: str, content_encoding: str) -> bool:
-        """Unless it is a text type, and not compressed."""
+        """Encode what is not a text type, or is compressed."""
         if content_encoding and content_encoding != "identity":
             return True
         return not content_type.lower().startswith(self.text)
 
     def decoded(self, accept: str) -> bool:
-        """Always."""
+        """Decode always: the response says itself that it is Base64."""
         return True
 
 
@@ -65,7 +65,7 @@ HTTP_BODIES = ByContent(("text/", "application/json", "application/javascript", 
 
 
 def event_body(bodies: Bodies, content_type: str, content_encoding: str, body: bytes) -> tuple[str | None, bool]:
-    """A request's body as an event has it, and whether it is Base64."""
+    """Return a request's body as an event has it, and whether it is Base64."""
     if not body:
         return None, False
     if not bodies.encoded(content_type, content_encoding):

@@ -1,9 +1,9 @@
-"""CORS of HTTP APIs: the gateway answers preflights, and its headers replace the integration's.
+"""CORS of HTTP APIs: the gateway responds to preflights, and its headers replace the integration's.
 
-Source: API Gateway, "Configure CORS for HTTP APIs in API Gateway". The gateway answers a preflight that no route takes;
-`$default` takes it (the page's section on it), and so does a route with ANY (seen: sst #5493), with its authorizer. An
-origin that is not allowed gets no CORS headers, which is what makes a browser refuse. The page speaks of answers "from
-an integration", so the gateway's own refusals carry none.
+Source: API Gateway, "Configure CORS for HTTP APIs in API Gateway". The gateway responds to a preflight that no route
+takes; `$default` takes it (the page's section on it), and so does a route with ANY (seen: sst #5493), with its
+authorizer. An origin that is not allowed gets no CORS headers, which is what makes a browser refuse. The page speaks of
+responses "from an integration", so the gateway's own refusals carry none.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class Cors:
         ]
 
     def preflight(self, request: GatewayRequest, match: Match | None) -> Response | None:
-        """The answer to a preflight; None where the request is none, or belongs to a route."""
+        """Return the response to a preflight; None where the request is none, or belongs to a route."""
         if match or not _is_preflight(request):
             return None
         return Response(204, headers=[*self._headers(request), *SAFE])
 
-    def apply(self, request: GatewayRequest, answer: Response) -> Response:
-        """A function's answer with the gateway's CORS headers in place of its own."""
-        own = [(name, value) for name, value in answer.headers if not name.startswith(b"access-control-")]
-        return Response(answer.status, answer.body, [*own, *self._headers(request)])
+    def apply(self, request: GatewayRequest, response: Response) -> Response:
+        """Return a function's response with the gateway's CORS headers in place of its own."""
+        own = [(name, value) for name, value in response.headers if not name.startswith(b"access-control-")]
+        return Response(response.status, response.body, [*own, *self._headers(request)])
 
     def _headers(self, request: GatewayRequest) -> Headers:
         allowed = self._allowed(request)

@@ -10,22 +10,21 @@ from datetime import UTC, datetime
 from fleet.http.asgi import Scope, header
 from fleet.http.trace import trace_id_of
 
-HEADER_BYTES = 10_240
-"""Most of all headers together; with an HTTP API the request line counts as well ("Amazon API Gateway quotas")."""
-URL_CHARACTERS = 10_240
-"""Most of a regional REST API's URL (the same page)."""
-BODY_BYTES = 10 * 1024 * 1024
-"""Most of a body ("Amazon API Gateway quotas": payload size)."""
+# "Amazon API Gateway quotas"
+MAX_HEADER_BYTES = 10_240  # of all headers together; with an HTTP API the request line counts as well
+MAX_URL_CHARACTERS = 10_240  # of a regional REST API's URL
+MAX_BODY_BYTES = 10 * 1024 * 1024  # payload size
 
 
 def new_request_id() -> str:
-    """An id in the form of a version 4 UUID, as REST APIs give (`uuid.uuid4` costs three times as much)."""
+    """Return an id in the form of a version 4 UUID, as REST APIs give."""
+    # `uuid.uuid4` costs three times as much.
     digits = os.urandom(16).hex()
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 def new_extended_id() -> str:
-    """An id in the form of `JKJaXmPLvHcESHA=`: a REST API's extended request id, an HTTP API's request id."""
+    """Return an id in the form of `JKJaXmPLvHcESHA=`: a REST API's extended request id, an HTTP API's request id."""
     return base64.b64encode(os.urandom(11)).decode()
 
 
@@ -51,7 +50,7 @@ class GatewayRequest:
         object.__setattr__(self, "_first", dict(reversed(self.headers)))
 
     def header(self, name: str) -> str:
-        """A header's first value, or ""; `name` in lower case."""
+        """Return a header's first value, or ""; `name` in lower case."""
         return self._first.get(name, "")
 
     @property
@@ -71,7 +70,7 @@ class GatewayRequest:
 
 
 def request_of(scope: Scope, kind: str = "rest") -> GatewayRequest:
-    """The request of an ASGI scope; `kind` is the flavour of the API, rest or http, whose ids it gets."""
+    """Read the request of an ASGI scope; `kind` is the flavour of the API, rest or http, whose ids it gets."""
     client = scope.get("client") or ("127.0.0.1", 0)
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
     extended_id = new_extended_id()
@@ -91,12 +90,10 @@ def request_of(scope: Scope, kind: str = "rest") -> GatewayRequest:
 
 
 def oversize(request: GatewayRequest, kind: str) -> str | None:
-    """The response type of a request that is too large before its body, or None.
-
-    AWS speaks of "header values"; names count here as well.
-    """
+    """Return the response type of a request that is too large before its body, or None."""
+    # AWS speaks of "header values"; names count here as well.
     if kind == "http":
-        return "HEADERS_TOO_LARGE" if request.line_bytes + request.header_bytes > HEADER_BYTES else None
-    if request.url_characters > URL_CHARACTERS:
+        return "HEADERS_TOO_LARGE" if request.line_bytes + request.header_bytes > MAX_HEADER_BYTES else None
+    if request.url_characters > MAX_URL_CHARACTERS:
         return "URI_TOO_LONG"
-    return "HEADERS_TOO_LARGE" if request.header_bytes > HEADER_BYTES else None
+    return "HEADERS_TOO_LARGE" if request.header_bytes > MAX_HEADER_BYTES else None

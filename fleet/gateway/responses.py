@@ -1,7 +1,9 @@
-"""What the gateway answers: functions' answers of format 1.0 mapped to HTTP, and its own refusals.
+"""Functions' responses as they are sent on: payload format 1.0 of REST APIs, and 2.0 of HTTP APIs.
 
-Sources: API Gateway, "Output format of a Lambda function for proxy integration", "Gateway responses for REST APIs in
-API Gateway"; RFC 9457 for the refusals that a stack shapes.
+Sources: API Gateway, "Output format of a Lambda function for proxy integration", "Create AWS Lambda proxy integrations
+for HTTP APIs" (Lambda function response format), "Amazon API Gateway important notes": some headers are renamed to
+`X-Amzn-Remapped-…`, some are dropped, and every response has a content type. The same table serves HTTP APIs, for which
+AWS has none.
 """
 
 from __future__ import annotations
@@ -9,156 +11,120 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from fleet.gateway.faults import REST_FAULTS, Fault
-from fleet.gateway.response_headers import MalformedResponse, header_value, sent_headers
-from fleet.http.asgi import JSON, SAFE, Headers, Response
-from shoebox.stack.gateway import GatewayResponse
+from fleet.http.asgi import JSON, Headers, Response
 
-__all__ = ["GatewayResponses", "MalformedResponse", "UndecodableBody", "proxy_response"]
+_FIELDS_1 = frozenset({"body", "headers", "isBase64Encoded", "multiValueHeaders", "statusCode"})
+"""A response of format 1.0 with others is malformed (seen: sst #2760, `cookies` in a response to a REST API)."""
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+_REMAPPED = frozenset(
+    {
+        "authorization",
+        "content-length",
+        "content-md5",
+        "date",
+        "max-forwards",
+        "server",
+        "user-agent",
+        "www-authenticate",
+    }
+)
+_DROPPED = frozenset(
+    {
+        "connection",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
 
-_CONTEXT = re.compile(r"\$context\.authorizer\.(\w+)")
-_FIELDS = frozenset({"body", "headers", "isBase64Encoded", "multiValueHeaders", "statusCode"})
-"""An answer with others is malformed (seen: sst #2760, `cookies` in an answer to a REST API)."""
-_UNNAMED = {  # AWS has no response types for these; where a stack shapes its answers, they are shaped too
-    "BAD_REQUEST": GatewayResponse(
-        code="bad_request",
-        title="Bad Request",
-        detail="The request is malformed, or can be read in more ways than one.",
-    ),
-    "IDENTITY_REPEATED": GatewayResponse(
-        code="identity_repeated", title="Bad Request", detail="What says who you are was sent more than once."
-    ),
-    "REQUEST_TIMEOUT": GatewayResponse(
-        code="request_timeout", title="Request Timeout", detail="The request took too long to arrive."
-    ),
-    "TOO_MANY_CONNECTIONS": GatewayResponse(
-        code="too_many_connections", title="Service Unavailable", detail="Too many connections are open; try again."
-    ),
-    "HEADERS_TOO_LARGE": GatewayResponse(
-        code="headers_too_large",
-        title="Request Header Fields Too Large",
-        detail="A request's headers may have 10,240 bytes.",
-    ),
-    "URI_TOO_LONG": GatewayResponse(
-        code="uri_too_long", title="URI Too Long", detail="A request's address may have 10,240 characters."
-    ),
-}
-_UNREASONED = {  # stands in where an authorizer gives no reason
-    "ACCESS_DENIED": ("access_denied", "Access to this address is denied."),
-}
+
+class MalformedResponse(ValueError):
+    """A function's response is not what its integration sends on: 502 from a REST API, 500 from an HTTP API."""
 
 
 class UndecodableBody(MalformedResponse):
-    """A body that should be Base64 is not: a REST API with binary media types answers API_CONFIGURATION_ERROR."""
+    """A body that should be Base64 is not: a REST API with binary media types responds API_CONFIGURATION_ERROR."""
 
 
-class GatewayResponses:
-    """The gateway's own answers, by API Gateway's response types; the stack shapes those of REST APIs."""
+def response_1(payload: bytes, *, decode: bool = True) -> Response:
+    """Return the HTTP response that a function gave in format 1.0; `decode`: Base64 becomes bytes, else it stays text.
 
-    def __init__(self, described: Mapping[str, GatewayResponse], faults: Mapping[str, Fault] = REST_FAULTS) -> None:
-        self._described = {**_UNNAMED, **described} if described else {}
-        self._faults = faults
-
-    def refuse(
-        self, kind: str, instance: str = "", context: Mapping[str, Any] | None = None, *, fault: str = ""
-    ) -> Response:
-        """The answer of type `kind` about the path `instance`, if it is known, filled in from an authorizer's context.
-
-        A type that is not shaped is answered as DEFAULT_4XX or DEFAULT_5XX is, and if that is not shaped either, in
-        AWS's words, of which `fault` may choose some more closely than the type does.
-        """
-        own = self._faults.get(fault or kind) or self._faults["DEFAULT_5XX"]
-        marks: Headers = [(b"x-amzn-errortype", own.error_type.encode())] if own.error_type else []
-        shape = self._described.get(kind) or self._described.get(f"DEFAULT_{own.status // 100}XX")
-        if shape is None:
-            return Response(own.status, own.body, [*JSON, *marks, *SAFE])
-        return _shaped(shape, kind, shape.status or own.status, instance, context, marks)
-
-
-def _shaped(
-    shape: GatewayResponse,
-    kind: str,
-    status: int,
-    instance: str,
-    context: Mapping[str, Any] | None,
-    marks: Headers,
-) -> Response:
-    code, detail = _UNREASONED.get(kind, (shape.code, shape.detail))
-    problem = {
-        "type": "about:blank",
-        "title": shape.title,
-        "status": status,
-        "detail": _fill(shape.detail, context) or detail,
-        "code": _fill(shape.code, context) or code,
-    }
-    if instance:
-        problem["instance"] = instance
-    headers: Headers = [(b"content-type", b"application/problem+json"), *marks]
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    own = [(name.lower().encode(), header_value(value)) for name, value in shape.headers.items()]
-    named = {name for name, _ in own}
-    headers += [*own, *(pair for pair in SAFE if pair[0] not in named)]
-    return Response(status, orjson.dumps(problem), headers)
-
-
-def proxy_response(payload: bytes, *, decode: bool = True) -> Response:
-    """The HTTP answer that a function gave in format 1.0; `decode`: Base64 becomes bytes, else it stays text.
+    Where both maps name a header, `multiValueHeaders` counts.
 
     Raises:
         MalformedResponse: it lacks a status code, has what the format has not, or holds what HTTP cannot carry.
     """
-    answer = read_answer(payload)
-    if not isinstance(answer, dict):
+    content = _parse(payload)
+    if not isinstance(content, dict):
         raise MalformedResponse("not an object")
-    if unknown := answer.keys() - _FIELDS:
+    if unknown := content.keys() - _FIELDS_1:
         raise MalformedResponse(f"not of the format: {', '.join(sorted(unknown))}")
-    return Response(status_of(answer), body_of(answer, decode=decode), _headers(answer))
+    status, body = _status_of(content), _body_of(content, decode=decode)
+    single, several = _headers_in(content, "headers"), _headers_in(content, "multiValueHeaders")
+    if not all(isinstance(values, list) for values in several.values()):
+        raise MalformedResponse("multiValueHeaders are not lists")
+    lists = {name.lower() for name in several}
+    pairs = [(name, value) for name, value in single.items() if name.lower() not in lists]
+    pairs += [(name, value) for name, values in several.items() for value in values]
+    return Response(status, body, sent_headers(pairs))
 
 
-def read_answer(payload: bytes) -> Any:
-    """An answer's JSON.
+def response_2(payload: bytes, *, decode: bool = True) -> Response:
+    """Return the HTTP response that a function gave in format 2.0, or meant.
+
+    JSON without a status code is the body of a 200: a string as it is, anything else as JSON, null as well. Each cookie
+    is a Set-Cookie of its own.
 
     Raises:
-        MalformedResponse: it is none.
+        MalformedResponse: it is not JSON, or holds what HTTP cannot carry.
     """
+    content = _parse(payload)
+    if not (isinstance(content, dict) and "statusCode" in content):
+        return Response(200, content.encode() if isinstance(content, str) else orjson.dumps(content), JSON)
+    status, body = _status_of(content), _body_of(content, decode=decode)
+    cookies = content.get("cookies") or []
+    if not isinstance(cookies, list):
+        raise MalformedResponse("cookies are not a list")
+    headers = sent_headers(_headers_in(content, "headers").items())
+    headers += [(b"set-cookie", header_value(cookie)) for cookie in cookies]
+    return Response(status, body, headers)
+
+
+def _parse(payload: bytes) -> Any:
     try:
         return orjson.loads(payload)
     except orjson.JSONDecodeError as error:
         raise MalformedResponse("not JSON") from error
 
 
-def status_of(answer: Mapping[str, Any]) -> int:
-    """An answer's `statusCode`, a number or a string of digits.
-
-    Raises:
-        MalformedResponse: it is no final HTTP status.
-    """
-    status = answer.get("statusCode")
+def _status_of(content: Mapping[str, Any]) -> int:
+    """Return the `statusCode`, which is a number or a string of digits."""
+    status = content.get("statusCode")
     number = int(status) if isinstance(status, int) or (isinstance(status, str) and status.isdecimal()) else 0
     if isinstance(status, bool) or not 200 <= number <= 599:
         raise MalformedResponse("statusCode is not an HTTP status")
     return number
 
 
-def body_of(answer: Mapping[str, Any], *, decode: bool) -> bytes:
-    """An answer's body on the wire.
-
-    Raises:
-        MalformedResponse: it is not a string.
-        UndecodableBody: it should be Base64, and is not.
-    """
-    body = answer.get("body")
+def _body_of(content: Mapping[str, Any], *, decode: bool) -> bytes:
+    body = content.get("body")
     if body is None:
         return b""
     if not isinstance(body, str):
         raise MalformedResponse("body is not a string")
-    if not decode or not answer.get("isBase64Encoded"):
+    if not decode or not content.get("isBase64Encoded"):
         return body.encode()
     try:
         return base64.b64decode(body, validate=True)
@@ -166,13 +132,9 @@ def body_of(answer: Mapping[str, Any], *, decode: bool) -> bytes:
         raise UndecodableBody("body is not Base64") from error
 
 
-def headers_in(answer: Mapping[str, Any], key: str = "headers") -> dict[str, Any]:
-    """An answer's headers, which may be missing or null.
-
-    Raises:
-        MalformedResponse: they are not an object.
-    """
-    headers = answer.get(key)
+def _headers_in(content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return one of the maps of headers, which may be missing or null."""
+    headers = content.get(key)
     if headers is None:
         return {}
     if not isinstance(headers, dict):
@@ -180,17 +142,48 @@ def headers_in(answer: Mapping[str, Any], key: str = "headers") -> dict[str, Any
     return headers
 
 
-def _headers(answer: Mapping[str, Any]) -> Headers:
-    """Headers of both maps; where both name a header, `multiValueHeaders` counts."""
-    single, several = headers_in(answer), headers_in(answer, "multiValueHeaders")
-    if not all(isinstance(values, list) for values in several.values()):
-        raise MalformedResponse("multiValueHeaders are not lists")
-    lists = {name.lower() for name in several}
-    pairs = [(name, value) for name, value in single.items() if name.lower() not in lists]
-    return sent_headers([*pairs, *((name, value) for name, values in several.items() for value in values)])
+def sent_headers(pairs: Iterable[tuple[str, object]]) -> Headers:
+    """Return headers as they are sent, in lower case.
+
+    Raises:
+        MalformedResponse: a name or value that HTTP cannot carry.
+    """
+    headers: Headers = []
+    typed = False
+    for name, value in pairs:
+        sent = _sent_name(name)
+        if sent is None:
+            continue
+        typed = typed or sent == b"content-type"
+        headers.append((sent, header_value(value)))
+    return headers if typed else [*headers, *JSON]
 
 
-def _fill(text: str, context: Mapping[str, Any] | None) -> str:
-    if "$" not in text:
-        return text
-    return _CONTEXT.sub(lambda found: str((context or {}).get(found[1], "")), text)
+def header_value(value: object) -> bytes:
+    """Return a string, number or boolean as a header's value.
+
+    Raises:
+        MalformedResponse: it is none of them, or HTTP cannot carry it.
+    """
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, bool):
+        text = str(value).lower()
+    elif isinstance(value, int | float):
+        text = str(value)
+    else:
+        raise MalformedResponse("a header's value is not a string, number or boolean")
+    if not _VALUE.fullmatch(text):
+        raise MalformedResponse("a header's value cannot be sent")
+    return text.encode()
+
+
+@lru_cache(maxsize=512)
+def _sent_name(name: str) -> bytes | None:
+    """Return a header's name as it is sent; None if it is dropped."""
+    if not _NAME.fullmatch(name):
+        raise MalformedResponse("a header's name cannot be sent")
+    lower = name.lower()
+    if lower in _DROPPED:
+        return None
+    return (f"x-amzn-remapped-{lower}" if lower in _REMAPPED else lower).encode()

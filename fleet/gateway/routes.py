@@ -1,4 +1,4 @@
-"""Which function answers a request: API Gateway's precedence, which is not the order of stack.yaml.
+"""Which function serves a request: API Gateway's precedence, which is not the order of stack.yaml.
 
 REST APIs ("Set up a proxy integration with a proxy resource": a specific resource before a generic one at the same
 level of the hierarchy): at each level a resource by its name, then a path variable, then a greedy one. What counts is
@@ -27,10 +27,16 @@ _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A route that takes a request, and the values of its parameters."""
+    """The route of a request, and the values of its parameters."""
 
     route: Route
     parameters: dict[str, str]
+
+    @property
+    def route_key(self) -> str:
+        """The route as HTTP APIs name it: `GET /x`, `ANY /x`, `$default`."""
+        resource = self.route.resource
+        return resource if resource == "$default" else f"{self.route.method} {resource}"
 
 
 @dataclass(slots=True)
@@ -43,7 +49,7 @@ class _Node:
     methods: dict[str, tuple[Route, tuple[str, ...]]] = field(default_factory=dict)
 
     def child(self, segment: str) -> _Node:
-        """The node for a segment of a route; it is made if need be."""
+        """Return the node for a segment of a route, which is made if need be."""
         if segment.endswith("+}"):
             self.greedy = self.greedy or _Node()
             return self.greedy
@@ -53,7 +59,7 @@ class _Node:
         return self.named.setdefault(segment, _Node())
 
     def match(self, method: str, values: Sequence[str]) -> Match | None:
-        """The route for a method that ends here."""
+        """Return the route for a method that ends here."""
         found = self.methods.get(method) or (self.methods.get("ANY") if method in _METHODS else None)
         return Match(found[0], dict(zip(found[1], values, strict=True))) if found else None
 
@@ -69,16 +75,15 @@ class Routes:
             self._add(route)
 
     def match(self, path: str, method: str = "GET") -> Match | None:
-        """The route for a path as it was sent."""
-        found = self._find(path, method) if path.startswith("/") else None
+        """Return the route for a path as it was sent, or None."""
+        found = None
+        if path.startswith("/"):
+            found = self._find_rest(path, method) if self._rest else self._find_http(path, method)
         if found is None and self._default:
             return Match(self._default, {})
         return found
 
-    def _find(self, path: str, method: str) -> Match | None:
-        if not self._rest:
-            segments = _segments(unquote(path))
-            return _full(self._root, segments, method, []) or _longest(self._root, segments, method, [])
+    def _find_rest(self, path: str, method: str) -> Match | None:
         path = path.removesuffix("/") or "/"
         found = _by_level(self._root, _segments(path), method, [])
         if not (found and found.route.authorize) and "%2f" in path.lower():
@@ -86,6 +91,10 @@ class Routes:
             decoded = _by_level(self._root, _segments(unquote(path)), method, [])
             return decoded if decoded and decoded.route.authorize else found
         return found
+
+    def _find_http(self, path: str, method: str) -> Match | None:
+        segments = _segments(unquote(path))
+        return _full(self._root, segments, method, []) or _longest(self._root, segments, method, [])
 
     def _add(self, route: Route) -> None:
         if route.resource == "$default":
@@ -100,34 +109,32 @@ class Routes:
 
 
 def _segments(path: str) -> list[str]:
-    """What is between the slashes; the root has none."""
+    """Return what is between the slashes; the root has none."""
     return path[1:].split("/") if path != "/" else []
 
 
 def _by_level(node: _Node, left: list[str], method: str, values: list[str]) -> Match | None:
-    """A REST API's match: at each level a name, then a variable, then a greedy variable.
-
-    Names are compared decoded: encoding a letter must not lead round the authorizer.
-    """
+    """Find a REST API's match: at each level a name, then a variable, then a greedy variable."""
     if not left:
         return node.match(method, values)
     segment, *others = left
+    # Names are compared decoded: encoding a letter must not lead round the authorizer.
     following = node.named.get(unquote(segment) if "%" in segment else segment)
     if following and (found := _by_level(following, others, method, values)):
         return found
     if node.variable and segment and (found := _by_level(node.variable, others, method, [*values, segment])):
         return found
-    return _rest(node, left, method, values)
+    return _greedy(node, left, method, values)
 
 
-def _rest(node: _Node, left: list[str], method: str, values: list[str]) -> Match | None:
-    """The greedy route below a node, for all that is left of the path: at least one character."""
+def _greedy(node: _Node, left: list[str], method: str, values: list[str]) -> Match | None:
+    """Find the greedy route below a node for all that is left of the path: at least one character."""
     rest = "/".join(left)
     return node.greedy.match(method, [*values, rest]) if node.greedy and rest else None
 
 
 def _full(node: _Node, left: list[str], method: str, values: list[str]) -> Match | None:
-    """A match of every segment, by names rather than variables."""
+    """Find a match of every segment, by names rather than variables."""
     if not left:
         return node.match(method, values)
     segment, *others = left
@@ -138,7 +145,7 @@ def _full(node: _Node, left: list[str], method: str, values: list[str]) -> Match
 
 
 def _longest(node: _Node, left: list[str], method: str, values: list[str]) -> Match | None:
-    """The greedy match that begins furthest down."""
+    """Find the greedy match that begins furthest down."""
     if not left:
         return None
     segment, *others = left
@@ -147,4 +154,4 @@ def _longest(node: _Node, left: list[str], method: str, values: list[str]) -> Ma
         return found
     if node.variable and segment and (found := _longest(node.variable, others, method, [*values, segment])):
         return found
-    return _rest(node, left, method, values)
+    return _greedy(node, left, method, values)

@@ -1,10 +1,10 @@
-"""The fleet's side of hosts: lets them join, tells them what to run, and notices their end."""
+"""The fleet's side of hosts: lets them join, sends them what to run, and notices their end."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import orjson
 
@@ -13,7 +13,6 @@ from fleet.environments.environment import Environment, State
 from fleet.environments.pool import Pool
 from fleet.functions import FunctionSpec
 from fleet.hosts.messages import PREFIX, Command, JoinResponse
-from fleet.hosts.remote import LOST, RemoteProcess
 from fleet.http.asgi import (
     BodyTooLarge,
     Disconnected,
@@ -24,14 +23,62 @@ from fleet.http.asgi import (
     json_response,
     read_body,
     respond,
+    wait_for_disconnect,
 )
 from fleet.settings import FleetSettings
 from shoebox.stack.deployment import Deployment
 from shoebox.telemetry import get_logger
 
 _log = get_logger(action="fleet.hosts")
-_EXIT_BODY = 1024
+_MAX_EXIT_BODY = 1024
 _LINES = (b"content-type", b"application/x-ndjson")
+_REPORT_SECONDS = 2.0  # for a host to report the exit, beyond what the process may take to end
+LOST = -9  # the status of a process whose host has disconnected without a report: as after SIGKILL
+
+
+class RemoteProcess:
+    """The process of an environment that a host runs.
+
+    It ends when its host reports so, when the host's connection closes, or when it is killed.
+    """
+
+    pid = None  # it has one, on another machine
+
+    def __init__(self) -> None:
+        self._commands: asyncio.Queue[Command | None] = asyncio.Queue()
+        self._status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def send(self, command: Command) -> None:
+        """Send the host a command."""
+        self._commands.put_nowait(command)
+
+    async def commands(self) -> AsyncIterator[Command]:
+        """Yield what is to be sent, until the end."""
+        while (command := await self._commands.get()) is not None:
+            yield command
+
+    def end(self, status: int) -> None:
+        """Note that the process has ended; the first call decides the status."""
+        if not self._status.done():
+            self._status.set_result(status)
+            self._commands.put_nowait(None)
+
+    async def wait(self) -> int:
+        """Wait for its end, and return its exit status."""
+        return await asyncio.shield(self._status)
+
+    async def stop(self, seconds: float) -> None:
+        """Have the host end it, and kill it when the host has not reported that after `seconds` and a moment."""
+        self.send(Command.STOP)
+        try:
+            async with asyncio.timeout(seconds + _REPORT_SECONDS):
+                await self.wait()
+        except TimeoutError:
+            self.kill()
+
+    def kill(self) -> None:
+        """Close the connection; a host that still lives then kills the process."""
+        self.end(LOST)
 
 
 class HostApi:
@@ -56,7 +103,7 @@ class HostApi:
         self._processes: dict[str, RemoteProcess] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. The server refuses web pages: what a host is told holds the function's credentials."""
+        """Serve one request. The server refuses web pages: the join response holds the function's credentials."""
         parts = scope["path"].removeprefix(PREFIX).split("/")
         match scope["method"], parts:
             case "POST", [function]:
@@ -81,40 +128,33 @@ class HostApi:
             if pool.stopping:  # its end would wait for an environment that comes now
                 await respond(send, _refusal(503, "The fleet is ending."))
                 return
-            await self._accompany(pool, credentials, receive, send)
+            await self._serve_host(pool, credentials, receive, send)
 
-    async def _accompany(self, pool: Pool, credentials: RoleCredentials, receive: Receive, send: Send) -> None:
-        """From the welcome to the end of the process, or of the host."""
+    async def _serve_host(self, pool: Pool, credentials: RoleCredentials, receive: Receive, send: Send) -> None:
+        """Respond until the process or the host's connection ends."""
         process = RemoteProcess()
 
         async def launch(function: FunctionSpec, environment: Environment) -> RemoteProcess:
             environment.retire_at = self._clock() + credentials.usable(function.timeout, self._epoch())
             return process
 
-        environment = pool.join(launch)
-        identity = environment.identity
-        self._processes[identity] = process
-        _log.info("host joined", function=pool.function.key, environment=identity)
-        try:
-            async with asyncio.TaskGroup() as group:
-                attendants = [
-                    group.create_task(_notice_end(process, receive)),
-                    group.create_task(_tell_when_ready(process, environment)),
-                ]
-                await send({"type": "http.response.start", "status": 200, "headers": [_LINES]})
-                await _send_line(send, self._welcome(pool.function, identity, credentials).encode())
-                async for word in process.words():
-                    await _send_line(send, orjson.dumps({"word": word}) + b"\n")
-                for attendant in attendants:
-                    attendant.cancel()
-            await send({"type": "http.response.body", "body": b""})
-        finally:
+        async def end_when_disconnected() -> None:
+            await wait_for_disconnect(receive)
             process.end(LOST)
-            del self._processes[identity]
-            _log.info("host left", function=pool.function.key, environment=identity, status=await process.wait())
 
-    def _welcome(self, function: FunctionSpec, identity: str, credentials: RoleCredentials) -> JoinResponse:
-        return JoinResponse(
+        async def report_when_ready() -> None:
+            await environment.settled.wait()
+            if environment.state is State.READY:
+                process.send(Command.READY)
+
+        async def send_line(line: bytes) -> None:
+            await send({"type": "http.response.body", "body": line, "more_body": True})
+
+        environment = pool.join(launch)
+        identity, function = environment.identity, pool.function
+        self._processes[identity] = process
+        _log.info("host_joined", function=function.key, environment=identity)
+        response = JoinResponse(
             identity=identity,
             function=function,
             credentials=credentials.keys,
@@ -123,33 +163,31 @@ class HostApi:
             environment=self._settings.environment,
             stop_seconds=self._settings.stop_seconds,
         )
+        try:
+            async with asyncio.TaskGroup() as group:
+                watches = [group.create_task(end_when_disconnected()), group.create_task(report_when_ready())]
+                await send({"type": "http.response.start", "status": 200, "headers": [_LINES]})
+                await send_line(response.to_line())
+                async for command in process.commands():
+                    await send_line(command.to_line())
+                for watch in watches:
+                    watch.cancel()
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            process.end(LOST)
+            del self._processes[identity]
+            _log.info("host_left", function=function.key, environment=identity, status=await process.wait())
 
     async def _exit(self, identity: str, scope: Scope, receive: Receive) -> Response:
         process = self._processes.get(identity)
         if process is None:
             return _refusal(404, "No such environment.")
         try:
-            status = int(orjson.loads(await read_body(scope, receive, _EXIT_BODY))["status"])
+            status = int(orjson.loads(await read_body(scope, receive, _MAX_EXIT_BODY))["status"])
         except (ValueError, TypeError, KeyError, BodyTooLarge, Disconnected):
             return _refusal(400, 'Expected {"status": a number}.')
         process.end(status)
         return Response(204)
-
-
-async def _send_line(send: Send, line: bytes) -> None:
-    await send({"type": "http.response.body", "body": line, "more_body": True})
-
-
-async def _notice_end(process: RemoteProcess, receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    process.end(LOST)
-
-
-async def _tell_when_ready(process: RemoteProcess, environment: Environment) -> None:
-    await environment.settled.wait()
-    if environment.state is State.READY:
-        process.tell(Command.READY)
 
 
 def _refusal(status: int, message: str) -> Response:

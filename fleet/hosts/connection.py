@@ -2,7 +2,7 @@
 
 HostError
 ├── NotJoinable          it will never be let in: no such function, the fleet starts it itself, or that is no address
-└── FleetAway            the fleet cannot be reached, or cannot let it join now; try again
+└── FleetUnavailable     the fleet cannot be reached, or cannot let it join now; try again
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fleet.hosts.messages import PREFIX, Command, JoinResponse
 
 _CONNECT_SECONDS = 5
 _EXIT_SECONDS = 2
-_LINE_BYTES = 2**20  # a welcome holds a function's variables, which Lambda limits to 4 KB
+_MAX_LINE_BYTES = 2**20  # a join response holds a function's variables, which Lambda limits to 4 KB
 
 
 class HostError(RuntimeError):
@@ -28,22 +28,22 @@ class NotJoinable(HostError):
     """It will never be let in."""
 
 
-class FleetAway(HostError):
+class FleetUnavailable(HostError):
     """The fleet cannot be reached, or cannot let it join now."""
 
 
-class Joined:
-    """A place in the fleet: what to run, and the fleet's words."""
+class Membership:
+    """A host's membership in the fleet: what to run, and the fleet's commands."""
 
-    def __init__(self, welcome: JoinResponse, answer: aiohttp.ClientResponse) -> None:
-        self.welcome = welcome
-        self._answer = answer
+    def __init__(self, join: JoinResponse, response: aiohttp.ClientResponse) -> None:
+        self.join = join
+        self._response = response
 
-    async def words(self) -> AsyncIterator[Command]:
-        """The fleet's words, until the fleet ends the connection, or is gone."""
+    async def commands(self) -> AsyncIterator[Command]:
+        """Yield the fleet's commands, until the fleet ends the connection, or is gone."""
         try:
-            async for line in self._answer.content:
-                yield Command(orjson.loads(line)["word"])
+            async for line in self._response.content:
+                yield Command.from_line(line)
         except (aiohttp.ClientError, OSError):
             return
 
@@ -57,45 +57,42 @@ class FleetConnection:
         self._url = url
 
     @asynccontextmanager
-    async def join(self) -> AsyncIterator[Joined]:
-        """A place in the fleet, until the end of the block.
+    async def join(self) -> AsyncIterator[Membership]:
+        """Join the fleet until the end of the block.
 
         Raises:
-            NotJoinable, FleetAway: as they say.
+            NotJoinable, FleetUnavailable: as they say.
         """
-        patience = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
         try:
-            answer = await self._session.post(self._address, timeout=patience, read_bufsize=_LINE_BYTES)
+            response = await self._session.post(self._address, timeout=timeout, read_bufsize=_MAX_LINE_BYTES)
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             raise NotJoinable(f"{self._url} is no address; write it like http://127.0.0.1:9002") from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise FleetAway(f"the fleet at {self._url} cannot be reached: {error}") from error
-        async with answer:
-            yield Joined(await self._welcome(answer), answer)
+            raise FleetUnavailable(f"the fleet at {self._url} cannot be reached: {error}") from error
+        async with response:
+            yield Membership(await self._read_join(response), response)
 
-    async def _welcome(self, answer: aiohttp.ClientResponse) -> JoinResponse:
+    async def _read_join(self, response: aiohttp.ClientResponse) -> JoinResponse:
         try:
-            if answer.status == 200:
-                return JoinResponse.decode(await answer.content.readline())
-            text = await answer.text()
+            if response.status == 200:
+                return JoinResponse.from_line(await response.content.readline())
+            text = await response.text()
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise FleetAway(f"the fleet at {self._url} gave no welcome: {error}") from error
-        reason = f"the fleet at {self._url} answers {answer.status}: {_message(text)}"
-        raise (FleetAway if answer.status >= 500 else NotJoinable)(reason)
-
-    async def tell_exit(self, identity: str, status: int) -> None:
-        """Tell how the process ended; where that fails the fleet learns less, but not that it ended."""
+            raise FleetUnavailable(f"the fleet at {self._url} sent no valid join response: {error}") from error
         try:
-            patience = aiohttp.ClientTimeout(total=_EXIT_SECONDS)
-            address = f"{self._address}/{identity}/exit"
-            async with self._session.post(address, json={"status": status}, timeout=patience):
+            reason = str(orjson.loads(text)["message"])
+        except (ValueError, TypeError, KeyError):  # another program's
+            reason = text[:200]
+        message = f"the fleet at {self._url} answers {response.status}: {reason}"
+        raise (FleetUnavailable if response.status >= 500 else NotJoinable)(message)
+
+    async def report_exit(self, identity: str, status: int) -> None:
+        """Report how the process ended; the fleet learns its end from the connection, if this fails."""
+        timeout = aiohttp.ClientTimeout(total=_EXIT_SECONDS)
+        address = f"{self._address}/{identity}/exit"
+        try:
+            async with self._session.post(address, json={"status": status}, timeout=timeout):
                 return
         except (aiohttp.ClientError, OSError, TimeoutError):
             return
-
-
-def _message(text: str) -> str:
-    try:
-        return str(orjson.loads(text)["message"])
-    except (ValueError, TypeError, KeyError):
-        return text[:200]

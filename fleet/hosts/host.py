@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -15,15 +16,16 @@ import aiohttp
 from fleet.backoff import Backoff
 from fleet.environments.process import EnvironmentConfig, Process, environment_variables, start_process
 from fleet.environments.runtime_api import PREFIX as RUNTIME
-from fleet.hosts.connection import FleetAway, FleetConnection, HostError, Joined
+from fleet.hosts.connection import FleetConnection, FleetUnavailable, HostError, Membership
 from fleet.hosts.messages import Command, JoinResponse
-from fleet.hosts.reload import code_changed
 from fleet.hosts.terminal import start_in_terminal
-from fleet.metrics import forget_process
+from fleet.http.asgi import Receive, Response, Scope, Send, json_response, respond
+from fleet.metrics import METRICS_TYPE, environments_exposition, forget_process
 from shoebox.telemetry import get_logger
 
 _log = get_logger(action="fleet.host")
-_STEADY_SECONDS = 10.0  # an environment that lived so long was well: the next one need not wait
+_STEADY_SECONDS = 10.0  # after which an environment counts as healthy: the next one starts without a delay
+_RELOAD_SECONDS = 0.5  # between looks at the code
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,12 @@ class HostSettings:
 
 @dataclass(slots=True)
 class HostState:
-    """Where a host is in its work: the environment that it runs, and whether it takes invocations."""
+    """The environment that a host runs, whether it takes invocations, and the error that keeps it from joining."""
 
     function: str
     identity: str | None = None
     ready: bool = False
-    trouble: str | None = None
+    error: str | None = None
 
 
 class Host:
@@ -75,76 +77,75 @@ class Host:
         async with aiohttp.ClientSession() as session:
             connection = FleetConnection(session, self._settings.fleet_url, self._settings.function)
             while True:
-                await self._run_one(connection)
+                began = asyncio.get_running_loop().time()
+                try:
+                    async with connection.join() as membership:
+                        self.state.error = None
+                        await self._run_environment(connection, membership)
+                except FleetUnavailable as error:
+                    if str(error) != self.state.error:
+                        _log.warning("fleet_unavailable", reason=str(error))
+                    self.state.error = str(error)
+                else:
+                    if asyncio.get_running_loop().time() - began >= _STEADY_SECONDS:
+                        self._backoff.reset()
+                finally:
+                    self.state.identity, self.state.ready = None, False
                 await asyncio.sleep(self._backoff.next())
 
-    async def _run_one(self, connection: FleetConnection) -> None:
-        began = asyncio.get_running_loop().time()
-        try:
-            async with connection.join() as joined:
-                self._note(None)
-                await self._serve(connection, joined)
-        except FleetAway as error:
-            self._note(str(error))
-            return
-        finally:
-            self.state.identity, self.state.ready = None, False
-        if asyncio.get_running_loop().time() - began >= _STEADY_SECONDS:
-            self._backoff.reset()
-
-    async def _serve(self, connection: FleetConnection, joined: Joined) -> None:
-        welcome = joined.welcome
-        self.state.identity = welcome.identity
-        process = await self._start(welcome)
-        _log.info("environment started", environment=welcome.identity, pid=process.pid)
-        attendants = [asyncio.create_task(self._obey(joined, process))]
+    async def _run_environment(self, connection: FleetConnection, membership: Membership) -> None:
+        identity = self.state.identity = membership.join.identity
+        process = await self._start(membership.join)
+        _log.info("environment_started", environment=identity, pid=process.pid)
+        watches = [asyncio.create_task(self._follow_commands(membership, process))]
         if self._settings.reload:
-            attendants.append(asyncio.create_task(self._replace_when_changed(process)))
+            watches.append(asyncio.create_task(self._replace_when_changed(process)))
         ended = asyncio.create_task(process.wait())
         try:
             status = await asyncio.shield(ended)
         except asyncio.CancelledError:
             await self._end(process, self._settings.drain_seconds)
-            await connection.tell_exit(welcome.identity, await ended)
+            await connection.report_exit(identity, await ended)
             raise
         finally:
-            for attendant in attendants:
-                attendant.cancel()
+            for watch in watches:
+                watch.cancel()
             if process.pid is not None:
                 forget_process(process.pid, self._settings.metrics_dir)
-        _log.info("environment ended", environment=welcome.identity, status=status)
-        await connection.tell_exit(welcome.identity, status)
+        _log.info("environment_ended", environment=identity, status=status)
+        await connection.report_exit(identity, status)
 
-    async def _start(self, welcome: JoinResponse) -> Process:
+    async def _start(self, join: JoinResponse) -> Process:
         settings = self._settings
         config = EnvironmentConfig(
-            region=welcome.region,
-            endpoint_url=welcome.endpoint_url,
+            region=join.region,
+            endpoint_url=join.endpoint_url,
             task_root=settings.task_root,
             metrics_dir=settings.metrics_dir,
-            environment={**welcome.environment, **(settings.environment or {})},
+            environment={**join.environment, **(settings.environment or {})},
         )
-        address = f"{urlsplit(settings.fleet_url).netloc}{RUNTIME}{welcome.function.key}/{welcome.identity}"
-        values = environment_variables(welcome.function, welcome.identity, address, welcome.credentials, config)
+        address = f"{urlsplit(settings.fleet_url).netloc}{RUNTIME}{join.function.key}/{join.identity}"
+        variables = environment_variables(join.function, join.identity, address, join.credentials, config)
         try:
             if settings.terminal:
-                return await start_in_terminal(settings.command, values, settings.task_root)
-            return await start_process([*settings.command], values, settings.task_root, self._write, _nothing)
+                return await start_in_terminal(settings.command, variables, settings.task_root)
+            return await start_process(
+                [*settings.command], variables, settings.task_root, self._write, on_end=lambda: None
+            )
         except OSError as error:
             raise HostError(f"{settings.command[0]} cannot be started: {error}") from error
 
-    async def _obey(self, joined: Joined, process: Process) -> None:
-        """Do as the fleet says; when it is gone, what runs here has nobody to answer to."""
-        async for word in joined.words():
-            if word is Command.STOP:
-                await self._end(process, joined.welcome.stop_seconds)
-                return
+    async def _follow_commands(self, membership: Membership, process: Process) -> None:
+        """End the process when the fleet says so, or is gone: nobody would take what runs here."""
+        async for command in membership.commands():
+            if command is Command.STOP:
+                break
             self.state.ready = True
-        await self._end(process, joined.welcome.stop_seconds)
+        await self._end(process, membership.join.stop_seconds)
 
     async def _replace_when_changed(self, process: Process) -> None:
         await code_changed(self._settings.task_root)
-        _log.info("code changed", environment=self.state.identity)
+        _log.info("code_changed", environment=self.state.identity)
         self._backoff.reset()
         await self._end(process, self._settings.drain_seconds)
 
@@ -152,12 +153,43 @@ class Host:
         self.state.ready = False
         await process.stop(seconds)
 
-    def _note(self, trouble: str | None) -> None:
-        """Remember what stands in the way; log it when it is news."""
-        if trouble and trouble != self.state.trouble:
-            _log.warning("waiting for the fleet", reason=trouble)
-        self.state.trouble = trouble
+
+class HostStatus:
+    """The application of a host's own port: /healthz for its container's health check, /metrics for Prometheus."""
+
+    def __init__(self, host: Host, metrics_dir: Path) -> None:
+        self._host = host
+        self._metrics_dir = metrics_dir
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        match scope["path"]:
+            case "/healthz":
+                state = self._host.state
+                response = json_response(200 if state.ready else 503, asdict(state))
+            case "/metrics":
+                response = Response(200, environments_exposition(self._metrics_dir), [METRICS_TYPE])
+            case _:
+                response = json_response(404, {"message": "Not found"})
+        await respond(send, response)
 
 
-def _nothing() -> None:
-    """The environment's address needs no closing."""
+async def code_changed(folder: Path, *, pause: float = _RELOAD_SECONDS) -> None:
+    """Wait until a Python file under `folder` is new, gone or another."""
+    before = await asyncio.to_thread(code_times, folder)
+    # By polling: the file systems of mounts into containers do not always send events.
+    while await asyncio.to_thread(code_times, folder) == before:  # noqa: ASYNC110
+        await asyncio.sleep(pause)
+
+
+def code_times(folder: Path) -> Mapping[Path, int]:
+    """Return when each Python file was last written, in nanoseconds; hidden folders such as `.venv` are left out."""
+    found = {}
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(parent, name) for name in files if name.endswith(".py")):
+            try:
+                found[path] = path.stat().st_mtime_ns
+            except OSError:  # an editor replaces it at this moment
+                continue
+    return found

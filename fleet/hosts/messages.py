@@ -1,7 +1,8 @@
-"""What fleet and host say to each other: a line of JSON each, on the answer to one POST that lasts as long as both.
+"""The messages between fleet and host: lines of JSON in the response to one POST that lasts as long as both.
 
-`POST /.hosts/{function}` joins; the answer is a `Welcome`, then words. `POST /.hosts/{function}/{identity}/exit` tells
-how the process ended. Whoever closes the connection has said that it is over.
+`POST /.hosts/{function}` joins; the response is a `JoinResponse`, then commands.
+`POST /.hosts/{function}/{identity}/exit` reports how the process ended. Either side ends the environment by closing
+the connection.
 """
 
 from __future__ import annotations
@@ -20,15 +21,24 @@ PREFIX = "/.hosts/"
 
 
 class Command(StrEnum):
-    """What the fleet tells a host after the welcome."""
+    """What the fleet sends a host after the join response."""
 
-    READY = "ready"  # the process has asked for its first invocation
-    STOP = "stop"  # end the process in good order
+    READY = "ready"  # the process has polled for its first invocation
+    STOP = "stop"  # end the process with SIGTERM
+
+    def to_line(self) -> bytes:
+        """Return it as a line."""
+        return orjson.dumps({"command": self}) + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Self:
+        """Read it from a line."""
+        return cls(orjson.loads(line)["command"])
 
 
 @dataclass(frozen=True, slots=True)
 class JoinResponse:
-    """All that a host needs to start the environment `identity`; `stop_seconds` is what its end may take."""
+    """All that a host needs to start the environment `identity`; its process has `stop_seconds` to end."""
 
     identity: str
     function: FunctionSpec
@@ -38,16 +48,16 @@ class JoinResponse:
     environment: Mapping[str, str]
     stop_seconds: float
 
-    def encode(self) -> bytes:
-        """As a line."""
+    def to_line(self) -> bytes:
+        """Return it as a line."""
         return orjson.dumps(self) + b"\n"
 
     @classmethod
-    def decode(cls, line: bytes) -> Self:
-        """From a line.
+    def from_line(cls, line: bytes) -> Self:
+        """Read it from a line.
 
         Raises:
-            ValueError: it is no welcome.
+            ValueError: the line is none of this version of Shoebox.
         """
         try:
             content: dict[str, Any] = orjson.loads(line)
@@ -55,4 +65,4 @@ class JoinResponse:
             content["credentials"] = Credentials(**content["credentials"])
             return cls(**content)
         except (KeyError, TypeError) as error:
-            raise ValueError(f"not a welcome of this version of Shoebox: {error}") from error
+            raise ValueError(f"not a join response of this version of Shoebox: {error}") from error

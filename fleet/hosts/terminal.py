@@ -1,4 +1,4 @@
-"""A process that has our own terminal, so that a debugger in it can ask and be answered."""
+"""A process with our own terminal, so that a debugger in it can be used."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class TerminalProcess:
         return self._process.pid
 
     async def wait(self) -> int:
-        """Wait for its end; returns the exit status."""
+        """Wait for its end, and return its exit status."""
         return await self._process.wait()
 
     async def stop(self, seconds: float) -> None:
-        """SIGTERM, and SIGKILL when it has not ended after `seconds`."""
+        """Send SIGTERM, and SIGKILL when it has not ended after `seconds`."""
         with suppress(ProcessLookupError):
             self._process.terminate()
         try:
@@ -35,13 +35,13 @@ class TerminalProcess:
             self.kill()
 
     def kill(self) -> None:
-        """SIGKILL, now."""
+        """Send SIGKILL."""
         with suppress(ProcessLookupError):
             self._process.kill()
 
 
 async def start_in_terminal(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> TerminalProcess:
-    """Start `command` in `folder`.
+    """Start `command` in `folder` with our own terminal.
 
     Raises:
         OSError: the program cannot be started.

@@ -1,4 +1,4 @@
-"""As much of ASGI as the fleet needs: bodies with a limit, whole answers, and the names of things (ASGI spec 3.0)."""
+"""As much of ASGI as the fleet needs: types, bodies with a limit, and whole responses (ASGI spec 3.0)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ON_UNREAD = "fleet.on_unread"
 
 JSON: Headers = [(b"content-type", b"application/json")]
 SAFE: Headers = [(name.encode(), value.encode()) for name, value in SAFE_HEADERS.items()]
-"""What every response has that we make ourselves."""
+"""The headers of every response that is not a function's."""
 _WITHOUT_CONTENT = frozenset({204, 205, 304})  # bytes after such a head would be read as the next response
 
 
@@ -36,7 +36,7 @@ class Disconnected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A whole answer."""
+    """A whole response."""
 
     status: int
     body: bytes = b""
@@ -44,17 +44,17 @@ class Response:
 
 
 def json_response(status: int, content: object, headers: Headers | None = None) -> Response:
-    """An answer of JSON."""
+    """Return a response of JSON."""
     return Response(status, orjson.dumps(content), [*JSON, *(headers or [])])
 
 
 def header(scope: Scope, name: bytes) -> str:
-    """A request header's first value, or ""; `name` in lower case."""
+    """Return a request header's first value, or ""; `name` in lower case."""
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The request's body.
+    """Return the request's body.
 
     Raises:
         BodyTooLarge: it has more than `limit` bytes, by its Content-Length or while it comes in.
@@ -67,7 +67,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
 
 
 async def body_parts(receive: Receive, limit: int) -> AsyncIterator[bytes]:
-    """The request's body as it comes in, without empty parts.
+    """Yield the request's body as it comes in, without empty parts.
 
     Raises:
         BodyTooLarge: there are more than `limit` bytes.
@@ -94,13 +94,11 @@ async def wait_for_disconnect(receive: Receive) -> None:
 
 
 async def respond(send: Send, response: Response, *, to_head: bool = False) -> None:
-    """Send a whole answer; a status without content (RFC 9110, 6.4.1) goes without its body.
-
-    An answer to HEAD whose body was left out before says no length: 0 would be wrong (RFC 9110, 8.6).
-    """
+    """Send a whole response; a status without content (RFC 9110, 6.4.1) goes without its body."""
     headers, body = [*response.headers], response.body
     if response.status in _WITHOUT_CONTENT:
         body = b""
+    # A response to HEAD whose body was left out before says no length: 0 would be wrong (RFC 9110, 8.6).
     if response.status != 204 and (body or not to_head):
         headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})

@@ -2,7 +2,7 @@
 
 Every page that a developer visits may send requests to ports of this machine; without this it could invoke functions or
 read quotas and metrics. A page is known by its Origin or Sec-Fetch-Mode header (Fetch; Fetch Metadata Request Headers),
-or by reaching us under a name of its own, which may resolve to our address (DNS rebinding). Programs are not held.
+or by reaching us under a name of its own, which may resolve to our address (DNS rebinding). Programs pass.
 The emulator's process imports this module, so it imports next to nothing.
 """
 
@@ -30,7 +30,7 @@ _ADDRESS = re.compile(rb"[0-9]+(?:\.[0-9]+){3}|\[.*\]")
 
 @lru_cache(maxsize=256)
 def is_ours(host: bytes, *, loopback: bool = True) -> bool:
-    """Whether a Host header cannot be the name of somebody's web site.
+    """Tell whether a Host header cannot be the name of somebody's web site.
 
     A port on the loopback interface has the names of that, those of buckets (photos.localhost) among them. In a network
     there are addresses and names as well that public DNS does not have: without a dot, or under a private domain.
@@ -42,7 +42,7 @@ def is_ours(host: bytes, *, loopback: bool = True) -> bool:
 
 
 def _typed(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
-    """Whether somebody typed the address, to look at it: what no page can make a browser send."""
+    """Tell whether somebody typed the address, to look at it: what no page can make a browser send."""
     return scope["method"] == "GET" and b"origin" not in headers and headers.get(b"sec-fetch-site") == b"none"
 
 

@@ -1,4 +1,4 @@
-"""What one client may take from a server of ours: bytes, seconds and connections."""
+"""Limits of what clients may take from a server: bytes, seconds and connections."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import math
 import resource
 from dataclasses import dataclass, field
 
-_CONNECTIONS = 4096
-
-
+_MAX_CONNECTIONS = 4096
 _MAX_OPEN_FILES = 65_536
 
 
@@ -28,12 +26,10 @@ def raise_open_files() -> int:
     return wanted
 
 
-def _connections() -> int:
-    """As many as may be open at once: half of the files that this process may have open, if that is less.
-
-    The limit is raised here, before it is read: whatever listens has `RequestLimits`, the fleet as the emulator.
-    """
-    return min(_CONNECTIONS, raise_open_files() // 2)
+def _max_connections() -> int:
+    """Return how many may be open at once: half of the files that this process may have open, if that is less."""
+    # The limit is raised here, before it is read: whatever listens has `RequestLimits`, the fleet as the emulator.
+    return min(_MAX_CONNECTIONS, raise_open_files() // 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +50,7 @@ class RequestLimits:
     idle_seconds: float = 75
     send_seconds: float = 60
     linger_seconds: float = 2
-    max_connections: int = field(default_factory=_connections)
+    max_connections: int = field(default_factory=_max_connections)
 
 
 PROGRAMS = RequestLimits(body_seconds=math.inf, send_seconds=math.inf)

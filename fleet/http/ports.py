@@ -1,4 +1,4 @@
-"""Listening sockets that are reserved before their server starts, and who holds a port that is taken."""
+"""Listening sockets that are opened before their server starts, and which program has a port that is taken."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def listen(port: int, purpose: str, host: str = LOOPBACK) -> socket.socket:
-    """A socket that listens on `host`, an IPv4 address; port 0 takes any free one.
+    """Return a socket that listens on `host`, an IPv4 address; port 0 takes any free one.
 
     Connections wait in its backlog until a server accepts them, so nobody has to poll for a start.
 
@@ -34,7 +34,7 @@ def listen(port: int, purpose: str, host: str = LOOPBACK) -> socket.socket:
         PortTaken: another program has the port.
         PermissionError: the port is below 1024 and the user may not have it.
     """
-    # The protocol by its number: asyncio sets TCP_NODELAY on no other socket, and answers would wait 40 ms for an ACK.
+    # The protocol by its number: asyncio sets TCP_NODELAY on no other socket, and responses would wait 40 ms for ACKs.
     server = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -49,7 +49,7 @@ def listen(port: int, purpose: str, host: str = LOOPBACK) -> socket.socket:
 
 
 def holder_of(port: int) -> str | None:
-    """The program that listens on `port`, as "python (pid 123)"; None where the system does not tell."""
+    """Return the program that listens on `port`, as "python (pid 123)"; None where the system does not tell."""
     inodes = _listening_inodes(port)
     if not inodes:
         return None

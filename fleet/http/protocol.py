@@ -1,4 +1,4 @@
-"""HTTP/1.1 on one connection: uvicorn's protocol on httptools, with limits and without a request's ambiguities.
+"""HTTP/1.1 on one connection: uvicorn's protocol on httptools, with limits, and refusing ambiguous requests.
 
 uvicorn waits for ever for the rest of a request, and httptools bounds no header. A request that two programs could
 read differently is refused with 400 (RFC 9112, 3.2 and 6; RFC 9110, 6.5.1), whatever httptools thinks of it.
@@ -37,7 +37,7 @@ class Ambiguous(Exception):
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """One connection. `tick` must be called about once a second: it costs nothing for each request, unlike timers.
+    """One connection. `tick` must be called about once a second; unlike timers it costs nothing for each request.
 
     Trailers are in `scope["trailers"]`: among the headers they could replace one that was checked already.
     """
@@ -54,12 +54,12 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unsent = 0  # bytes of responses that wait for the client
         self._unsent_for = 0.0
         self._upgrade_ignored = False  # the head of the present request is to be read again
-        self._deaf = False  # what comes is thrown away
+        self._discarding = False  # what comes is thrown away
         self._once: dict[bytes, bytes] = {}
-        self._host: bytes | None = None  # the last one that was looked at
+        self._host: bytes | None = None  # the last one that was checked
 
     def connection_made(self, transport: Any) -> None:
-        """Take a connection, or say that there are too many."""
+        """Take a connection, or refuse it when there are too many."""
         super().connection_made(transport)
         if len(self.connections) > 2 * self._limits.max_connections:  # so many do not even wait for their refusal
             transport.abort()
@@ -75,7 +75,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
-        if self._deaf:
+        if self._discarding:
             return
         self._unframed += len(data)
         try:
@@ -84,8 +84,8 @@ class LimitedProtocol(HttpToolsProtocol):
             if self._upgrade_ignored:
                 self._read_as_plain(data[upgrade.args[0] :])
                 return
-            self.cycle.keep_alive = False  # answered like any other request, but httptools reads no more after it
-            self._deaf = True
+            self.cycle.keep_alive = False  # served like any other request, but httptools reads no more after it
+            self._discarding = True
         except httptools.HttpParserError:
             self._refuse(BAD_REQUEST)
         else:
@@ -142,7 +142,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Go on with the next request, without a timer for its coming: `tick` looks after it."""
+        """Go on with the next request; `tick` bounds how long it may take to come."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -154,40 +154,40 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.close()  # a client that was not told to continue keeps its body
 
     def tick(self, seconds: float) -> None:
-        """Count `seconds` against whatever the client has to do, and end the connection if it took too long."""
+        """Count `seconds` against what the client has to do now, and end the connection if that took too long."""
         if self._stalls(seconds):
             self.transport.abort()
-        elif not self.transport.is_closing() and (allowed := self._allowed()) < math.inf:
-            self._waited += seconds
-            if self._waited > allowed:
-                self._give_up()
-
-    def _allowed(self) -> float:
-        """Seconds that the client may take in the present state; infinite where it waits for us."""
-        limits, cycle = self._limits, self.cycle
-        if self.flow.read_paused or (cycle and cycle.waiting_for_100_continue):
-            return math.inf
-        answered = cycle is None or cycle.response_complete or cycle.disconnected
-        if self._deaf:
-            return limits.linger_seconds if answered else math.inf
-        if self._in_head:
-            return limits.head_seconds
-        if self._in_request:
-            return limits.linger_seconds if answered else limits.body_seconds + self._body_bytes / limits.body_rate
-        if cycle is None:
-            return limits.head_seconds
-        return limits.idle_seconds if answered else math.inf
-
-    def _give_up(self) -> None:
-        if self._deaf:
+            return
+        if self.transport.is_closing() or (allowed := self._allowed()) == math.inf:
+            return
+        self._waited += seconds
+        if self._waited <= allowed:
+            return
+        if self._discarding:
             self.transport.abort()
         elif self._in_request:
             self._refuse(REQUEST_TIMEOUT)
         else:
             self.transport.close()
 
+    def _allowed(self) -> float:
+        """Return the seconds that the client may take in the present state; infinite where it waits for us."""
+        limits, cycle = self._limits, self.cycle
+        if self.flow.read_paused or (cycle and cycle.waiting_for_100_continue):
+            return math.inf
+        responded = cycle is None or cycle.response_complete or cycle.disconnected
+        if self._discarding:
+            return limits.linger_seconds if responded else math.inf
+        if self._in_head:
+            return limits.head_seconds
+        if self._in_request:
+            return limits.linger_seconds if responded else limits.body_seconds + self._body_bytes / limits.body_rate
+        if cycle is None:
+            return limits.head_seconds
+        return limits.idle_seconds if responded else math.inf
+
     def _stalls(self, seconds: float) -> bool:
-        """Whether the client takes nothing of what was sent to it."""
+        """Tell whether the client takes nothing of what was sent to it."""
         unsent = self.transport.get_write_buffer_size()
         self._unsent_for = self._unsent_for + seconds if unsent and unsent == self._unsent else 0.0
         self._unsent = unsent
@@ -215,11 +215,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self.expect_100_continue = once.get(b"expect", b"").lower() == b"100-continue"
 
     def _read_as_plain(self, rest: bytes) -> None:
-        """Read the request once more, without its Upgrade; `rest` is what came after its head.
-
-        A server may ignore Upgrade (RFC 9110, 7.8), but httptools reads no body after it. Java's HttpClient asks for
-        h2c with every first request.
-        """
+        """Read the request once more, without its Upgrade; `rest` is what came after its head."""
+        # A server may ignore Upgrade (RFC 9110, 7.8), but httptools reads no body after it. Java's HttpClient asks for
+        # h2c with every first request.
         parts = [self.parser.get_method(), b" ", self.url, b" HTTP/", self.parser.get_http_version().encode(), b"\r\n"]
         for name, value in self.headers:
             if name != b"upgrade":
@@ -230,14 +228,14 @@ class LimitedProtocol(HttpToolsProtocol):
         self.data_received(b"".join([*parts, b"\r\n", rest]))
 
     def _refuse(self, kind: str) -> None:
-        """Answer the request that is being read, if it can still be answered."""
+        """Respond to the request that is being read, if that is still possible."""
         cycle = self.cycle
         if self._in_head or not self._in_request:
             if cycle is None or cycle.response_complete:
                 self._hang_up(kind)
             else:  # a request before this one has no response yet: that is the last one
                 cycle.keep_alive = False
-                self._deaf = True
+                self._discarding = True
         elif cycle.response_started or self.pipeline:
             self.transport.close()
         else:
@@ -246,8 +244,9 @@ class LimitedProtocol(HttpToolsProtocol):
             self._hang_up(kind)
 
     def _hang_up(self, kind: str) -> None:
-        """Send a refusal as the last thing. Closing at once would reset the connection under it (RFC 9112, 9.6)."""
-        self._deaf = True
+        """Send a refusal as the last thing, and discard what comes."""
+        # Closing at once would reset the connection before the client reads the refusal (RFC 9112, 9.6).
+        self._discarding = True
         self._waited = 0.0
         response = self._refusal(kind)
         lines = [STATUS_LINE[response.status]]

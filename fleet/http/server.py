@@ -1,4 +1,4 @@
-"""uvicorn inside our own loop: no signal handlers, a socket that is already bound, an end that waits for nobody.
+"""uvicorn inside our own loop: no signal handlers, a socket that is already bound, and a bounded shutdown.
 
 Every server keeps `fleet.http.limits`, and refuses web pages (`fleet.http.guard`) unless it is told otherwise.
 """
@@ -37,24 +37,22 @@ _OPTIONS: dict[str, Any] = {
     "proxy_headers": False,
     "backlog": 2048,
 }
-
-
 _REFUSALS = {
     BAD_REQUEST: json_response(400, {"message": "The request is malformed."}, SAFE),
     REQUEST_TIMEOUT: json_response(408, {"message": "The request took too long to come."}, SAFE),
     HEADERS_TOO_LARGE: json_response(431, {"message": "The request's headers are too large."}, SAFE),
     TOO_MANY_CONNECTIONS: json_response(503, {"message": "Too many connections are open."}, SAFE),
 }
-_TICKS = 10  # of uvicorn's main loop, a second
+_TICKS_PER_SECOND = 10  # of uvicorn's main loop
 
 
 def refuse(kind: str) -> Response:
-    """The response to a request that is refused before any application sees it."""
+    """Return the response to a request that is refused before any application sees it."""
     return _REFUSALS[kind]
 
 
 def limited(limits: RequestLimits, refuse: Refuse = refuse) -> Any:
-    """uvicorn's `http`: it makes a protocol for each connection, as a class would."""
+    """Return uvicorn's `http`: it makes a protocol for each connection, as a class would."""
     return partial(LimitedProtocol, limits=limits, refuse=refuse)
 
 
@@ -62,8 +60,9 @@ class LimitedServer(uvicorn.Server):
     """A server of such protocols."""
 
     async def on_tick(self, counter: int) -> bool:
-        """Called by the main loop ten times a second. A loop that was held up counts less, in favour of the clients."""
-        if counter % _TICKS == 0:
+        """Let a second pass with every tenth call of the main loop, which calls ten times a second."""
+        # A loop that was held up counts less, in favour of the clients.
+        if counter % _TICKS_PER_SECOND == 0:
             self.tick(1.0)
         return await super().on_tick(counter)
 
@@ -81,7 +80,7 @@ class _Uvicorn(LimitedServer):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """The program that runs the fleet handles signals."""
+        """Leave signals to the program that runs the fleet."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 MAX_AGE = 6 * 3600.0
 _AFTER_ERRORS = (60.0, 120.0)
-_THROTTLE_FIRST, _THROTTLE_MOST = 1.0, 300.0
+_THROTTLE_FIRST, _THROTTLE_LONGEST = 1.0, 300.0
 
 
 class Condition(StrEnum):
@@ -56,7 +56,7 @@ class AsyncRules:
 
     def after_throttle(self, throttles: int, age: float) -> Next:
         """When `throttles` tries in a row were refused, by a limit or by Lambda itself: 1 s, doubling to 5 minutes."""
-        return self._if_young(min(_THROTTLE_FIRST * 2.0 ** (throttles - 1), _THROTTLE_MOST), age)
+        return self._if_young(min(_THROTTLE_FIRST * 2.0 ** (throttles - 1), _THROTTLE_LONGEST), age)
 
     def _if_young(self, delay: float, age: float) -> Next:
         return Again(delay) if age + delay <= self.max_age else GiveUp(Condition.AGE)

@@ -25,21 +25,13 @@ class TokenBucket:
         self._tokens = self.burst
         self._at = -math.inf
 
-    def take(self, now: float, tokens: float = 1.0) -> bool:
-        """Take tokens, all or none; tell whether there were enough."""
-        self._refill(now)
-        if self._tokens < tokens:
-            return False
-        self._tokens -= tokens
-        return True
-
     def tokens(self, now: float) -> float:
         """Return the tokens that are there now; negative in debt."""
         self._refill(now)
         return self._tokens
 
     def charge(self, now: float, tokens: float) -> None:
-        """Take tokens whose number was known only afterwards; the bucket may fall into debt, which refuses others."""
+        """Take tokens; where they were not there, the bucket falls into debt, which refuses others."""
         self._refill(now)
         self._tokens -= tokens
 

@@ -37,7 +37,7 @@ _HELD_SECONDS = 10.0
 
 
 class InvocationOutcome(StrEnum):
-    """How the invocation of a batch ended, as far as scaling cares."""
+    """How the invocation of a batch ended, as far as scaling depends on it."""
 
     SUCCESS = "done"
     FUNCTION_ERROR = "function_error"
@@ -48,72 +48,72 @@ class Scale(Protocol):
     """The number of batches at once; told what the mapping meets, it may change. `now` in seconds."""
 
     def limit(self, now: float) -> int:
-        """Batches that may be at work now, those being received included."""
+        """Return how many batches may be at work now, those being received included."""
 
     def pause(self, now: float) -> float:
-        """Seconds until the next receive call may be made; 0 is now. Asking with 0 as the answer counts the call."""
+        """Return the seconds until the next receive call may be made; where they are 0, the call is counted."""
 
     def received(self, now: float, *, messages: int, wanted: int, size: int) -> None:
-        """A receive call for `wanted` messages brought so many, of `size` bytes in all."""
+        """Note that a receive call for `wanted` messages brought so many, of `size` bytes in all."""
 
     def started(self, count: int = 1) -> None:
-        """A batch has begun, or so many."""
+        """Note that so many batches have begun."""
 
     def held(self, now: float) -> None:
-        """Polling has to wait for a batch to end."""
+        """Note that polling has to wait for a batch to end."""
 
-    def ended(self, now: float, end: InvocationOutcome) -> None:
-        """An invocation ended, or was refused; the batch is still at work when it was refused."""
+    def ended(self, now: float, outcome: InvocationOutcome) -> None:
+        """Note that an invocation ended, or was throttled: its batch is still at work then."""
 
     def finished(self, count: int = 1) -> None:
-        """The batch is done with, or so many are."""
+        """Note that so many batches are done with."""
 
     def uses(self, now: float) -> Iterable[LimitUse]:
-        """`lambda.mapping_concurrency` of the function."""
+        """Yield `lambda.mapping_concurrency` of the function."""
 
 
-class _Running:
-    """Counts batches at work for `uses`."""
+class _BatchCount:
+    """Counts the batches of `function` at work, of which there may be `maximum` at most."""
 
-    def __init__(self, function: str, most: float) -> None:
+    def __init__(self, function: str, maximum: float) -> None:
         self._function = function
-        self._most = most
+        self._maximum = maximum
         self._running = self._peak = self._held = 0
 
     def pause(self, now: float) -> float:
-        """No pause."""
+        """Return 0: receive calls are not limited."""
         return 0.0
 
     def started(self, count: int = 1) -> None:
-        """A batch has begun, or so many."""
+        """Note that so many batches have begun."""
         self._running += count
         self._peak = max(self._peak, self._running)
 
     def held(self, now: float) -> None:
-        """Polling has to wait for a batch to end; what holds it back is the limit, if not the machine."""
-        self._held += not self._machine_binds(now)
+        """Count a wait for a batch to end, unless it is for want of capacity, which is no limit of AWS."""
+        self._held += not self._capacity_binds(now)
 
-    def _machine_binds(self, now: float) -> bool:
+    def _capacity_binds(self, now: float) -> bool:
         return False
 
     def finished(self, count: int = 1) -> None:
-        """The batch is done with, or so many are."""
+        """Note that so many batches are done with."""
         self._running -= count
 
     def uses(self, now: float) -> Iterable[LimitUse]:
-        """Batches at work, against the most that there may ever be; `throttled` counts those that waited for it."""
+        """Yield the batches at work, and the highest number that there may ever be; `throttled` counts waits for it."""
         yield LimitUse(
             "lambda.mapping_concurrency",
             self._function,
             used=self._running,
             peak=self._peak,
-            most=self._most,
+            most=self._maximum,
             unit="batches",
             throttled=self._held,
         )
 
 
-class FixedScale(_Running):
+class FixedScale(_BatchCount):
     """Always the same number of batches, or as many as there are slots for them: `capacity`."""
 
     def __init__(
@@ -124,53 +124,53 @@ class FixedScale(_Running):
         self._capacity = capacity
 
     def limit(self, now: float) -> int:
-        """Batches that may be at work now."""
+        """Return how many batches may be at work now."""
         return int(min(self._batches, self._capacity()))
 
     def received(self, now: float, *, messages: int, wanted: int, size: int) -> None:
-        """Nothing changes."""
+        """Change nothing."""
 
-    def ended(self, now: float, end: InvocationOutcome) -> None:
-        """Nothing changes."""
+    def ended(self, now: float, outcome: InvocationOutcome) -> None:
+        """Change nothing."""
 
 
 class _Level:
-    """A number that grows evenly while there is a backlog, and goes evenly to its least while there is none."""
+    """A number that grows evenly while there is a backlog, and goes evenly to its minimum while there is none."""
 
-    def __init__(self, at_first: float, most: float, rate: float) -> None:
-        self._value = min(at_first, most)
-        self._most = most
+    def __init__(self, at_first: float, maximum: float, rate: float) -> None:
+        self._value = min(at_first, maximum)
+        self._maximum = maximum
         self._rate = rate
         self._at: float | None = None
         self._held_until = -math.inf
         self._backlog = False
 
-    def __call__(self, now: float, least: float) -> float:
-        """The level now; without a backlog it goes towards `least`."""
+    def at(self, now: float, minimum: float) -> float:
+        """Return the level now; without a backlog it goes towards `minimum`."""
         before = now if self._at is None else self._at
         self._at = max(before, now)
-        target = self._most if self._backlog else least
+        target = self._maximum if self._backlog else minimum
         if self._value > target and now > before:
             self._value = max(target, self._value - (now - before) * self._rate)
         elif self._value < target and now > (since := max(before, self._held_until)):
             self._value = min(target, self._value + (now - since) * self._rate)
         return self._value
 
-    def backlog(self, there: bool) -> None:
-        """Whether messages wait in the queue, from now on."""
-        self._backlog = there
+    def backlog(self, waiting: bool) -> None:
+        """Note whether messages wait in the queue, from now on."""
+        self._backlog = waiting
 
-    def raise_to(self, least: float) -> None:
-        """At least so many."""
-        self._value = max(self._value, min(least, self._most))
+    def raise_to(self, value: float) -> None:
+        """Raise the level at once, where it is lower."""
+        self._value = max(self._value, min(value, self._maximum))
 
     def lower(self, now: float) -> None:
-        """A quarter less, but never below one; and it does not rise for a while."""
+        """Take a quarter away, but never go below one; the level does not rise for a while then."""
         self._value = max(1.0, self._value * _LOWERED)
         self._held_until = now + _HELD_SECONDS
 
 
-class StandardScale(_Running):
+class StandardScale(_BatchCount):
     """Standard mode: from 5 batches at once, 300 more a minute while there is backlog, up to 1,250.
 
     `maximum` is MaximumConcurrency; with it the mapping keeps its five pollers when idle. A mapping with
@@ -186,52 +186,52 @@ class StandardScale(_Running):
         reports_failures: bool = False,
         capacity: Capacity = lambda: math.inf,
     ) -> None:
-        most = quotas.concurrency_most if maximum is None else min(maximum, quotas.concurrency_most)
-        super().__init__(function, most)
-        self._pollers = min(quotas.pollers, most)
+        limit = quotas.concurrency_most if maximum is None else min(maximum, quotas.concurrency_most)
+        super().__init__(function, limit)
+        self._pollers = min(quotas.pollers, limit)
         self._idle = self._pollers if maximum is not None else min(quotas.pollers_idle, self._pollers)
-        self._level = _Level(self._pollers, most, quotas.concurrency_per_minute / _MINUTE)
+        self._level = _Level(self._pollers, limit, quotas.concurrency_per_minute / _MINUTE)
         self._lowers_on_errors = not reports_failures
         self._capacity = capacity
         self._empty_since: float | None = None
         self._lowered_at = -math.inf
 
     def limit(self, now: float) -> int:
-        """Batches that may be at work now: never fewer than one, nor more than the machine could run."""
-        return max(1, min(_whole(self._level(now, self._least(now))), _whole(self._capacity())))
+        """Return how many batches may be at work now: at least one, and no more than the machine could run."""
+        return max(1, min(_whole(self._level.at(now, self._minimum(now))), _whole(self._capacity())))
 
-    def _machine_binds(self, now: float) -> bool:
-        return self._capacity() < _whole(self._level(now, self._least(now)))
+    def _capacity_binds(self, now: float) -> bool:
+        return self._capacity() < _whole(self._level.at(now, self._minimum(now)))
 
     def received(self, now: float, *, messages: int, wanted: int, size: int) -> None:
-        """A full answer means backlog; an empty one that there is none, and that the idle time goes on."""
+        """Take a full response as backlog, and an empty one as a queue that is idle."""
         if messages:
-            if self._empty_since is not None and self._least(now) < self._pollers:
+            if self._empty_since is not None and self._minimum(now) < self._pollers:
                 self._level.raise_to(self._pollers)  # messages again: five at once, as at the start
             self._empty_since = None
         elif self._empty_since is None:
             self._empty_since = now
-        self._level(now, self._least(now))
+        self._level.at(now, self._minimum(now))
         self._level.backlog(messages >= wanted)
 
-    def ended(self, now: float, end: InvocationOutcome) -> None:
-        """Throttles lower the number, and errors of the function do unless it reports failures itself."""
-        failed = end is InvocationOutcome.FUNCTION_ERROR
-        lowers = end is InvocationOutcome.THROTTLED or (failed and self._lowers_on_errors)
+    def ended(self, now: float, outcome: InvocationOutcome) -> None:
+        """Lower the number for throttles, and for errors of a function that does not report failures itself."""
+        failed = outcome is InvocationOutcome.FUNCTION_ERROR
+        lowers = outcome is InvocationOutcome.THROTTLED or (failed and self._lowers_on_errors)
         if lowers and now - self._lowered_at >= _LOWER_EVERY:
             self._lowered_at = now
-            self._level(now, self._least(now))
+            self._level.at(now, self._minimum(now))
             self._level.lower(now)
 
-    def _least(self, now: float) -> float:
+    def _minimum(self, now: float) -> float:
         idle = self._empty_since is not None and now - self._empty_since >= _IDLE_SECONDS
         return self._idle if idle else self._pollers
 
 
-class ProvisionedPollers(_Running):
-    """Provisioned mode: `least` to `most` pollers, each with 10 invocations and receive calls a second, and 1 MB/s.
+class ProvisionedPollers(_BatchCount):
+    """Provisioned mode: `minimum` to `maximum` pollers, each with 10 invocations, 10 receive calls and 1 MB a second.
 
-    They grow by 1,000 invocations a minute, and go back to `least` as fast. Errors and throttles do not take pollers
+    They grow by 1,000 invocations a minute, and go back to `minimum` as fast. Errors and throttles do not take pollers
     away: AWS says of them only that they "remain ready". The page gives each poller "10 concurrent invokes or up to 10
     SQS polling API calls per second"; both are kept here.
     """
@@ -242,31 +242,31 @@ class ProvisionedPollers(_Running):
     CONCURRENCY_PER_MINUTE = 1000.0
 
     def __init__(
-        self, least: int, most: int, quotas: Quotas, *, function: str = "", capacity: Capacity = lambda: math.inf
+        self, minimum: int, maximum: int, quotas: Quotas, *, function: str = "", capacity: Capacity = lambda: math.inf
     ) -> None:
-        self._least = math.inf if quotas.off else quotas.count(least)
-        pollers_most = math.inf if quotas.off else max(self._least, quotas.count(most))
-        super().__init__(function, pollers_most * self.INVOKES)
+        self._minimum = math.inf if quotas.off else quotas.count(minimum)
+        max_pollers = math.inf if quotas.off else max(self._minimum, quotas.count(maximum))
+        super().__init__(function, max_pollers * self.INVOKES)
         rate = quotas.rate(self.CONCURRENCY_PER_MINUTE) / self.INVOKES / _MINUTE
-        self._level = _Level(self._least, pollers_most, rate)
+        self._level = _Level(self._minimum, max_pollers, rate)
         self._capacity = capacity
-        self._calls = TokenBucket(self._least * self.CALLS_A_SECOND)
-        self._bytes = TokenBucket(self._least * self.BYTES_A_SECOND)
+        self._calls = TokenBucket(self._minimum * self.CALLS_A_SECOND)
+        self._bytes = TokenBucket(self._minimum * self.BYTES_A_SECOND)
 
     def pollers(self, now: float) -> float:
-        """Pollers now, in whole numbers."""
-        level = self._level(now, self._least)
+        """Return the pollers that there are now, in whole numbers."""
+        level = self._level.at(now, self._minimum)
         return level if level == math.inf else _whole(level)
 
     def limit(self, now: float) -> int:
-        """Batches that may be at work now."""
+        """Return how many batches may be at work now."""
         return max(1, min(_whole(self.pollers(now) * self.INVOKES), _whole(self._capacity())))
 
-    def _machine_binds(self, now: float) -> bool:
+    def _capacity_binds(self, now: float) -> bool:
         return self._capacity() < self.pollers(now) * self.INVOKES
 
     def pause(self, now: float) -> float:
-        """Seconds until calls and bytes allow another receive."""
+        """Return the seconds until calls and bytes allow another receive."""
         pollers = self.pollers(now)
         _resize(self._calls, now, pollers * self.CALLS_A_SECOND)
         _resize(self._bytes, now, pollers * self.BYTES_A_SECOND)
@@ -277,13 +277,13 @@ class ProvisionedPollers(_Running):
         return 0.0
 
     def received(self, now: float, *, messages: int, wanted: int, size: int) -> None:
-        """A full answer means backlog; its bytes are charged afterwards, since nobody knew them before."""
-        self._level(now, self._least)
+        """Take a full response as backlog; charge its bytes, which nobody knew before."""
+        self._level.at(now, self._minimum)
         self._level.backlog(bool(messages) and messages >= wanted)
         self._bytes.charge(now, size)
 
-    def ended(self, now: float, end: InvocationOutcome) -> None:
-        """Pollers stay."""
+    def ended(self, now: float, outcome: InvocationOutcome) -> None:
+        """Change nothing: pollers stay."""
 
 
 def _resize(bucket: TokenBucket, now: float, rate: float) -> None:

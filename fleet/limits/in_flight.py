@@ -20,24 +20,24 @@ class InFlight:
     has shortened that counts until it is received again or its time is over: so they go by message id.
     """
 
-    def __init__(self, queue: str, most: float, visibility: float) -> None:
+    def __init__(self, queue: str, limit: float, visibility: float) -> None:
         self.queue = queue
         self.visibility = visibility
-        self._most = most
+        self._limit = limit
         self._until: OrderedDict[str, float] = OrderedDict()
         self._peak = self._refused = 0
 
     def room(self, now: float) -> float:
-        """How many more may be received; infinite where there is no limit."""
+        """Return how many more may be received; infinite where there is no limit."""
         self._expire(now)
-        return self._most if self._most == math.inf else max(0.0, math.floor(self._most) - len(self._until))
+        return self._limit if self._limit == math.inf else max(0.0, math.floor(self._limit) - len(self._until))
 
     def refused(self) -> None:
-        """A receive call was refused, or got nothing, for want of room."""
+        """Count a receive call that was refused, or got nothing, for want of room."""
         self._refused += 1
 
     def received(self, now: float, message_ids: Iterable[str]) -> None:
-        """These were received."""
+        """Note messages that were received."""
         self._expire(now)
         for message_id in message_ids:
             self._until[message_id] = now + self.visibility
@@ -45,14 +45,16 @@ class InFlight:
         self._peak = max(self._peak, len(self._until))
 
     def gone(self, message_ids: Iterable[str]) -> None:
-        """These were deleted, or made visible again."""
+        """Note messages that were deleted, or made visible again."""
         for message_id in message_ids:
             self._until.pop(message_id, None)
 
     def uses(self, now: float) -> Iterable[LimitUse]:
-        """`sqs.in_flight` of the queue."""
+        """Yield `sqs.in_flight` of the queue."""
         self._expire(now)
-        yield LimitUse("sqs.in_flight", self.queue, len(self._until), self._peak, self._most, "messages", self._refused)
+        yield LimitUse(
+            "sqs.in_flight", self.queue, len(self._until), self._peak, self._limit, "messages", self._refused
+        )
 
     def _expire(self, now: float) -> None:
         while self._until and next(iter(self._until.values())) <= now:

@@ -18,7 +18,7 @@ TARGET = 0.8
 
 
 class NeedStatus(StrEnum):
-    """What is to be done about a limit."""
+    """Whether a limit is high enough for a plan, and what can be done where it is not."""
 
     OK = "ok"
     RAISE = "raise"
@@ -72,21 +72,21 @@ class Need:
 
 
 def peak_rate(per_day: float, peak_factor: float) -> float:
-    """A second's load in the busiest seconds, from a day's and the ratio of the busiest seconds to the mean."""
+    """Return the load of the busiest seconds, from a day's and the ratio of the busiest seconds to the mean."""
     return per_day / DAY_SECONDS * peak_factor
 
 
 def at_once(rate: float, seconds: float) -> float:
-    """How many are there at a time, when `rate` come each second and each stays for `seconds` (Little's law)."""
+    """Return how many are there at a time, when `rate` come each second and stay for `seconds` (Little's law)."""
     return rate * seconds
 
 
 def rounded_up(value: float) -> float:
-    """Up to two digits: 1,447 is 1,500. Below ten, to a whole number."""
+    """Round up to two digits: 1,447 is 1,500. Below ten, to a whole number."""
     step = 10.0 ** max(0, math.floor(math.log10(value)) - 1) if value > 0 else 1.0
     return math.ceil(value / step - 1e-9) * step
 
 
 def nearest_first(needs: Iterable[Need]) -> list[Need]:
-    """In the order in which growing load would hit them, as `fleet.limits.use.nearest`; without those not needed."""
+    """Sort needs as growing load would hit them, like `fleet.limits.use.nearest`; leave out what is not needed."""
     return sorted((n for n in needs if n.needed), key=lambda need: (need.factor, need.limit, need.subject))

@@ -44,7 +44,7 @@ class _Family(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def divided(self, by: float) -> Self:
-        """The same with every rate and count divided; infinity has no limits left."""
+        """Return the same with every rate and count divided; divided by infinity, without limits."""
         return self.model_copy(
             update={
                 name: _divide(getattr(self, name), by, mark)
@@ -136,11 +136,11 @@ class Quotas(BaseModel):
         return self.scale == math.inf
 
     def count(self, described: float) -> float:
-        """A count of stack.yaml, such as a reserved concurrency, at this scale: 0 stays 0, else it is at least 1."""
+        """Return a count of stack.yaml, such as a reserved concurrency, at this scale: 0, or at least 1."""
         return described if self.off else _divide(described, self.scale, _Count())
 
     def rate(self, described: float) -> float:
-        """A rate of stack.yaml, such as a route's, at this scale."""
+        """Return a rate of stack.yaml, such as a route's, at this scale."""
         return described if self.off else described / self.scale
 
 
@@ -149,7 +149,7 @@ _FAMILIES = ("functions", "mappings", "gateway", "dynamodb", "s3")
 
 
 def load_quotas(text: str = AWS) -> Quotas:
-    """The quotas that `--quotas` names: `aws`, `aws/N`, `off`, or a YAML file.
+    """Load the quotas that `--quotas` names: `aws`, `aws/N`, `off`, or a YAML file.
 
     A file has `base` (one of the other three) and changes to it, by the names that `shoebox quotas --json` shows.
 

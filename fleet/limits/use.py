@@ -63,9 +63,9 @@ class Limit(Protocol):
     """Whatever keeps limits can say how they are used; `now` in seconds of its clock."""
 
     def uses(self, now: float) -> Iterable[LimitUse]:
-        """Each limit that it keeps."""
+        """Yield each limit that it keeps."""
 
 
 def nearest(uses: Iterable[LimitUse]) -> list[LimitUse]:
-    """The limits in the order in which growing load would hit them: those that refused already come first."""
+    """Sort limits as growing load would hit them: those that refused already come first."""
     return sorted(uses, key=lambda use: (use.factor, -use.throttled, use.limit, use.subject))

@@ -28,7 +28,7 @@ class _WholeBatchFails(ValueError):
 
 
 def outcome(message_ids: Iterable[str], result: InvokeResult, *, partial: bool = True) -> Outcome:
-    """What becomes of a batch's messages after its function answered.
+    """Return what becomes of a batch's messages after its function answered.
 
     Without `partial` (ReportBatchItemFailures) only an error of the function fails a batch, whatever the answer says.
     With it an empty or null answer, or an empty or null list, means success of all. An error of the function, an answer

@@ -64,7 +64,7 @@ class Filters:
 
 
 def _json(body: str) -> Any:
-    """The body's content when it is a JSON object or array, else `_ABSENT`."""
+    """Return the body's content when it is a JSON object or array, else `_ABSENT`."""
     if not body.lstrip(" \t\r\n").startswith(("{", "[")):
         return _ABSENT
     try:
@@ -112,7 +112,7 @@ def _field(name: str, wanted: Any, where: str) -> Matcher:
 
 
 def _below(matches: Matcher, value: Any) -> bool:
-    """A pattern below a field; in an array one element must match ("Arrays in event patterns").
+    """Match a pattern below a field; in an array one element must match ("Arrays in event patterns").
 
     A field that is not there is as an empty object: `exists: false` may still hold below it.
     """

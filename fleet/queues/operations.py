@@ -86,23 +86,27 @@ def dead_letters_of(queues: Sequence[QueueState], name: str) -> DeadLetters | No
 
 
 async def redrive(sqs: Any, queue: DeadLetters, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> int:
-    """Move every message that is visible now back to its queue; returns how many.
+    """Move every message that is visible now back to its queue; return how many.
 
     Messages that fail again meanwhile, and come back, are left for the next time.
 
     Raises:
         RedriveError: SQS refused, or the move ended early.
     """
-    if queue.is_fifo:
-        return await _copied(sqs, queue)
+    if not queue.is_fifo:
+        try:
+            with aws_errors():
+                started = await sqs.start_message_move_task(SourceArn=queue.arn, DestinationArn=queue.source_arn)
+        except AwsRefused as error:
+            if not error.has_code(*_NOT_THERE):
+                raise RedriveError(f"SQS does not move the messages: {error}") from error
+        else:
+            return await _until_moved(sqs, queue, started["TaskHandle"], sleep)
     try:
         with aws_errors():
-            started = await sqs.start_message_move_task(SourceArn=queue.arn, DestinationArn=queue.source_arn)
+            return await _copy(sqs, queue)
     except AwsRefused as error:
-        if error.has_code(*_NOT_THERE):
-            return await _copied(sqs, queue)
-        raise RedriveError(f"SQS does not move the messages: {error}") from error
-    return await _until_moved(sqs, queue, started["TaskHandle"], sleep)
+        raise RedriveError(f"SQS does not take or give a message: {error}") from error
 
 
 async def _until_moved(sqs: Any, queue: DeadLetters, handle: str, sleep: Callable[[float], Awaitable[None]]) -> int:
@@ -121,22 +125,20 @@ async def _until_moved(sqs: Any, queue: DeadLetters, handle: str, sleep: Callabl
                 raise RedriveError(f"The move {handle[:12]}… ended early, after {moved} messages: {reason}")
 
 
-async def _copied(sqs: Any, queue: DeadLetters) -> int:
-    try:
-        with aws_errors():
-            return await _copy(sqs, queue)
-    except AwsRefused as error:
-        raise RedriveError(f"SQS does not take or give a message: {error}") from error
-
-
 async def _copy(sqs: Any, queue: DeadLetters) -> int:
-    """Send and delete, ten at a time, as many as were there at the start."""
-    name = "ApproximateNumberOfMessages"
-    answer = await sqs.get_queue_attributes(QueueUrl=queue.url, AttributeNames=[name])
-    left = int(answer["Attributes"][name])
+    """Send and delete, ten at a time, as many messages as were there at the start; return how many."""
+    found = await sqs.get_queue_attributes(QueueUrl=queue.url, AttributeNames=[COUNTS[0]])
+    waiting, _, _ = counts_of(found["Attributes"])
     moved = 0
-    while moved < left:
-        messages = await _receive(sqs, queue.url, min(_BATCH, left - moved))
+    while moved < waiting:
+        received = await sqs.receive_message(
+            QueueUrl=queue.url,
+            MaxNumberOfMessages=min(_BATCH, waiting - moved),
+            VisibilityTimeout=_HOLD_SECONDS,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["MessageGroupId"],
+        )
+        messages = received.get("Messages")
         if not messages:
             break
         await _send(sqs, queue, messages, moved)
@@ -144,20 +146,8 @@ async def _copy(sqs: Any, queue: DeadLetters) -> int:
     return moved
 
 
-async def _receive(sqs: Any, url: str, count: int) -> Sequence[dict[str, Any]]:
-    answer = await sqs.receive_message(
-        QueueUrl=url,
-        MaxNumberOfMessages=count,
-        VisibilityTimeout=_HOLD_SECONDS,
-        MessageAttributeNames=["All"],
-        MessageSystemAttributeNames=["MessageGroupId"],
-    )
-    found: list[dict[str, Any]] = answer.get("Messages", [])
-    return found
-
-
 def _copy_of(message: dict[str, Any], *, fifo: bool) -> dict[str, Any]:
-    """The message again, in its group, which a fair standard queue has, too.
+    """Return a copy to send, in the message's group, which a fair standard queue has, too.
 
     On a FIFO queue its deduplication id is the id of the message that failed, as SQS has it in a dead-letter queue
     ("Configure a dead-letter queue redrive"): so it is no duplicate of the one that was sent first.
@@ -186,7 +176,7 @@ async def _send(sqs: Any, queue: DeadLetters, messages: Sequence[dict[str, Any]]
 
 
 def _parts(copies: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """The messages in their order, as many in each call as SQS takes."""
+    """Yield the messages in their order, as many for each call as SQS takes."""
     part: list[dict[str, Any]] = []
     size = 0
     for copy in copies:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from shoebox.config import FunctionSettings
+from shoebox.config import IngestSettings
 from shoebox.telemetry import log_context
 from workers.batch import Message, TimeBudget
 from workers.heartbeat import Heartbeat
@@ -42,7 +42,7 @@ async def take(ingest: Ingest, event: Mapping[str, Any], context: Context, *, at
 
 @with_lifespan(open_ingest)
 async def handler(
-    event: Mapping[str, Any], context: Context, resources: tuple[Ingest, Heartbeat, FunctionSettings]
+    event: Mapping[str, Any], context: Context, resources: tuple[Ingest, Heartbeat, IngestSettings]
 ) -> None:
     """Lambda handler: an event of S3's; raises `NotDone` as `take` does."""
     ingest, _, settings = resources  # no queue, so nothing to keep hidden

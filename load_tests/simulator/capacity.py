@@ -3,11 +3,11 @@
 Counted in the code, and proven against the limiter: tests/e2e/test_quotas_plan.py. `shoebox quotas plan`, the day
 simulator and load runs share it.
 
-registration    api/files.py → FilesTable.register: BatchGetItem, consistent; TransactWriteItems, which costs twice
+registration    FileStore.register: BatchGetItem, consistent; TransactWriteItems, which costs twice
                 ("Amazon DynamoDB Transactions: How it works"); the index by-owner gets its entry, once
 bytes           the client → S3: one PUT below originals/
-ingest          FilesTable.states: BatchGetItem, consistent; GET of the original; a PUT for each rendition;
-                FilesTable.mark_ready: UpdateItem, of the table and of the index, which projects all attributes
+ingest          FileStore.states: BatchGetItem, consistent; GET of the original; a PUT for each rendition;
+                FileStore.mark_ready: UpdateItem, of the table and of the index, which projects all attributes
 waiting         GET /v1/files?id=…: BatchGetItem of the upload's files, eventually consistent
 
 Not counted: multipart uploads, looking at the gallery, deletions, and what is tried again.

@@ -85,24 +85,27 @@ class Connections:
         async with self._free:
             try:
                 async with asyncio.timeout(seconds):
-                    while True:
-                        connection = self._take_idle() or await self._connect()
-                        try:
-                            response = await connection.exchange(head, body, limit)
-                        except ConnectionLost as error:
-                            if not error.reused:
-                                raise
-                        except BaseException:
-                            connection.close()
-                            raise
-                        else:
-                            if self._closed:
-                                connection.close()
-                            elif connection.usable:
-                                self._idle.append(connection)
-                            return response
+                    return await self._exchange(head, body, limit)
             except TimeoutError as error:
                 raise ResponseTimeout(f"no response within {seconds:g} s") from error
+
+    async def _exchange(self, head: bytes, body: bytes, max_bytes: int) -> Response:
+        while True:
+            connection = self._take_idle() or await self._connect()
+            try:
+                response = await connection.exchange(head, body, max_bytes)
+            except ConnectionLost as error:
+                if not error.reused:
+                    raise
+            except BaseException:
+                connection.close()  # what is still to come on it would be taken for the next response
+                raise
+            else:
+                if self._closed:
+                    connection.close()
+                elif connection.usable:
+                    self._idle.append(connection)
+                return response
 
     def _take_idle(self) -> _Connection | None:
         """Return the connection that was used last, unless it has been idle for long: then all others have, too."""

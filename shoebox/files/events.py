@@ -6,19 +6,13 @@ Shape: docs/reference/events.md.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
-import orjson
-
-from shoebox.aws.botocore_errors import aws_errors
-from shoebox.errors import Unavailable
-from shoebox.files.items import iso
 from shoebox.files.model import Generation, Picture, State
-
-_PER_CALL = 10  # "Amazon SNS quotas": entries in one PublishBatch
+from shoebox.timestamps import iso
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +27,11 @@ class FileEvent:
 
     @property
     def event(self) -> str:
-        """The event's name."""
+        """Return the event's name."""
         return f"file.{self.state.lower()}"
 
     def document(self) -> dict[str, Any]:
-        """The message as subscribers get it."""
+        """Return the message as subscribers get it."""
         key = self.generation.key
         metadata = self.picture.metadata if self.picture else {}
         return {
@@ -54,35 +48,13 @@ class FileEvent:
         }
 
 
-class FileEvents:
-    """Publishes file events. `client` gives an aiobotocore SNS client, which is made when it is first needed."""
-
-    def __init__(self, client: Callable[[], Awaitable[Any]], topic_arn: str) -> None:
-        self._client = client
-        self._topic_arn = topic_arn
+class EventPublisher(Protocol):
+    """Publishes file events, at least once each."""
 
     async def publish(self, events: Sequence[FileEvent]) -> None:
-        """Publish events, ten a call; subscribers may filter by the attributes `event` and `tenant`.
+        """Publish events; subscribers may filter by the attributes `event` and `tenant`.
 
         Raises:
-            Unavailable: SNS took only some of them; publish all again.
-            AwsError: SNS refuses, or cannot be reached.
+            Unavailable: some of them may not be published; publish all again.
         """
-        for start in range(0, len(events), _PER_CALL):
-            entries = [_entry(n, event) for n, event in enumerate(events[start : start + _PER_CALL])]
-            with aws_errors():
-                client = await self._client()
-                answer = await client.publish_batch(TopicArn=self._topic_arn, PublishBatchRequestEntries=entries)
-            if answer.get("Failed"):
-                raise Unavailable("Some file events could not be published.")
-
-
-def _entry(number: int, event: FileEvent) -> dict[str, Any]:
-    return {
-        "Id": str(number),
-        "Message": orjson.dumps(event.document()).decode(),
-        "MessageAttributes": {
-            "event": {"DataType": "String", "StringValue": event.event},
-            "tenant": {"DataType": "String", "StringValue": event.generation.key.owner.tenant},
-        },
-    }
+        ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -21,52 +21,41 @@ from shoebox.files.model import (
     RenditionInfo,
     State,
 )
+from shoebox.files.store import PendingDeletion, list_key
+from shoebox.timestamps import iso
 
 Item = dict[str, Any]
 
 
-def iso(moment: datetime) -> str:
-    """UTC, ISO 8601, milliseconds, Z: sorts as text in the order of time."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def registered(generation: Generation, registration: Registration, now: datetime) -> Item:
-    """The attributes that a registration gives an item, but for its times."""
-    key, registered_at = generation.key, iso(now)
+def registered(file: File) -> Item:
+    """Return the attributes of a file that was registered a moment ago, but for `due`."""
     return {
-        "owner_shard": {"S": key.owner_shard},
-        "listed": {"S": f"{registered_at}#{key.file_id}"},
-        **_identity(generation),
+        "owner_shard": {"S": file.key.owner_shard},
+        "listed": {"S": list_key(file)},
+        **_identity(file.generation),
         "state": {"S": State.REGISTERED},
-        "name": {"S": registration.name},
-        "size": {"N": str(registration.size)},
-        "media_type": {"S": registration.media_type},
-        "sha256": {"S": registration.sha256},
-        "registered_at": {"S": registered_at},
+        "name": {"S": file.registration.name},
+        "size": {"N": str(file.registration.size)},
+        "media_type": {"S": file.registration.media_type},
+        "sha256": {"S": file.registration.sha256},
+        "registered_at": {"S": iso(file.registered_at)},
+        "register_until": {"N": str(file.register_until)},
+        **superseding(file.supersedes),
     }
 
 
-def tombstone(
-    generation: Generation, mark: str, due: int, upload_id: str | None = None, supersedes: Generation | None = None
-) -> Item:
-    """The attributes of an item that has nothing but objects to delete; `mark` is new in each write of it."""
-    return {
-        **_identity(generation),
-        "state": {"S": State.DELETING},
-        "mark": {"S": mark},
-        "due": {"N": str(due)},
-        **({"upload_id": {"S": upload_id}} if upload_id else {}),
-        **superseding(supersedes),
-    }
+def tombstone(generation: Generation, mark: str, due: dict[str, str]) -> Item:
+    """Return the attributes of an item that has nothing but objects to delete; `mark` is new in each write of it."""
+    return {**_identity(generation), "state": {"S": State.DELETING}, "mark": {"S": mark}, "due": due}
 
 
 def superseding(generation: Generation | None) -> Item:
-    """The attribute that says which generation an item's own has replaced, if any."""
+    """Return the attribute that says which generation an item's own has replaced, if any."""
     return {"supersedes": {"S": f"{generation.lane}/{generation.ulid}"}} if generation else {}
 
 
 def update_of(attributes: Item, removed: Iterable[str] = ()) -> dict[str, Any]:
-    """The update that sets these attributes and removes those names; an item's other attributes stay as they are."""
+    """Return the update that sets these attributes and removes those names; others stay as they are."""
     removed = list(removed)
     clauses = {
         "SET": [f"#{name} = :{name}" for name in attributes],
@@ -80,13 +69,13 @@ def update_of(attributes: Item, removed: Iterable[str] = ()) -> dict[str, Any]:
 
 
 def to_generation(item: Item) -> Generation:
-    """The generation that an item is of: a file's own, or a tombstone's."""
+    """Return the generation that an item is of: a file's own, or a tombstone's."""
     key = FileKey(Owner(item["tenant"]["S"], item["user"]["S"]), item["file_id"]["S"])
     return Generation(key, _text(item, "generation") or "", _text(item, "lane") or LANE)
 
 
 def to_superseded(item: Item) -> Generation | None:
-    """The generation that the item's own has replaced, if it says so."""
+    """Return the generation that the item's own has replaced, if it says so."""
     found = _text(item, "supersedes")
     if found is None:
         return None
@@ -95,7 +84,8 @@ def to_superseded(item: Item) -> Generation | None:
 
 
 def to_file(item: Item) -> File:
-    """The file that an item describes."""
+    """Return the file that an item describes."""
+    until = item.get("register_until") or item.get("expires_at")  # its name in items of the first key layout
     return File(
         generation=to_generation(item),
         registration=Registration(
@@ -109,7 +99,7 @@ def to_file(item: Item) -> File:
         uploaded_at=_time(item, "uploaded_at"),
         received_at=_time(item, "received_at"),
         finished_at=_time(item, "finished_at"),
-        register_until=_register_until(item),
+        register_until=int(until["N"]) if until else None,
         revision=_text(item, "revision") or FIRST_REVISION,
         upload_id=_text(item, "upload_id"),
         supersedes=to_superseded(item),
@@ -119,8 +109,22 @@ def to_file(item: Item) -> File:
     )
 
 
+def to_pending_deletion(item: Item) -> PendingDeletion:
+    """Return the deletion that an item in the state DELETING stands for."""
+    return PendingDeletion(
+        generation=to_generation(item),
+        revisions=frozenset({FIRST_REVISION, _text(item, "revision") or FIRST_REVISION}),
+        upload_id=_text(item, "upload_id"),
+        supersedes=to_superseded(item),
+        mark=_text(item, "mark"),
+    )
+
+
 def picture_text(picture: Picture) -> str:
-    """A picture as the JSON text that is stored: nobody queries by it, and one string is cheaper than a map."""
+    """Return a picture as JSON text.
+
+    Nobody queries by it, and one string is cheaper than a map.
+    """
     return orjson.dumps(asdict(picture)).decode()
 
 
@@ -134,12 +138,6 @@ def _identity(generation: Generation) -> Item:
         **({"generation": {"S": generation.ulid}} if generation.ulid else {}),
         "lane": {"S": generation.lane},
     }
-
-
-def _register_until(item: Item) -> int | None:
-    """Items of the first key layout call it `expires_at`."""
-    found = item.get("register_until") or item.get("expires_at")
-    return int(found["N"]) if found else None
 
 
 def _picture(text: str) -> Picture:

@@ -7,59 +7,53 @@ sorted by time, so a page is the head of a merge, and the last entry's sort key 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from shoebox.errors import Invalid
+from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.files.items import Item, to_file
-from shoebox.files.model import File, Owner, State
+from shoebox.files.model import File, Owner
+from shoebox.files.store import Page, from_cursor, to_cursor
 
-_CURSOR = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z#f[a-z2-7]{32}$")
 _ROUNDS = 2  # of one query a shard: a page costs at most 16 queries, whatever it looks for
 _FILTERED = 100  # items a query reads where most may not be wanted; a page may look at 1,600
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some files, newest first; `next_cursor` is None on the last page. A page may be short, even empty."""
-
-    files: list[File]
-    next_cursor: str | None
-
-
 async def list_files(
-    client: Any,
+    client: DynamoDBClient,
     table: str,
     owner: Owner,
     *,
     limit: int,
     cursor: str | None,
-    state: State | None,
-    visible: Callable[[File], File | None],
+    wanted: Callable[[File], bool],
+    filtered: bool,
 ) -> Page:
-    """One page of at most `limit` files of `owner` that are `visible` and in `state`, if one is given."""
-    before = _decode(cursor) if cursor else None
+    """Return one page of at most `limit` files of `owner` that are `wanted`; `filtered`: most may not be.
+
+    Raises:
+        Invalid: the cursor was not made here.
+    """
+    before = from_cursor(cursor) if cursor else None
     found: list[File] = []
     for _ in range(_ROUNDS):
-        items, end = await _newest(client, table, owner, limit if state is None else max(limit, _FILTERED), before)
+        items, end = await _newest(client, table, owner, max(limit, _FILTERED) if filtered else limit, before)
         for item in items:
             before = item["listed"]["S"]
-            file = visible(to_file(item))
-            if file and state in (None, file.state):
+            file = to_file(item)
+            if wanted(file):
                 found.append(file)
             if len(found) == limit:
-                return Page(found, _encode(before))
+                return Page(found, to_cursor(before))
         if not end:
             return Page(found, None)
         before = end
-    return Page(found, _encode(end))
+    return Page(found, to_cursor(end))
 
 
-async def _newest(client: Any, table: str, owner: Owner, limit: int, before: str | None) -> tuple[list[Item], str]:
+async def _newest(
+    client: DynamoDBClient, table: str, owner: Owner, limit: int, before: str | None
+) -> tuple[list[Item], str]:
     """Return the newest items older than `before`, newest first, and the sort key they end at, "" if nothing follows.
 
     Each shard is asked for `limit`. One that has more hides what is older than the last item it gave, so the result
@@ -71,15 +65,17 @@ async def _newest(client: Any, table: str, owner: Owner, limit: int, before: str
     return sorted(items, key=lambda item: item["listed"]["S"], reverse=True), end
 
 
-async def _shard(client: Any, table: str, shard_key: str, limit: int, before: str | None) -> tuple[list[Item], str]:
-    """Items of a shard, and the sort key of the last one looked at if there may be more, else "".
+async def _shard(
+    client: DynamoDBClient, table: str, shard_key: str, limit: int, before: str | None
+) -> tuple[list[Item], str]:
+    """Return items of a shard, and the sort key of the last one looked at if there may be more, else "".
 
     A query also ends early, at 1 MB ("Paginating table query results"), so only DynamoDB knows whether there are more.
     """
     condition, values = "owner_shard = :shard", {":shard": {"S": shard_key}}
     if before:
         condition, values = f"{condition} AND listed < :before", {**values, ":before": {"S": before}}
-    answer = await client.query(
+    response: dict[str, Any] = await client.query(
         TableName=table,
         IndexName="by-owner",
         KeyConditionExpression=condition,
@@ -87,19 +83,5 @@ async def _shard(client: Any, table: str, shard_key: str, limit: int, before: st
         ScanIndexForward=False,
         Limit=limit,
     )
-    last = answer.get("LastEvaluatedKey")
-    return answer["Items"], last["listed"]["S"] if last else ""
-
-
-def _encode(listed: str) -> str:
-    return base64.urlsafe_b64encode(listed.encode()).decode().rstrip("=")
-
-
-def _decode(cursor: str) -> str:
-    try:
-        listed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except (binascii.Error, ValueError):
-        listed = ""
-    if not _CURSOR.fullmatch(listed):
-        raise Invalid("This cursor was not made here; take `next_cursor` of the page before.")
-    return listed
+    last = response.get("LastEvaluatedKey")
+    return response["Items"], last["listed"]["S"] if last else ""

@@ -67,7 +67,7 @@ class Owner:
         return "f" + base64.b32encode(digest[:20]).decode().lower()
 
     def shard_keys(self) -> list[str]:
-        """The partition keys of this owner's list: several, so that one busy owner is not one hot partition."""
+        """Return the partition keys of this owner's list: several, so that one busy owner is not one hot partition."""
         return [f"{self.tenant}#{self.user}#{n}" for n in range(OWNER_SHARDS)]
 
 
@@ -122,7 +122,7 @@ class Generation:
 
     @classmethod
     def of_original(cls, key: str) -> Self | None:
-        """The generation that an S3 key of an original belongs to; None for any other key."""
+        """Return the generation that an S3 key of an original belongs to; None for any other key."""
         found = _ORIGINAL.fullmatch(key)
         if found is None:
             return None

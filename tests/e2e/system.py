@@ -18,8 +18,10 @@ import aiohttp
 
 from fleet.queues.mapping_settings import MappingStatistics
 from shoebox.aws.clients import Clients
+from shoebox.aws.dynamodb import DynamoDBClient
+from shoebox.config import AwsSettings
+from shoebox.files.dynamodb import DynamoDBFileStore
 from shoebox.files.model import Owner, Registration, State
-from shoebox.files.table import FilesTable
 from shoebox.stack.deployment import ResolvedStack
 from shoebox.tenants.keys import KeyPair, jwks_document
 from shoebox.tenants.tokens import mint_token
@@ -141,9 +143,11 @@ class System:
         await sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes=raw)
         return Events(sqs, url)
 
-    async def files(self) -> FilesTable:
-        """The files' table."""
-        return FilesTable(await self.client("dynamodb"), self.name("table", "files"))
+    async def files(self) -> DynamoDBFileStore:
+        """The files' table, as long as the clients are open."""
+        aws = AwsSettings(endpoint_url=self.resolved.deployment.endpoint_url)
+        client = await self.clients._stack.enter_async_context(DynamoDBClient.open(aws, self.clients.credentials))
+        return DynamoDBFileStore(client, self.name("table", "files"))
 
 
 class Events:
@@ -189,7 +193,7 @@ class LocalSystem(System):
 class Herd:
     """Photos that went into S3 behind the API's back, many at once, and what became of them."""
 
-    table: FilesTable
+    table: DynamoDBFileStore
     keys: Sequence[Any]
 
     @classmethod

@@ -1,10 +1,10 @@
-"""Cleanup on the emulator, with its own role: what is ordered goes, and nothing else."""
+"""Cleanup on the emulator, with its own role; its rules, with faults, are in tests/unit/test_cleanup_rules.py."""
 
 import json
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,9 +13,10 @@ from botocore.exceptions import ClientError
 from shoebox.aws.clients import Clients
 from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.files.deletions import order_text
+from shoebox.files.dynamodb import DynamoDBFileStore
 from shoebox.files.model import RENDITIONS, File, Generation, Owner, Registration
-from shoebox.files.pictures import Pictures
-from shoebox.files.table import FilesTable, Stages
+from shoebox.files.s3 import open_pictures
+from shoebox.files.store import Stages
 from tests.emulator.conftest import ClientsFor, EmulatorAt
 from workers.batch import BatchResult, Message, TimeBudget, run_batch
 from workers.cleanup import Cleanup
@@ -29,13 +30,13 @@ class Bench:
     """Cleanup under its own role, and root's eyes to look with."""
 
     cleanup: Cleanup
-    table: FilesTable
+    table: DynamoDBFileStore
     s3: Any
     root: Any
     owner: Owner
 
     async def stored_file(self, number: int = 0) -> File:
-        """A file with its original and its renditions in S3."""
+        """Return a file with its original and its renditions in S3."""
         promise = Registration("photo.jpg", 5, "image/jpeg", f"{number:064x}")
         [file] = (await self.table.register(self.owner, [promise])).files
         for key in (file.generation.original, *map(file.rendition, RENDITIONS)):
@@ -57,14 +58,16 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(clients_for: ClientsFor, emulator: EmulatorAt, root_clients: Clients) -> AsyncIterator[Bench]:
-    """A bench with an owner that no other test knows."""
+async def bench(emulator: EmulatorAt, clients_for: ClientsFor, root_clients: Clients) -> AsyncIterator[Bench]:
+    """Return a bench with an owner that no other test knows."""
     clients = await clients_for("cleanup")
     s3, dynamodb = await root_clients.open("s3"), await root_clients.open("dynamodb")
-    async with DynamoDBClient.open(emulator.aws, clients.credentials) as client:
-        table = FilesTable(client, "shoebox-files")
-        cleanup = Cleanup(table, Pictures(await clients.open("s3"), BUCKET))
-        yield Bench(cleanup, table, s3, dynamodb, Owner("demo", uuid.uuid4().hex))
+    async with (
+        DynamoDBClient.open(emulator.aws, clients.credentials) as client,
+        open_pictures(emulator.aws, clients, BUCKET, s3_url=emulator.url) as pictures,
+    ):
+        table = DynamoDBFileStore(client, "shoebox-files")
+        yield Bench(Cleanup(table, pictures), table, s3, dynamodb, Owner("demo", uuid.uuid4().hex))
 
 
 async def test_an_ordered_file_goes_whole(bench: Bench):
@@ -80,25 +83,6 @@ async def test_an_ordered_file_goes_whole(bench: Bench):
     assert await bench.table.get(neighbour.key) == neighbour
 
 
-async def test_an_order_that_comes_twice_does_no_harm(bench: Bench):
-    """The second delivery, or one at the same time, finds nothing to do."""
-    file = await bench.stored_file()
-    await bench.table.start_deletion(file.key)
-
-    assert (await bench.deliver(order_text(file.generation), order_text(file.generation))).returned == ()
-    assert (await bench.deliver(order_text(file.generation))).returned == ()
-
-
-async def test_a_file_that_is_not_being_deleted_is_left_alone(bench: Bench):
-    """A forged or stale order deletes nothing: the item decides."""
-    file = await bench.stored_file()
-
-    assert (await bench.deliver(order_text(file.generation))).returned == ()
-
-    assert await bench.objects(file) == 4
-    assert await bench.table.get(file.key) == file
-
-
 async def test_the_parts_of_an_open_upload_go_too(bench: Bench):
     """Deleting a file in the middle of its multipart upload frees the parts."""
     file = await bench.stored_file()
@@ -112,45 +96,6 @@ async def test_the_parts_of_an_open_upload_go_too(bench: Bench):
         await bench.s3.list_parts(Bucket=BUCKET, Key=file.generation.original, UploadId=upload["UploadId"])
 
 
-async def test_a_slow_order_does_not_touch_what_was_uploaded_anew(bench: Bench):
-    """Two orders, and the file is uploaded again between them: the second one is of a generation that has gone."""
-    old = await bench.stored_file()
-    await bench.table.start_deletion(old.key)
-    assert (await bench.deliver(order_text(old.generation))).returned == ()
-    new = await bench.stored_file()
-    assert new.generation != old.generation
-
-    assert (await bench.deliver(order_text(old.generation))).returned == ()
-
-    assert await bench.objects(new) == 4
-    assert await bench.table.get(new.key) == new
-
-
-async def test_an_order_in_the_middle_of_its_work_does_not_touch_what_was_uploaded_anew(bench: Bench):
-    """It has read DELETING, and another one ends the deletion before it deletes the first object."""
-    old, new = await bench.stored_file(), None
-    await bench.table.start_deletion(old.key)
-    pictures = bench.cleanup._pictures
-
-    class Slow:
-        """Deletes when the same bytes have been uploaded anew."""
-
-        async def delete_all(self, generation: Generation, revisions: Iterable[str]) -> None:
-            """Wait for what must not be hit."""
-            nonlocal new
-            bench.cleanup._pictures = pictures
-            await bench.deliver(order_text(old.generation))
-            new = await bench.stored_file()
-            await pictures.delete_all(generation, revisions)
-
-    bench.cleanup._pictures = Slow()  # type: ignore[assignment]
-    assert (await bench.deliver(order_text(old.generation))).returned == ()
-
-    assert new is not None
-    assert await bench.objects(new) == 4
-    assert await bench.table.get(new.key) == new
-
-
 async def test_a_tombstone_takes_its_own_generation_only(bench: Bench):
     """Bytes of an old registration lie beside those of the file: they go, with the tombstone, and the file stays."""
     old = await bench.stored_file()
@@ -160,24 +105,8 @@ async def test_a_tombstone_takes_its_own_generation_only(bench: Bench):
     assert (await bench.deliver(order_text(old.generation))).returned == ()
 
     assert (await bench.objects(old), await bench.objects(new)) == (0, 4)
-    assert await bench.table.doomed(old.generation) == []
+    assert await bench.table.pending_deletions(old.generation) == []
     assert await bench.table.get(new.key) == new
-
-
-async def test_what_a_deleted_file_superseded_goes_with_it(bench: Bench):
-    """No order of the generations before has arrived, and after the last item nothing would know them."""
-    first = await bench.stored_file()
-    await bench.table.mark_rejected(first.generation, "corrupt", "", STAGES)
-    second = await bench.stored_file()
-    tomorrow = FilesTable(bench.table._client, "shoebox-files", now=lambda: datetime.now(UTC) + timedelta(days=2))
-    [third] = (await tomorrow.register(bench.owner, [second.registration])).files
-    assert (second.supersedes, third.supersedes) == (first.generation, second.generation)
-    await bench.table.start_deletion(third.key)
-
-    assert (await bench.deliver(order_text(third.generation))).returned == ()
-
-    assert [await bench.objects(file) for file in (first, second, third)] == [0, 0, 0]
-    assert [await bench.table.doomed(file.generation) for file in (first, second, third)] == [[], [], []]
 
 
 async def test_a_file_of_the_first_key_layout_goes_by_an_order_of_that_time(bench: Bench):
@@ -196,22 +125,3 @@ async def test_a_file_of_the_first_key_layout_goes_by_an_order_of_that_time(benc
     assert await bench.table.states([file.key]) == {}
     left = await bench.s3.list_objects_v2(Bucket=BUCKET, Prefix=f"renditions/{bench.owner.tenant}/{bench.owner.user}/")
     assert left["KeyCount"] == 0
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        "",
-        "[]",
-        "{}",
-        '{"tenant": "demo", "user": "../x", "file_id": "f"}',
-        '{"tenant": 1, "user": 2, "file_id": 3}',
-        f'{{"tenant": "demo", "user": "a", "file_id": "f{"2" * 32}", "generation": "x"}}',
-        f'{{"tenant": "demo", "user": "a", "file_id": "f{"2" * 32}", "generation": "", "lane": "../0"}}',
-    ],
-)
-async def test_what_is_no_order_goes_back(bench: Bench, body: str):
-    """It ends in the dead-letter queue, where a person sees it; nothing is deleted."""
-    result = await bench.deliver(body)
-
-    assert result.statistics.failed == 1

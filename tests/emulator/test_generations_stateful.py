@@ -1,6 +1,7 @@
 """Any order of registering, uploading, deleting, ingest and clean-up: no photo is lost, no deleted byte comes back.
 
-A hypothesis state machine over the real table of an emulator, with ingest and clean-up as they are, but for decoding.
+A hypothesis state machine over the real table of an emulator (tests/unit/test_generations_in_memory.py has the store
+in memory), with ingest and clean-up as they are, but for decoding.
 Messages and orders come late, twice, and in any order; uploads go to any URL that was ever given;
 workers stand still between reading and writing; answers are lost.
 """
@@ -27,11 +28,13 @@ from shoebox.aws.credentials import fixed_credentials
 from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.aws.retry import RetryPolicy
 from shoebox.config import AwsSettings
+from shoebox.errors import Unavailable
 from shoebox.files.deletions import order_text, read_order
+from shoebox.files.dynamodb import DynamoDBFileStore
 from shoebox.files.events import FileEvent
 from shoebox.files.model import RENDITIONS, File, FileKey, Generation, Owner, Registration, State
 from shoebox.files.pictures import Original
-from shoebox.files.table import FilesTable
+from shoebox.files.store import FileStore
 from shoebox.stack.deployment import ResolvedStack
 from tests.faulty_aws import LossyConnections
 from workers.batch import Message, TimeBudget, run_batch
@@ -52,8 +55,8 @@ EXAMPLES, STEPS = 400, 10  # many short stories: a long one has time to heal wha
 class Gate:
     """Where a worker stands still: at `place`, before it stores or deletes objects, or after it has deleted them."""
 
-    def __init__(self, deployment: str) -> None:
-        self.deployment = deployment
+    def __init__(self, place: str) -> None:
+        self.place = place
         self.reached = asyncio.Event()
         self.open = asyncio.Event()
 
@@ -61,10 +64,10 @@ class Gate:
 STANDING: ContextVar[Gate | None] = ContextVar("standing", default=None)
 
 
-async def pass_gate(deployment: str) -> None:
+async def pass_gate(place: str) -> None:
     """Stand still, if this worker is to do so here."""
     gate = STANDING.get()
-    if gate and gate.deployment == deployment:
+    if gate and gate.place == place:
         gate.reached.set()
         await gate.open.wait()
 
@@ -76,7 +79,7 @@ class Bucket:
         self.keys: set[str] = set()
 
     async def fetch(self, generation: Generation, *, max_bytes: int) -> Original | None:
-        """The original."""
+        """Return the original."""
         return Original(DATA, len(DATA), datetime.now(UTC)) if generation.original in self.keys else None
 
     async def put_rendition(self, generation: Generation, name: str, jpeg: bytes) -> None:
@@ -153,7 +156,7 @@ class OnePhoto(RuleBasedStateMachine):
         self.later, self.behind, self.lost_orders = timedelta(), timedelta(), False
         owner = Owner("demo", uuid.uuid4().hex)
         self.owner, self.key = owner, FileKey(owner, owner.file_id(PROMISE.sha256))
-        self.table = FilesTable(self.world.dynamodb, "shoebox-files", now=self.now)
+        self.table = self.open_store()
         self.told, self.orders, self.bucket, self.pool = Told(), Orders(), Bucket(), Pool()
         parts: tuple[Any, ...] = (self.table, self.bucket, self.told, self.orders, self.pool)
         self.ingest = Ingest(*parts, max_bytes=100)
@@ -164,6 +167,10 @@ class OnePhoto(RuleBasedStateMachine):
         self.undone: list[Generation] = []
         self.standing: list[tuple[Gate, asyncio.Task[None]]] = []
 
+    def open_store(self) -> FileStore:
+        """Open the store that is put to the test."""
+        return DynamoDBFileStore(self.world.dynamodb, "shoebox-files", now=self.now)
+
     # --- what clients do ---
     # What follows may come at once, and its worker may stand still: else the steps that make a race seldom meet.
 
@@ -172,7 +179,7 @@ class OnePhoto(RuleBasedStateMachine):
         """Register the photo, perhaps by a clock that is hours behind, and keep the URL, if there is one."""
         self.behind = timedelta(hours=behind)
         with self.losing("TransactWriteItems", lose):
-            result = self.run(self.table.register(self.owner, [PROMISE]))
+            result = self.run(asked_again(lambda: self.table.register(self.owner, [PROMISE])))
         self.behind = timedelta()
         for generation in result.superseded:
             self.order(generation, orders)
@@ -202,13 +209,13 @@ class OnePhoto(RuleBasedStateMachine):
     def delete(self, lose: bool, then: str, orders: str) -> None:
         """Delete the photo, as the API does."""
         with self.losing("UpdateItem", lose):
-            before = self.run(self.table.start_deletion(self.key))
+            before = self.run(asked_again(lambda: self.table.start_deletion(self.key)))
         if before and self.order(before.generation, orders):
             self.take_order(0, then)
 
     @rule()
     def wait(self) -> None:
-        """A day passes: a registration runs out."""
+        """Let a day pass: a registration runs out."""
         self.later += timedelta(hours=25)
 
     # --- what workers do ---
@@ -235,7 +242,7 @@ class OnePhoto(RuleBasedStateMachine):
     @precondition(lambda self: self.standing)
     @rule(back=PICKED)
     def go_on(self, back: int) -> None:
-        """A worker that stood still goes on."""
+        """Let a worker that stood still go on."""
         gate, task = picked(self.standing, back)
         self.standing.remove((gate, task))
         gate.open.set()
@@ -245,7 +252,7 @@ class OnePhoto(RuleBasedStateMachine):
 
     @invariant()
     def a_ready_photo_has_its_objects(self) -> None:
-        """An object of the generation of a READY file is never deleted."""
+        """Check that no object of the generation of a READY file was deleted."""
         for file in self.files():
             if file.state is State.READY:
                 assert objects_of(file) <= self.bucket.keys, f"{objects_of(file) - self.bucket.keys} of {file} are gone"
@@ -276,12 +283,12 @@ class OnePhoto(RuleBasedStateMachine):
             else:
                 assert event_id(file) in self.told.ids, f"nobody was told of {file}"
         for generation in {read_order(body) for body in self.orders.bodies}:
-            assert self.run(self.table.doomed(generation)) == []
+            assert self.run(self.table.pending_deletions(generation)) == []
 
     # --- helpers ---
 
     def now(self) -> datetime:
-        """The time of an API host."""
+        """Return the time of an API host."""
         return datetime.now(UTC) + self.later - self.behind
 
     def order(self, generation: Generation, orders: str) -> bool:
@@ -294,7 +301,7 @@ class OnePhoto(RuleBasedStateMachine):
 
     @contextlib.contextmanager
     def losing(self, operation: str, lose: bool) -> Iterator[None]:
-        """The next answer to an operation is lost, if it is asked for."""
+        """Lose the next response to an operation, if it is asked for."""
         self.world.faults.lose.clear()
         if lose:
             self.world.faults.lose[operation] = 1
@@ -320,7 +327,7 @@ class OnePhoto(RuleBasedStateMachine):
         self.run(start())
 
     async def ingested(self, generation: Generation, *, receive_count: int) -> None:
-        """A delivery of an upload's message; it is done, or comes again."""
+        """Deliver an upload's message; it is done, or comes again."""
         record = {"eventTime": "2020-01-01T10:00:00.000Z", "s3": {"object": {"key": generation.original}}}
         messages = self.undone.count(generation)
         message = Message("m", json.dumps({"Records": [record]}), receive_count, datetime.now(UTC))
@@ -330,7 +337,7 @@ class OnePhoto(RuleBasedStateMachine):
                 self.undone.remove(generation)
 
     async def cleaned(self, body: str) -> None:
-        """A delivery of a deletion order; it is done, or comes again."""
+        """Deliver a deletion order; it is done, or comes again."""
         self.orders.waiting.discard(body)
         budget = TimeBudget.of_remaining(600)
         message = Message("o", body, 1, datetime.now(UTC))
@@ -339,7 +346,7 @@ class OnePhoto(RuleBasedStateMachine):
             self.orders.waiting.add(body)
 
     def files(self) -> list[File]:
-        """The photo as it stands, if it is there."""
+        """Return the photo as it stands, if it is there."""
         return list(self.run(self.table.states([self.key])).values())
 
 
@@ -351,8 +358,16 @@ def picked(things: list[T], back: int) -> T:
     return things[-1 - back % len(things)]
 
 
+async def asked_again(call: Callable[[], Awaitable[T]]) -> T:
+    """Call as a client does: once more where the response is Unavailable."""
+    try:
+        return await call()
+    except Unavailable:
+        return await call()
+
+
 def objects_of(file: File) -> set[str]:
-    """The keys that a file's generation has."""
+    """Return the keys that a file's generation has."""
     return {file.generation.original, *(file.rendition(name) for name in RENDITIONS)}
 
 
@@ -368,7 +383,7 @@ async def finished(task: asyncio.Task[None]) -> None:
 
 @contextlib.asynccontextmanager
 async def opened(runner: asyncio.Runner, url: str) -> AsyncIterator[World]:
-    """A client of the emulator's DynamoDB that may do anything."""
+    """Open a client of the emulator's DynamoDB that may do anything."""
     aws = AwsSettings(endpoint_url=url)
     faults = LossyConnections(url)
     quick = RetryPolicy(attempts=4, first_pause=0.001)

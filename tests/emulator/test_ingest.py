@@ -1,4 +1,4 @@
-"""Ingest on the emulator, with its own role: every way a photo can go, and that none can hurt its neighbours."""
+"""Ingest on the emulator, with its own role; its rules, with faults, are in tests/unit/test_ingest_rules.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import json
 import struct
 import uuid
 import zlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -23,14 +23,14 @@ from prometheus_client import REGISTRY
 from load_tests.naive import handler as naive
 from shoebox.aws.clients import Clients
 from shoebox.aws.dynamodb import DynamoDBClient
-from shoebox.aws.s3 import S3Client, open_s3
+from shoebox.aws.s3 import S3Client
 from shoebox.aws.sqs import VisibilityClient, open_visibility
 from shoebox.config import Limits, environment_without_aws
-from shoebox.files.deletions import Deletions
-from shoebox.files.events import FileEvents
+from shoebox.files.dynamodb import DynamoDBFileStore
 from shoebox.files.model import RENDITIONS, File, FileKey, Generation, Owner, Registration, State
-from shoebox.files.pictures import PhotoBytes
-from shoebox.files.table import FilesTable
+from shoebox.files.s3 import open_pictures
+from shoebox.files.sns import SnsEventPublisher
+from shoebox.files.sqs import SqsDeletionQueue
 from shoebox.files.ulid import new_ulid
 from shoebox.stack.deployment import ResolvedStack
 from shoebox_client.samples import exif_block, jpeg_of_size, scene
@@ -43,7 +43,7 @@ from workers.render_pool import RenderPool
 from workers.runtime.context import Context
 
 
-class RecordedDeletions(Deletions):
+class RecordedDeletions(SqsDeletionQueue):
     """Sends orders, and remembers them."""
 
     def __init__(self, client: Any, queue_url: str) -> None:
@@ -63,7 +63,7 @@ class Bench:
     ingest: Ingest
     visibility: VisibilityClient
     store: S3Client
-    table: FilesTable
+    table: DynamoDBFileStore
     deletions: RecordedDeletions
     s3: Any
     sqs: Any
@@ -96,7 +96,7 @@ class Bench:
         return found
 
     async def rendition(self, file: File, name: str) -> bytes:
-        """The bytes of a stored rendition."""
+        """Return the bytes of a stored rendition."""
         answer = await self.s3.get_object(Bucket="shoebox-personal", Key=file.rendition(name))
         return bytes(await answer["Body"].read())
 
@@ -106,13 +106,13 @@ class Bench:
         return int(answer["KeyCount"])
 
     async def buried(self) -> list[Generation]:
-        """The generations whose deletion was ordered; each must have its tombstone."""
+        """Return the generations whose deletion was ordered; each must have its tombstone."""
         for generation in self.deletions.ordered:
-            assert generation.tombstone_pk in [doomed.pk for doomed in await self.table.doomed(generation)]
+            assert any(pending.mark for pending in await self.table.pending_deletions(generation))
         return self.deletions.ordered
 
     async def events(self, *, at_least: int) -> list[dict[str, Any]]:
-        """The file events of this bench's owner that were published and not yet taken.
+        """Return the file events of this bench's owner that were published and not yet taken.
 
         LocalStack delivers after SNS has answered, so a marker is published behind them: when it is here, so are they.
         Its threads may still let the marker overtake; `at_least` keeps that from failing a test.
@@ -171,24 +171,22 @@ async def bench(
         TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"}
     )
     limits = Limits()
-    deployment = provisioned.deployment
     async with contextlib.AsyncExitStack() as opening:
-        region, bucket = deployment.region, "shoebox-personal"
-        store = await opening.enter_async_context(
-            open_s3(deployment.s3_url, clients.credentials, region=region, bucket=bucket)
+        pictures = await opening.enter_async_context(
+            open_pictures(emulator.aws, clients, "shoebox-personal", s3_url=emulator.url)
         )
         faults = LossyConnections(emulator.url)
         opening.callback(faults.close)
-        stale = StaleReads(DynamoDBClient(faults, clients.credentials, region=deployment.region))
-        table = FilesTable(stale, "shoebox-files")
+        stale = StaleReads(DynamoDBClient(faults, clients.credentials, region=emulator.aws.region))
+        table = DynamoDBFileStore(stale, "shoebox-files")
         deletions = RecordedDeletions(clients.when_needed("sqs"), provisioned.queue_url("deletions"))
         pool = RenderPool(limits, memory_at_once=1_350_000_000, environment=environment_without_aws())
         await opening.enter_async_context(pool)
         visibility = await opening.enter_async_context(open_visibility(emulator.aws, clients.credentials))
         ingest = Ingest(
             table,
-            PhotoBytes(store),
-            FileEvents(clients.when_needed("sns"), topic),
+            pictures,
+            SnsEventPublisher(clients.when_needed("sns"), topic),
             deletions,
             pool,
             max_bytes=limits.max_bytes,
@@ -196,7 +194,7 @@ async def bench(
         yield Bench(
             ingest,
             visibility,
-            store,
+            pictures._objects,
             table,
             deletions,
             await root_clients.open("s3"),
@@ -212,14 +210,14 @@ async def bench(
 
 
 def saved(image: Image.Image, form: str, **options: Any) -> bytes:
-    """A picture as a file."""
+    """Return a picture as a file."""
     out = io.BytesIO()
     image.save(out, form, **options)
     return out.getvalue()
 
 
 def bomb() -> bytes:
-    """A PNG of a few bytes that would be 900 megapixels."""
+    """Return a PNG of a few bytes that would be 900 megapixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -231,7 +229,7 @@ def bomb() -> bytes:
 
 
 def scan_bomb() -> bytes:
-    """A progressive JPEG of 600 scans, behind a comment that holds an end-of-image marker."""
+    """Return a progressive JPEG of 600 scans, behind a comment that holds an end-of-image marker."""
     data = saved(Image.new("L", (160, 120), 77), "JPEG", progressive=True).removesuffix(b"\xff\xd9")
     return data + b"\xff\xfe\x00\x04\xff\xd9" + data[data.rindex(b"\xff\xda") :] * 600 + b"\xff\xd9"
 
@@ -306,14 +304,6 @@ async def test_an_encoded_original_is_rejected(bench: Bench):
     assert "gzip" in (found.detail or "")
 
 
-async def test_too_many_bytes_are_not_even_read(bench: Bench):
-    """A file larger than the limit is rejected by its size alone."""
-    bench.ingest._max_bytes = 1000
-    file = await bench.process(jpeg_of_size(1, 640, 480, 20_000))
-
-    assert (file.state, file.reason) == (State.REJECTED, "too_large")
-
-
 async def test_a_bad_neighbour_harms_nobody(bench: Bench):
     """In one batch: good ones, a bomb, a truncated one, a malformed message. Only the malformed one goes back."""
     good = [await bench.upload(jpeg_of_size(n, 640, 480, 20_000)) for n in range(3)]
@@ -325,19 +315,6 @@ async def test_a_bad_neighbour_harms_nobody(bench: Bench):
     assert returned == [malformed.id]
     states = {f.key: f.state for f in await bench.table.get_many([f.key for f in good + bad])}
     assert [states[f.key] for f in good + bad] == [State.READY] * 3 + [State.REJECTED] * 2
-
-
-async def test_a_duplicate_changes_nothing(bench: Bench):
-    """S3 delivers at least once: the second message finds a READY file, and nobody hears of it again."""
-    file = await bench.process(JPEG)
-    await bench.events(at_least=1)
-    repeated, skipped = done_twice()
-
-    assert await bench.deliver(message(file.generation), message(file.generation)) == []
-
-    assert await bench.table.get(file.key) == file
-    assert done_twice() == (repeated, skipped + 2)
-    assert await bench.events(at_least=0) == []
 
 
 async def test_two_workers_with_the_same_photo(bench: Bench):
@@ -353,26 +330,6 @@ async def test_two_workers_with_the_same_photo(bench: Bench):
     assert found.state is State.READY
     assert len(await bench.events(at_least=1)) == 1
     assert sum(done_twice()) == before + 3
-
-
-async def test_a_crash_before_the_event_is_made_good(bench: Bench):
-    """A worker that died after READY but before publishing: the redelivered message publishes."""
-    file = await bench.process(JPEG)
-    first = await bench.events(at_least=1)
-
-    assert await bench.deliver(message(file.generation, receive_count=2)) == []
-
-    assert [event["event_id"] for event in await bench.events(at_least=1)] == [first[0]["event_id"]]
-
-
-async def test_what_was_tolerated_is_told(bench: Bench):
-    """A warning is on the item and in the event, also in that of a repeated delivery."""
-    file = await bench.process(JPEG[:2] + b"\xff\xe2\x00\x14ICC_PROFILE\x00\x02\x03half" + JPEG[2:])
-    assert await bench.deliver(message(file.generation, receive_count=2)) == []
-
-    assert file.picture is not None
-    assert (file.state, file.picture.warnings) == (State.READY, ("icc_profile_broken",))
-    assert [event["warnings"] for event in await bench.events(at_least=2)] == [["icc_profile_broken"]] * 2
 
 
 async def test_a_passing_fault_goes_back_and_is_done_later(bench: Bench):
@@ -392,16 +349,6 @@ async def test_a_passing_fault_goes_back_and_is_done_later(bench: Bench):
     assert found.state is State.READY
 
 
-async def test_an_original_that_is_gone_is_done(bench: Bench):
-    """Nothing to do, nothing kept in the queue; the file waits on for its bytes."""
-    [gone] = (await bench.table.register(bench.owner, [Registration("gone", 5, "image/jpeg", "1" * 64)])).files
-
-    assert await bench.deliver(message(gone.generation)) == []
-
-    assert await bench.table.get(gone.key) == gone
-    assert await bench.events(at_least=0) == []
-
-
 # --- whose bytes they are -------------------------------------------------------------------------------------------
 
 
@@ -414,67 +361,6 @@ async def test_bytes_without_a_file_are_buried(bench: Bench):
     assert await bench.buried() == [unknown]
     assert (await bench.table.page(bench.owner, limit=10)).files == []
     assert await bench.events(at_least=0) == []
-
-
-async def test_bytes_of_a_file_that_is_being_deleted_are_buried(bench: Bench):
-    """Clean-up may have passed already: the tombstone stands for what came behind it."""
-    deleting = await bench.upload(JPEG)
-    await bench.table.start_deletion(deleting.key)
-
-    assert await bench.deliver(message(deleting.generation)) == []
-
-    assert await bench.buried() == [deleting.generation]
-    assert await bench.renditions_stored(deleting) == 0
-
-
-async def test_bytes_of_an_older_registration_are_buried(bench: Bench):
-    """The file was registered anew: it waits on for its own bytes, and is not touched."""
-    rejected = await bench.process(JPEG, size=5)
-    [anew] = (await bench.table.register(bench.owner, [rejected.registration])).files
-    assert anew.generation.ulid > rejected.generation.ulid
-
-    assert await bench.deliver(message(rejected.generation, receive_count=2)) == []
-
-    assert await bench.buried() == [rejected.generation]
-    assert await bench.table.get(anew.key) == anew
-
-
-async def test_bytes_of_a_newer_registration_come_again(bench: Bench):
-    """A table that knows less than S3 cannot judge them: nothing is deleted, and the message goes back."""
-    file = await bench.upload(JPEG)
-    newer = Generation(file.key, new_ulid(datetime.now(UTC), after=file.generation.ulid))
-    failing = message(newer)
-
-    assert await bench.deliver(failing, message(file.generation)) == [failing.id]
-
-    assert await bench.buried() == []
-    found = await bench.table.get(file.key)
-    assert found is not None
-    assert found.state is State.READY
-
-
-async def test_bytes_of_a_registration_that_is_gone_are_buried_although_it_was_newer(bench: Bench):
-    """Deleted, and registered anew by an API host whose clock is behind: the old URL's bytes must not stay for ever."""
-    first = await bench.upload(JPEG)
-    await bench.table.start_deletion(first.key)
-    for doomed in await bench.table.doomed(first.generation):
-        await bench.table.remove(doomed)
-    slow = FilesTable(bench.stale, "shoebox-files", now=lambda: datetime.now(UTC) - timedelta(hours=1))
-    [anew] = (await slow.register(bench.owner, [first.registration])).files
-    assert anew.generation.ulid < first.generation.ulid
-    minutes = timedelta(minutes=11)
-    passing = [
-        message(first.generation, receive_count=1, ago=minutes),
-        message(first.generation, receive_count=2, ago=minutes),
-        message(first.generation, receive_count=3),
-    ]
-
-    assert await bench.deliver(*passing) == [found.id for found in passing]
-    assert await bench.buried() == []
-    assert await bench.deliver(message(first.generation, receive_count=3, ago=minutes)) == []
-
-    assert await bench.buried() == [first.generation]
-    assert await bench.table.get(first.key) == anew
 
 
 async def test_what_a_photo_supersedes_is_ordered_to_be_deleted(bench: Bench):
@@ -492,20 +378,6 @@ async def test_what_a_photo_supersedes_is_ordered_to_be_deleted(bench: Bench):
     assert len(await bench.buried()) == 2
 
 
-async def test_an_order_that_fails_lets_no_photo_forget_what_it_supersedes(bench: Bench):
-    """The message comes again, and then the deletion is ordered."""
-    rejected = await bench.process(JPEG, size=5)
-    file = await bench.upload(JPEG)
-    right, bench.deletions._queue_url = bench.deletions._queue_url, f"{bench.deletions._queue_url}-missing"
-    failing = message(file.generation)
-    assert await bench.deliver(failing) == [failing.id]
-    assert await bench.table.get(file.key) == file
-
-    bench.deletions._queue_url = right
-    assert await bench.deliver(message(file.generation, receive_count=2)) == []
-    assert await bench.buried() == [rejected.generation]
-
-
 async def test_a_stale_read_loses_no_photo(bench: Bench):
     """On AWS an eventually consistent read may not know a fresh photo; ingest asks for the truth."""
     await bench.stale.freeze("shoebox-files")
@@ -520,58 +392,6 @@ async def test_a_stale_read_loses_no_photo(bench: Bench):
     assert await bench.buried() == []
 
 
-async def test_a_photo_is_looked_for_twice_before_it_is_foreign(bench: Bench, monkeypatch: pytest.MonkeyPatch):
-    """The batch's own look is one moment, and may be an old one."""
-    file = await bench.upload(JPEG)
-    looks = [dict[FileKey, File]()]
-    again = bench.table.states
-
-    async def states(keys: Iterable[FileKey]) -> dict[FileKey, File]:
-        return looks.pop() if looks else await again(keys)
-
-    monkeypatch.setattr(bench.table, "states", states)
-    assert await bench.deliver(message(file.generation)) == []
-
-    found = await bench.table.get(file.key)
-    assert found is not None
-    assert found.state is State.READY
-    assert (looks, await bench.buried()) == ([], [])
-
-
-async def test_a_file_that_goes_while_it_is_prepared_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch):
-    """Clean-up has passed when the renditions are stored: they get a tombstone of their own, and an order."""
-    file = await bench.upload(JPEG)
-    prepare = bench.ingest._pool.prepare
-
-    async def deleted_meanwhile(*arguments: Any) -> Any:
-        await bench.table.start_deletion(file.key)
-        for doomed in await bench.table.doomed(file.generation):
-            await bench.table.remove(doomed)
-        return await prepare(*arguments)
-
-    monkeypatch.setattr(bench.ingest._pool, "prepare", deleted_meanwhile)
-    assert await bench.deliver(message(file.generation)) == []
-
-    assert await bench.renditions_stored(file) == 3
-    assert await bench.buried() == [file.generation]
-    assert await bench.events(at_least=0) == []
-
-
-async def test_a_backlog_longer_than_a_registration_loses_nothing(bench: Bench):
-    """The bytes came in time, ingest two days later: the photo becomes READY, and is to be seen again."""
-    earlier = FilesTable(bench.stale, "shoebox-files", now=lambda: datetime.now(UTC) - timedelta(days=2))
-    promise = Registration("late.jpg", len(JPEG), "image/jpeg", sha256(JPEG).hexdigest())
-    [file] = (await earlier.register(bench.owner, [promise])).files
-    await bench.s3.put_object(Bucket="shoebox-personal", Key=file.generation.original, Body=JPEG)
-    assert await bench.table.get(file.key) is None
-
-    assert await bench.deliver(message(file.generation)) == []
-
-    found = await bench.table.get(file.key)
-    assert found is not None
-    assert found.state is State.READY
-
-
 async def test_a_lost_answer_costs_no_event(bench: Bench):
     """READY was written, its answer lost, and the client's own retry fails its condition: the event is published."""
     ready, rejected = await bench.upload(JPEG), await bench.upload(b"no picture")
@@ -583,18 +403,6 @@ async def test_a_lost_answer_costs_no_event(bench: Bench):
     events = {event["event"] for event in await bench.events(at_least=2)}
     assert events == {"file.ready", "file.rejected"}
     assert await bench.buried() == []
-
-
-async def test_a_photo_that_was_deleted_and_uploaded_again_is_another_fact(bench: Bench):
-    """Whoever drops events that they have seen must not drop the second one."""
-    first = await bench.process(JPEG)
-    await bench.table.start_deletion(first.key)
-    for doomed in await bench.table.doomed(first.generation):
-        await bench.table.remove(doomed)
-    await bench.process(JPEG)
-
-    ids = [event["event_id"] for event in await bench.events(at_least=2)]
-    assert len(set(ids)) == len(ids) == 2
 
 
 async def test_more_keys_than_one_read_takes(bench: Bench):
@@ -611,30 +419,8 @@ async def test_more_keys_than_one_read_takes(bench: Bench):
     assert found.state is State.READY
 
 
-async def test_a_message_of_too_many_keys_goes_back_alone(bench: Bench):
-    """S3 sends one record; a message of more than 100 becomes a dead letter, and its neighbours live."""
-    good = await bench.upload(JPEG)
-    crowded = message(*[good.generation] * 101)
-
-    assert await bench.deliver(crowded, message(good.generation)) == [crowded.id]
-
-    found = await bench.table.get(good.key)
-    assert found is not None
-    assert found.state is State.READY
-
-
-async def test_an_event_before_its_registration_does_no_harm(bench: Bench):
-    """Reordered: the registration made afterwards is prepared when its own upload's event comes."""
-    key = FileKey(bench.owner, bench.owner.file_id(sha256(JPEG).hexdigest()))
-    assert await bench.deliver(message(Generation(key, new_ulid(datetime.now(UTC))))) == []
-
-    file = await bench.process(JPEG)
-
-    assert file.state is State.READY
-
-
 async def received(bench: Bench, queue_url: str, message_id: str) -> dict[str, Any]:
-    """The message with this id, received from a queue where others lie, too."""
+    """Return the message with this id, received from a queue where others lie, too."""
     async with asyncio.timeout(60):
         while True:
             answer = await bench.sqs.receive_message(
@@ -646,7 +432,7 @@ async def received(bench: Bench, queue_url: str, message_id: str) -> dict[str, A
 
 
 async def first_delivery(bench: Bench, provisioned: ResolvedStack, body: str) -> Message:
-    """A message that the queue of uploads gives for the first time, as Lambda would hand it over."""
+    """Return a message that the queue of uploads gives for the first time, as Lambda would hand it over."""
     queue_url = provisioned.queue_url("uploads")
     sent = await bench.sqs.send_message(QueueUrl=queue_url, MessageBody=body)
     first = await received(bench, queue_url, sent["MessageId"])
@@ -711,7 +497,7 @@ def given_back() -> float:
 
 
 def s3_event(generation: Generation) -> dict[str, Any]:
-    """What S3 invokes a function with."""
+    """Return what S3 invokes a function with."""
     event: dict[str, Any] = json.loads(message(generation).body)
     return event
 
@@ -726,17 +512,3 @@ async def test_one_event_is_one_photo(bench: Bench):
     assert found is not None
     assert found.state is State.READY
     assert len({event["event_id"] for event in await bench.events(at_least=2)}) == 1
-
-
-async def test_a_passing_fault_fails_the_invocation(bench: Bench):
-    """So that Lambda tries the event again; then the photo is done."""
-    file = await bench.upload(JPEG)
-    right, bench.store.bucket = bench.store.bucket, "shoebox-missing"
-    with pytest.raises(naive.NotDone):
-        await naive.take(bench.ingest, s3_event(file.generation), Context(), at_once=4)
-
-    bench.store.bucket = right
-    await naive.take(bench.ingest, s3_event(file.generation), Context(), at_once=4)
-    found = await bench.table.get(file.key)
-    assert found is not None
-    assert found.state is State.READY

@@ -1,7 +1,6 @@
 """Writes that were done and whose answers were lost: the client tries again, and everybody gets what they asked for.
 
-One test for each line of the table in docs/reference/data-model.md, "Conditional writes": the client's own retries are
-what is tested.
+One test for each line of the table in docs/reference/data-model.md, "Conditional writes".
 """
 
 from __future__ import annotations
@@ -16,9 +15,10 @@ from hashlib import sha256
 import pytest
 
 from shoebox.aws.dynamodb import DynamoDBClient
-from shoebox.aws.errors import ConnectionLost
+from shoebox.errors import Unavailable
+from shoebox.files.dynamodb import DynamoDBFileStore
 from shoebox.files.model import File, Owner, Picture, Registration, RenditionInfo, State
-from shoebox.files.table import FilesTable, Stages
+from shoebox.files.store import Stages
 from tests.emulator.conftest import ClientsFor, EmulatorAt
 from tests.faulty_aws import LossyConnections
 
@@ -32,18 +32,18 @@ PHOTO = Registration("a.jpg", 5, "image/jpeg", sha256(b"photo").hexdigest())
 class Bench:
     """The table behind a client that loses answers, and the same table seen without."""
 
-    lossy: FilesTable
-    table: FilesTable
+    lossy: DynamoDBFileStore
+    table: DynamoDBFileStore
     lose: Counter[str]
     lost: Counter[str]
     owner: Owner
 
     async def registered(self) -> File:
-        """A registered photo."""
+        """Return a registered photo."""
         return (await self.table.register(self.owner, [PHOTO])).files[0]
 
     async def found(self, file: File) -> File:
-        """The photo as it stands."""
+        """Return the photo as it stands."""
         return (await self.table.states([file.key]))[file.key]
 
 
@@ -52,11 +52,10 @@ async def bench(emulator: EmulatorAt, clients_for: ClientsFor) -> AsyncIterator[
     """Each write of the lossy table may lose its first answer."""
     clients = await clients_for("api")
     connections = LossyConnections(emulator.url)
-    lossy = FilesTable(
-        DynamoDBClient(connections, clients.credentials, region=emulator.aws.region), "shoebox-files", now=lambda: NOW
-    )
-    async with DynamoDBClient.open(emulator.aws, clients.credentials) as client:
-        plain = FilesTable(client, "shoebox-files", now=lambda: NOW)
+    client = DynamoDBClient(connections, clients.credentials, region=emulator.aws.region)
+    async with DynamoDBClient.open(emulator.aws, clients.credentials) as whole:
+        plain = DynamoDBFileStore(whole, "shoebox-files", now=lambda: NOW)
+        lossy = DynamoDBFileStore(client, "shoebox-files", now=lambda: NOW)
         yield Bench(lossy, plain, connections.lose, connections.lost, Owner("demo", uuid.uuid4().hex))
     connections.close()
 
@@ -82,7 +81,8 @@ async def test_register_anew(bench: Bench):
     assert bench.lost["TransactWriteItems"] == 1
     assert result.superseded == [rejected.generation]
     assert await bench.found(rejected) == result.files[0]
-    assert [doomed.pk for doomed in await bench.table.doomed(rejected.generation)] == [rejected.generation.tombstone_pk]
+    [pending] = await bench.table.pending_deletions(rejected.generation)
+    assert pending.mark
 
 
 async def test_register_anew_when_every_answer_is_lost(bench: Bench):
@@ -90,7 +90,7 @@ async def test_register_anew_when_every_answer_is_lost(bench: Bench):
     rejected = await bench.registered()
     await bench.table.mark_rejected(rejected.generation, "corrupt", "", STAGES)
     bench.lose["TransactWriteItems"] = 4
-    with pytest.raises(ConnectionLost):
+    with pytest.raises(Unavailable):
         await bench.lossy.register(bench.owner, [PHOTO])
 
     results = [await bench.table.register(bench.owner, [PHOTO]) for _ in range(2)]
@@ -138,10 +138,10 @@ async def test_remove(bench: Bench):
     """An item that is gone is removed."""
     file = await bench.registered()
     await bench.table.start_deletion(file.key)
-    [doomed] = await bench.table.doomed(file.generation)
+    [pending] = await bench.table.pending_deletions(file.generation)
     bench.lose["DeleteItem"] = 1
 
-    await bench.lossy.remove(doomed)
+    await bench.lossy.remove(pending)
 
     assert bench.lost["DeleteItem"] == 1
     assert await bench.table.states([file.key]) == {}
@@ -175,21 +175,21 @@ async def test_bury(bench: Bench):
     file = await bench.registered()
     bench.lose["UpdateItem"] = 1
 
-    await bench.lossy.bury(file.generation)
+    await bench.lossy.write_tombstone(file.generation)
 
     assert bench.lost["UpdateItem"] == 1
-    [doomed] = await bench.table.doomed(file.generation)
-    assert doomed.pk == file.generation.tombstone_pk
+    [pending] = await bench.table.pending_deletions(file.generation)
+    assert pending.mark
 
 
 async def test_a_registration_whose_last_answer_was_lost(bench: Bench):
     """The request failed, and the client asks again: it finds the registration that was made, and no other."""
     bench.lose["TransactWriteItems"] = 4
-    with pytest.raises(ConnectionLost):
+    with pytest.raises(Unavailable):
         await bench.lossy.register(bench.owner, [PHOTO])
 
     [file] = (await bench.lossy.register(bench.owner, [PHOTO])).files
-    later = FilesTable(bench.table._client, "shoebox-files", now=lambda: NOW + timedelta(hours=1))
+    later = DynamoDBFileStore(bench.table._client, "shoebox-files", now=lambda: NOW + timedelta(hours=1))
 
     assert await bench.found(file) == file
     assert (await later.register(bench.owner, [PHOTO])).files == [file]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.models import RefusedEntry
-from api.registrations import read_entry
+from api.files.documents import RefusedEntry
+from api.files.entries import read_entry
 from shoebox.config import Limits
 from shoebox_client.names import MAX_NAME_BYTES, clean_name, is_plain_name
 

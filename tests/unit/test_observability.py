@@ -13,12 +13,11 @@ import yaml
 from prometheus_client import REGISTRY, generate_latest
 
 import shoebox.metrics  # noqa: F401  # registers the domain's metrics
-from fleet.gateway.authorizer_cache import CacheStatistics
-from fleet.gauges import show_gauges
+from fleet.gateway.authorizer import CacheStatistics
 from fleet.limit_registry import LimitRegistry
 from fleet.limits.quotas import load_quotas
 from fleet.metrics import Metrics
-from fleet.statistics import FleetStatistics
+from fleet.statistics import FleetStatistics, show_gauges
 from shoebox.stack.model import load_stack
 
 ROOT = Path(__file__).parents[2]

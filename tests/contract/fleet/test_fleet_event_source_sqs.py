@@ -47,11 +47,11 @@ class Queue:
         return ids
 
     def written(self) -> list[dict[str, Any]]:
-        """The function's journal."""
+        """Return the path of the function's journal."""
         return [json.loads(line) for line in self.journal.read_text().splitlines()] if self.journal.exists() else []
 
     async def until_written(self, messages: int) -> list[dict[str, Any]]:
-        """The journal when it has this many entries."""
+        """Return the journal when it has this many entries."""
         await until(lambda: not (len(self.written()) < messages))
         return self.written()
 
@@ -71,7 +71,7 @@ QueueOf = Callable[..., AbstractAsyncContextManager[Queue]]
 
 @pytest.fixture
 def queue_of(emulator: Emulator, root_clients: Clients, tmp_path: Path, request: pytest.FixtureRequest) -> QueueOf:
-    """A queue of its own for a test, with the role of its function."""
+    """Make a queue of its own for a test, with the role of its function."""
 
     @asynccontextmanager
     async def make(

@@ -15,8 +15,7 @@ from fleet_bench import HERE, ROOT_FOLDER, FleetOf, Running, function, stack_of,
 
 from fleet.credentials import RoleCredentials
 from fleet.hosts.connection import NotJoinable
-from fleet.hosts.host import Host, HostSettings
-from fleet.hosts.status import HostStatus
+from fleet.hosts.host import Host, HostSettings, HostStatus
 from fleet.http.ports import listen
 from fleet.http.server import Server
 from fleet.settings import SHOEBOX_RUNTIME, RuntimeCommand
@@ -190,11 +189,11 @@ async def test_a_host_waits_for_its_fleet_and_joins_it_again(
     chosen = {"joined": frozenset({"echo-fn"}), "runtime_port": unused_tcp_port}
     async with host_for(f"http://127.0.0.1:{unused_tcp_port}", "echo-fn") as hosting:
         state = hosting.host.state
-        await until(lambda: state.trouble)
-        assert str(unused_tcp_port) in str(state.trouble)
+        await until(lambda: state.error)
+        assert str(unused_tcp_port) in str(state.error)
         async with fleet_of(stack, **chosen) as running:
             first = await hosting.until_ready()
-            assert state.trouble is None
+            assert state.error is None
             pid = (await called(running, "echo-fn"))["pid"]
         await until(lambda: state.identity is None)
         assert not psutil.pid_exists(pid)
@@ -273,11 +272,11 @@ async def test_a_host_tells_how_it_is(fleet_of: FleetOf, host_for: HostFor, tmp_
         Server(HostStatus(hosting.host, tmp_path / "host-metrics"), listen(0, "this test")) as status,
         aiohttp.ClientSession(f"http://127.0.0.1:{status.port}") as http,
     ):
-        await until(lambda: hosting.host.state.trouble)
+        await until(lambda: hosting.host.state.error)
         async with http.get("/healthz") as answer:
             waiting = await answer.json()
             assert (answer.status, waiting["ready"], waiting["identity"]) == (503, False, None)
-            assert "cannot be reached" in waiting["trouble"]
+            assert "cannot be reached" in waiting["error"]
         async with fleet_of(stack, joined=frozenset({"version-fn"}), runtime_port=unused_tcp_port) as running:
             await hosting.until_ready()
             await called(running, "version-fn")
@@ -289,7 +288,7 @@ async def test_a_host_tells_how_it_is(fleet_of: FleetOf, host_for: HostFor, tmp_
                 assert elsewhere.status == 404
             assert (answer.status, well) == (
                 200,
-                {"function": "version-fn", "identity": hosting.identity, "ready": True, "trouble": None},
+                {"function": "version-fn", "identity": hosting.identity, "ready": True, "error": None},
             )
 
 
@@ -343,7 +342,7 @@ async def test_sigterm_ends_the_command_when_its_invocation_is_done(fleet_of: Fl
         code, stdout, _ = await ended(process)
     lines = [json.loads(line) for line in stdout.splitlines()]
     assert code == 0
-    assert "environment started" in [line.get("event") for line in lines]
+    assert "environment_started" in [line.get("event") for line in lines]
 
 
 async def test_a_function_runs_in_a_command_on_the_terminal(fleet_of: FleetOf):

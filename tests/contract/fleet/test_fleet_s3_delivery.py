@@ -19,13 +19,13 @@ OBJECTS = 40
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
-    """What the function wrote down."""
+    """Return what the function wrote down."""
     return tmp_path / "journal"
 
 
 @pytest.fixture
 def stack(emulator: Emulator, journal: Path) -> ResolvedStack:
-    """A stack of its own for the test: a bucket whose `photos/` invoke a function that takes a note of each event."""
+    """Describe a stack of its own for the test: a bucket whose `photos/` invoke a function that notes each event."""
 
     functions = {"noter-fn": function("note", environment={"JOURNAL": str(journal)})}
     notification = {"events": ["s3:ObjectCreated:*"], "prefix": "photos/", "function": "noter-fn"}
@@ -35,7 +35,7 @@ def stack(emulator: Emulator, journal: Path) -> ResolvedStack:
 
 
 def written(journal: Path) -> list[dict[str, Any]]:
-    """The function's notes."""
+    """Return the path of the function's notes."""
     return [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
 
 

@@ -24,13 +24,14 @@ from schemathesis.checks import CHECKS, load_all_checks
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.app import build_app
+from api.dependencies import open_services
 from api.openapi import describe
 from emulator.embedded import ROOT_CREDENTIALS
 from emulator.provision import RoleSource
 from shoebox.aws.clients import Clients
-from shoebox.config import FunctionSettings
+from shoebox.config import ApiSettings, Limits
 from shoebox.stack.deployment import ResolvedStack
-from tests.emulator.api.conftest import Clock, entry, serving
+from tests.api_bench import PART, entry
 from tests.emulator.conftest import EmulatorAt
 
 USER = f"contract{uuid.uuid4().hex[:8]}"
@@ -70,7 +71,7 @@ class Known:
 class Threaded:
     """The API under uvicorn in a thread with its own loop, until told to stop."""
 
-    def __init__(self, emulator: EmulatorAt, provisioned: ResolvedStack, settings: FunctionSettings) -> None:
+    def __init__(self, emulator: EmulatorAt, provisioned: ResolvedStack, settings: ApiSettings) -> None:
         self._given = (emulator, provisioned, settings)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
@@ -91,7 +92,8 @@ class Threaded:
         async with AsyncExitStack() as stack:
             root = await stack.enter_async_context(Clients(emulator.aws, ROOT_CREDENTIALS))
             role = (await RoleSource(provisioned, root)("api")).keys
-            _, services = await stack.enter_async_context(serving(emulator, role, settings, Clock()))
+            opening = open_services(emulator.aws, settings, Limits(part_bytes=PART), credentials=role)
+            services = await stack.enter_async_context(opening)
 
             @asynccontextmanager
             async def given() -> Any:
@@ -115,8 +117,8 @@ def behind_gateway(app: ASGIApp) -> ASGIApp:
 
 
 @pytest.fixture(scope="module")
-def known(emulator: EmulatorAt, provisioned: ResolvedStack, settings: FunctionSettings) -> Iterator[Known]:
-    """The API with one registered file."""
+def known(emulator: EmulatorAt, provisioned: ResolvedStack, settings: ApiSettings) -> Iterator[Known]:
+    """Return the API with one registered file."""
     with Threaded(emulator, provisioned, settings) as running, httpx.Client(base_url=running.url, headers=TOKEN) as api:
         file_id = api.post("/v1/files", json={"files": [entry(b"contract")]}).json()["files"][0]["file_id"]
         upload_id = api.post(f"/v1/files/{file_id}/multipart").json()["upload_id"]

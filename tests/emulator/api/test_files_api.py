@@ -1,4 +1,4 @@
-"""/v1/files on the emulator: registering, looking, listing and deleting."""
+"""/v1/files on the emulator: what real stores, links and queues must show; the rest is in tests/unit/api."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
-from hashlib import sha256
 from typing import Any
 
 import pytest
 
-from api import files
-from api.app import build_app
-from api.openapi import describe
 from shoebox.aws.clients import Clients
 from shoebox.aws.dynamodb import DynamoDBClient
-from shoebox.files.model import FileKey, Generation, Owner
+from shoebox.files.dynamodb import DynamoDBFileStore
+from shoebox.files.model import FileKey
 from shoebox.stack.deployment import ResolvedStack
-from tests.emulator.api.conftest import PART, PICTURE, Bench, entry
+from tests.api_bench import PICTURE, Bench, entry
 from tests.emulator.conftest import EmulatorAt
 from tests.faulty_aws import LossyConnections
 
@@ -45,69 +41,12 @@ async def test_a_registered_file_is_uploaded_by_its_link_alone(bench: Bench) -> 
     assert await bench.stored(file["file_id"]) == b"some bytes"
 
 
-async def test_what_is_stored_is_not_uploaded_again(bench: Bench) -> None:
-    """The same bytes, under whatever name, are the same file; once it is READY there is nothing to send."""
-    first = await bench.register(b"same")
-    again = await bench.register(b"same", name="copy.jpg")
-    assert again["file_id"] == first["file_id"]
-    assert again["upload"] is not None
-
-    await bench.finish(first["file_id"], PICTURE)
-    stored = await bench.register(b"same")
-    assert (stored["state"], stored["upload"], stored["file_id"]) == ("READY", None, first["file_id"])
-
-
-async def test_a_rejected_file_can_be_sent_again(bench: Bench) -> None:
-    """Registering anew opens a rejected file, and its reason is gone."""
-    file = await bench.register(b"broken")
-    await bench.finish(file["file_id"])
-    shown = (await bench.client().get(f"/v1/files/{file['file_id']}")).json()
-    assert (shown["state"], shown["reason"], shown["detail"]) == ("REJECTED", "corrupt", "It cannot be decoded.")
-
-    anew = await bench.register(b"broken")
-    assert (anew["state"], anew["reason"]) == ("REGISTERED", None)
-    assert anew["upload"] is not None
-
-
 async def test_ten_phones_at_once_get_one_file(bench: Bench) -> None:
     """Simultaneous registrations of the same bytes all succeed, with one id."""
     files = await asyncio.gather(*(bench.register(b"race", name=f"{n}.jpg") for n in range(10)))
 
     assert len({file["file_id"] for file in files}) == 1
     assert all(file["upload"] for file in files)
-
-
-async def test_one_bad_file_never_fails_its_neighbours(bench: Bench) -> None:
-    """Each entry is answered in its place: good ones registered, bad ones with their problem."""
-    entries: list[Any] = [
-        entry(b"1"),
-        entry(b"2", size=0),
-        entry(b"3"),
-        7,
-        entry(b"4", name="../x"),
-        entry(b"5", extra=1),
-        entry(b"6"),
-        entry(b"1", name="twin.jpg"),
-    ]
-    answer = await bench.client().post("/v1/files", json={"files": entries})
-
-    assert answer.status_code == 200
-    codes = [file["problem"]["code"] if "problem" in file else file["state"] for file in answer.json()["files"]]
-    assert codes == [
-        "REGISTERED",
-        "size_zero",
-        "REGISTERED",
-        "validation",
-        "name_invalid",
-        "validation",
-        "REGISTERED",
-        "REGISTERED",
-    ]
-    files = answer.json()["files"]
-    assert files[0]["file_id"] == files[7]["file_id"]
-    assert (files[3]["name"], files[4]["name"]) == (None, "../x")
-    listed = (await bench.client().get("/v1/files")).json()["files"]
-    assert {file["sha256"] for file in listed} == {sha256(data).hexdigest() for data in (b"1", b"3", b"6")}
 
 
 async def test_a_hundred_files_are_registered_at_once_and_no_more(bench: Bench) -> None:
@@ -119,71 +58,6 @@ async def test_a_hundred_files_are_registered_at_once_and_no_more(bench: Bench) 
 
     answer = await bench.client().post("/v1/files", json={"files": entries[:100]})
     assert [file["name"] for file in answer.json()["files"]] == [f"{n}.jpg" for n in range(100)]
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"{",
-        b"[]",
-        b"null",
-        b"{}",
-        b'{"files": []}',
-        b'{"files": {}}',
-        b'{"files": null}',
-        b'{"files": [1], "more": 1}',
-        b'{"files": [1], "\\ud800": 1}',
-        b'{"files": [' + b"1" * 5000 + b"]}",
-        b"[" * 100_000,
-        b"\xff\xfe",
-        b'{"files": "\xff"}',
-    ],
-)
-async def test_a_body_of_another_form_is_refused(bench: Bench, body: bytes) -> None:
-    """What is no registration at all is one problem, `validation`, and never a fault."""
-    answer = await bench.client().post("/v1/files", content=body, headers={"content-type": "application/json"})
-
-    assert (answer.status_code, answer.json()["code"]) == (422, "validation")
-    assert answer.headers["content-type"] == "application/problem+json"
-
-
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
-async def test_a_body_that_is_not_called_json_is_refused(bench: Bench, kind: str) -> None:
-    """A form of a foreign page cannot pass for JSON."""
-    body = json.dumps({"files": [entry()]})
-    answer = await bench.client().post("/v1/files", content=body, headers={"content-type": kind} if kind else {})
-
-    assert (answer.status_code, answer.json()["code"]) == (422, "validation")
-
-
-@pytest.mark.parametrize(
-    ("value", "outcome"),
-    [
-        ("\\ud800", "name_invalid"),
-        ("a\\u0000b", "name_invalid"),
-        ("\\u202e", "name_invalid"),
-        ("\\ud83d\\udc68\\u200d\\ud83d\\udc66", "REGISTERED"),
-    ],
-)
-async def test_strange_characters_in_names_do_no_harm(bench: Bench, value: str, outcome: str) -> None:
-    """Half a surrogate pair, a NUL or a direction mark is a problem of that entry; a joined emoji is part of a name."""
-    text = json.dumps({"files": [entry()]}).replace("beach.jpg", value)
-    answer = await bench.client().post("/v1/files", content=text, headers={"content-type": "application/json"})
-
-    found = answer.json()["files"][0]
-    assert answer.status_code == 200
-    assert (found["problem"]["code"] if "problem" in found else found["state"]) == outcome
-
-
-async def test_a_body_above_one_mebibyte_is_refused(bench: Bench) -> None:
-    """A byte more than 1 MiB is `body_too_large`, before anything is read of it."""
-    head, tail = b'{"files": [', b"]}"
-    for size, status in ((1024 * 1024, 422), (1024 * 1024 + 1, 413)):
-        body = head + b" " * (size - len(head) - len(tail)) + tail
-        answer = await bench.client().post("/v1/files", content=body, headers={"content-type": "application/json"})
-        assert answer.status_code == status
-    assert answer.json()["code"] == "body_too_large"
 
 
 async def test_a_ready_file_shows_what_was_found_out(bench: Bench, root: Clients) -> None:
@@ -212,11 +86,10 @@ async def test_a_ready_file_shows_what_was_found_out(bench: Bench, root: Clients
         ("2048", 2048, 1536, 401),
         ("320", 320, 240, 21),
     ]
-    async with bench.http.get(shown["renditions"][1]["url"]) as answer:
-        assert (answer.status, await answer.read()) == (200, b"small")
-    async with bench.http.get(shown["original_url"]) as answer:
-        assert (answer.status, await answer.read()) == (200, b"photo")
-        assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''wei%22rd%3B%20n%C3%A9.jpg"
+    assert (await bench.get(shown["renditions"][1]["url"])).body == b"small"
+    original = await bench.get(shown["original_url"])
+    assert (original.status, original.body) == (200, b"photo")
+    assert original.headers["content-disposition"] == "attachment; filename*=UTF-8''wei%22rd%3B%20n%C3%A9.jpg"
 
 
 async def test_a_put_sent_again_with_other_headers_changes_nothing_for_readers(bench: Bench) -> None:
@@ -230,12 +103,12 @@ async def test_a_put_sent_again_with_other_headers_changes_nothing_for_readers(b
     assert original.encoding == "gzip"  # so it came this far
 
     shown = (await bench.client().get(f"/v1/files/{file['file_id']}")).json()
-    async with bench.http.get(shown["original_url"]) as answer:
-        assert (answer.status, await answer.read()) == (200, b"photo")
-        assert answer.headers["content-type"] == "image/jpeg"
-        assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''page.html.jpg"
-        assert answer.headers["content-encoding"] == "identity"
-        assert answer.headers["cache-control"] == "private, max-age=3600, immutable"
+    reply = await bench.get(shown["original_url"])
+    assert (reply.status, reply.body) == (200, b"photo")
+    assert reply.headers["content-type"] == "image/jpeg"
+    assert reply.headers["content-disposition"] == "attachment; filename*=UTF-8''page.html.jpg"
+    assert reply.headers["content-encoding"] == "identity"
+    assert reply.headers["cache-control"] == "private, max-age=3600, immutable"
 
 
 async def test_files_are_listed_newest_first_in_pages(bench: Bench) -> None:
@@ -254,63 +127,6 @@ async def test_files_are_listed_newest_first_in_pages(bench: Bench) -> None:
 
     assert names == [f"{n}.jpg" for n in reversed(range(7))]
     assert pages == 3
-
-
-async def test_a_list_can_be_narrowed_to_a_state(bench: Bench) -> None:
-    """The failed ones, with their reasons, are a filter away."""
-    ids = [(await bench.register(data))["file_id"] for data in (b"a", b"b", b"c")]
-    await bench.finish(ids[0], PICTURE)
-    await bench.finish(ids[1])
-
-    for state, file_id in zip(("READY", "REJECTED", "REGISTERED"), ids, strict=True):
-        listed = (await bench.client().get("/v1/files", params={"state": state})).json()
-        assert [file["file_id"] for file in listed["files"]] == [file_id]
-        assert listed["next_cursor"] is None
-
-
-async def test_certain_files_can_be_asked_for(bench: Bench) -> None:
-    """Those that exist come in the order of the question, each once; without URLs if so wished."""
-    a, b = [(await bench.register(data))["file_id"] for data in (b"a", b"b")]
-    await bench.finish(a, PICTURE)
-    client, unknown = bench.client(), "f" + "2" * 32
-
-    found = (await client.get("/v1/files", params={"id": [b, unknown, "nonsense", a, b]})).json()
-    assert [file["file_id"] for file in found["files"]] == [b, a]
-    assert found["next_cursor"] is None
-    assert found["files"][1]["original_url"].startswith("http")
-
-    bare = (await client.get("/v1/files", params={"id": a, "urls": "false"})).json()["files"][0]
-    assert (bare["original_url"], [r["url"] for r in bare["renditions"]]) == (None, [None, None])
-    listed = (await client.get("/v1/files", params={"urls": "false"})).json()["files"]
-    assert {file["original_url"] for file in listed} == {None}
-    assert (await client.get("/v1/files", params={"id": "x"})).json() == {"files": [], "next_cursor": None}
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "limit=0",
-        "limit=101",
-        "limit=ten",
-        "state=DELETING",
-        "state=ready",
-        "cursor=x",
-        "cursor=%00",
-        "cursor=%ED%A0%80",
-        "cursor=MjAyNi0xMS0yM1QxMjowMDowMC4wMDBaI2ZvbyNi",
-        "cursor=" + "A" * 201,
-        "urls=perhaps",
-        "colour=red",
-        "id=x&limit=5",
-        "id=x&cursor=",
-        "&".join(f"id=f{n}" for n in range(101)),
-    ],
-)
-async def test_a_wrong_question_is_refused(bench: Bench, query: str) -> None:
-    """Out of bounds, unknown or contradictory parameters are `validation`, and name no value that was sent."""
-    answer = await bench.client().get(f"/v1/files?{query}")
-
-    assert (answer.status_code, answer.json()["code"]) == (422, "validation")
 
 
 async def test_a_deleted_file_is_gone_at_once(bench: Bench, root: Clients, provisioned: ResolvedStack) -> None:
@@ -367,27 +183,6 @@ async def test_what_a_new_registration_replaces_is_ordered_to_be_deleted(
     assert await orders(bench, root, provisioned, at_least=1) == 1
 
 
-async def test_a_deletion_whose_order_was_lost_is_ordered_by_the_next_registration(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The API died behind its write: the file would stay DELETING, and its bytes a `conflict`, for ever."""
-    file_id = (await bench.register(b"old"))["file_id"]
-    generation = await bench.generation(file_id)
-    await bench.services.files.start_deletion(generation.key)
-    ordered: list[tuple[Generation, bool]] = []
-    send = bench.services.deletions.order
-
-    async def order(generation: Generation, *, after_ingest: bool = False) -> None:
-        await send(generation, after_ingest=after_ingest)
-        ordered.append((generation, after_ingest))
-
-    monkeypatch.setattr(bench.services.deletions, "order", order)
-    answer = await bench.register(b"old")
-
-    assert answer["problem"]["code"] == "conflict"
-    assert ordered == [(generation, True)]
-
-
 async def test_an_order_that_fails_fails_no_registration(
     bench: Bench, root: Clients, provisioned: ResolvedStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -411,30 +206,15 @@ async def test_an_order_that_fails_fails_no_registration(
     assert await orders(bench, root, provisioned, at_least=12) == 12
 
 
-async def test_a_queue_that_does_not_answer_holds_up_no_registration(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The orders have a few seconds of the request's time; here none."""
-    file = await bench.register(b"broken")
-    await bench.finish(file["file_id"])
-
-    async def order(generation: Generation, *, after_ingest: bool = False) -> None:
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(bench.services.deletions, "order", order)
-    monkeypatch.setattr(files, "_ORDER_SECONDS", 0)
-
-    assert (await bench.register(b"broken"))["state"] == "REGISTERED"
-
-
 @asynccontextmanager
 async def losing(bench: Bench, emulator: EmulatorAt) -> AsyncIterator[LossyConnections]:
-    """The API's table behind connections that can lose answers."""
-    services = bench.services
-    connections, whole = LossyConnections(emulator.url), services.files._client
-    services.files._client = DynamoDBClient(connections, services.clients.credentials, region=services.region)
+    """Put the API's table behind connections that can lose responses."""
+    files = bench.services.files
+    assert isinstance(files, DynamoDBFileStore)
+    connections, whole = LossyConnections(emulator.url), files._client
+    files._client = DynamoDBClient(connections, whole._credentials, region=emulator.aws.region)
     yield connections
-    services.files._client = whole
+    files._client = whole
     connections.close()
 
 
@@ -456,236 +236,3 @@ async def orders(bench: Bench, root: Clients, provisioned: ResolvedStack, *, at_
                     mine += 1
                     await sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
     return mine
-
-
-async def test_a_file_that_is_being_deleted_cannot_be_registered_yet(bench: Bench) -> None:
-    """Its entry says `conflict`; the neighbours are registered."""
-    file_id = (await bench.register(b"going"))["file_id"]
-    await bench.client().delete(f"/v1/files/{file_id}")
-    answer = await bench.client().post("/v1/files", json={"files": [entry(b"going"), entry(b"new")]})
-
-    going, new = answer.json()["files"]
-    assert going["problem"]["code"] == "conflict"
-    assert new["state"] == "REGISTERED"
-
-
-async def test_an_expired_registration_is_absent(bench: Bench) -> None:
-    """A registration whose time ran out is nowhere, though DynamoDB still has it; registering it again opens it."""
-    file_id = (await bench.register(b"late"))["file_id"]
-    bench.clock.later += timedelta(days=2)
-    authorizer = {"tenant": bench.owner.tenant, "user": bench.owner.user, "scope": "files:read files:write"}
-    client = bench.client_with({**authorizer, "expires_at": str(int(bench.clock().timestamp()) + 600)})
-
-    assert (await client.get(f"/v1/files/{file_id}")).status_code == 404
-    assert (await client.get("/v1/files")).json()["files"] == []
-    assert (await client.delete(f"/v1/files/{file_id}")).status_code == 404
-    bench.clock.later = timedelta()
-    assert (await bench.register(b"late", name="other.jpg")).get("problem", {}).get("code") == "conflict"
-
-
-async def test_an_upload_link_ends_with_its_registration(bench: Bench) -> None:
-    """Nobody holds a URL for longer than the file waits."""
-    file = await bench.register(b"slow")
-    key = FileKey(bench.owner, file["file_id"])
-    registered = await bench.services.files.get(key)
-    assert registered is not None
-    assert registered.register_until is not None
-    bench.clock.later += timedelta(seconds=registered.register_until - bench.clock().timestamp() - 100)
-    upload = (await bench.services.links()).upload(registered)
-
-    assert 90 <= (upload.expires_at - bench.clock()).total_seconds() <= 101
-
-
-ADDRESSES = [
-    ("GET", "/v1/files/{id}"),
-    ("DELETE", "/v1/files/{id}"),
-    ("POST", "/v1/files/{id}/multipart"),
-    ("GET", "/v1/files/{id}/multipart/{upload}"),
-    ("DELETE", "/v1/files/{id}/multipart/{upload}"),
-    ("POST", "/v1/files/{id}/multipart/{upload}/parts"),
-    ("POST", "/v1/files/{id}/multipart/{upload}/complete"),
-]
-
-
-@pytest.mark.parametrize(("method", "address"), ADDRESSES)
-async def test_what_is_not_yours_does_not_exist(bench: Bench, method: str, address: str) -> None:
-    """Another tenant's and another user's file, and one that never was, get one and the same answer on every route."""
-    file = await bench.register(b"secret")
-    upload = (await bench.client().post(f"/v1/files/{file['file_id']}/multipart")).json()["upload_id"]
-    body = {"parts": [{"part": 1, "sha256": "0" * 64}]} if address.endswith("/parts") else None
-    strangers = [Owner("other", bench.owner.user), Owner("demo", "mallory"), Owner("demo", bench.owner.user[:-1])]
-    seen = set()
-    for stranger, file_id in [*((stranger, file["file_id"]) for stranger in strangers), (bench.owner, "f" + "2" * 32)]:
-        where = address.format(id=file_id, upload=upload)
-        answer = await bench.client(stranger).request(method, where, json=body)
-        problem = answer.json()
-        problem.pop("instance")
-        seen.add((answer.status_code, json.dumps(problem)))
-    assert len(seen) == 1
-    assert next(iter(seen))[0] == 404
-
-    still = await bench.client().get(f"/v1/files/{file['file_id']}/multipart/{upload}")
-    assert still.status_code == 200
-
-
-async def test_the_same_picture_of_two_owners_is_two_files(bench: Bench) -> None:
-    """Nobody learns from an id, a list or a missing upload that someone else has the same bytes."""
-    file = await bench.register(b"shared")
-    await bench.finish(file["file_id"], PICTURE)
-    for stranger in (Owner("other", bench.owner.user), Owner("demo", bench.owner.user + "x")):
-        client = bench.client(stranger)
-        theirs = (await client.post("/v1/files", json={"files": [entry(b"shared")]})).json()["files"][0]
-        assert theirs["state"] == "REGISTERED"
-        assert theirs["upload"] is not None
-        assert theirs["file_id"] != file["file_id"]
-        assert f"/originals/0/{stranger.tenant}/{stranger.user}/" in theirs["upload"]["url"]
-        listed = (await client.get("/v1/files")).json()["files"]
-        assert [f["file_id"] for f in listed] == [theirs["file_id"]]
-        asked = (await client.get("/v1/files", params={"id": [file["file_id"], theirs["file_id"]]})).json()["files"]
-        assert [f["file_id"] for f in asked] == [theirs["file_id"]]
-
-
-async def test_a_cursor_leads_nobody_into_others_files(bench: Bench) -> None:
-    """A page's cursor is a place in time; with it another user sees only their own."""
-    for n in range(3):
-        await bench.register(str(n).encode())
-    cursor = (await bench.client().get("/v1/files", params={"limit": 1})).json()["next_cursor"]
-    stranger = bench.client(Owner("other", bench.owner.user))
-
-    assert (await stranger.get("/v1/files", params={"cursor": cursor})).json() == {"files": [], "next_cursor": None}
-
-
-@pytest.mark.parametrize(
-    "file_id",
-    [
-        "x",
-        "F" + "2" * 32,
-        "f" + "2" * 31,
-        "f" + "2" * 33,
-        "f" + "1" * 32,
-        "f" + "2" * 32 + "%0A",
-        "%2E%2E",
-        "f%2F" + "2" * 31,
-        "f" + "2" * 31 + "%23",
-        "%00",
-        "%FF",
-        "é",
-    ],
-)
-@pytest.mark.parametrize(("method", "address"), ADDRESSES)
-async def test_a_malformed_id_is_not_found(bench: Bench, method: str, address: str, file_id: str) -> None:
-    """What cannot be an id is answered like one that is not there."""
-    body = {"parts": [{"part": 1, "sha256": "0" * 64}]} if address.endswith("/parts") else None
-    answer = await bench.client().request(method, address.format(id=file_id, upload="u"), json=body)
-
-    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-
-
-@pytest.mark.parametrize(("method", "address"), [("GET", "/v1/files"), ("POST", "/v1/files"), *ADDRESSES])
-async def test_each_route_needs_its_scope(bench: Bench, method: str, address: str) -> None:
-    """Reading does not allow writing nor the other way round, even to one's own files; the answer is 403."""
-    file = await bench.register(b"mine")
-    upload = (await bench.client().post(f"/v1/files/{file['file_id']}/multipart")).json()["upload_id"]
-    where = address.format(id=file["file_id"], upload=upload)
-    body = {"parts": [{"part": 1, "sha256": "0" * 64}]} if address.endswith("/parts") else {"files": [entry()]}
-    for scope in ("", "files", "files:readx", "files:write" if method == "GET" else "files:read"):
-        answer = await bench.client(scope=scope).request(method, where, json=body if method == "POST" else None)
-        assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
-
-
-FILE, STATUS = frozenset(FILE_KEYS), frozenset({"file_id", "state"})
-OPENED, LINKS = frozenset({"upload_id", "part_bytes", "parts", "expires_at"}), frozenset({"parts"})
-PROGRESS = frozenset({"upload_id", "part_bytes", "parts", "done"})
-READ, WRITE, BOTH = "files:read", "files:write", "files:read files:write"
-SHOWN: list[tuple[str, str, dict[str, frozenset[str] | None]]] = [
-    ("POST", "/v1/files", {READ: None, WRITE: STATUS | {"upload"}, BOTH: FILE | {"upload"}}),
-    ("GET", "/v1/files", {READ: FILE, WRITE: None, BOTH: FILE}),
-    ("GET", "/v1/files?id={ready}", {READ: FILE, WRITE: None, BOTH: FILE}),
-    ("GET", "/v1/files/{ready}", {READ: FILE, WRITE: None, BOTH: FILE}),
-    ("POST", "/v1/files/{id}/multipart", {READ: None, WRITE: OPENED, BOTH: OPENED}),
-    ("GET", "/v1/files/{id}/multipart/{upload}", {READ: PROGRESS, WRITE: None, BOTH: PROGRESS}),
-    ("POST", "/v1/files/{id}/multipart/{upload}/parts", {READ: None, WRITE: LINKS, BOTH: LINKS}),
-    ("POST", "/v1/files/{id}/multipart/{upload}/complete", {READ: None, WRITE: STATUS, BOTH: FILE}),
-    ("DELETE", "/v1/files/{id}/multipart/{upload}", {READ: None, WRITE: frozenset(), BOTH: frozenset()}),
-    ("DELETE", "/v1/files/{ready}", {READ: None, WRITE: STATUS, BOTH: STATUS}),
-]
-
-
-@pytest.mark.parametrize("scope", [READ, WRITE, BOTH])
-@pytest.mark.parametrize(("method", "address", "shown"), SHOWN)
-async def test_each_scope_shows_its_fields(
-    bench: Bench, method: str, address: str, shown: dict[str, frozenset[str] | None], scope: str
-) -> None:
-    """Metadata and links come with files:read only, on every route, also for bytes that are stored already."""
-    data = b"p" * PART
-    ready, waiting = (await bench.register(b"photo"))["file_id"], (await bench.register(data))["file_id"]
-    await bench.finish(ready, PICTURE)
-    upload = (await bench.client().post(f"/v1/files/{waiting}/multipart")).json()["upload_id"]
-    sha = sha256(data).hexdigest()
-    parts = f"/v1/files/{waiting}/multipart/{upload}/parts"
-    link = (await bench.client().post(parts, json={"parts": [{"part": 1, "sha256": sha}]})).json()["parts"][0]
-    assert await bench.put(link, data, content_type=None) == 200
-    body: Any = {"files": [entry(b"photo"), entry(data)]} if address == "/v1/files" else None
-    if address.endswith("/parts"):
-        body = {"parts": [{"part": 1, "sha256": sha}]}
-
-    where = address.format(id=waiting, ready=ready, upload=upload)
-    answer = await bench.client(scope=scope).request(method, where, json=body if method == "POST" else None)
-
-    expected = shown[scope]
-    if expected is None:
-        assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
-        return
-    assert answer.status_code < 300
-    if not expected:
-        assert answer.content == b""
-        return
-    documents = answer.json().get("files", [answer.json()])
-    assert [set(document) for document in documents] == [expected] * len(documents)
-
-
-async def test_the_table_of_scopes_has_every_route() -> None:
-    """A new route that needs a token must state which fields come with which scope."""
-
-    @asynccontextmanager
-    async def nothing() -> AsyncIterator[Any]:
-        yield None
-
-    paths = describe(build_app(nothing))["paths"]
-    routes = {(name.upper(), path) for path, found in paths.items() for name, one in found.items() if "security" in one}
-    table = {
-        (method, address.partition("?")[0].format(id="{file_id}", ready="{file_id}", upload="{upload_id}"))
-        for method, address, _ in SHOWN
-    }
-    assert table == routes
-
-
-@pytest.mark.parametrize(("method", "address"), [("GET", "/v1/files"), ("POST", "/v1/files"), *ADDRESSES])
-async def test_each_route_needs_a_token_of_this_moment(bench: Bench, method: str, address: str) -> None:
-    """Without the authorizer's word it is 401, whatever the headers claim; a cached word ends with its token."""
-    where = address.format(id="f" + "2" * 32, upload="u")
-    body = {"parts": [{"part": 1, "sha256": "0" * 64}]} if address.endswith("/parts") else {"files": [entry()]}
-    owner = {"tenant": bench.owner.tenant, "user": bench.owner.user, "scope": "files:read files:write"}
-    ended = {**owner, "expires_at": str(int(bench.clock().timestamp()))}
-    claims = {"authorization": "Bearer x", "x-tenant": "demo", "x-amzn-authorizer": json.dumps(owner)}
-    for authorizer, code in ((None, "token_missing"), (owner, "token_missing"), (ended, "token_expired")):
-        client = bench.client_with(authorizer)
-        answer = await client.request(method, where, json=body if method == "POST" else None, headers=claims)
-        assert (answer.status_code, answer.json()["code"]) == (401, code)
-        assert answer.headers["www-authenticate"] == "Bearer"
-
-
-@pytest.mark.parametrize(("accepts", "compressed"), [("gzip, br", True), ("identity", False)])
-async def test_a_list_is_compressed_for_who_can_read_that(bench: Bench, accepts: str, compressed: bool) -> None:
-    """As Base64 through API Gateway, with less than a fifth of the bytes; caches keep the two apart."""
-    for n in range(20):
-        await bench.register(f"picture {n}".encode())
-    async with bench.client() as api:
-        answer = await api.get("/v1/files", headers={"accept-encoding": accepts})
-        short = await api.get("/v1/limits", headers={"accept-encoding": accepts})
-
-    assert (answer.headers.get("content-encoding") == "gzip") is compressed
-    assert answer.headers["vary"].lower() == "accept-encoding"
-    assert len(answer.json()["files"]) == 20
-    assert (int(answer.headers["content-length"]) < len(answer.content) / 5) is compressed
-    assert "content-encoding" not in short.headers

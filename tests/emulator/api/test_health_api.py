@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from shoebox.aws.clients import Clients
 from shoebox.aws.credentials import Credentials
-from shoebox.config import FunctionSettings
-from tests.emulator.api.conftest import Bench, Clock, entry, serving
+from shoebox.config import ApiSettings
+from tests.api_bench import Bench, entry
+from tests.emulator.api.conftest import open_bench
 from tests.emulator.conftest import EmulatorAt
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -31,27 +33,27 @@ async def test_all_is_well_with_the_functions_own_permissions(bench: Bench) -> N
 async def test_what_fails_is_named(
     emulator: EmulatorAt,
     role: Credentials,
-    settings: FunctionSettings,
-    bench: Bench,
+    settings: ApiSettings,
+    root: Clients,
     wrong: dict[str, str],
     dependencies: dict[str, str],
 ) -> None:
     """503 and the dependency's name, without an address or an error's text."""
     broken = settings.model_copy(update=wrong)
-    async with serving(emulator, role, broken, Clock()) as (handler, services):
-        answer = await Bench(handler, services, Clock(), bench.http).client_with(None).get("/healthz")
+    async with open_bench(emulator, role, broken, root) as bench:
+        answer = await bench.client_with(None).get("/healthz")
 
     assert answer.status_code == 503
     assert answer.json() == {"status": "failed", "dependencies": dependencies}
 
 
 async def test_a_missing_permission_is_a_fault_that_tells_nothing(
-    emulator: EmulatorAt, role: Credentials, settings: FunctionSettings, bench: Bench
+    emulator: EmulatorAt, role: Credentials, settings: ApiSettings, root: Clients
 ) -> None:
     """A table that the role may not touch: 500 without its name; requests that are wrong anyway stay 4xx."""
     broken = settings.model_copy(update={"files_table": "secret-table"})
-    async with serving(emulator, role, broken, Clock()) as (handler, services):
-        client = Bench(handler, services, Clock(), bench.http).client()
+    async with open_bench(emulator, role, broken, root) as bench:
+        client = bench.client()
         answer = await client.post("/v1/files", json={"files": [entry()]})
         assert (answer.status_code, answer.json()["code"]) == (500, "internal")
         assert "secret-table" not in answer.text

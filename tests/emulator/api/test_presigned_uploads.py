@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import base64
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from api.links import Links
-from shoebox.aws.signing import Presigner
 from shoebox.files.model import FileKey
-from tests.emulator.api.conftest import Bench
+from tests.api_bench import Bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -20,19 +19,19 @@ DATA = b"exactly these bytes"
 
 
 def digest(data: bytes) -> str:
-    """The checksum as S3 wants it in a header."""
+    """Return the checksum as S3 wants it in a header."""
     return base64.b64encode(sha256(data).digest()).decode()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def link(bench: Bench) -> dict[str, Any]:
-    """The upload link of a registered file."""
+    """Return the upload link of a registered file."""
     upload: dict[str, Any] = (await bench.register(DATA))["upload"]
     return upload
 
 
 async def stored(bench: Bench, data: bytes = DATA) -> bytes | None:
-    """What S3 has of the bench's file."""
+    """Return what S3 has of the bench's file."""
     return await bench.stored(bench.owner.file_id(sha256(data).hexdigest()))
 
 
@@ -101,13 +100,7 @@ async def test_an_upload_link_ends(bench: Bench) -> None:
     await bench.register(DATA)
     file = await bench.services.files.get(FileKey(bench.owner, bench.owner.file_id(sha256(DATA).hexdigest())))
     assert file is not None
-    services = bench.services
-    presigner = Presigner(
-        await services.clients.credentials(), region=services.region, endpoint_url=services.settings.s3_public_url
-    )
-    link = Links(presigner, services.settings, at=file.registered_at.replace(year=file.registered_at.year - 1)).upload(
-        file
-    )
+    link = (await bench.services.pictures.links(file.registered_at - timedelta(days=365))).upload(file)
 
     assert await bench.put({"method": link.method, "url": link.url, "headers": link.headers}, DATA) == 403
     assert await stored(bench) is None

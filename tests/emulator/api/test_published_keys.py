@@ -10,10 +10,11 @@ import pytest
 import pytest_asyncio
 
 from api.authorizer import Authorizer
-from api.tenant_keys import KeyDocuments, TenantKeys
+from api.tenant_keys import TenantKeys
 from shoebox.aws.clients import Clients
 from shoebox.config import AuthorizerSettings
 from shoebox.stack.deployment import ResolvedStack
+from shoebox.tenants.key_source import open_key_source
 from shoebox.tenants.keys import KeyPair, jwks_document
 from shoebox.tenants.tokens import mint_token
 
@@ -29,14 +30,13 @@ def address(provisioned: ResolvedStack) -> str:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def authorizer(address: str) -> AsyncIterator[Authorizer]:
-    """The authorizer with its own HTTP client."""
-    documents = KeyDocuments(address)
-    yield Authorizer(TenantKeys(documents.fetch))
-    documents.close()
+    """Return the authorizer with its own HTTP client."""
+    async with open_key_source(address) as source:
+        yield Authorizer(TenantKeys(source))
 
 
 async def judge(authorizer: Authorizer, pair: KeyPair, tenant: str) -> dict[str, str]:
-    """The context of the answer to a token of `tenant`, signed with `pair`."""
+    """Return the context of the answer to a token of `tenant`, signed with `pair`."""
     token = mint_token(pair, tenant=tenant, user="anna", now=time.time())
     answer = await authorizer.judge({"methodArn": ARN, "headers": {"authorization": f"Bearer {token}"}})
     context: dict[str, str] = answer["context"]

@@ -18,8 +18,8 @@ from jwt import PyJWS
 
 from api.authorizer import Authorizer
 from api.tenant_keys import TenantKeys
-from shoebox.aws.errors import ConnectionLost
 from shoebox.errors import Unavailable
+from shoebox.tenants.key_source import MemoryKeySource
 from shoebox.tenants.keys import KeyPair, jwks_document
 from shoebox.tenants.tokens import mint_token
 
@@ -32,12 +32,13 @@ Token = Callable[..., str]
 def authorizer(published: dict[str, bytes], now: int) -> Authorizer:
     """Return an authorizer that knows what is published."""
 
-    async def fetch(tenant: str) -> bytes | None:
-        if "broken" in tenant:
-            raise ConnectionLost("no response")
-        return published.get(tenant)
+    class Published:
+        async def fetch(self, tenant: str) -> bytes | None:
+            if "broken" in tenant:
+                raise Unavailable("no response")
+            return published.get(tenant)
 
-    return Authorizer(TenantKeys(fetch), now=lambda: now)
+    return Authorizer(TenantKeys(Published()), now=lambda: now)
 
 
 async def denial(authorizer: Authorizer, event: dict[str, Any]) -> str:
@@ -173,11 +174,7 @@ async def test_a_shops_key_under_anothers_key_id_is_refused(
     theirs = KeyPair.generate()
     published["other"] = jwks_document([replace(theirs, key_id=demo.key_id)])
     foreign = mint_token(demo, tenant="other", user="anna", now=now)
-
-    async def fetch(tenant: str) -> bytes | None:
-        return published.get(tenant)
-
-    authorizer = Authorizer(TenantKeys(fetch), now=lambda: now)
+    authorizer = Authorizer(TenantKeys(MemoryKeySource(published)), now=lambda: now)
     assert await denial(authorizer, authorizer_event(f"Bearer {foreign}")) == "token_signature"
 
 

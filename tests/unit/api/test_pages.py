@@ -13,27 +13,20 @@ import httpx
 import pytest
 
 from api.app import build_app
+from api.dependencies import Services
 from api.pages import FOLDER, content_security_policy, load_pages
-from api.services import Services
-from shoebox.config import FunctionSettings, Limits
+from shoebox.config import Limits
+from tests.api_bench import SETTINGS
 
 
 @pytest.fixture
 async def site() -> AsyncIterator[httpx.AsyncClient]:
-    """The application with settings, and nothing behind it."""
-    settings = FunctionSettings(
-        files_table="files",
-        personal_bucket="personal",
-        deletions_queue_url="",
-        file_events_topic_arn="",
-        s3_url="https://s3.example.test",
-        s3_public_url="https://s3.example.test/base",
-    )
+    """Return the application with settings, and nothing behind it."""
     absent: Any = None
 
     @asynccontextmanager
     async def opener() -> AsyncIterator[Services]:
-        yield Services(settings, Limits(), absent, absent, absent, absent, "us-east-1", absent)
+        yield Services(SETTINGS, Limits(), absent, absent, absent, absent)
 
     app = build_app(opener)
 

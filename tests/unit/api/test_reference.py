@@ -13,7 +13,7 @@ from workers.imaging.warning_codes import MEANINGS, WarningCode
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs/reference/problems.md").read_text()
-SOURCES = [*(ROOT / "api").glob("*.py"), *(ROOT / "shoebox").rglob("*.py")]
+SOURCES = [*(ROOT / "api").rglob("*.py"), *(ROOT / "shoebox").rglob("*.py")]
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", TEXT)))
 
 
@@ -27,9 +27,9 @@ def test_every_code_of_the_source_is_told() -> None:
     """What the API, the tokens and ingest can answer with stands on the page."""
     source = "\n".join(path.read_text() for path in SOURCES)
     codes = {
-        *re.findall(r'code="(\w+)"', source),
+        *re.findall(r'code="([a-z_]+)"', source),
         *re.findall(r'_refuse\(\s*"(\w+)"', source),
-        *re.findall(r'return "(\w+)", f?"', (ROOT / "api/registrations.py").read_text()),
+        *re.findall(r'return "(\w+)", f?"', (ROOT / "api/files/entries.py").read_text()),
         *re.findall(r'^    code(?:: str)? = "(\w+)"', source, re.MULTILINE),
         *re.findall(r'problem\(\w+(?:\.scope)?, \d+, "(\w+)"', source),
         *get_args(Reason),

@@ -9,7 +9,6 @@ from collections.abc import Callable
 import pytest
 
 from api.tenant_keys import Rules, TenantKeys
-from shoebox.aws.errors import ConnectionLost
 from shoebox.errors import Unauthorized, Unavailable
 from shoebox.tenants.keys import KeyPair, jwks_document
 
@@ -28,12 +27,12 @@ class Publisher:
         self.waiting = asyncio.Event()
 
     async def fetch(self, tenant: str) -> bytes | None:
-        """Fetch as `KeyDocuments.fetch` does."""
+        """Fetch as `HttpKeySource.fetch` does."""
         self.asked[tenant] += 1
         self.waiting.set()
         await self.open.wait()
         if self.down:
-            raise ConnectionLost("no response")
+            raise Unavailable("no response")
         return self.documents.get(tenant)
 
 
@@ -63,7 +62,7 @@ def clock() -> Clock:
 @pytest.fixture
 def store(publisher: Publisher, clock: Clock) -> TenantKeys:
     """Return a store with small, round rules."""
-    return TenantKeys(publisher.fetch, Rules(ttl=300, stale_for=3600, retry_after=30, tenants=3), clock=clock)
+    return TenantKeys(publisher, Rules(ttl=300, stale_for=3600, retry_after=30, tenants=3), clock=clock)
 
 
 async def code(store: TenantKeys, tenant: str, key_id: str) -> str:
@@ -255,7 +254,7 @@ async def test_a_document_without_usable_keys_is_valid(store: TenantKeys, publis
 async def test_with_a_ttl_of_zero_every_request_asks(publisher: Publisher, clock: Clock) -> None:
     """`SHOEBOX_KEYS_TTL=0` turns the memory off, but for outages."""
     ticking: Callable[[], float] = clock
-    store = TenantKeys(publisher.fetch, Rules(ttl=0), clock=ticking)
+    store = TenantKeys(publisher, Rules(ttl=0), clock=ticking)
     for _ in range(3):
         clock.now += 1
         await store.key("demo", OLD.key_id)

@@ -244,7 +244,7 @@ def test_retries_are_told_now_and_then_with_how_long_they_last() -> None:
 
 def test_help_needs_nothing_heavy() -> None:
     """`shoebox --help` imports no client, no cloud, no pictures: so it comes at once."""
-    heavy = ("aiohttp", "aiobotocore", "cryptography", "fleet", "numpy", "PIL", "pydantic", "stamina", "structlog")
+    heavy = ("aiohttp", "aiobotocore", "cryptography", "fleet", "numpy", "PIL", "pydantic", "structlog")
     code = f"import shoebox_cli.app, sys; print([name for name in {heavy!r} if name in sys.modules])"
 
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

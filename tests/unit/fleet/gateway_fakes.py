@@ -13,7 +13,7 @@ import orjson
 
 from fleet.environments.invocation import InvokeResult, failure
 from fleet.gateway.app import Gateway
-from fleet.gateway.described import gateway_cache, gateway_of, gateway_throttle
+from fleet.gateway.factory import gateway_cache, gateway_of, gateway_throttle
 from fleet.http.asgi import Message, Scope
 from fleet.limits.quotas import AWS_QUOTAS, Quotas
 from fleet.metrics import Metrics

@@ -8,16 +8,17 @@ from fleet_fakes import until
 
 from fleet.environments.invocation import InvokeResult, failure
 from fleet.errors import Throttled
-from fleet.gateway.authorizer import Authorizer, Refusal
-from fleet.gateway.authorizer_cache import AuthorizerCache
+from fleet.gateway.authorizer import Authorizer, AuthorizerCache, cache_key
 from fleet.gateway.authorizer_policy import Authorization
-from fleet.gateway.proxy_event import Api
+from fleet.gateway.events import Api
+from fleet.gateway.refusals import Refusal
 from fleet.gateway.request import GatewayRequest
 from fleet.gateway.routes import Match
 from shoebox.stack.gateway import Route
 
 API = Api("api1", "prod", "1", "eu-west-1")
 MATCH = Match(Route(path="/v1/{proxy+}", function="api"), {"proxy": "x"})
+KEPT = Authorization("ann", (), {})
 EVERYTHING = "arn:aws:execute-api:eu-west-1:1:api1/prod/*"
 
 
@@ -54,8 +55,8 @@ def policy(effect: str = "Allow", resource: str = EVERYTHING) -> InvokeResult:
 
 def authorizer(function: Function) -> Authorizer:
     """An authorizer that asks this function."""
-    cache = AuthorizerCache[Authorization](300, clock=lambda: 0.0)
-    return Authorizer(API, identity="Authorization", ask=function, cache=cache)
+    cache = AuthorizerCache(300, clock=lambda: 0.0)
+    return Authorizer(API, identity=["Authorization"], ask=function, cache=cache)
 
 
 async def test_an_allowed_request_carries_the_context():
@@ -154,3 +155,51 @@ async def test_failures_are_not_cached():
             with pytest.raises(Refusal):
                 await gate.authorize(request(), MATCH)
     assert (len(broken.calls), len(denying.calls)) == (2, 1)
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        """Return the seconds."""
+        return self.now
+
+
+def test_an_authorization_is_kept_for_its_time():
+    """At 300 s it is asked for again."""
+    clock = Clock()
+    cache = AuthorizerCache(300, clock=clock)
+    cache.put(b"k", KEPT)
+    clock.now = 299.9
+    assert cache.get(b"k") is KEPT
+    clock.now = 300.0
+    assert cache.get(b"k") is None
+    assert cache.statistics().size == 0
+
+
+def test_no_time_means_no_cache():
+    """A TTL of 0 keeps nothing."""
+    cache = AuthorizerCache(0, clock=Clock())
+    cache.put(b"k", KEPT)
+    assert cache.get(b"k") is None
+
+
+def test_the_least_recently_used_authorization_makes_room():
+    """Their number is bounded, whatever tokens come in."""
+    cache = AuthorizerCache(300, max_size=2, clock=Clock())
+    cache.put(b"a", KEPT)
+    cache.put(b"b", KEPT)
+    cache.get(b"a")
+    cache.put(b"c", KEPT)
+    assert (cache.get(b"a"), cache.get(b"b"), cache.get(b"c")) == (KEPT, None, KEPT)
+    assert cache.statistics().size == 2
+
+
+def test_a_key_does_not_hold_the_token():
+    """Whoever reads the process's memory finds hashes; the parts of an identity do not run together."""
+    assert b"secret" not in cache_key("secret-token")
+    assert cache_key("a", "b") != cache_key("ab", "")
+    assert cache_key("a", "b\0c") != cache_key("a\0b", "c"), "a query may hold any character"
+    assert cache_key("1:a") != cache_key("", "a")

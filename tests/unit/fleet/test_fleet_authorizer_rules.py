@@ -12,12 +12,10 @@ import pytest
 from gateway_fakes import EVERYTHING, Api, api_of, policy, scope_of
 
 from fleet.environments.invocation import InvokeResult
-from fleet.gateway.authorizer import Authorizer
-from fleet.gateway.authorizer_cache import AuthorizerCache
-from fleet.gateway.authorizer_policy import Authorization
+from fleet.gateway.authorizer import Authorizer, AuthorizerCache
 from fleet.gateway.authorizer_rules import HTTP_1, HTTP_2
-from fleet.gateway.proxy_event import Api as GatewayApi
-from fleet.gateway.refusal import Refusal
+from fleet.gateway.events import Api as GatewayApi
+from fleet.gateway.refusals import Refusal
 from fleet.gateway.request import request_of
 from fleet.gateway.routes import Match
 from shoebox.stack.gateway import Route
@@ -234,7 +232,7 @@ async def test_a_resource_has_at_most_512_characters(length: int, status: int):
 
 async def test_an_authorizer_that_takes_too_long_is_a_500():
     """Amazon API Gateway quotas: timeout for Lambda authorizer response 10000 ms (HTTP APIs)."""
-    assert (HTTP_1.seconds, HTTP_2.seconds) == (10, 10)
+    assert (HTTP_1.timeout, HTTP_2.timeout) == (10, 10)
     asked = asyncio.Event()
 
     async def silent(event: bytes, trace_id: str) -> InvokeResult:
@@ -245,10 +243,10 @@ async def test_an_authorizer_that_takes_too_long_is_a_500():
     request = request_of(scope_of("GET", "/x", FULL), "http")
     made = Authorizer(
         GatewayApi("a", "$default", "1", "r", "http"),
-        identity="auth",
+        identity=["auth"],
         ask=silent,
-        cache=AuthorizerCache[Authorization](300, clock=lambda: 0.0),
-        rules=replace(HTTP_2, seconds=0.01),
+        cache=AuthorizerCache(300, clock=lambda: 0.0),
+        rules=replace(HTTP_2, timeout=0.01),
     )
     with pytest.raises(Refusal, match="AUTHORIZER_FAILURE"):
         await made.authorize(request, Match(Route(path="/x", function="web"), {}))

@@ -8,7 +8,7 @@ IDS = ("a", "b", "c")
 
 
 def failures(*items: object) -> bytes:
-    """A partial batch response."""
+    """Return a partial batch response."""
     return orjson.dumps({"batchItemFailures": list(items)})
 
 

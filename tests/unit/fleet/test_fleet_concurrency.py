@@ -17,7 +17,7 @@ AWS = LambdaQuotas()
 def limits(
     quotas: LambdaQuotas = AWS, reserved: dict[str, float] | None = None, slots: dict[str, int] | None = None
 ) -> LambdaLimits:
-    """All limits of an account with the functions a, b and c."""
+    """Return all limits of an account with the functions a, b and c."""
     return LambdaLimits(quotas, reserved or {}, {"a": 1, "b": 1, "c": 1, **(slots or {})})
 
 
@@ -105,7 +105,7 @@ def test_asynchronous_events_have_no_request_rate():
 
 
 def scaled_to(maximum: float) -> LambdaLimits:
-    """An account whose functions get so many environments in ten seconds."""
+    """Return an account whose functions get so many environments in ten seconds."""
     return limits(LambdaQuotas(concurrency=10_000, scaling_environments=maximum))
 
 

@@ -8,8 +8,7 @@ import orjson
 import pytest
 
 from fleet.async_events import AsyncStatistics
-from fleet.gateway.authorizer_cache import CacheStatistics
-from fleet.gauges import show_counts, show_gauges, show_queues
+from fleet.gateway.authorizer import CacheStatistics
 from fleet.limit_registry import LimitRegistry
 from fleet.limits.quotas import load_quotas
 from fleet.limits.use import Count, DataUse
@@ -17,7 +16,7 @@ from fleet.metrics import Metrics
 from fleet.queues.batches import SqsMessage
 from fleet.queues.depths import Depth, Depths, MonitoredQueue
 from fleet.queues.queue_monitor import QueueMonitor
-from fleet.statistics import FleetStatistics
+from fleet.statistics import FleetStatistics, show_counts, show_gauges, show_queues
 from shoebox.aws.connections import Connections
 from shoebox.aws.credentials import Credentials, fixed_credentials
 from shoebox.aws.sqs import SqsClient
@@ -55,7 +54,7 @@ class Bench:
 
 @asynccontextmanager
 async def running() -> AsyncIterator[tuple[Bench, Depths, ScriptedServer]]:
-    """The bench with its server."""
+    """Run the bench with its server."""
     bench = Bench()
     async with scripted_server(bench.script) as server:
         yield bench, bench.depths(server), server

@@ -14,13 +14,13 @@ MB = 1024 * 1024
 
 
 def backlog(scale: Scale, seconds: int, start: float = 0.0) -> None:
-    """A full receive call every second, the first at `start`."""
+    """Make a full receive call every second, the first at `start`."""
     for second in range(seconds + 1):
         scale.received(start + second, messages=10, wanted=10, size=100)
 
 
 def empty(scale: Scale, seconds: int, start: float = 0.0) -> None:
-    """An empty receive call every twenty seconds, the first at `start`."""
+    """Make an empty receive call every twenty seconds, the first at `start`."""
     for second in range(0, seconds + 1, 20):
         scale.received(start + second, messages=0, wanted=10, size=0)
 

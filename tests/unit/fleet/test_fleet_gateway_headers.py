@@ -2,7 +2,7 @@
 
 import pytest
 
-from fleet.gateway.response_headers import MalformedResponse, sent_headers
+from fleet.gateway.responses import MalformedResponse, sent_headers
 
 REMAPPED = ("Authorization", "Content-Length", "Content-MD5", "Date", "Max-Forwards", "Server", "User-Agent")
 DROPPED = ("Connection", "Expect", "Host", "Keep-Alive", "Proxy-Authenticate", "TE", "Trailer", "Transfer-Encoding")

@@ -2,8 +2,7 @@
 
 import pytest
 
-from fleet.gateway.response_2 import proxy_response_2
-from fleet.gateway.responses import MalformedResponse
+from fleet.gateway.responses import MalformedResponse, response_2
 
 
 @pytest.mark.parametrize(
@@ -20,14 +19,14 @@ from fleet.gateway.responses import MalformedResponse
 )
 def test_json_without_a_status_code_is_the_body_of_a_200(payload: bytes, body: bytes):
     """Status 200, content type application/json, body as it is."""
-    answer = proxy_response_2(payload)
+    answer = response_2(payload)
     assert (answer.status, answer.body) == (200, body)
     assert list(answer.headers) == [(b"content-type", b"application/json")]
 
 
 def test_a_full_answer_has_headers_cookies_and_a_body():
     """Each cookie becomes a Set-Cookie header; multiValueHeaders is no part of the format."""
-    answer = proxy_response_2(
+    answer = response_2(
         b'{"statusCode":201,"headers":{"X-A":"1"},"multiValueHeaders":{"x-b":["2"]},'
         b'"cookies":["a=1; Path=/","b=2"],"body":"AAE=","isBase64Encoded":true}'
     )
@@ -58,4 +57,4 @@ def test_a_full_answer_has_headers_cookies_and_a_body():
 def test_anything_else_is_malformed(payload: bytes):
     """The gateway answers 500 and sends none of it."""
     with pytest.raises(MalformedResponse):
-        proxy_response_2(payload)
+        response_2(payload)

@@ -1,7 +1,8 @@
 import orjson
 import pytest
 
-from fleet.gateway.responses import GatewayResponses, MalformedResponse, proxy_response
+from fleet.gateway.refusals import GatewayResponses
+from fleet.gateway.responses import MalformedResponse, response_1
 from shoebox.stack.gateway import GatewayResponse
 
 DENIED = GatewayResponse(
@@ -44,7 +45,7 @@ def test_a_type_that_the_stack_does_not_shape_has_a_default():
 
 def test_a_functions_answer_becomes_http():
     """Status, both header maps (the multiple one counts), a default content type, and the body as UTF-8."""
-    answer = proxy_response(
+    answer = response_1(
         orjson.dumps(
             {
                 "statusCode": "201",
@@ -67,12 +68,12 @@ def test_a_functions_answer_becomes_http():
 
 def test_binary_bodies_are_decoded():
     """isBase64Encoded."""
-    assert proxy_response(b'{"statusCode":200,"body":"AAE=","isBase64Encoded":true}').body == b"\x00\x01"
+    assert response_1(b'{"statusCode":200,"body":"AAE=","isBase64Encoded":true}').body == b"\x00\x01"
 
 
 def test_headers_that_are_the_gateways_own_are_renamed_or_dropped():
     """A wrong length or a hop-by-hop header must not reach the wire."""
-    answer = proxy_response(
+    answer = response_1(
         b'{"statusCode":200,"headers":{"Content-Length":"5","Connection":"close","Transfer-Encoding":"chunked"}}'
     )
     assert dict(answer.headers) == {b"content-type": b"application/json", b"x-amzn-remapped-content-length": b"5"}
@@ -102,4 +103,4 @@ def test_headers_that_are_the_gateways_own_are_renamed_or_dropped():
 def test_anything_else_is_malformed(payload: bytes):
     """The gateway answers 502 and sends none of it."""
     with pytest.raises(MalformedResponse):
-        proxy_response(payload)
+        response_1(payload)

@@ -7,7 +7,7 @@ import pytest
 from gateway_fakes import resolved
 from pydantic import ValidationError
 
-from fleet.gateway.described import gateway_throttle
+from fleet.gateway.factory import gateway_throttle
 from fleet.gateway.routes import Routes
 from fleet.limits.quotas import AWS_QUOTAS
 from shoebox.stack.gateway import Gateway, Route

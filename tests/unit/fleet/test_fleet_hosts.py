@@ -14,12 +14,11 @@ from fleet.credentials import CredentialsCache, CredentialsError, RoleCredential
 from fleet.environments.environment import Environment, State
 from fleet.environments.runtime_api import RuntimeApi
 from fleet.functions import FunctionSpec
-from fleet.hosts import reload
-from fleet.hosts.api import HostApi
-from fleet.hosts.connection import FleetAway, FleetConnection, Joined, NotJoinable
+from fleet.hosts import host
+from fleet.hosts.api import LOST, HostApi, RemoteProcess
+from fleet.hosts.connection import FleetConnection, FleetUnavailable, Membership, NotJoinable
+from fleet.hosts.host import code_changed
 from fleet.hosts.messages import PREFIX, Command, JoinResponse
-from fleet.hosts.reload import code_changed
-from fleet.hosts.remote import LOST, RemoteProcess
 from fleet.http.asgi import Receive, Response, Scope, Send, respond
 from fleet.http.ports import listen
 from fleet.http.server import Server
@@ -29,7 +28,8 @@ from shoebox.aws.credentials import Credentials
 from shoebox.stack.deployment import Deployment
 
 FUNCTION = FunctionSpec("api", "shoebox-api", "arn", "a.b", 128, 3, 2, 5, {"OWN": "1"})
-WELCOME = JoinResponse("e1", FUNCTION, Credentials("AK", "secret", "token"), "us-east-1", None, {"ALL": "2"}, 1.5)
+JOIN_RESPONSE = JoinResponse("e1", FUNCTION, Credentials("AK", "secret", "token"), "us-east-1", None, {"ALL": "2"}, 1.5)
+SENT = orjson.loads(JOIN_RESPONSE.to_line())
 KEYS = Credentials("AKIA1", "secret", "token")
 NOWHERE = "http://127.0.0.1:9"
 
@@ -37,12 +37,12 @@ NOWHERE = "http://127.0.0.1:9"
 # --- messages ----------------------------------------------------------------------------------------------------
 
 
-def test_a_welcome_arrives_as_it_was_sent():
+def test_a_join_response_arrives_as_it_was_sent():
     """One line of JSON, and everything in it is what it was."""
-    line = WELCOME.encode()
+    line = JOIN_RESPONSE.to_line()
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
-    assert JoinResponse.decode(line) == WELCOME
+    assert JoinResponse.from_line(line) == JOIN_RESPONSE
 
 
 @pytest.mark.parametrize(
@@ -53,35 +53,35 @@ def test_a_welcome_arrives_as_it_was_sent():
         b"[]",
         b"7",
         b"{}",
-        orjson.dumps(orjson.loads(WELCOME.encode()) | {"surprise": 1}),
-        orjson.dumps({name: value for name, value in orjson.loads(WELCOME.encode()).items() if name != "region"}),
-        orjson.dumps(orjson.loads(WELCOME.encode()) | {"function": {"key": "api"}}),
-        orjson.dumps(orjson.loads(WELCOME.encode()) | {"credentials": None}),
+        orjson.dumps(SENT | {"surprise": 1}),
+        orjson.dumps({name: value for name, value in SENT.items() if name != "region"}),
+        orjson.dumps(SENT | {"function": {"key": "api"}}),
+        orjson.dumps(SENT | {"credentials": None}),
     ],
 )
-def test_a_foreign_welcome_is_no_welcome(line: bytes):
+def test_a_foreign_join_response_is_refused(line: bytes):
     """What another program, or another version, says is a ValueError and nothing else."""
     with pytest.raises(ValueError, match=r"."):
-        JoinResponse.decode(line)
+        JoinResponse.from_line(line)
 
 
 # --- the process as the fleet sees it ------------------------------------------------------------------------------
 
 
-async def test_words_come_in_order_until_the_end():
+async def test_commands_come_in_order_until_the_end():
     """Those that were told before it are still sent."""
     process = RemoteProcess()
-    process.tell(Command.READY)
-    process.tell(Command.STOP)
+    process.send(Command.READY)
+    process.send(Command.STOP)
     process.end(0)
-    assert [word async for word in process.words()] == [Command.READY, Command.STOP]
+    assert [command async for command in process.commands()] == [Command.READY, Command.STOP]
 
 
 async def test_a_host_that_answers_a_stop_decides_the_status():
     """The word goes out, and the stop ends with the process."""
     process = RemoteProcess()
     stopping = asyncio.create_task(process.stop(60))
-    assert await anext(process.words()) is Command.STOP
+    assert await anext(process.commands()) is Command.STOP
     assert not stopping.done()
     process.end(7)
     await asyncio.wait_for(stopping, 30)
@@ -90,18 +90,18 @@ async def test_a_host_that_answers_a_stop_decides_the_status():
 
 async def test_a_host_that_does_not_answer_a_stop_is_given_up(monkeypatch: pytest.MonkeyPatch):
     """After the seconds that the end may take, and a moment."""
-    monkeypatch.setattr("fleet.hosts.remote._ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr("fleet.hosts.api._REPORT_SECONDS", 0.01)
     process = RemoteProcess()
     await asyncio.wait_for(process.stop(0.01), 30)
     assert await process.wait() == LOST
-    assert [word async for word in process.words()] == [Command.STOP]
+    assert [command async for command in process.commands()] == [Command.STOP]
 
 
 async def test_a_killed_process_has_ended():
     """There is nothing to say to its host any more."""
     process = RemoteProcess()
     process.kill()
-    assert [word async for word in process.words()] == []
+    assert [command async for command in process.commands()] == []
     assert await process.wait() == LOST
 
 
@@ -115,7 +115,7 @@ async def test_a_process_ends_only_once():
     process.end(LOST)
     process.kill()
     assert await process.wait() == 3
-    assert [word async for word in process.words()] == []
+    assert [command async for command in process.commands()] == []
 
 
 # --- the fleet's side, on a real socket ----------------------------------------------------------------------------
@@ -161,9 +161,9 @@ class Runtime:
         """A host's connection."""
         return FleetConnection(self.session, self.url, function)
 
-    def environment(self, joined: Joined) -> Environment:
+    def environment(self, joined: Membership) -> Environment:
         """The environment as its pool has it."""
-        found = self.pool.environment(joined.welcome.identity)
+        found = self.pool.environment(joined.join.identity)
         assert found is not None
         return found
 
@@ -196,20 +196,20 @@ def runtime_of(tmp_path: Path) -> RuntimeOf:
     return make
 
 
-async def next_word(joined: Joined) -> Command | None:
+async def next_command(joined: Membership) -> Command | None:
     """What the fleet says next; None when it has closed the connection."""
     async with asyncio.timeout(30):
-        return await anext(joined.words(), None)
+        return await anext(joined.commands(), None)
 
 
 async def test_who_joins_is_told_all_that_an_environment_needs(runtime_of: RuntimeOf):
     """Function, credentials, place, variables and times; and the pool has the environment, until its keys end."""
     async with runtime_of(slots=2) as runtime, runtime.connection().join() as joined:
-        welcome = joined.welcome
+        response = joined.join
         environment = runtime.environment(joined)
-        assert (welcome.function, welcome.credentials) == (runtime.pool.function, KEYS)
-        assert (welcome.region, welcome.endpoint_url, welcome.environment) == ("us-east-1", None, {"ALL": "1"})
-        assert welcome.stop_seconds == 2.0
+        assert (response.function, response.credentials) == (runtime.pool.function, KEYS)
+        assert (response.region, response.endpoint_url, response.environment) == ("us-east-1", None, {"ALL": "1"})
+        assert response.stop_seconds == 2.0
         assert (environment.state, environment.slots) == (State.STARTING, 2)
         assert environment.retire_at == 3600 - (3 + 60)
 
@@ -218,7 +218,7 @@ async def test_the_first_poll_is_told_to_the_host(runtime_of: RuntimeOf):
     """So it knows, and its health check, that the environment takes invocations."""
     async with runtime_of() as runtime, runtime.connection().join() as joined:
         runtime.pool.poll(runtime.environment(joined))
-        assert await next_word(joined) is Command.READY
+        assert await next_command(joined) is Command.READY
 
 
 async def test_an_invocation_runs_through_a_host(runtime_of: RuntimeOf):
@@ -226,7 +226,7 @@ async def test_an_invocation_runs_through_a_host(runtime_of: RuntimeOf):
     async with runtime_of() as runtime:
         waiting = runtime.bench.invoke("r1")
         async with runtime.connection().join() as joined:
-            address = f"{runtime.url}/.rt/api/{joined.welcome.identity}/2018-06-01/runtime/invocation"
+            address = f"{runtime.url}/.rt/api/{joined.join.identity}/2018-06-01/runtime/invocation"
             async with runtime.session.get(f"{address}/next") as event:
                 assert event.headers["Lambda-Runtime-Aws-Request-Id"] == "r1"
             async with runtime.session.post(f"{address}/r1/response", data=b'"done"') as accepted:
@@ -244,7 +244,7 @@ async def test_a_host_that_vanishes_takes_its_environment_along(runtime_of: Runt
         assert orjson.loads(result.payload)["errorType"] == "Runtime.ExitError"
         assert b"signal: killed" in result.payload
         await runtime.until_gone()
-        assert (await runtime.post(f"api/{joined.welcome.identity}/exit", b'{"status": 0}'))[0] == 404
+        assert (await runtime.post(f"api/{joined.join.identity}/exit", b'{"status": 0}'))[0] == 404
 
 
 async def test_a_host_reports_how_its_process_ended(runtime_of: RuntimeOf):
@@ -252,10 +252,10 @@ async def test_a_host_reports_how_its_process_ended(runtime_of: RuntimeOf):
     async with runtime_of() as runtime, runtime.connection().join() as joined:
         running = runtime.bench.invoke("r1")
         await runtime.bench.next(runtime.environment(joined))
-        assert await next_word(joined) is Command.READY
-        await runtime.connection().tell_exit(joined.welcome.identity, 3)
+        assert await next_command(joined) is Command.READY
+        await runtime.connection().report_exit(joined.join.identity, 3)
         assert b"exit status 3" in (await asyncio.wait_for(running, 30)).payload
-        assert await next_word(joined) is None
+        assert await next_command(joined) is None
         await runtime.until_gone()
 
 
@@ -263,7 +263,7 @@ async def test_a_report_that_is_none_is_refused(runtime_of: RuntimeOf):
     """400, with what is expected; the environment lives on."""
     bodies = [b"", b"{", b"{}", b"[]", b"3", b'{"status": null}', b'{"status": "soon"}', b'{"status": 1}' + b" " * 2000]
     async with runtime_of() as runtime, runtime.connection().join() as joined:
-        answers = {body: await runtime.post(f"api/{joined.welcome.identity}/exit", body) for body in bodies}
+        answers = {body: await runtime.post(f"api/{joined.join.identity}/exit", body) for body in bodies}
         assert answers == {body: (400, {"message": 'Expected {"status": a number}.'}) for body in bodies}
         assert runtime.environment(joined).state is State.STARTING
 
@@ -274,15 +274,15 @@ async def test_renewing_replaces_the_environment(runtime_of: RuntimeOf):
         running = runtime.bench.invoke("r1")
         environment = runtime.environment(joined)
         await runtime.bench.next(environment)
-        assert await next_word(joined) is Command.READY
+        assert await next_command(joined) is Command.READY
         runtime.pool.renew()
         assert environment.state is State.DRAINING
         assert not running.done()
         environment.finish("r1", None, 0.0)
-        assert await next_word(joined) is Command.STOP
-        await runtime.connection().tell_exit(joined.welcome.identity, 0)
+        assert await next_command(joined) is Command.STOP
+        await runtime.connection().report_exit(joined.join.identity, 0)
         async with runtime.connection().join() as another:
-            assert another.welcome.identity != joined.welcome.identity
+            assert another.join.identity != joined.join.identity
         running.cancel()
 
 
@@ -292,8 +292,8 @@ async def test_renewing_stops_also_what_has_not_begun(runtime_of: RuntimeOf):
         waiting = runtime.bench.invoke("r1")
         await until(lambda: runtime.pool.statistics().waiting)
         runtime.pool.renew()
-        assert await next_word(joined) is Command.STOP
-        await runtime.connection().tell_exit(joined.welcome.identity, 0)
+        assert await next_command(joined) is Command.STOP
+        await runtime.connection().report_exit(joined.join.identity, 0)
         await runtime.until_gone()
         assert not waiting.done()
         waiting.cancel()
@@ -301,20 +301,20 @@ async def test_renewing_stops_also_what_has_not_begun(runtime_of: RuntimeOf):
 
 async def test_the_end_of_the_fleet_stops_its_hosts(runtime_of: RuntimeOf, monkeypatch: pytest.MonkeyPatch):
     """One that does not do as it is told is given up, and nothing waits for it."""
-    monkeypatch.setattr("fleet.hosts.remote._ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr("fleet.hosts.api._REPORT_SECONDS", 0.01)
     async with runtime_of(stop=0.01) as runtime, runtime.connection().join() as joined:
         runtime.pool.poll(runtime.environment(joined))
-        assert await next_word(joined) is Command.READY
+        assert await next_command(joined) is Command.READY
         runtime.pool.stop()
-        assert await next_word(joined) is Command.STOP
-        assert await next_word(joined) is None
+        assert await next_command(joined) is Command.STOP
+        assert await next_command(joined) is None
 
 
 async def test_nobody_joins_a_fleet_that_ends(runtime_of: RuntimeOf):
     """A host whose environment has just been stopped would else begin another one, and the end would not come."""
     async with asyncio.timeout(30), runtime_of() as runtime:
         runtime.pool.stop()
-        with pytest.raises(FleetAway, match="answers 503: The fleet is ending"):
+        with pytest.raises(FleetUnavailable, match="answers 503: The fleet is ending"):
             async with runtime.connection().join():
                 pass
 
@@ -345,7 +345,7 @@ async def test_without_credentials_nobody_joins(runtime_of: RuntimeOf):
         assert runtime.pool.statistics().started == 0
         runtime.roles.error = None
         async with runtime.connection().join() as joined:
-            assert joined.welcome.credentials == KEYS
+            assert joined.join.credentials == KEYS
 
 
 # --- the host's side -----------------------------------------------------------------------------------------------
@@ -369,9 +369,10 @@ async def test_a_fleet_that_cannot_be_reached_is_away(unused_tcp_port: int):
     """Its address is in the message, and a report to it is dropped in silence."""
     async with aiohttp.ClientSession() as session:
         connection = FleetConnection(session, f"http://127.0.0.1:{unused_tcp_port}/", "api")
-        with pytest.raises(FleetAway, match=rf"the fleet at http://127.0.0.1:{unused_tcp_port}/ cannot be reached"):
+        message = f"the fleet at http://127.0.0.1:{unused_tcp_port}/ cannot be reached"
+        with pytest.raises(FleetUnavailable, match=message):
             await refused(connection)
-        await connection.tell_exit("e1", 0)
+        await connection.report_exit("e1", 0)
 
 
 @pytest.mark.parametrize("url", ["fleet:9002", "fleet", "ftp://fleet:9002", "http://"])
@@ -385,9 +386,9 @@ async def test_what_is_no_address_is_not_tried_again(url: str):
 @pytest.mark.parametrize(
     ("answer", "error", "message"),
     [
-        (Response(200, b"<html>"), FleetAway, "gave no welcome"),
-        (Response(200), FleetAway, "gave no welcome"),
-        (Response(502, b"<html>bad gateway"), FleetAway, "answers 502: <html>bad gateway"),
+        (Response(200, b"<html>"), FleetUnavailable, "sent no valid join response"),
+        (Response(200), FleetUnavailable, "sent no valid join response"),
+        (Response(502, b"<html>bad gateway"), FleetUnavailable, "answers 502: <html>bad gateway"),
         (Response(418, b"tea" * 1000), NotJoinable, r"answers 418: (tea)+te$"),
     ],
 )
@@ -408,13 +409,13 @@ async def test_another_program_at_the_address_is_no_fleet(answer: Response, erro
 def looks_of(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The folders that were looked through: one entry a look, from its begin."""
     looks: list[Path] = []
-    times = reload._times
+    times = host.code_times
 
     def look(folder: Path) -> Mapping[Path, int]:
         looks.append(folder)
         return times(folder)
 
-    monkeypatch.setattr(reload, "_times", look)
+    monkeypatch.setattr(host, "code_times", look)
     return looks
 
 

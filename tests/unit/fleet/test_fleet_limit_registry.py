@@ -16,7 +16,7 @@ WRITES = Count("dynamodb", "Write", 3.0, "files")
 
 
 async def elsewhere() -> DataUse:
-    """What the emulator's process says."""
+    """Return what the emulator's process says."""
     return DataUse([FAR], [PUTS], [WRITES])
 
 

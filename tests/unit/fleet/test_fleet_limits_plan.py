@@ -16,7 +16,7 @@ STACK = load_stack(Path(__file__).parents[3] / "stack.yaml")
 
 
 def need(needed: float, *, ceiling: float = math.inf, reserved: float = 0) -> Need:
-    """A need of a limit of 1,000."""
+    """Return a need of a limit of 1,000."""
     return Need("a.limit", "it", needed, 1000, "x", ceiling=ceiling, instead="spread keys", reserved=reserved)
 
 
@@ -63,7 +63,7 @@ def test_the_nearest_comes_first() -> None:
 
 
 def planned(stack: Stack = STACK, quotas: str = "aws", **load: float) -> dict[tuple[str, str], Need]:
-    """The needs of 1,000 photos a second, or of another load."""
+    """Return the needs of 1,000 photos a second, or of another load."""
     found = needs(stack, load_quotas(quotas), PhotoLoad(**{"rate": 1000, **load}))  # type: ignore[arg-type]
     return {(n.limit, n.subject): n for n in found}
 

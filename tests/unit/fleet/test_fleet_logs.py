@@ -9,7 +9,7 @@ from fleet.logs import FunctionLog, pump
 
 def test_a_log_is_bounded_and_keeps_the_newest_lines(tmp_path: Path):
     """At its size it is set aside once, and the one before that is gone."""
-    with FunctionLog(tmp_path / "logs", "api", most=10) as log:
+    with FunctionLog(tmp_path / "logs", "api", max_bytes=10) as log:
         for line in (b"first\n", b"second\n", b"third\n"):
             log.write(line)
     assert log.path.read_bytes() == b"third\n"
@@ -19,7 +19,7 @@ def test_a_log_is_bounded_and_keeps_the_newest_lines(tmp_path: Path):
 def test_a_log_goes_on_where_it_was(tmp_path: Path):
     """A fleet that starts again appends."""
     for line in (b"one\n", b"two\n"):
-        with FunctionLog(tmp_path, "api", most=100) as log:
+        with FunctionLog(tmp_path, "api", max_bytes=100) as log:
             log.write(line)
     assert (tmp_path / "api.log").read_bytes() == b"one\ntwo\n"
 
@@ -63,7 +63,7 @@ class FullDisk:
 
 def test_a_full_disk_stops_no_one_who_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """What cannot be written is counted, and the log goes on where there is room again."""
-    with FunctionLog(tmp_path, "api", most=100) as log:
+    with FunctionLog(tmp_path, "api", max_bytes=100) as log:
         with monkeypatch.context() as full:
             full.setattr(log, "_file", FullDisk())
             log.write(b"lost\n")
@@ -73,7 +73,7 @@ def test_a_full_disk_stops_no_one_who_logs(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_log_that_cannot_be_set_aside_goes_on(tmp_path: Path):
     """There is always a file to write to, whatever a rotation meets."""
-    with FunctionLog(tmp_path, "api", most=10) as log:
+    with FunctionLog(tmp_path, "api", max_bytes=10) as log:
         log.write(b"first\n")
         (tmp_path / "api.log.1").mkdir()
         log.write(b"second\n")
@@ -88,7 +88,7 @@ def test_a_log_whose_new_file_could_not_be_opened_goes_on(tmp_path: Path, monkey
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    with FunctionLog(tmp_path, "api", most=10) as log:
+    with FunctionLog(tmp_path, "api", max_bytes=10) as log:
         log.write(b"0123456789\n")
         with monkeypatch.context() as busy:
             busy.setattr(Path, "open", fail)

@@ -3,9 +3,9 @@ from datetime import UTC, datetime
 
 import orjson
 
-from fleet.gateway.authorizer_event import authorizer_event
+from fleet.gateway.authorizer_rules import authorizer_event
 from fleet.gateway.binary import MediaTypes
-from fleet.gateway.proxy_event import Api, proxy_event
+from fleet.gateway.events import Api, event_1
 from fleet.gateway.request import GatewayRequest
 from fleet.gateway.routes import Match
 from shoebox.stack.gateway import Route
@@ -42,7 +42,7 @@ def request(**changes: object) -> GatewayRequest:
 
 def test_the_event_is_api_gateways_payload_1_0():
     """Every key of the format is there, single and multiple values side by side, and it is JSON."""
-    event = proxy_event(API, request(), MATCH, {"principalId": "ann", "tenant": "acme"}, b'{"x":1}')
+    event = event_1(API, request(), MATCH, {"principalId": "ann", "tenant": "acme"}, b'{"x":1}')
     assert orjson.loads(orjson.dumps(event)) == event
     assert event.keys() == {
         "resource",
@@ -69,7 +69,7 @@ def test_the_event_is_api_gateways_payload_1_0():
 
 def test_the_request_context_tells_who_and_when():
     """Source address, time in both forms, stage, and the authorizer's context."""
-    context = proxy_event(API, request(), MATCH, {"principalId": "ann", "tenant": "acme"}, b"")["requestContext"]
+    context = event_1(API, request(), MATCH, {"principalId": "ann", "tenant": "acme"}, b"")["requestContext"]
     assert context["identity"]["sourceIp"] == "127.0.0.1"
     assert context["identity"]["userAgent"] == "curl/8"
     assert context["requestTime"] == "03/Nov/2026:04:05:06 +0000"
@@ -80,13 +80,13 @@ def test_the_request_context_tells_who_and_when():
 
 def test_without_an_authorizer_there_is_no_authorizer_context():
     """A route that is open to all."""
-    assert "authorizer" not in proxy_event(API, request(), MATCH, None, b"")["requestContext"]
+    assert "authorizer" not in event_1(API, request(), MATCH, None, b"")["requestContext"]
 
 
 def test_what_is_empty_is_null():
     """As API Gateway writes it."""
     bare = Match(Route(path="/", function="api"), {})
-    event = proxy_event(API, request(query=""), bare, None, b"")
+    event = event_1(API, request(query=""), bare, None, b"")
     assert event["queryStringParameters"] is None
     assert event["multiValueQueryStringParameters"] is None
     assert event["pathParameters"] is None
@@ -95,7 +95,7 @@ def test_what_is_empty_is_null():
 
 def test_the_gateways_own_headers_replace_the_clients():
     """A client cannot choose the trace id that is not one, and its address is appended."""
-    headers = proxy_event(API, request(), MATCH, None, b"")["multiValueHeaders"]
+    headers = event_1(API, request(), MATCH, None, b"")["multiValueHeaders"]
     assert headers["X-Amzn-Trace-Id"] == ["Root=1-67891233-abcdef012345678912345678"]
     assert headers["X-Forwarded-For"] == ["10.0.0.1, 127.0.0.1"]
     assert headers["X-Forwarded-Port"] == ["8080"]
@@ -106,9 +106,9 @@ def test_a_body_of_a_binary_media_type_is_base64():
     """All others are text."""
     pictures = replace(API, bodies=MediaTypes(["image/*"]))
     png = request(headers=[("content-type", "image/png")])
-    assert proxy_event(pictures, png, MATCH, None, b"abc")["body"] == "YWJj"
-    assert proxy_event(pictures, png, MATCH, None, b"abc")["isBase64Encoded"] is True
-    assert proxy_event(API, png, MATCH, None, "ü".encode())["body"] == "ü"
+    assert event_1(pictures, png, MATCH, None, b"abc")["body"] == "YWJj"
+    assert event_1(pictures, png, MATCH, None, b"abc")["isBase64Encoded"] is True
+    assert event_1(API, png, MATCH, None, "ü".encode())["body"] == "ü"
 
 
 def test_an_authorizer_gets_the_request_without_its_body():

@@ -16,49 +16,49 @@ def message(name: str, sent_at: float, times: int = 1) -> SqsMessage:
 
 
 def backlog(monitor: QueueMonitor) -> None:
-    """Sent at 100, 101 and later; the first two are in flight, eight wait."""
+    """Send at 100, 101 and later; the first two are in flight, eight wait."""
     monitor.looked(99, 0, 0)
     monitor.received(110, [message("a", 100), message("b", 101)], VISIBILITY)
     monitor.looked(111, 8, 2)
 
 
 def worked_off(monitor: QueueMonitor) -> None:
-    """As a backlog of which all that was in flight is done."""
+    """Make a backlog of which all that was in flight is done."""
     backlog(monitor)
     monitor.deleted([message("a", 100), message("b", 101)])
 
 
 def emptied(monitor: QueueMonitor) -> None:
-    """As a backlog, and then all is gone."""
+    """Make a backlog that is worked off."""
     worked_off(monitor)
     monitor.looked(119, 0, 0)
 
 
 def deleted_by_others(monitor: QueueMonitor) -> None:
-    """What was in flight is gone from the queue, and nobody told."""
+    """Delete what was in flight without telling."""
     backlog(monitor)
     monitor.looked(119, 0, 0)
 
 
 def never_received(monitor: QueueMonitor) -> None:
-    """Seen empty, then with messages that nobody takes: a dead-letter queue."""
+    """See it empty, then with messages that nobody takes: a dead-letter queue."""
     monitor.looked(99, 0, 0)
     monitor.looked(100, 3, 0)
 
 
 def never_empty(monitor: QueueMonitor) -> None:
-    """Full when it is first seen."""
+    """See it full the first time."""
     monitor.looked(119, 3, 0)
 
 
 def long_unseen(monitor: QueueMonitor) -> None:
-    """Nobody looked for longer than what was known holds."""
+    """Look after a time that is longer than what was known holds."""
     monitor.looked(119 - LOST - 1, 0, 0)
     monitor.looked(119, 3, 0)
 
 
 def failed_once(monitor: QueueMonitor) -> None:
-    """A message that its function failed comes again; meanwhile younger ones are done."""
+    """Have a message wait for its next try; meanwhile a younger one is done."""
     monitor.looked(99, 0, 0)
     monitor.received(100, [message("a", 100)], VISIBILITY)
     monitor.received(115, [message("b", 114)], VISIBILITY)
@@ -67,14 +67,14 @@ def failed_once(monitor: QueueMonitor) -> None:
 
 
 def dead(monitor: QueueMonitor) -> None:
-    """A message at its last try, whose visibility timeout has passed: SQS has moved it."""
+    """Receive a message for the last time; its visibility timeout has passed, and SQS has moved it."""
     monitor.looked(79, 0, 0)
     monitor.received(80, [message("a", 80, times=3)], VISIBILITY)
     monitor.looked(119, 0, 1)
 
 
 def not_dead_yet(monitor: QueueMonitor) -> None:
-    """The same while it is hidden."""
+    """Receive a message for the last time, which is still hidden."""
     monitor.looked(99, 0, 0)
     monitor.received(100, [message("a", 80, times=3)], VISIBILITY)
 

@@ -11,12 +11,12 @@ KIND = {"kind": {"DataType": "String", "StringValue": "test"}}
 
 
 def refusal(code: str, operation: str = "StartMessageMoveTask") -> ClientError:
-    """An error as botocore raises it."""
+    """Return an error as botocore raises it."""
     return ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
 
 
 def task(status: str, moved: int = 0, **more: Any) -> dict[str, Any]:
-    """One of ListMessageMoveTasks' results."""
+    """Return one of ListMessageMoveTasks' results."""
     return {"Status": status, "ApproximateNumberOfMessagesMoved": moved, "SourceArn": QUEUE.arn, **more}
 
 
@@ -105,7 +105,7 @@ class Copying:
         self._code = code
 
     def message(self, number: int) -> dict[str, Any]:
-        """A message as it waits."""
+        """Return a message as it waits."""
         return {"MessageId": f"m{number}", "Body": f"b{number}", "MessageAttributes": KIND if number % 2 else None}
 
     @property
@@ -119,11 +119,11 @@ class Copying:
         return sorted(m["Body"] for m in self.work)
 
     async def start_message_move_task(self, **arguments: str) -> dict[str, str]:
-        """It is not there."""
+        """Refuse: it is not there."""
         raise refusal(self._code)
 
     async def get_queue_attributes(self, QueueUrl: str, AttributeNames: list[str]) -> dict[str, Any]:  # noqa: N803
-        """The number of visible messages, a string as in SQS."""
+        """Return the number of visible messages, a string as in SQS."""
         assert QueueUrl == self.queue.url
         return {"Attributes": {name: str(len(self.dead)) for name in AttributeNames}}
 

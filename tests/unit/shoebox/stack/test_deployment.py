@@ -75,11 +75,12 @@ def test_environments_are_filled_in(resolved: ResolvedStack):
         "SHOEBOX_FILES_TABLE": "family-files",
         "SHOEBOX_PERSONAL_BUCKET": "family-personal",
         "SHOEBOX_DELETIONS_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/family-deletions",
-        "SHOEBOX_FILE_EVENTS_TOPIC_ARN": "arn:aws:sns:eu-central-1:123456789012:family-file-events",
         "SHOEBOX_S3_URL": "https://s3.eu-central-1.amazonaws.com",
         "SHOEBOX_S3_PUBLIC_URL": "https://photos.example",
         "SHOEBOX_UPLOADS_VISIBILITY": "360",
     }
+    topic = resolved.environment("ingest")["SHOEBOX_FILE_EVENTS_TOPIC_ARN"]
+    assert topic == "arn:aws:sns:eu-central-1:123456789012:family-file-events"
     keys_url = resolved.environment("authorizer")["SHOEBOX_KEYS_URL"]
     assert keys_url == "https://s3.eu-central-1.amazonaws.com/family-public/keys"
 
