@@ -43,7 +43,7 @@ RUN --mount=type=secret,id=ca,target=/run/ca.crt --mount=type=cache,id=shoebox-u
  && find numpy -type d -name tests -prune -exec rm -r {} +
 
 # --- our code, readable by everybody, with its byte code ---------------------------------------------------------------
-# A function needs api, shoebox, shoebox_client and workers. The others, 2 of the image's 340 MB, are for the containers
+# A function needs api, shoebox, shoebox_client and workers. The others, 3 of the image's 313 MB, are for the containers
 # that provision, run the fleet and host functions: a second image would save nobody anything.
 FROM ${BASE} AS code
 WORKDIR /var/task

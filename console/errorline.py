@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,10 @@ class ErrorLine:
             reason = fields.get("errorMessage") if level == "critical" else None  # a function that cannot start
             self._note(function, f"{what}: {reason}" if reason else what)
 
-    async def show(self, logs: str) -> None:
+    async def show(self, logs: str, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Show new errors until cancelled; `logs` says where to read more."""
         while True:
-            await asyncio.sleep(_SHOW_SECONDS)
+            await sleep(_SHOW_SECONDS)
             for where, what in self._counts - self._shown:
                 count = self._counts[where, what]
                 times = f" ({count} times)" if count > 1 else ""

@@ -39,7 +39,7 @@ def finite(value: float) -> float:
 
 Json = Annotated[
     bool,
-    typer.Option("--json", envvar="SHOEBOX_JSON", help="One JSON document on stdout.", rich_help_panel=_OUTPUT),
+    typer.Option("--json", envvar="SHOEBOX_JSON", help="Write one JSON document to stdout.", rich_help_panel=_OUTPUT),
 ]
 Quiet = Annotated[
     bool,
@@ -49,7 +49,7 @@ Quiet = Annotated[
 ]
 NoProgress = Annotated[
     bool,
-    typer.Option("--no-progress", envvar="SHOEBOX_NO_PROGRESS", help="No progress.", rich_help_panel=_OUTPUT),
+    typer.Option("--no-progress", envvar="SHOEBOX_NO_PROGRESS", help="Show no progress.", rich_help_panel=_OUTPUT),
 ]
 Url = Annotated[
     str | None,

@@ -54,7 +54,7 @@ class StillSaving(FolderInUse):
 
 @dataclass(frozen=True, slots=True)
 class DataFolder:
-    """A folder that is ours; whoever inherits the descriptor `lock` keeps it locked for as long as he lives."""
+    """A folder that is locked; a process that inherits the descriptor `lock` keeps it locked for as long as it runs."""
 
     path: Path
     lock: int
@@ -62,7 +62,7 @@ class DataFolder:
 
 @contextmanager
 def data_folder(path: Path, *, fresh: bool = False) -> Iterator[DataFolder]:
-    """The folder, ours until the end of the `with`; `fresh` empties it first.
+    """Hold the folder until the end of the `with`; `fresh` empties it first.
 
     Raises:
         ForeignFolder: it is not empty and lacks our mark.
@@ -86,7 +86,7 @@ def data_folder(path: Path, *, fresh: bool = False) -> Iterator[DataFolder]:
 
 
 def _take(lock: IO[str], path: Path) -> None:
-    """The kernel lets the lock go when the last of those who have it ends, however he ends."""
+    # The kernel releases the lock when the last process that has it ends, however it ends.
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -99,7 +99,7 @@ def _take(lock: IO[str], path: Path) -> None:
 
 
 def is_alive(pid: str) -> bool:
-    """Whether a process with this id runs; one that has ended and was not waited for does not."""
+    """Tell whether a process with this id runs; one that has ended and was not waited for does not."""
     if not pid.isdigit():
         return True
     try:

@@ -1,4 +1,4 @@
-"""The embedded AWS emulator: ministack with IAM on, as a subprocess on 127.0.0.1. Why this one: ADR 0002.
+"""The embedded AWS emulator, seen from its client: ministack with IAM on, as a subprocess on 127.0.0.1 (ADR 0002).
 
 EmulatorError
 ├── EmulatorFailed       it did not start
@@ -35,6 +35,7 @@ from shoebox.aws.errors import AwsError
 from shoebox.config import AwsSettings
 from shoebox.telemetry import get_logger
 
+_MAIN = Path(__file__).parent / "server" / "main.py"
 ACCOUNT = "000000000000"
 # ministack takes "test", and any twelve digits, as root and never checks root's signature; so it is no secret, and
 # only provisioning uses it. What runs as a function has a role.
@@ -73,8 +74,9 @@ class StateNotSaved(EmulatorError):
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What a start found: whether the run before was cut off, when that last saved (epoch seconds), and how many
-    uploads were newer, whose events were fired again, and how many other objects.
+    """What a start found of the run before: whether it was cut off, and when it last saved (epoch seconds).
+
+    `uploads_again` counts uploads since then, whose events were fired again; `other_objects` counts other new objects.
     """
 
     cut_off: bool = False
@@ -127,7 +129,7 @@ class Emulator:
 
     @property
     def aws(self) -> AwsSettings:
-        """Settings for clients of it."""
+        """Settings for its clients."""
         return AwsSettings(region=self._region, endpoint_url=self.url)
 
     @property
@@ -136,14 +138,15 @@ class Emulator:
         return self._process.pid if self._process and self._process.returncode is None else None
 
     async def data_use(self) -> DataUse:
-        """How much of DynamoDB's and S3's limits is used, and what was counted; nothing if it keeps none, or died."""
+        """Return the use of DynamoDB's and S3's limits, and what was counted; nothing if it keeps none, or died."""
         return DataUse() if is_unlimited(self._quotas) else await read_data_use(self.url)
 
     async def __aenter__(self) -> Self:
         try:
             await self._launch()
             await self._until_ready()
-            self.recovery = self._read_recovery()
+            if self._data_dir:
+                self.recovery = read_recovery(self._data_dir) or Recovery()
         except BaseException:
             with suppress(StateNotSaved):  # what went wrong before matters more
                 await self.stop()
@@ -155,27 +158,24 @@ class Emulator:
         await self.stop()
 
     async def _launch(self) -> None:
-        """Start the process on a copy of our socket; an open original would keep callers waiting after its death."""
+        self._log = self._open_log()
+        # The process gets a copy of the socket: an original left open here would keep callers waiting after its death.
         with listen(self._wanted_port, "the emulator") as listener:
             self.port = listener.getsockname()[1]
-            self._log = self._open_log()
-            self._process = await self._spawn(listener.fileno())
-        self._watcher = asyncio.create_task(self._watch(self._process))
-
-    async def _spawn(self, listener: int) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", str(Path(__file__).parent / "server" / "main.py"), str(listener)),
-            *(() if is_unlimited(self._quotas) else (to_json(self._quotas),)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=self._log,
-            stderr=self._log,
-            env=self._environment(),
-            pass_fds=[listener, *self._inherited],
-            start_new_session=True,  # Ctrl-C is ours to hear; it must outlive what uses it
-        )
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", str(_MAIN), str(listener.fileno())),
+                *(() if is_unlimited(self._quotas) else (to_json(self._quotas),)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=self._log,
+                stderr=self._log,
+                env=self._environment(),
+                pass_fds=[listener.fileno(), *self._inherited],
+                start_new_session=True,  # Ctrl-C is for us alone: the emulator must outlive what uses it
+            )
+        self._watcher = asyncio.create_task(self._note_death(self._process))
 
     def _environment(self) -> dict[str, str]:
-        """All that ministack sees: nothing of the user's own AWS, LocalStack or Docker settings."""
+        """Return all that ministack sees: nothing of the user's own AWS, LocalStack or Docker settings."""
         settings = {
             "AUTH": "true",
             "AWS_ACCESS_KEY_ID": ROOT_CREDENTIALS.access_key_id,
@@ -201,25 +201,25 @@ class Emulator:
         self._data_dir.mkdir(parents=True, exist_ok=True)
         return (self._data_dir / "emulator.log").open("w+b")
 
-    def _read_recovery(self) -> Recovery:
-        found = read_recovery(self._data_dir) if self._data_dir else None
-        return found or Recovery()
-
     async def _until_ready(self) -> None:
-        """One real call: it waits in the socket's backlog until the server is up."""
-        answered = asyncio.create_task(self._call())
+        """Make one real call; it waits in the socket's backlog until the server is up."""
+        called = asyncio.create_task(self._call())
         died = asyncio.create_task(self.died.wait())
         try:
-            await asyncio.wait([answered, died], timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            if not answered.done():
+            await asyncio.wait([called, died], timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not called.done():
                 raise self._failed_start()
             with aws_errors():
-                answered.result()
+                called.result()
         except AwsError as error:
             raise EmulatorFailed(self._with_log(f"The emulator does not work: {error}")) from error
         finally:
-            answered.cancel()
+            called.cancel()
             died.cancel()
+
+    async def _call(self) -> None:
+        async with Clients(self.aws, ROOT_CREDENTIALS) as clients:
+            await (await clients.open("sts")).get_caller_identity()
 
     def _failed_start(self) -> EmulatorFailed:
         status = self._process.returncode if self._process else None
@@ -230,11 +230,7 @@ class Emulator:
         reason = "ended" if self.died.is_set() else f"gave no answer in {START_SECONDS} s"
         return EmulatorFailed(self._with_log(f"The emulator {reason} instead of starting."))
 
-    async def _call(self) -> None:
-        async with Clients(self.aws, ROOT_CREDENTIALS) as clients:
-            await (await clients.open("sts")).get_caller_identity()
-
-    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+    async def _note_death(self, process: asyncio.subprocess.Process) -> None:
         status = await process.wait()
         log.error("emulator_died", status=status, lines=self.last_log_lines())
         self.died.set()
@@ -255,7 +251,7 @@ class Emulator:
         return f"{message} Its last words:\n{lines}" if lines else message
 
     def last_log_lines(self) -> str:
-        """The end of what it has written, for messages."""
+        """Return the end of what it has written, for messages."""
         if self._log is None or self._log.closed:
             return ""
         start = max(0, os.fstat(self._log.fileno()).st_size - _LOG_BYTES)
@@ -263,22 +259,22 @@ class Emulator:
         return "\n".join(end.decode(errors="replace").splitlines()[-_LOG_LINES:])
 
     async def stop(self) -> None:
-        """Ask it to stop, give it time to save its data, then insist; stopping twice is no fault.
+        """Ask it to stop, give it time to save its data, then kill it; stopping twice does no harm.
 
         Raises:
-            StateNotSaved: it stopped, but could not save its state. A death before is told by `watch`.
+            StateNotSaved: it stopped, but could not save its state. A death before is reported by `watch`.
         """
         process, watcher, self._watcher = self._process, self._watcher, None
         try:
             if process and watcher:
                 watcher.cancel()
                 if process.returncode is None:
-                    await self._end(process)
+                    await self._terminate(process)
         finally:
             if self._log:
                 self._log.close()
 
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
+    async def _terminate(self, process: asyncio.subprocess.Process) -> None:
         with suppress(ProcessLookupError):
             process.terminate()
         try:
@@ -289,12 +285,12 @@ class Emulator:
             with suppress(ProcessLookupError):
                 process.kill()
             status = await process.wait()
-        if self._data_dir and status != -signal.SIGTERM:  # uvicorn's way to say: all done
+        if self._data_dir and status != -signal.SIGTERM:  # with which uvicorn ends after an orderly stop
             raise StateNotSaved(self._with_log("The emulator stopped, but could not save its state."))
 
 
 def read_recovery(data_dir: Path) -> Recovery | None:
-    """What the last start with this folder found; None where none was."""
+    """Return what the last start with this folder found; None where there was none."""
     try:
         found = json.loads((data_dir / "state" / "recovery.json").read_bytes())
         counts = int(found["uploads_again"]), int(found.get("other_objects", 0))

@@ -1,7 +1,7 @@
-"""An AWS emulator that somebody else runs: waited for at the start, and made whole when it comes back empty.
+"""An AWS emulator that somebody else runs: waited for at the start, and provisioned again when it comes back empty.
 
 Emulators in containers keep nothing by themselves: when one is killed, its queues, tables, buckets and the sessions of
-the functions' roles are gone, and so are the photos. What can be had again without a person is had again.
+the functions' roles are gone, and so are the photos. The watchdog restores what needs no person.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = get_logger(action="emulator.watchdog")
 
 
 class EmulatorUnreachable(RuntimeError):
-    """Nothing that speaks AWS answers at the address; the message says what came instead."""
+    """Nothing that speaks AWS's protocols answers at the address; the message says what came instead."""
 
 
 async def until_it_answers(clients: Clients, url: str, seconds: float) -> None:
@@ -50,7 +50,7 @@ async def until_it_answers(clients: Clients, url: str, seconds: float) -> None:
 
 
 class EmulatorWatchdog:
-    """Looks every `pause` seconds whether the emulator is there and has its queues; if it was away, calls `restore`."""
+    """Checks every `pause` seconds that the emulator answers and has its queues; if it was away, calls `restore`."""
 
     def __init__(
         self,
@@ -67,16 +67,16 @@ class EmulatorWatchdog:
         self._pause = pause
         self._sleep = sleep
         self._away = False
-        self._ask: Callable[[], Awaitable[Any]] | None = None
+        self._probe: Callable[[], Awaitable[Any]] | None = None
 
     async def run(self) -> NoReturn:
-        """Look until cancelled."""
+        """Check until cancelled."""
         while True:
             await self._sleep(self._pause)
-            await self.look()
+            await self.check()
 
-    async def look(self) -> None:
-        """Look once; a restoration that fails is tried again at the next look."""
+    async def check(self) -> None:
+        """Check once; a restoration that fails is tried again at the next check."""
         if not await self._needs_restoring():
             return
         try:
@@ -89,17 +89,17 @@ class EmulatorWatchdog:
         log.warning("emulator_restored")
 
     async def _needs_restoring(self) -> bool:
-        ask = self._ask = self._ask or await self._question()
+        probe = self._probe = self._probe or await self._open_probe()
         try:
             with aws_errors():
-                await ask()
+                await probe()
         except AwsError as error:
             self._note_absence(error)
             return error.has_code(*_NO_QUEUE)
         return self._away
 
-    async def _question(self) -> Callable[[], Awaitable[Any]]:
-        """A cheap call that fails when the emulator is away, or has lost its queues, where it should have any."""
+    async def _open_probe(self) -> Callable[[], Awaitable[Any]]:
+        """Return a cheap call that fails when the emulator is away, or has lost its queues if it should have any."""
         queue = next(iter(self._resolved.stack.queues), None)
         if queue is None:
             sts = await self._clients.open("sts")

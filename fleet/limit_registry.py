@@ -13,17 +13,17 @@ from fleet.limits.use import Count, DataUse, LimitUse, nearest
 
 
 class LimitRegistry:
-    """What `shoebox quotas` and /metrics show; `elsewhere` asks for the limits that another process keeps."""
+    """What `shoebox quotas` and /metrics show; `data_limits` asks for the limits that another process keeps."""
 
     def __init__(
         self,
         quotas: Quotas,
         own: Callable[[], Iterable[LimitUse]],
-        elsewhere: Callable[[], Awaitable[DataUse]] | None = None,
+        data_limits: Callable[[], Awaitable[DataUse]] | None = None,
     ) -> None:
         self._quotas = quotas
         self._own = own
-        self._elsewhere = elsewhere
+        self._data_limits = data_limits
         self._known: list[LimitUse] = []
         self._data = DataUse()
 
@@ -44,7 +44,7 @@ class LimitRegistry:
 
     async def refresh(self) -> list[LimitUse]:
         """Ask for all limits, the nearest first."""
-        self._data = await self._elsewhere() if self._elsewhere else DataUse()
+        self._data = await self._data_limits() if self._data_limits else DataUse()
         self._known = nearest([*self._own(), *self._data.uses])
         return self._known
 

@@ -43,7 +43,7 @@ def up(
     ] = None,
     profile: Annotated[
         list[str] | None,
-        typer.Option(envvar="COMPOSE_PROFILES", help="Also: metrics, grafana, load.", show_default=False),
+        typer.Option(envvar="COMPOSE_PROFILES", help="Start this, too: metrics, grafana or load.", show_default=False),
     ] = None,
     file: File = None,
     reload: Annotated[

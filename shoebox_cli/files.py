@@ -54,8 +54,17 @@ def list_(
     output = Output(json=json, quiet=quiet)
 
     async def work() -> tuple[list[dict[str, Any]], bool]:
+        files: list[dict[str, Any]] = []
+        cursor: str | None = None
         async with open_service(url, token, data, output) as api:
-            return await _some(api, state, None if everything else limit)
+            while everything or len(files) < limit:
+                wanted = _PAGE if everything else min(_PAGE, limit - len(files))
+                page = await api.list_files(limit=wanted, cursor=cursor, state=state)
+                files += page["files"]
+                cursor = page["next_cursor"]
+                if cursor is None:
+                    return files, False
+        return files, True
 
     files, more = run(work())
     if output.json:
@@ -117,8 +126,10 @@ def delete(
     from shoebox_cli.access import open_service
 
     output = Output(json=json, quiet=quiet)
-    if not yes:
-        _confirm(len(file_ids))
+    if not yes and not sys.stdin.isatty():
+        raise CliError("Deleting needs a yes, and nobody is here to ask.", hint="Add --yes.", exit_code=Exit.USAGE)
+    if not yes and not typer.confirm(f"Delete {plural(len(file_ids), 'file')} for good?", err=True):
+        raise typer.Exit(Exit.FAILED)
 
     async def work() -> tuple[list[str], list[str]]:
         async with open_service(url, token, data, output) as api:
@@ -136,21 +147,8 @@ def delete(
         raise typer.Exit(Exit.FAILED)
 
 
-async def _some(api: Api, state: FileState | None, limit: int | None) -> tuple[list[dict[str, Any]], bool]:
-    """Up to `limit` files, and whether there are more."""
-    files: list[dict[str, Any]] = []
-    cursor: str | None = None
-    while limit is None or len(files) < limit:
-        wanted = _PAGE if limit is None else min(_PAGE, limit - len(files))
-        page = await api.list_files(limit=wanted, cursor=cursor, state=state)
-        files += page["files"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            return files, False
-    return files, True
-
-
 async def _delete(api: Api, file_ids: list[str]) -> tuple[list[str], list[str]]:
+    """Delete files; return the ids of those that were there, and of those that were not."""
     from shoebox_client.errors import NotFound
 
     deleted: list[str] = []
@@ -163,13 +161,6 @@ async def _delete(api: Api, file_ids: list[str]) -> tuple[list[str], list[str]]:
         else:
             deleted.append(file_id)
     return deleted, missing
-
-
-def _confirm(count: int) -> None:
-    if not sys.stdin.isatty():
-        raise CliError("Deleting needs a yes, and nobody is here to ask.", hint="Add --yes.", exit_code=Exit.USAGE)
-    if not typer.confirm(f"Delete {plural(count, 'file')} for good?", err=True):
-        raise typer.Exit(Exit.FAILED)
 
 
 def _table(files: list[dict[str, Any]]) -> DataTable:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fleet.queues.operations import DeadLetters, QueueState
     from shoebox.stack.model import Stack
 
+Result = TypeVar("Result")
 app = typer.Typer(help="Queues: what waits in them, and their dead letters.", no_args_is_help=True)
 Prefix = Annotated[str, typer.Option(envvar="SHOEBOX_PREFIX", help="What the queues' names begin with.")]
 Aws = Annotated[
@@ -117,7 +118,15 @@ async def _dead_letters(sqs: Any, described: Stack, prefix: str, name: str) -> D
     return found
 
 
-def _run(work: Any, endpoint_url: str | None, data: Path, stack: Path | None, prefix: str, *, aws: bool) -> Any:
+def _run(
+    work: Callable[[Any, Stack, str], Coroutine[Any, Any, Result]],
+    endpoint_url: str | None,
+    data: Path,
+    stack: Path | None,
+    prefix: str,
+    *,
+    aws: bool,
+) -> Result:
     """Run `work(sqs, stack, prefix)` where the options say.
 
     Raises:
@@ -129,8 +138,8 @@ def _run(work: Any, endpoint_url: str | None, data: Path, stack: Path | None, pr
     from shoebox.aws.errors import AwsError
     from shoebox.stack.model import load_stack, stack_file
 
-    async def do() -> Any:
-        async with _aws_sqs() if aws else _emulated_sqs(_endpoint(endpoint_url, data)) as sqs:
+    async def connected() -> Result:
+        async with _sqs(endpoint_url, data, aws=aws) as sqs:
             return await work(sqs, load_stack(stack or stack_file()), prefix)
 
     if aws and endpoint_url:
@@ -139,39 +148,30 @@ def _run(work: Any, endpoint_url: str | None, data: Path, stack: Path | None, pr
     with user_facing_errors():
         try:
             with aws_errors():
-                return run(do())
+                return run(connected())
         except AwsError as error:
             hint = "Is it the right place? See --endpoint-url and --prefix."
             raise CliError(f"SQS refuses: {error}", hint=hint, exit_code=Exit.UNREACHABLE) from error
 
 
-def _endpoint(given: str | None, data: Path) -> str:
-    """Return the emulator that is named, or the one of the stack that runs here."""
+@asynccontextmanager
+async def _sqs(endpoint_url: str | None, data: Path, *, aws: bool) -> AsyncIterator[Any]:
+    """Open a client for AWS, or, as its administrator, for the emulator that is named or runs here."""
+    from shoebox.aws.clients import Clients, client_config
+
+    if aws:  # with the region and the credentials of AWS's own variables and profiles
+        from aiobotocore.session import get_session
+
+        async with get_session().create_client("sqs", config=client_config()) as client:
+            yield client
+        return
+
+    from emulator.embedded import ROOT_CREDENTIALS
+    from shoebox.config import AwsSettings
     from shoebox_cli.target import required_target
 
     hint = "Name an emulator with --endpoint-url, or say --aws. `shoebox up` starts a stack."
-    return given or required_target(data, hint).emulator
-
-
-@asynccontextmanager
-async def _emulated_sqs(url: str) -> AsyncIterator[Any]:
-    """Open a client for an emulator, as its administrator."""
-    from emulator.embedded import ROOT_CREDENTIALS
-    from shoebox.aws.clients import Clients
-    from shoebox.config import AwsSettings
-
-    async with Clients(
-        AwsSettings(region=AwsSettings.from_environment().region, endpoint_url=url), ROOT_CREDENTIALS
-    ) as clients:
+    url = endpoint_url or required_target(data, hint).emulator
+    settings = AwsSettings(region=AwsSettings.from_environment().region, endpoint_url=url)
+    async with Clients(settings, ROOT_CREDENTIALS) as clients:
         yield await clients.open("sqs")
-
-
-@asynccontextmanager
-async def _aws_sqs() -> AsyncIterator[Any]:
-    """Open a client for AWS, with the region and the credentials of AWS's own variables and profiles."""
-    from aiobotocore.session import get_session
-
-    from shoebox.aws.clients import client_config
-
-    async with get_session().create_client("sqs", config=client_config()) as client:
-        yield client

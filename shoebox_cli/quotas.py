@@ -11,7 +11,6 @@ from console.options import DATA, Data, Json, Quotas, StackFile, address, count,
 from console.output import DataTable, Output, number_text, plural, safe
 
 if TYPE_CHECKING:
-    from fleet.limits.plan import Need
     from fleet.limits.quotas import Quotas as Limits
 
 _REQUEST_SECONDS = 10
@@ -40,10 +39,14 @@ UserRate = Annotated[
     float, _load("SHOEBOX_USER_RATE", "Photos a second of the busiest user.", min=0.0, callback=finite)
 ]
 AuthorizerSeconds = Annotated[
-    float, _load("SHOEBOX_AUTHORIZER_SECONDS", "A check of a token.", min=0.0, callback=finite)
+    float, _load("SHOEBOX_AUTHORIZER_SECONDS", "How long a check of a token takes.", min=0.0, callback=finite)
 ]
-ApiSeconds = Annotated[float, _load("SHOEBOX_API_SECONDS", "An answer of the API.", min=0.0, callback=finite)]
-IngestSeconds = Annotated[float, _load("SHOEBOX_INGEST_SECONDS", "A full batch of ingest.", min=0.0, callback=finite)]
+ApiSeconds = Annotated[
+    float, _load("SHOEBOX_API_SECONDS", "How long a request to the API takes.", min=0.0, callback=finite)
+]
+IngestSeconds = Annotated[
+    float, _load("SHOEBOX_INGEST_SECONDS", "How long ingest takes for a full batch.", min=0.0, callback=finite)
+]
 
 
 @app.callback()
@@ -97,7 +100,7 @@ def _fetched(control: str) -> dict[str, Any]:
     import urllib.request
 
     try:
-        with urllib.request.urlopen(f"{control}/quotas", timeout=_REQUEST_SECONDS) as response:  # noqa: S310  # a URL that `address` has checked
+        with urllib.request.urlopen(f"{control}/quotas", timeout=_REQUEST_SECONDS) as response:  # noqa: S310
             found = json.load(response)
         return {"quotas": found["quotas"], "limits": found["limits"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -139,12 +142,10 @@ def _first(shown: list[dict[str, Any]]) -> str:
     """Name the limit that refused most, or else what growing load would hit first; the nearest is first in `shown`."""
     refused = max(shown, key=lambda limit: limit["throttled"], default=None)
     if refused and refused["throttled"]:
-        others = sum(limit["throttled"] > 0 for limit in shown) - 1
-        beside = f", the most of {others + 1} limits that refused" if others else ""
-        most = (
-            f"{safe(refused['limit'])} of {safe(refused['subject'])} has refused {plural(refused['throttled'], 'time')}"
-        )
-        return f"[yellow]{most}{beside}.[/yellow]"
+        refusing = sum(limit["throttled"] > 0 for limit in shown)
+        beside = f", the most of {refusing} limits that refused" if refusing > 1 else ""
+        what, times = safe(f"{refused['limit']} of {refused['subject']}"), plural(refused["throttled"], "time")
+        return f"[yellow]{what} has refused {times}{beside}.[/yellow]"
     if not shown or shown[0]["factor"] is None:
         return "Nothing is limited so far."
     what = safe(f"{shown[0]['limit']} of {shown[0]['subject']}")
@@ -211,7 +212,20 @@ def plan(
         needed = nearest_first(needs(load_stack(stack or stack_file()), chosen, load))
     output = Output(json=json)
     if json:
-        rows = [_need_row(need) for need in needed]
+        rows = [
+            {
+                "limit": need.limit,
+                "subject": need.subject,
+                "needed": need.needed,
+                "most": need.most,
+                "factor": need.factor,
+                "unit": need.unit,
+                "verdict": need.status.value,
+                "raise_to": need.raise_to,
+                "advice": need.advice,
+            }
+            for need in needed
+        ]
         output.document({"photos_per_second": load.rate, "quotas": chosen.name, "limits": rows})
         return
     numbers = ("needed", chosen.name, "factor")
@@ -227,18 +241,3 @@ def plan(
         table.add_row(need.limit, need.subject, *cells, need.unit, need.advice)
     output.line(f"At the peak: {load.rate:,.0f} photos a second")
     output.table(table)
-
-
-def _need_row(need: Need) -> dict[str, Any]:
-    """Return a row for other programs; what is infinite becomes null."""
-    return {
-        "limit": need.limit,
-        "subject": need.subject,
-        "needed": need.needed,
-        "most": need.most,
-        "factor": need.factor,
-        "unit": need.unit,
-        "verdict": need.status.value,
-        "raise_to": need.raise_to,
-        "advice": need.advice,
-    }

@@ -44,7 +44,10 @@ Curve = Annotated[
         rich_help_panel="Load",
     ),
 ]
-Seed = Annotated[int, typer.Option(envvar="SHOEBOX_SEED", min=0, help="The same seed, the same day.")]
+Seed = Annotated[
+    int,
+    typer.Option(envvar="SHOEBOX_SEED", min=0, help="Seed of the random numbers: the same seed gives the same day."),
+]
 Csv = Annotated[
     Path | None,
     typer.Option("--csv", envvar="SHOEBOX_CSV", metavar="FILE", show_default=False, help="Write the day by minute."),

@@ -40,7 +40,7 @@ Fresh = Annotated[
     typer.Option("--fresh", envvar="SHOEBOX_FRESH", help="Throw stored photos away first.", rich_help_panel=_PANEL),
 ]
 FreePorts = Annotated[
-    bool, typer.Option("--free-ports", envvar="SHOEBOX_FREE_PORTS", help="Any free ports.", rich_help_panel=_PANEL)
+    bool, typer.Option("--free-ports", envvar="SHOEBOX_FREE_PORTS", help="Take any free ports.", rich_help_panel=_PANEL)
 ]
 Memory = Annotated[
     bool,

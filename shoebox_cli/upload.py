@@ -176,7 +176,7 @@ async def _upload(
 
 
 async def _watch(uploader: Uploader, paths: list[Path], output: Output) -> Report:
-    """Upload until Ctrl-C, which is no fault here."""
+    """Upload until Ctrl-C, which is the normal end here."""
     import asyncio
 
     from shoebox_cli import results

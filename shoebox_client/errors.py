@@ -29,7 +29,7 @@ class ClientError(Exception):
 
 
 class TransientError(ClientError):
-    """A fault that may go away by itself; `retry_after` in seconds."""
+    """An error that may go away by itself; `retry_after` in seconds."""
 
     def __init__(self, detail: str, *, code: str = "unavailable", retry_after: float | None = None) -> None:
         super().__init__(detail, code=code)

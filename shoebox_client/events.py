@@ -126,4 +126,4 @@ class TransferProgress:
 
     def retrying(self, retry: Retry) -> None:
         """Tell that an attempt failed and another follows."""
-        self._listener(RetryScheduled(self._record, retry.fault.detail, retry.since))
+        self._listener(RetryScheduled(self._record, retry.error.detail, retry.since))

@@ -31,7 +31,7 @@ def fingerprint(path: Path) -> Fingerprint:
     """Read a file once and hash it. Blocks: call it in a thread.
 
     Raises:
-        FileFault: it cannot be read, or changed meanwhile.
+        FileError: it cannot be read, or changed meanwhile.
     """
     with open_file(path) as file:
         before = os.fstat(file.fileno())
@@ -46,7 +46,7 @@ def part_digest(path: Path, start: int, length: int) -> str:
     """Return the SHA-256 (hex) of `length` bytes from `start`. Blocks: call it in a thread.
 
     Raises:
-        FileFault: it cannot be read, or is too short now.
+        FileError: it cannot be read, or is too short now.
     """
     digest = hashlib.sha256()
     with open_file(path) as file:
@@ -64,7 +64,7 @@ def open_file(path: Path) -> BufferedReader:
     """Open a file to read.
 
     Raises:
-        FileFault: it cannot be read.
+        FileError: it cannot be read.
     """
     try:
         return path.open("rb")

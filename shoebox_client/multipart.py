@@ -101,8 +101,8 @@ class MultipartUpload:
         for part, instruction in work:
             await self._retry.run(partial(self._send_part, part, instruction), self._progress.retrying)
 
-    async def _send_part(self, part: _Part, instruction: UploadInstruction, fault: ClientError | None) -> None:
-        if fault or instruction.expires_soon():
+    async def _send_part(self, part: _Part, instruction: UploadInstruction, last_error: ClientError | None) -> None:
+        if last_error or instruction.expires_soon():
             (instruction,) = await self._sign([part])
         await self._sender.send(part.byte_range, instruction, self._progress)
 

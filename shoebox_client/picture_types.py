@@ -172,7 +172,7 @@ def media_type(head: bytes, name: str) -> str | None:
 
 
 def refusal(media_type: str) -> str | None:
-    """Say why a type is not accepted and what to do, in a sentence without full stop; None if there is nothing to say."""
+    """Say why a type is not accepted and what to do, without a full stop; None if there is nothing to say."""
     if media_type not in REFUSED:
         return None
     name, advice = REFUSED[media_type]

@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 class Retry:
     """A try failed and another follows in `pause` seconds; `since` is the seconds since the first one failed."""
 
-    fault: ClientError
+    error: ClientError
     pause: float
     since: float
 
@@ -61,17 +61,17 @@ class RetryPolicy:
         """Await `work(None)`; after a transient error, and a pause, await `work(error)`.
 
         Raises:
-            ClientError: the last one, marked as `exhausted`; `upload_refused` after the third `Expired` in a row, since
-                a URL that was just signed has not expired: the storage will not take the next one either.
+            ClientError: the last one, marked as `exhausted`; `upload_refused` after the third `UrlExpired` in a row.
         """
-        fault: ClientError | None = None
+        last_error: ClientError | None = None
         failed_at = paused = 0.0
         expired = 0
         for attempt in range(1, self.max_attempts + 1):
             try:
-                return await work(fault)
+                return await work(last_error)
             except ClientError as error:
                 expired = expired + 1 if isinstance(error, UrlExpired) else 0
+                # A URL that was just signed has not expired: the storage will not take the next one either.
                 if expired == _EXPIRED_IN_A_ROW:
                     detail = f"{error.detail} New upload URLs did not help."
                     raise ClientError(detail, code="upload_refused") from error
@@ -79,10 +79,10 @@ class RetryPolicy:
                 if pause is None or attempt == self.max_attempts or paused + pause > self.max_pauses:
                     error.exhausted = True
                     raise
-                failed_at = failed_at if fault else self.clock()
-                fault = error
+                failed_at = failed_at if last_error else self.clock()
+                last_error = error
             if listener:
-                listener(Retry(fault, pause, self.clock() - failed_at))
+                listener(Retry(last_error, pause, self.clock() - failed_at))
             await self.sleep(pause)
             paused += pause
         raise AssertionError("unreachable: the last try returns or raises")
@@ -90,7 +90,8 @@ class RetryPolicy:
     def pause_after(self, error: ClientError, attempt: int) -> float | None:
         """Return the seconds until the next try, after the `attempt`th (from 1) ended with `error`; None: no other try.
 
-        `Retry-After` is a minimum: a service that answers 503 with `Retry-After: 1` asks nobody to come every second.
+        `Retry-After` is a minimum: a service that responds 503 with `Retry-After: 1` does not want every client back
+        each second.
         """
         if error.exhausted or not isinstance(error, UrlExpired | TransientError):
             return None

@@ -70,9 +70,9 @@ class Sender:
         """Send once; `progress` is told the bytes gone out, and takes them back (a negative count) on failure.
 
         Raises:
-            Passing: try again.
-            Expired: ask for a new instruction, and try again.
-            FileFault: the file changed or cannot be read.
+            TransientError: try again.
+            UrlExpired: ask for a new instruction, and try again.
+            FileError: the file changed or cannot be read.
             Refused: the storage does not want these bytes.
         """
         async with self._slots:

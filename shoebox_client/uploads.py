@@ -74,7 +74,7 @@ class Uploader:
         self._settings = settings = settings or UploadSettings()
         self._listener = listener
         self._api = api.with_retry(
-            settings.retry, lambda retry: listener(events.RetryScheduled(None, retry.fault.detail, retry.since))
+            settings.retry, lambda retry: listener(events.RetryScheduled(None, retry.error.detail, retry.since))
         )
         self._sender = Sender(api.session, at_once=settings.concurrency, stall_timeout=settings.stall_timeout)
         timeout = settings.processing_timeout
@@ -215,9 +215,9 @@ class Uploader:
     async def _send_file(self, record: Record, first: UploadInstruction) -> None:
         settings, progress = self._settings, events.TransferProgress(record, self.report, self._listener)
 
-        async def attempt(fault: ClientError | None) -> None:
+        async def attempt(last_error: ClientError | None) -> None:
             instruction: UploadInstruction | None = first
-            if fault or first.expires_soon():
+            if last_error or first.expires_soon():
                 (entry,) = await self._api.register([record.registration()])
                 instruction = self._read_entry(record, entry)
             if instruction is None:  # stored or refused meanwhile

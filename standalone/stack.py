@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Self, TypeAlias
 
@@ -38,7 +37,7 @@ from shoebox.stack.model import StackError, load_stack
 from shoebox.telemetry import get_logger
 
 _SAVING_SECONDS = 30.0  # that the emulator of a killed stack gets to end
-_LOOK_AGAIN = 0.1
+_POLL_SECONDS = 0.1
 _SHORT_POLL = 2  # on an emulator that outlives us: the end waits for the poll under way
 
 log = get_logger(action="standalone")
@@ -46,7 +45,7 @@ log = get_logger(action="standalone")
 
 @dataclass(frozen=True, slots=True)
 class StandaloneSettings:
-    """Settings of a local stack. Port 0 takes any free port; `data_dir` None keeps nothing.
+    """Settings of a stack on this machine. Port 0 takes any free port; `data_dir` None keeps nothing.
 
     `task_root` is where the functions' code is imported from; `environment` is added to every function's variables.
     `endpoint_url` names an emulator that runs already, `credentials` are then its administrator's, and it gets
@@ -95,11 +94,12 @@ class StandaloneStack:
     report: Report
     fleet: Fleet
 
-    def __init__(self, settings: StandaloneSettings) -> None:
+    def __init__(self, settings: StandaloneSettings, after_provision: Hook | None) -> None:
         self.settings = settings
         self.seconds: dict[str, float] = {}
+        self._after_provision = after_provision
         self._lock: tuple[int, ...] = ()
-        self._functions_url = ""
+        self._functions_url = ""  # where functions reach the emulator: at its limiter, if there is one
         self._limiter_url: str | None = None
 
     @classmethod
@@ -115,145 +115,139 @@ class StandaloneStack:
         """Start everything; `after_provision` may put data into the stack before the first function runs.
 
         The block is cancelled when the emulator dies. `on_line` gets every line that a function prints; `on_wait` is
-        told when the data folder's last stack was killed, and its emulator is waited for.
+        called while the emulator of a killed stack still saves its data in the folder.
 
         Raises:
             DataFolderError, PortTaken, StackError, EmulatorError, EmulatorUnreachable, ProvisionError: with a message
                 for the user.
         """
-        local = cls(settings)
-        async with AsyncExitStack() as opening:
-            await local._start(opening, after_provision, on_line, on_wait)
-            log.info("stack_started", gateway=local.fleet.gateway_url, seconds=local.seconds)
-            yield local
+        stack = cls(settings, after_provision)
+        async with AsyncExitStack() as opened:
+            await stack._start(opened, on_line, on_wait)
+            log.info("stack_started", gateway=stack.fleet.gateway_url, seconds=stack.seconds)
+            yield stack
 
-    async def _start(
-        self,
-        opening: AsyncExitStack,
-        after_provision: Hook | None,
-        on_line: LineCallback | None,
-        on_wait: Callable[[], None],
-    ) -> None:
-        stack = load_stack(self.settings.stack_file)
-        if unknown := self.settings.joined - stack.functions.keys():
-            raise StackError(f"{self.settings.stack_file} has no function {', '.join(sorted(unknown))} to join")
-        await self._open_folder(opening, on_wait)
-        reserved = opening.enter_context(ExitStack())
-        gateway_port = _reserve(reserved, self.settings.gateway_port, "the gateway", self.settings.host)
-        control_port = _reserve(reserved, self.settings.control_port, "the fleet's control port", self.settings.host)
+    async def _start(self, opened: AsyncExitStack, on_line: LineCallback | None, on_wait: Callable[[], None]) -> None:
+        settings = self.settings
+        stack = load_stack(settings.stack_file)
+        if unknown := settings.joined - stack.functions.keys():
+            raise StackError(f"{settings.stack_file} has no function {', '.join(sorted(unknown))} to join")
+        await self._open_folder(opened, on_wait)
+        # The fleet takes its ports last, but their numbers are needed before, in the buckets' CORS rules.
+        reserved = opened.enter_context(ExitStack())
+        gateway_port = _reserve(reserved, settings.gateway_port, "the gateway", settings.host)
+        control_port = _reserve(reserved, settings.control_port, "the fleet's control port", settings.host)
         with self._timed("emulator"):
-            await self._reach_emulator(opening)
+            if settings.endpoint_url is None:
+                await self._start_emulator(opened)
+            else:
+                await self._connect_to_emulator(opened, settings.endpoint_url)
         with self._timed("provision"):
-            self.resolved = resolve(stack, self._deployment(gateway_port))
-            await self._provision(after_provision)
+            gateway_url = settings.gateway_url or f"http://{LOOPBACK}:{gateway_port}"
+            deployment = emulated_deployment(
+                self.endpoint_url,
+                functions_url=self._functions_url,
+                gateway_url=gateway_url,
+                prefix=settings.prefix,
+                region=settings.region,
+                s3_public_url=settings.s3_public_url,
+            )
+            self.resolved = resolve(stack, deployment)
+            await self._provision()
         with self._timed("fleet"):
             reserved.close()
-            settings = self._fleet_settings(gateway_port, control_port)
-            roles = RoleSource(self.resolved, self.clients)
-            keys = ROOT_CREDENTIALS if self.emulator else self.settings.credentials
             fleet = Fleet(
-                self.resolved, settings, roles, on_line=on_line, data_limits=self._data_use, administrator=keys
+                self.resolved,
+                self._fleet_settings(gateway_port, control_port),
+                RoleSource(self.resolved, self.clients),
+                on_line=on_line,
+                data_limits=self._data_use,
+                administrator=ROOT_CREDENTIALS if self.emulator else settings.credentials,
             )
-            self.fleet = await opening.enter_async_context(fleet)
+            self.fleet = await opened.enter_async_context(fleet)
         if self.emulator is None:
-            keeper = EmulatorWatchdog(self.resolved, self.clients, partial(self._restore, after_provision))
-            await opening.enter_async_context(running(keeper.run()))
+            watchdog = EmulatorWatchdog(self.resolved, self.clients, self._restore)
+            await opened.enter_async_context(running(watchdog.run()))
 
-    async def _open_folder(self, opening: AsyncExitStack, on_wait: Callable[[], None]) -> None:
+    async def _open_folder(self, opened: AsyncExitStack, on_wait: Callable[[], None]) -> None:
         data_dir = self.settings.data_dir
         if data_dir is None:
-            self.folder = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="shoebox-")))
+            self.folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="shoebox-")))
             return
         deadline = time.monotonic() + _SAVING_SECONDS
         while True:
             try:
-                held = opening.enter_context(data_folder(data_dir.resolve(), fresh=self.settings.fresh))
+                held = opened.enter_context(data_folder(data_dir.resolve(), fresh=self.settings.fresh))
                 break
             except StillSaving:
                 if time.monotonic() > deadline:
                     raise
                 on_wait()
-                await asyncio.sleep(_LOOK_AGAIN)
+                await asyncio.sleep(_POLL_SECONDS)
         self.folder, self._lock = held.path, (held.lock,)
 
-    async def _provision(self, after_provision: Hook | None) -> None:
-        self.report = await provision(self.resolved, self.clients)
-        if after_provision:
-            await after_provision(self)
-
-    async def _restore(self, after_provision: Hook | None) -> None:
-        """The emulator was away, and may have forgotten everything: roles' sessions, too."""
-        await self._provision(after_provision)
-        self.fleet.renew_credentials()
-
-    async def _reach_emulator(self, opening: AsyncExitStack) -> None:
+    async def _start_emulator(self, opened: AsyncExitStack) -> None:
         settings = self.settings
-        if settings.endpoint_url is None:
-            await self._start_emulator(opening)
-            return
-        self.emulator, self.endpoint_url = None, settings.endpoint_url
-        aws = AwsSettings(region=settings.region, endpoint_url=settings.endpoint_url)
-        self.clients = await opening.enter_async_context(Clients(aws, settings.credentials))
-        await until_it_answers(self.clients, settings.endpoint_url, settings.endpoint_seconds)
-        self._functions_url = await self._limit_functions(opening, settings.endpoint_url)
+        kept = None if settings.data_dir is None else self.folder / "aws"
+        emulator = Emulator(
+            *(kept, settings.emulator_port), region=settings.region, quotas=settings.quotas, inherited=self._lock
+        )
+        self.emulator = await opened.enter_async_context(emulator)
+        self.endpoint_url = self._functions_url = emulator.url
+        if emulator.recovery.cut_off:
+            log.warning("emulator_recovered", **asdict(emulator.recovery))
+        await opened.enter_async_context(running(emulator.watch(), cause=EmulatorDied))
+        if kept is not None:
+            await opened.enter_async_context(running(watch_space(kept)))
+        self.clients = await opened.enter_async_context(Clients(emulator.aws, ROOT_CREDENTIALS))
 
-    async def _limit_functions(self, opening: AsyncExitStack, url: str) -> str:
-        """Where functions reach an emulator of others: at a limiter here, if they can."""
+    async def _connect_to_emulator(self, opened: AsyncExitStack, url: str) -> None:
+        """Wait for an emulator that somebody else runs, and put a limiter in front of it for the functions."""
         settings = self.settings
+        self.emulator, self.endpoint_url = None, url
+        aws = AwsSettings(region=settings.region, endpoint_url=url)
+        self.clients = await opened.enter_async_context(Clients(aws, settings.credentials))
+        await until_it_answers(self.clients, url, settings.endpoint_seconds)
+        # Functions that join from other machines cannot reach a limiter here, unless its address for them is known.
         out_of_reach = settings.joined and settings.host != LOOPBACK and settings.limiter_url is None
         if out_of_reach or is_unlimited(settings.quotas):
-            return url
+            self._functions_url = url
+            return
         limiter = limiting_proxy(url, settings.quotas, port=settings.limiter_port, host=settings.host)
-        self._limiter_url = await opening.enter_async_context(limiter)
-        return settings.limiter_url or self._limiter_url
+        self._limiter_url = await opened.enter_async_context(limiter)
+        self._functions_url = settings.limiter_url or self._limiter_url
+
+    async def _provision(self) -> None:
+        self.report = await provision(self.resolved, self.clients)
+        if self._after_provision:
+            await self._after_provision(self)
+
+    async def _restore(self) -> None:
+        """Provision again: the emulator was away, and may have forgotten everything, the roles' sessions, too."""
+        await self._provision()
+        self.fleet.renew_credentials()
 
     async def _data_use(self) -> DataUse:
         if self.emulator:
             return await self.emulator.data_use()
         return await read_data_use(self._limiter_url) if self._limiter_url else DataUse()
 
-    async def _start_emulator(self, opening: AsyncExitStack) -> None:
-        settings = self.settings
-        kept = None if settings.data_dir is None else self.folder / "aws"
-        emulator = Emulator(
-            *(kept, settings.emulator_port), region=settings.region, quotas=settings.quotas, inherited=self._lock
-        )
-        self.emulator = await opening.enter_async_context(emulator)
-        self.endpoint_url = self._functions_url = emulator.url
-        if emulator.recovery.cut_off:
-            log.warning("emulator_recovered", **asdict(emulator.recovery))
-        await opening.enter_async_context(running(emulator.watch(), cause=EmulatorDied))
-        if kept is not None:
-            await opening.enter_async_context(running(watch_space(kept)))
-        self.clients = await opening.enter_async_context(Clients(emulator.aws, ROOT_CREDENTIALS))
-
-    def _deployment(self, gateway_port: int) -> Deployment:
-        settings = self.settings
-        deployment = emulated_deployment(
-            self.endpoint_url,
-            gateway_url=settings.gateway_url or f"http://{LOOPBACK}:{gateway_port}",
-            prefix=settings.prefix,
-            region=settings.region,
-            s3_public_url=settings.s3_public_url,
-        )
-        return deployment.model_copy(update={"endpoint_url": self._functions_url, "s3_url": self._functions_url})
-
     def _fleet_settings(self, gateway_port: int, control_port: int) -> FleetSettings:
-        shared = self.emulator is None
+        settings, outlives_us = self.settings, self.emulator is None
         return FleetSettings(
             log_folder=self.folder / "logs",
             metrics_dir=self.folder / "metrics",
-            task_root=self.settings.task_root.resolve(),
+            task_root=settings.task_root.resolve(),
             gateway_port=gateway_port,
             control_port=control_port,
-            environment=self.settings.environment,
-            max_environments=self.settings.max_environments,
-            host=self.settings.host,
-            runtime_port=self.settings.runtime_port,
-            joined=self.settings.joined,
-            quotas=self.settings.quotas,
-            poll_seconds=_SHORT_POLL if shared else LONG_POLL,
-            finish_polls=shared,
+            environment=settings.environment,
+            max_environments=settings.max_environments,
+            host=settings.host,
+            runtime_port=settings.runtime_port,
+            joined=settings.joined,
+            quotas=settings.quotas,
+            poll_seconds=_SHORT_POLL if outlives_us else LONG_POLL,
+            finish_polls=outlives_us,
         )
 
     @contextmanager
@@ -263,27 +257,35 @@ class StandaloneStack:
         self.seconds[step] = round(time.perf_counter() - begin, 3)
 
 
+Hook: TypeAlias = Callable[[StandaloneStack], Awaitable[None]]
+
+
 def emulated_deployment(
-    url: str, *, gateway_url: str, prefix: str = "shoebox", region: str = "us-east-1", s3_public_url: str | None = None
+    url: str,
+    *,
+    gateway_url: str,
+    functions_url: str | None = None,
+    prefix: str = "shoebox",
+    region: str = "us-east-1",
+    s3_public_url: str | None = None,
 ) -> Deployment:
-    """A stack's place in the emulator at `url`, which serves everything at one address."""
+    """Return the deployment of a stack in the emulator at `url`, which serves all of AWS at one address.
+
+    `functions_url` is where functions reach it, `s3_public_url` where clients do, if these differ.
+    """
     return Deployment(
         prefix=prefix,
         account=ACCOUNT,
         region=region,
-        endpoint_url=url,
-        s3_url=url,
+        endpoint_url=functions_url or url,
+        s3_url=functions_url or url,
         s3_public_url=s3_public_url or url,
         sqs_url=url,
         gateway_url=gateway_url,
     )
 
 
-Hook: TypeAlias = Callable[[StandaloneStack], Awaitable[None]]
-
-
 def _reserve(reserved: ExitStack, port: int, purpose: str, host: str) -> int:
-    """Hold a port until the fleet takes it: its number is needed long before, in the buckets' CORS rules."""
-    held = reserved.enter_context(listen(port, purpose, host))
-    number: int = held.getsockname()[1]
+    """Hold a port until `reserved` is closed, and return its number."""
+    number: int = reserved.enter_context(listen(port, purpose, host)).getsockname()[1]
     return number

@@ -26,7 +26,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def embedded() -> Iterator[Emulator]:
-    """The session's embedded emulator. Its loop runs at start and stop only; the process is what lasts."""
+    """Provide the session's embedded emulator. Its loop runs at start and stop only; the process is what lasts."""
     with asyncio.Runner() as runner:
         emulator = Emulator()
         runner.run(emulator.__aenter__())

@@ -44,7 +44,7 @@ async def _ensure(resolved: ResolvedStack, iam: Any, function: str) -> Outcome:
 
 
 def _policy(resolved: ResolvedStack, function: str) -> dict[str, Any]:
-    """The function's permissions; for an emulator also the batch forms of their actions.
+    """Return the function's permissions; for an emulator also the batch forms of their actions.
 
     AWS checks a batch as its single action ("Amazon SQS API permissions"), ministack as an action of its own.
     """
@@ -105,7 +105,7 @@ async def _remove_others(iam: Any, role: str, *, keep: str | None) -> tuple[str,
 
 
 def _document(policy: dict[str, Any] | str) -> Any:
-    """A policy as IAM gives it back: botocore decodes it, some emulators send it URL-encoded."""
+    """Parse a policy as IAM gives it back: botocore decodes it, some emulators send it URL-encoded."""
     return json.loads(unquote(policy)) if isinstance(policy, str) else policy
 
 

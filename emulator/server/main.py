@@ -30,9 +30,9 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def _signed_by_role(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
-    """What a web page may do here: use a URL that a role has signed.
+    """Tell whether a web page may send a request: only one whose URL a role has signed.
 
-    ministack takes anyone who calls himself "test" for root, lets root run code, and answers browsers from any site:
+    ministack takes anyone who calls himself "test" for root, lets root run code, and serves browsers from any site:
     every page that a developer visits could read the photos, wipe them, or worse.
     """
     if scope["method"] == "OPTIONS":  # a preflight asks, and does nothing
@@ -59,9 +59,17 @@ def main(descriptor: int, quotas: str | None = None) -> None:
     tune()
     s3_rules.install()
     tune_collector()
-    served: Application = _limited(app, quotas) if quotas else app
+    served: Application = app
+    if quotas:
+        from emulator.limiter.middleware import Limiter, from_json
+
+        served = Limiter(served, from_json(quotas))
     if folder := os.environ.get("STATE_DIR"):
-        served = _kept(served, Path(folder))
+        from emulator.server.space_guard import SpaceGuard
+        from emulator.server.state import StatePersistence
+
+        served = guard = SpaceGuard(served, Path(folder), s3_rules.starts_work, s3_rules.feeds_work)
+        StatePersistence(Path(folder), guard.note_save).install()
     config = uvicorn.Config(
         BrowserGuard(SigningGuard(served), "127.0.0.1", _signed_by_role),
         loop="uvloop",
@@ -76,24 +84,6 @@ def main(descriptor: int, quotas: str | None = None) -> None:
         log_level="warning",
     )
     LimitedServer(config).run(sockets=[socket.socket(fileno=descriptor)])
-
-
-def _limited(application: Application, quotas: str) -> Application:
-    """The emulator behind the limits."""
-    from emulator.limiter.middleware import Limiter, from_json
-
-    return Limiter(application, from_json(quotas))
-
-
-def _kept(application: Application, folder: Path) -> Application:
-    """The emulator with its state on disk, while there is room for it."""
-    from emulator.server.s3_rules import feeds_work, starts_work
-    from emulator.server.space_guard import SpaceGuard
-    from emulator.server.state import StateKeeper
-
-    guard = SpaceGuard(application, folder, starts_work, feeds_work)
-    StateKeeper(folder, guard.note_save).install()
-    return guard
 
 
 def _stop_with_parent() -> None:

@@ -1,4 +1,4 @@
-"""Two rules of S3 that ministack does not keep: a missing object is hidden, and an object that is not stored fails.
+"""Two rules of S3 that ministack breaks: a missing object is hidden, and a PUT whose object is not stored fails.
 
 Sources: "GetObject", "Permissions" (Amazon S3 API Reference): without s3:ListBucket a missing key is 403, not 404.
 """
@@ -14,13 +14,13 @@ from urllib.parse import unquote
 from emulator.server.space_guard import CODE
 from emulator.server.tuning import targets
 
-Answer: TypeAlias = tuple[int, dict[str, str], bytes]
+S3Response: TypeAlias = tuple[int, dict[str, str], bytes]
 _CREATED = "s3:ObjectCreated:Put"
 _MISSING = b"<Code>NoSuchKey</Code>"
 
 
 def install() -> None:
-    """Put the rules around ministack's own functions, in its process."""
+    """Wrap ministack's own functions in its process."""
     from ministack.services import s3
 
     unwritten = Unwritten()
@@ -30,7 +30,7 @@ def install() -> None:
 
 
 def starts_work(bucket: str, key: str) -> bool:
-    """Whether somebody waits for the event of a new object with this key."""
+    """Tell whether a new object with this key has an event, for which somebody waits."""
     from ministack.services import s3
 
     configured = (raw for (_, name), raw in s3._bucket_notifications._data.items() if name == bucket)
@@ -38,7 +38,7 @@ def starts_work(bucket: str, key: str) -> bool:
 
 
 def feeds_work(queue: str) -> bool:
-    """Whether new objects are told of in the queue with this name."""
+    """Tell whether events of new objects go to the queue with this name."""
     from ministack.services import s3
 
     arns = (
@@ -50,28 +50,28 @@ def feeds_work(queue: str) -> bool:
     return any(arn.rpartition(":")[2] == queue for arn in arns)
 
 
-def hiding(dispatch: Callable[..., Answer]) -> Callable[..., Answer]:
-    """`_dispatch`, which tells of a missing object only whom may list the bucket.
+def hiding(dispatch: Callable[..., S3Response]) -> Callable[..., S3Response]:
+    """Wrap `_dispatch`: only a caller who may list the bucket learns that an object is missing.
 
-    The right is looked at with the key as `s3:prefix`, as AWS does (Ceph's gateway was made to agree with it:
+    The permission is checked with the key as `s3:prefix`, as AWS does (Ceph's gateway was made to agree with it:
     github.com/ceph/ceph/pull/68577), so that a statement for one prefix is enough.
     """
 
     def dispatched(
         method: str, bucket: str, key: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
-    ) -> Answer:
-        answer = dispatch(method, bucket, key, headers, body, query)
-        if answer[0] != 404 or not key or _MISSING not in answer[2]:
-            return answer
+    ) -> S3Response:
+        response = dispatch(method, bucket, key, headers, body, query)
+        if response[0] != 404 or not key or _MISSING not in response[2]:
+            return response
         if source := headers.get("x-amz-copy-source", ""):
             bucket, _, key = unquote(source).lstrip("/").partition("?")[0].partition("/")
-        return _denied_list(bucket, key, headers, query) or answer
+        return _denied_list(bucket, key, headers, query) or response
 
     return dispatched
 
 
-def _denied_list(bucket: str, key: str, headers: dict[str, str], query: dict[str, list[str]]) -> Answer | None:
-    """A refusal of a list of `key`; None where the caller may list it."""
+def _denied_list(bucket: str, key: str, headers: dict[str, str], query: dict[str, list[str]]) -> S3Response | None:
+    """Return the refusal of a list of `key`; None where the caller may list it."""
     from ministack import app
     from ministack.core.responses import get_account_id
     from ministack.services import s3
@@ -79,9 +79,9 @@ def _denied_list(bucket: str, key: str, headers: dict[str, str], query: dict[str
     if not s3._request_access_key("GET", "", headers, query, b""):
         listing = ("GET", {"prefix": [key]}, "", headers)
         allowed = s3._foreign_bucket_allows(get_account_id(), bucket, "", *listing)
-        refusal: Answer = s3._error("AccessDenied", "Access Denied", 403, f"/{bucket}/{key}")
+        refusal: S3Response = s3._error("AccessDenied", "Access Denied", 403, f"/{bucket}/{key}")
         return None if allowed else refusal
-    denied: Answer | None = app._enforce_data_plane(
+    denied: S3Response | None = app._enforce_data_plane(
         *("s3", "s3:ListBucket", headers, query, ""),
         resource_arn=f"arn:aws:s3:::{bucket}",
         service_context={"s3:prefix": key},
@@ -90,14 +90,14 @@ def _denied_list(bucket: str, key: str, headers: dict[str, str], query: dict[str
 
 
 class Unwritten:
-    """Makes a request fail whose object did not reach the disk: ministack only logs that, and answers 200."""
+    """Makes a request fail whose object did not reach the disk: ministack only logs that, and responds with 200."""
 
     def __init__(self) -> None:
         self._failed = False
         self._events: list[Callable[[], None]] | None = None  # of the request under way
 
     def watching(self, persist: Callable[[str, str, Any], None]) -> Callable[[str, str, Any], None]:
-        """`_persist_object`, which keeps a record's body in memory where it could not be written."""
+        """Wrap `_persist_object`, which keeps a record's body in memory where it could not be written."""
 
         def persisted(bucket: str, key: str, record: Any) -> None:
             persist(bucket, key, record)
@@ -106,7 +106,7 @@ class Unwritten:
         return persisted
 
     def holding(self, fire: Callable[..., None]) -> Callable[..., None]:
-        """`_fire_s3_event_async`, which ministack calls before the object is written."""
+        """Wrap `_fire_s3_event_async`, which ministack calls before the object is written."""
 
         def held(*arguments: Any, **details: Any) -> None:
             if self._events is None:
@@ -116,12 +116,12 @@ class Unwritten:
 
         return held
 
-    def failing(self, dispatch: Callable[..., Answer]) -> Callable[..., Answer]:
-        """`_dispatch`, which answers 507 then, and leaves what was there before; it runs to its end without a pause."""
+    def failing(self, dispatch: Callable[..., S3Response]) -> Callable[..., S3Response]:
+        """Wrap `_dispatch`, which never awaits: respond with 507 then, and leave what was there before."""
 
         def dispatched(
             method: str, bucket: str, key: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
-        ) -> Answer:
+        ) -> S3Response:
             from ministack.services import s3
 
             objects = (s3._buckets.get(bucket) or {}).get("objects", {})
@@ -129,13 +129,13 @@ class Unwritten:
             former, upload = objects.get(key), s3._multipart_uploads.get(upload_id)
             self._failed, self._events = False, []
             try:
-                answer = dispatch(method, bucket, key, headers, body, query)
+                response = dispatch(method, bucket, key, headers, body, query)
             finally:
                 events, self._events = self._events, None
             if not self._failed:
                 for fire in events:
                     fire()
-                return answer
+                return response
             objects.pop(key, None)
             path = Path(s3._object_disk_path(bucket, key))
             if former and path.is_file() and path.stat().st_size == former["size"]:
@@ -146,7 +146,7 @@ class Unwritten:
                 s3._multipart_uploads[upload_id] = upload
                 s3._completed_multipart_uploads.pop(upload_id, None)
             text = "The disk that keeps this stack's data is full: the object was not stored. Free some space."
-            failed: Answer = s3._error(CODE, text, 507, f"/{bucket}/{key}")
+            failed: S3Response = s3._error(CODE, text, 507, f"/{bucket}/{key}")
             return failed
 
         return dispatched

@@ -1,4 +1,4 @@
-"""What S3 demands of a signed request and ministack does not: that nothing which matters is left unsigned.
+"""S3's rule that ministack does not keep: a signed request leaves no header unsigned that matters.
 
 Sources: "Create a signed AWS API request" (the Host header and every `x-amz-*` header must be signed); "Authenticating
 Requests: Using Query Parameters (AWS Signature Version 4)"; "Error responses" (S3). Without it, whoever has a URL for
@@ -36,7 +36,7 @@ class SigningGuard:
 
 
 def refusal(scope: Scope) -> Response | None:
-    """S3's answer to a request whose signature leaves something out; None where it may pass."""
+    """Return S3's response to a request whose signature leaves something out; None where it may pass."""
     headers = dict(scope["headers"])
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     signing = Counter(name.lower() for name, _ in query if name.lower() in _SIGNING)
@@ -67,7 +67,7 @@ def refusal(scope: Scope) -> Response | None:
 
 
 def _is_of_s3(query: list[tuple[str, str]], authorizations: list[bytes]) -> bool:
-    """Whether anything that is signed is signed for S3: the credential's scope tells the service."""
+    """Tell whether anything that is signed is signed for S3: the credential's scope names the service."""
     scopes = [value.encode() for name, value in query if name.lower() == "x-amz-credential"]
     old = any(name == "AWSAccessKeyId" for name, _ in query) and not any(name == "Action" for name, _ in query)
     return old or any(b"/s3/" in each or each.startswith(b"AWS ") for each in scopes + authorizations)

@@ -1,9 +1,9 @@
-"""Room on the emulator's disk: what would fill it is refused before it is full; reads and deletes go on.
+"""Requests that would fill the emulator's disk are refused before it is full; reads and deletes go on.
 
 What starts work stops first (an object whose event somebody waits for: an upload), while what was accepted can still be
 finished: an upload's renditions and its item need room, too. Nor are messages about new objects given out: what cannot
-be written fails their work, and after a few receives they would be dead letters. S3's answer is 507, which no AWS
-client tries again (AWS itself never fills up; MinIO answers the same); that of the other services is 503.
+be written fails their work, and after a few receives they would be dead letters. S3 responds with 507, which no AWS
+client tries again (AWS itself never fills up; MinIO responds with the same); the other services with 503.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class SpaceGuard:
         self._unsaved: str | None = None
 
     def note_save(self, failure: str | None) -> None:
-        """The state was saved, or why it was not."""
+        """Learn that the state was saved (None), or why it was not."""
         self._unsaved = failure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,7 +77,7 @@ class SpaceGuard:
         await self._application(scope, receive, send)
 
     def _can_finish_work(self) -> bool:
-        """Whether there is room for the renditions and the items of messages that are given out now."""
+        """Tell whether there is room for the renditions and the items of messages that are given out now."""
         free, reserve = self._space(self._folder)
         return not self._unsaved and free >= reserve // 2
 
@@ -97,7 +97,7 @@ class SpaceGuard:
             await self._application(scope, replay(body, receive), send)
 
     def refusal(self, scope: Scope) -> Response | None:
-        """The answer to a request that there is no room for; None where it may pass."""
+        """Return the response to a request that there is no room for; None where it may pass."""
         if target := header(scope, b"x-amz-target"):
             return self._refusal_of_call(target)
         headers = dict(scope["headers"])

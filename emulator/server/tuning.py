@@ -1,4 +1,4 @@
-"""ministack made cheaper, with the same answers: what it works out anew for every request is remembered.
+"""ministack with less CPU and the same responses: what it computes anew for every request is remembered.
 
 Each adjustment replaces one function of ministack by one that gives the same results; docs/operations/profile.md has
 what each saves, and tests/emulator/test_emulator_tuning.py holds the results equal. They are made for one version:
@@ -34,7 +34,7 @@ Queue: TypeAlias = dict[str, Any]
 
 
 def tune() -> bool:
-    """Adjust ministack in this process, once, before it serves; whether its version is the one this is made for."""
+    """Adjust ministack in this process, once, before it serves; tell whether its version is the one that this suits."""
     if version("ministack") != TUNED_VERSION:
         return False
     _tune_routing()
@@ -47,16 +47,16 @@ def tune() -> bool:
 
 
 def tune_collector() -> None:
-    """Look for cycles more rarely, and never among what ministack loaded: requests make garbage, few make cycles."""
+    """Look for cycles more rarely, and never among what ministack loaded: few requests leave cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 20)
 
 
 def _tune_routing() -> None:
-    """A host that names no service is known: a hundred patterns were searched in it for each S3 request."""
     from ministack.core import router
 
+    # A hundred patterns were searched in the host of each S3 request, and found that it names no service.
     served = router._host_served_by_stack
 
     @functools.lru_cache(REMEMBERED)
@@ -68,21 +68,19 @@ def _tune_routing() -> None:
 
 
 def _tune_signatures() -> None:
-    """A presigned URL's signing key: four HMACs once a day for each key, as ministack has it for signed headers.
-
-    Credentials, tokens and header names are encoded once, and the time of a URL is read once.
-    """
     from ministack.core import sigv4
     from ministack.services import s3
 
+    # Four HMACs once a day for each key, as ministack has it for signed headers, and not for each presigned URL.
     sigv4.derive_signing_key = functools.lru_cache(REMEMBERED)(sigv4.derive_signing_key)
+    # Credentials, tokens and header names, encoded once; and the time of a URL, read once.
     sigv4.uri_encode = functools.lru_cache(REMEMBERED)(sigv4.uri_encode)
     s3._presign_time_error = timely(s3._presign_time_error, s3._PRESIGN_MAX_EXPIRES)
     s3.presigned_request_is_expired = expired(s3.presigned_request_is_expired)
 
 
 def timely(refusal: Callable[[str, str, str], Any], longest: int) -> Callable[[str, str, str], Any]:
-    """`_presign_time_error`, which is only asked for the refusal of what is not in order."""
+    """Wrap `_presign_time_error`, so that it is only called for the refusal of what is not in order."""
 
     def refused(stamp: str, seconds: str, path: str) -> Any:
         signed_at = _time_of(stamp)
@@ -94,7 +92,7 @@ def timely(refusal: Callable[[str, str, str], Any], longest: int) -> Callable[[s
 
 
 def expired(judge: Callable[..., bool]) -> Callable[..., bool]:
-    """`presigned_request_is_expired`, which is only asked about what is malformed, or of another time than now."""
+    """Wrap `presigned_request_is_expired`, so that it is only called for what is malformed, or for another time."""
 
     def is_expired(stamp: str, seconds: str | int, **options: Any) -> bool:
         signed_at = _time_of(stamp)
@@ -114,7 +112,6 @@ def _time_of(stamp: str) -> datetime | None:
 
 
 def _tune_policies() -> None:
-    """Policies are parsed once for each text; whose a request is takes no policies."""
     from ministack.core import iam_evaluator
 
     iam_evaluator.parse_policy_document = remembering_texts(iam_evaluator.parse_policy_document)
@@ -123,7 +120,7 @@ def _tune_policies() -> None:
 
 
 def remembering_texts(parse: Callable[[Json], Statements]) -> Callable[[Json], Statements]:
-    """`parse`, which remembers what texts say; the statements are shared, the list of them is not."""
+    """Wrap `parse`, remembering what texts say; the statements are shared, the list of them is not."""
     remembered = functools.lru_cache(REMEMBERED)(parse)
 
     def parsed(document: Json) -> Statements:
@@ -133,7 +130,7 @@ def remembering_texts(parse: Callable[[Json], Statements]) -> Callable[[Json], S
 
 
 def with_parsed_policy(evaluate: Callable[..., Any]) -> Callable[..., Any]:
-    """`evaluate`, given a policy's text as the document that it is; it only reads it."""
+    """Wrap `evaluate`, giving it a policy's text as the parsed document, which it only reads."""
 
     def evaluated(document: Json, *arguments: Any, **options: Any) -> Any:
         return evaluate(_document(document) if isinstance(document, str) else document, *arguments, **options)
@@ -143,7 +140,7 @@ def with_parsed_policy(evaluate: Callable[..., Any]) -> Callable[..., Any]:
 
 @functools.lru_cache(REMEMBERED)
 def _document(text: str) -> Json:
-    """The JSON of a text; None where it is none, which `evaluate` takes for a policy without statements."""
+    """Parse a text as JSON; None where it is none, which `evaluate` takes for a policy without statements."""
     try:
         return json.loads(text)
     except ValueError:
@@ -151,7 +148,7 @@ def _document(text: str) -> Json:
 
 
 def caller_arn(headers: Mapping[str, str], query_params: Mapping[str, Any] | None = None) -> str:
-    """As `iam_evaluator.request_caller_arn`, which gathers all policies of the caller for his ARN and drops them."""
+    """Return the caller's ARN as `iam_evaluator.request_caller_arn`, without gathering all policies to drop them."""
     from ministack.core.iam_evaluator import CredentialResolutionError, resolve_credential
     from ministack.core.responses import _account_from_sts_session, get_account_id
     from ministack.core.router import extract_access_key_id
@@ -170,7 +167,6 @@ _PRINCIPALS = frozenset({"Root", "User", "AssumedRole", "FederatedUser"})
 
 
 def _tune_dynamodb() -> None:
-    """Expressions are read once; items are copied as the JSON that they are."""
     from ministack.services import dynamodb
 
     tokens = functools.lru_cache(REMEMBERED)(dynamodb._tokenize)
@@ -180,7 +176,7 @@ def _tune_dynamodb() -> None:
 
 
 def copied(value: Json) -> Json:
-    """`copy.deepcopy` of what JSON can hold, without its memory of what was copied: six times as fast."""
+    """Copy what JSON can hold, without the memory that `copy.deepcopy` has of what was copied: six times as fast."""
     kind = type(value)
     if kind is dict:
         return {name: each if type(each) in _PLAIN else copied(each) for name, each in value.items()}
@@ -196,7 +192,6 @@ def _deepcopy(value: Any) -> Any:
 
 
 def _tune_notifications() -> None:
-    """S3's events: a bucket's configuration is parsed once, and no thread is started where a queue is all there is."""
     from ministack.services import s3
 
     s3._parse_notification_config_raw = functools.lru_cache(REMEMBERED)(s3._parse_notification_config_raw)
@@ -204,7 +199,7 @@ def _tune_notifications() -> None:
 
 
 def notifying(in_a_thread: Callable[..., None]) -> Callable[..., None]:
-    """`_fire_s3_event_async`, which starts a thread for each PUT to a bucket with notifications.
+    """Wrap `_fire_s3_event_async`, which starts a thread for each PUT to a bucket with notifications.
 
     Nothing is done where no configuration wants the event; a queue gets its message at once, which takes less than the
     thread would; topics, functions and EventBridge, which may take long, are left to the thread.
@@ -227,7 +222,7 @@ def notifying(in_a_thread: Callable[..., None]) -> Callable[..., None]:
 
 
 def targets(raw: str, key: str, event_name: str) -> Sequence[str]:
-    """The kinds of those that want the event, by a bucket's configuration."""
+    """Return the kinds of the destinations that get the event, by a bucket's configuration."""
     from ministack.services import s3
 
     return [
@@ -239,7 +234,6 @@ def targets(raw: str, key: str, event_name: str) -> Sequence[str]:
 
 
 def _tune_queues() -> None:
-    """A receive and a delete look at a long queue once, and not at each message several times."""
     from ministack.services import sqs
 
     sqs._collect_msgs = collecting(sqs._collect_msgs, sqs._ensure_msg_fields, sqs.new_uuid)
@@ -254,13 +248,13 @@ def _tune_queues() -> None:
 def collecting(
     collect: Callable[[Queue, int, int], list[Queue]], ensure: Callable[[Queue], object], new_handle: Callable[[], str]
 ) -> Callable[[Queue, int, int], list[Queue]]:
-    """`_collect_msgs`, which for a standard queue stops at the last message that it gives."""
+    """Wrap `_collect_msgs`: for a standard queue, stop at the last message that is given."""
 
-    def collected(queue: Queue, most: int, visibility_timeout: int) -> list[Queue]:
+    def collected(queue: Queue, max_messages: int, visibility_timeout: int) -> list[Queue]:
         if queue["is_fifo"]:
-            return collect(queue, most, visibility_timeout)
+            return collect(queue, max_messages, visibility_timeout)
         now = time.time()
-        found = list(islice((m for m in queue["messages"] if m["visible_at"] <= now), most))
+        found = list(islice((m for m in queue["messages"] if m["visible_at"] <= now), max_messages))
         for message in found:
             ensure(message)
             message["receipt_handle"] = new_handle()
@@ -274,7 +268,7 @@ def collecting(
 
 
 def sweeping(sweep: Callable[[Queue], None]) -> Callable[[Queue], None]:
-    """`_dlq_sweep`, which is only asked where a message has been received before and may be received again."""
+    """Wrap `_dlq_sweep`, so that it runs only where a message has been received before and may be received again."""
 
     def swept(queue: Queue) -> None:
         now = time.time()
@@ -285,7 +279,7 @@ def sweeping(sweep: Callable[[Queue], None]) -> Callable[[Queue], None]:
 
 
 def deleting(delete: Callable[[Json, str], Json]) -> Callable[[Json, str], Json]:
-    """`_act_delete_message_batch`, which went through the whole queue for each of its ten entries.
+    """Wrap `_act_delete_message_batch`, which goes through the whole queue for each of its ten entries.
 
     It is given a queue of those messages alone that the entries can mean, and what it leaves of them is put back.
     """

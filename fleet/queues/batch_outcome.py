@@ -27,17 +27,18 @@ class _WholeBatchFails(ValueError):
     pass
 
 
-def outcome(message_ids: Iterable[str], result: InvokeResult, *, partial: bool = True) -> Outcome:
-    """Return what becomes of a batch's messages after its function answered.
+def outcome(message_ids: Iterable[str], result: InvokeResult, *, reports_failures: bool = True) -> Outcome:
+    """Return what becomes of a batch's messages after its function has run.
 
-    Without `partial` (ReportBatchItemFailures) only an error of the function fails a batch, whatever the answer says.
-    With it an empty or null answer, or an empty or null list, means success of all. An error of the function, an answer
-    that is not JSON or not an object, an identifier that is null, empty, misnamed or not in the batch fails all.
+    Without `reports_failures` (ReportBatchItemFailures) only an error of the function fails a batch, whatever the
+    response says. With it an empty or null response, or an empty or null list, means success of all. An error of the
+    function, a response that is not JSON or not an object, an identifier that is null, empty, misnamed or not in the
+    batch fails all.
     """
     sent = frozenset(message_ids)
     if result.function_error is not None:
         return Outcome(frozenset(), sent, "function error")
-    if not partial:
+    if not reports_failures:
         return Outcome(sent, frozenset())
     try:
         failed = _failed(result.payload)
@@ -52,14 +53,14 @@ def _failed(payload: bytes) -> frozenset[str]:
     if not payload.strip():
         return frozenset()
     try:
-        answer = orjson.loads(payload)
+        response = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
-        raise _WholeBatchFails("the answer is not JSON") from error
-    if answer is None:
+        raise _WholeBatchFails("the response is not JSON") from error
+    if response is None:
         return frozenset()
-    if not isinstance(answer, dict):
-        raise _WholeBatchFails("the answer is not an object")
-    failures = answer.get("batchItemFailures")
+    if not isinstance(response, dict):
+        raise _WholeBatchFails("the response is not an object")
+    failures = response.get("batchItemFailures")
     if failures is None:
         return frozenset()
     if not isinstance(failures, list):

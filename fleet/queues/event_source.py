@@ -352,7 +352,7 @@ class EventSourceMapping:
                 failed = result.function_error is not None
                 ended = InvocationOutcome.FUNCTION_ERROR if failed else InvocationOutcome.SUCCESS
                 self._scale.ended(self._clock(), ended)
-                return outcome(ids, result, partial=self.settings.reports_failures)
+                return outcome(ids, result, reports_failures=self.settings.reports_failures)
             pause = backoff.next()
             if self._clock() + pause >= visible_at:  # others receive its messages then, so this copy is dropped
                 return Outcome(frozenset(), frozenset(ids), "throttled")

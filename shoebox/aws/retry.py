@@ -1,7 +1,7 @@
 """The retry policy of calls to AWS: how often, after which pauses, and for how long.
 
-`run` is for a call that raises `AwsError`. `tries` is for a loop that has a rule of its own for what failed, such as a
-batch of which the service has done a part. Source: "Exponential Backoff And Jitter" (AWS Architecture Blog).
+`run` is for a call that raises `AwsError`. `each_attempt` is for a loop that has a rule of its own for what failed,
+such as a batch of which the service has done a part. Source: "Exponential Backoff And Jitter" (AWS Architecture Blog).
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class RetryPolicy:
         longest = min(self.first_pause * 2.0**attempt, self.max_pause)
         return longest * (1.0 - self.jitter * self.chance())
 
-    def tries(self) -> Tries:
+    def each_attempt(self) -> Attempts:
         """Return the numbers of the attempts, 1, 2, …, to be looped over with `async for`; it pauses between them."""
-        return Tries(self)
+        return Attempts(self)
 
     async def run(self, call: Callable[[], Awaitable[T]]) -> T:
         """Return what `call` returns; call it again where its error is retryable.
@@ -65,7 +65,7 @@ class RetryPolicy:
             attempt += 1
 
 
-class Tries:
+class Attempts:
     """The attempts that a policy allows."""
 
     # Not an async generator: one that is left by `return` costs the loop a task to close it.

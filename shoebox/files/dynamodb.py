@@ -94,7 +94,7 @@ class DynamoDBFileStore:
         """
         wanted = {owner.file_id(r.sha256): r for r in registrations}
         lifetime = self._registration_seconds
-        async for _ in _REGISTER.tries():
+        async for _ in _REGISTER.each_attempt():
             known = {f.key.file_id: f for f in await self._files(FileKey(owner, file_id) for file_id in wanted)}
             writes = [
                 self._registering(FileKey(owner, file_id), r, known.get(file_id))
@@ -293,7 +293,7 @@ class DynamoDBFileStore:
         keys = [{"pk": {"S": pk}} for pk in pks]
         asked: dict[str, Any] = {self._table: {"Keys": keys, "ConsistentRead": consistent}}
         items: list[Item] = []
-        async for _ in _READ.tries():
+        async for _ in _READ.each_attempt():
             response = await self._client.batch_get_item(RequestItems=asked)
             items += response["Responses"].get(self._table, [])
             # What was throttled is asked for after a pause ("Error handling with DynamoDB", batch operations).

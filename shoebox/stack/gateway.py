@@ -52,7 +52,7 @@ class GatewayAuthorizer(Part):
         if self.validation is not None and self.type != "TOKEN":
             raise ValueError("validation is for TOKEN authorizers")
         if self.simple and self.payload != "2.0":
-            raise ValueError('simple answers need payload "2.0"')
+            raise ValueError('simple responses need payload "2.0"')
         return self
 
     @field_validator("validation")

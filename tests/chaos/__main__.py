@@ -65,7 +65,7 @@ async def _run(arguments: argparse.Namespace, folder: Path) -> int:
 
 
 def row(name: str, verdict: Verdict) -> str:
-    """A row of the table, with its note, and below the most frequent kinds of its findings."""
+    """Return a row of the table, with its note, and below it the most frequent kinds of its findings."""
     counts = "".join(f"{getattr(verdict, column):>9}" for column in _COLUMNS)
     lines = [f"{name:<20}{counts}{verdict.seconds:>6.0f}s  {'ok' if verdict.passed else 'FAILED'}  {verdict.note}"]
     kinds = Counter(finding.partition(": ")[2] or finding for finding in verdict.findings)

@@ -13,12 +13,12 @@ from tests.chaos.proxy import Fault, Request
 
 
 def action(name: str) -> Callable[[Request], bool]:
-    """Requests of an AWS operation."""
+    """Return requests of an AWS operation."""
     return lambda request: request.action == name
 
 
 def s3(method: str, prefix: str) -> Callable[[Request], bool]:
-    """Requests of a method for objects below a prefix."""
+    """Return requests of a method for objects below a prefix."""
     return lambda request: request.method == method and f"/{prefix}/" in request.path and not request.action
 
 
@@ -75,7 +75,7 @@ async def lose_fleet(lab: Lab) -> Verdict:
 
 
 async def two_orders(lab: Lab) -> Verdict:
-    """The slower of two orders must not delete what was uploaded anew."""
+    """Check that the slower of two orders does not delete what was uploaded anew."""
     assert lab.stack.proxy is not None
     load = lab.load()
     twice = Fault("copy", action("SendMessage"), seconds=(0.0, 0.3))
@@ -90,7 +90,7 @@ async def two_orders(lab: Lab) -> Verdict:
 
 
 async def two_deletes(lab: Lab) -> Verdict:
-    """An owner with two tabs: one DELETE may be told 404, and neither may harm what comes later."""
+    """Delete as an owner with two tabs: one DELETE may get 404, and neither may harm what comes later."""
     assert lab.stack.proxy is not None
     load = lab.load()
     slow = Fault("delay", OPERATIONS["delete-object"], seconds=(0.0, 0.8))

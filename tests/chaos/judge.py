@@ -174,7 +174,7 @@ class Judge:
             verdict.findings.append(f"{name}: {'; '.join(faults)}")
 
     async def _judge_rest(self, kept: set[str], refused: set[str], verdict: Verdict) -> None:
-        """What is in the bucket and in the table and should not be."""
+        """Return what is in the bucket and in the table and should not be."""
         objects = Counter((key.partition("/")[0], _file_id(key)) for key in await self.objects())
         for (kind, file_id), count in objects.items():
             allowed = {"originals": 1, "renditions": len(RENDITIONS)}[kind] if file_id in kept else 0
@@ -190,7 +190,7 @@ class Judge:
                 verdict.findings.append(f"{pk}: an item that is {state} and belongs to nobody")
 
     async def objects(self) -> list[str]:
-        """The keys of all objects of the load's owners."""
+        """Return the keys of all objects of the load's owners."""
         s3, keys = await self._stack.client("s3"), []
         pages = s3.get_paginator("list_objects_v2")
         for prefix in ("originals/", "renditions/"):
@@ -254,6 +254,6 @@ async def _get(session: aiohttp.ClientSession, url: str) -> tuple[int, bytes]:
 
 
 def _file_id(key: str) -> str:
-    """The part of an S3 key or of an item's key that is a file's id: f and 32 letters or digits."""
+    """Return the part of an S3 key or of an item's key that is a file's id: f and 32 letters or digits."""
     parts = key.replace("#", "/").split("/")
     return next((part for part in parts if len(part) == 33 and part.startswith("f")), key)

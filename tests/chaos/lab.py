@@ -36,7 +36,7 @@ class Lab:
         return Load(self.stack, self.folder / "photos", self.name, self.random)
 
     def judge(self, load: Load) -> Judge:
-        """The judge of a load."""
+        """Return the judge of a load."""
         return Judge(self.stack, self.events, load, self.patience)
 
 

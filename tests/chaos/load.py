@@ -55,7 +55,7 @@ class Load:
 
     @asynccontextmanager
     async def api(self, photo: Photo) -> AsyncIterator[Api]:
-        """The HTTP API as the photo's owner, where the stack is now."""
+        """Provide the HTTP API as the photo's owner, where the stack is now."""
         async with open_api(self.stack.url, self.stack.token(photo.tenant, photo.user)) as api:
             yield api
 
@@ -146,7 +146,7 @@ class Load:
     # --- deletions ---------------------------------------------------------------------------------------------
 
     async def delete(self, photos: Sequence[Photo], *, over: float = 0.0, seconds: float = 60) -> None:
-        """The owners delete; a 404 to the first request of an owner is a wrong answer."""
+        """Delete as the owners do; a 404 to the first request of an owner is wrong."""
         moments = [self.random.uniform(0, over) for _ in photos]
         await asyncio.gather(*(self._delete(p, at, seconds) for p, at in zip(photos, moments, strict=True)))
 

@@ -21,7 +21,7 @@ from tests.chaos.stack import Stack, stopped
 
 
 def record(bucket: str, key: str) -> dict[str, Any]:
-    """A record of S3's event notification, as an object's creation sends it ("Event message structure")."""
+    """Return a record of S3's event notification, as an object's creation sends it ("Event message structure")."""
     return {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
@@ -41,18 +41,18 @@ async def send(stack: Stack, bodies: Sequence[str]) -> int:
 
 
 def message(stack: Stack, *keys: str) -> str:
-    """A message that tells of these objects."""
+    """Return a message that announces these objects."""
     bucket = stack.name("bucket", "personal")
     return json.dumps({"Records": [record(bucket, key) for key in keys]})
 
 
 async def originals(judge: Judge) -> list[str]:
-    """The keys of the load's originals."""
+    """Return the keys of the load's originals."""
     return [key for key in await judge.objects() if key.startswith("originals/")]
 
 
 async def duplicates(lab: Lab) -> Verdict:
-    """Copies while photos are processed, after they are READY, after they were deleted, and after they came anew."""
+    """Send copies while photos are processed, when they are READY, when they were deleted, and when they came anew."""
     load = lab.load()
     judge = lab.judge(load)
     photos = await load.make(lab.photos)
@@ -120,7 +120,7 @@ async def malformed(lab: Lab) -> Verdict:
 
 
 def unknown_id(random: Random) -> str:
-    """The id of a file that does not exist."""
+    """Return the id of a file that does not exist."""
     return "f" + "".join(random.choices("abcdefghijklmnopqrstuvwxyz234567", k=32))
 
 
@@ -170,7 +170,7 @@ async def bombs(lab: Lab) -> Verdict:
 
 
 async def small_bombs(lab: Lab) -> Verdict:
-    """The short form."""
+    """Return the short form."""
     return await _bombs(lab, side=4_000, seconds=120)
 
 

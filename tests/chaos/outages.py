@@ -77,7 +77,7 @@ async def _late(lab: Lab, seconds: float) -> Verdict:
 
 
 async def outage(lab: Lab, how: str) -> Verdict:
-    """The emulator is away for 20 s while `shoebox upload` runs, which must neither fail nor be told twice."""
+    """Stop the emulator for 20 s while `shoebox upload` runs, which must neither fail nor report a photo twice."""
     load, stack = lab.load(), lab.stack
     photos = await load.make(lab.photos)
     process = await load.command(photos, "--concurrency", "1")
@@ -105,7 +105,7 @@ def _last(text: bytes) -> str:
 
 
 async def full_disk(lab: Lab, keep: int) -> Verdict:
-    """What was answered 200 is there after a stop and a start with more room; the rest was refused."""
+    """Check that what got 200 is there after a stop and a start with more room, and that the rest was refused."""
     load, stack = lab.load(), lab.stack
     await load.ready(lab.photos // 2)
     filler = stack.data / "others"

@@ -39,7 +39,7 @@ class Photo:
 
 
 def draw(code: int, noise: np.random.Generator) -> bytes:
-    """A JPEG of 640 x 480 pixels and some 50 KB; `code` has 48 bits, a dark or a bright field for each."""
+    """Return a JPEG of 640 x 480 pixels and some 50 KB; `code` has 48 bits, a dark or a bright field for each."""
     cells = np.array([200 if code >> bit & 1 else 60 for bit in range(_COLUMNS * _ROWS)]).reshape(_ROWS, _COLUMNS)
     fields = cells.repeat(_CELL, axis=0).repeat(_CELL, axis=1)[..., None]
     grain = noise.integers(-_GRAIN, _GRAIN + 1, (_ROWS * _CELL, _COLUMNS * _CELL, 3))
@@ -47,7 +47,7 @@ def draw(code: int, noise: np.random.Generator) -> bytes:
 
 
 def shown_code(data: bytes) -> int:
-    """The code that a picture shows.
+    """Return the code that a picture shows.
 
     Raises:
         OSError: it is no picture, or not a whole one.
@@ -60,7 +60,7 @@ def shown_code(data: bytes) -> int:
 
 
 def scan_bomb(side: int) -> bytes:
-    """A grey progressive JPEG with 883 scans (ITU-T T.81, G.1): 14 for each of 63 coefficients, one for the mean.
+    """Return a grey progressive JPEG with 883 scans (ITU-T T.81, G.1): 14 for each of 63 coefficients, 1 for the mean.
 
     Every scan is correct, makes a decoder go through the whole picture, and takes a few bytes: all its blocks are one
     run after another of ends-of-block. A comment behind the first scan holds FF D9, which ends no picture.

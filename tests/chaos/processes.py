@@ -24,7 +24,7 @@ LOST_WORKER_SECONDS = 25
 
 
 def _one_slot(stack: dict[str, Any]) -> None:
-    """A worker that stands still is given no other batch, and there are places for others."""
+    """Give each worker one slot, so that one that stands still gets no other batch, and leave room for others."""
     stack["functions"]["ingest"]["slots"] = 1
     stack["functions"]["ingest"]["queue"]["maximum_concurrency"] = 8
 
@@ -52,7 +52,7 @@ async def hold(lab: Lab, role: str) -> Verdict:
 
 
 async def lost_worker(lab: Lab, number: signal.Signals) -> Verdict:
-    """A worker dies, or stands still, in the middle of its work; `shoebox upload` succeeds all the same, and soon."""
+    """Kill or stop a worker in the middle of its work; `shoebox upload` succeeds all the same, and soon."""
     load = lab.load()
     photos = await load.make(lab.photos)
     process = await load.command(photos)
@@ -95,7 +95,7 @@ async def _at_work(lab: Lab, upload: asyncio.subprocess.Process) -> Sequence[psu
 
 
 async def _under_load(lab: Lab, act: Callable[[], Awaitable[int]]) -> Verdict:
-    """Some photos are deleted while others are uploaded."""
+    """Delete some photos while others are uploaded."""
     load = lab.load()
     old = await load.ready(lab.photos // 2)
     new = await load.make(lab.photos - len(old))

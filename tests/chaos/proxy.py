@@ -168,7 +168,7 @@ async def _read_answer(reader: asyncio.StreamReader, method: str) -> bytes:
 
 
 async def _read_body(reader: asyncio.StreamReader, head: bytes, *, answer: bool = False) -> bytes:
-    """The body as it travels, chunks and all; `head` in lower case."""
+    """Return the body as it travels, chunks and all; `head` in lower case."""
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name == b"content-length":

@@ -53,7 +53,7 @@ def impatient(stack: dict[str, Any]) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody has at the moment."""
+    """Return a port that nobody has at the moment."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
@@ -211,13 +211,13 @@ class Stack:
         raise StackFailedError(self.words())
 
     def words(self) -> str:
-        """What the last start has said on stderr so far."""
+        """Return what the last start has written to stderr so far."""
         return self.error_file.read_text(errors="replace")
 
     # --- processes ---------------------------------------------------------------------------------------------
 
     def all_processes(self) -> list[psutil.Process]:
-        """The main process and all below it."""
+        """Return the main process and all below it."""
         assert self.process is not None
         try:
             main = psutil.Process(self.process.pid)
@@ -258,22 +258,22 @@ class Stack:
         await opened.aclose()
 
     async def client(self, service: str) -> Any:
-        """An AWS client that may do anything."""
+        """Return an AWS client that may do anything."""
         assert self._clients is not None
         return await self._clients.open(service)
 
     def name(self, kind: str, name: str) -> str:
-        """A physical name."""
+        """Return a physical name."""
         assert self._resolved is not None
         return self._resolved.name_of(kind, name)
 
     def queue_url(self, name: str) -> str:
-        """A queue's address."""
+        """Return a queue's address."""
         assert self._resolved is not None
         return self._resolved.queue_url(name)
 
     def arn(self, kind: str, name: str) -> str:
-        """An ARN."""
+        """Return an ARN."""
         assert self._resolved is not None
         return self._resolved.arn_of(kind, name)
 
@@ -291,7 +291,7 @@ class Stack:
         await s3.put_object(Bucket=self.name("bucket", "public"), Key=f"keys/{tenant}.json", Body=body)
 
     def token(self, tenant: str, user: str) -> str:
-        """A token for an hour."""
+        """Return a token for an hour."""
         return mint_token(self._keys[tenant], tenant=tenant, user=user, lifetime=3600, now=time.time())
 
 
@@ -317,7 +317,7 @@ def stopped(processes: Sequence[psutil.Process]) -> Iterator[None]:
 
 @contextmanager
 def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
-    """A tmpfs at `folder` for the block; needs root."""
+    """Provide a tmpfs at `folder` for the block; needs root."""
     folder.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "chaos", str(folder)], check=True)
     try:

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def suite(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Suite]:
-    """What runs experiments; they share their stacks."""
+    """Provide the lab that runs experiments; they share their stacks."""
     async with Suite(tmp_path_factory.mktemp("chaos"), seed=SEED, photos=PHOTOS, patience=PATIENCE).running() as suite:
         yield suite
 

@@ -10,18 +10,18 @@ import pytest
 
 from shoebox.tenants.keys import KeyPair
 from standalone.stack import StandaloneSettings, StandaloneStack
-from tests.e2e.system import ROOT, LocalSystem
+from tests.e2e.live_stack import ROOT, LocalLiveStack
 
-Start = Callable[..., AbstractAsyncContextManager[LocalSystem]]
+Start = Callable[..., AbstractAsyncContextManager[LocalLiveStack]]
 
 
 @pytest.fixture
 def start(emulator_url: str) -> Start:
-    """Starts stacks on the emulator: `async with start() as system`; each has a prefix, and so data, of its own."""
+    """Provide `async with start() as live`: a stack on the emulator, with a prefix, and so data, of its own."""
     prefix = f"e2e-{uuid.uuid4().hex[:8]}"
 
     @asynccontextmanager
-    async def starting(stack: Path = ROOT / "stack.yaml", **changes: Any) -> AsyncIterator[LocalSystem]:
+    async def starting(stack: Path = ROOT / "stack.yaml", **changes: Any) -> AsyncIterator[LocalLiveStack]:
         settings = StandaloneSettings(
             stack_file=stack,
             task_root=ROOT,
@@ -36,9 +36,9 @@ def start(emulator_url: str) -> Start:
         key = KeyPair.generate()
 
         async def publish(local: StandaloneStack) -> None:
-            await LocalSystem("", local.resolved, local.clients, key, local=local).publish_key()
+            await LocalLiveStack("", local.resolved, local.clients, key, local=local).publish_key()
 
         async with StandaloneStack.start(settings, publish) as local:
-            yield LocalSystem(local.fleet.gateway_url, local.resolved, local.clients, key, local=local)
+            yield LocalLiveStack(local.fleet.gateway_url, local.resolved, local.clients, key, local=local)
 
     return starting

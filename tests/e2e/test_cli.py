@@ -40,7 +40,7 @@ class Up:
         return await shoebox(*arguments, folder=self.folder)
 
     def family(self) -> list[psutil.Process]:
-        """The process and everything it started."""
+        """Return the process and everything it started."""
         parent = psutil.Process(self.process.pid)
         return [parent, *parent.children(recursive=True)]
 
@@ -66,13 +66,13 @@ async def up(folder: Path, *arguments: str) -> AsyncIterator[Up]:
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Up]:
-    """A stack of this test's own."""
+    """Provide a stack of this test's own."""
     async with up(tmp_path) as started:
         yield started
 
 
 def photo(folder: Path, name: str, seed: int = 1, size: int = 40_000) -> Path:
-    """A photo made from a formula."""
+    """Return a photo made from a formula."""
     path = folder / "photos" / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(jpeg_of_size(seed, 640, 480, size))

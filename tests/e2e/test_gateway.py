@@ -47,7 +47,7 @@ class Service:
 
 @pytest.fixture
 async def service(start: Start) -> AsyncIterator[Service]:
-    """A stack with two tenants."""
+    """Provide a stack with two tenants."""
     async with start() as system, aiohttp.ClientSession() as session:
         s3, bucket = await system.client("s3"), system.name("bucket", "public")
         for tenant, pair in PAIRS.items():
@@ -56,12 +56,12 @@ async def service(start: Start) -> AsyncIterator[Service]:
 
 
 def token(pair: KeyPair = PAIRS["demo"], *, tenant: str = "demo", user: str = "anna") -> str:
-    """A token that lives for ten minutes; good unless told otherwise."""
+    """Return a token that lives for ten minutes; good unless told otherwise."""
     return mint_token(pair, tenant=tenant, user=user, lifetime=600, now=time.time())
 
 
 def forged(**changes: Any) -> str:
-    """A good token's claims with changes, signed by the right key."""
+    """Return a good token's claims with changes, signed by the right key."""
     claims = jwt.decode(token(), options={"verify_signature": False}) | changes
     pair = PAIRS["demo"]
     return jwt.encode(claims, pair.private_key, algorithm="EdDSA", headers={"kid": pair.key_id})

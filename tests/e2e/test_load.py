@@ -14,7 +14,7 @@ import pytest
 
 from load_tests.results import Results
 from tests.e2e.conftest import Start
-from tests.e2e.system import ROOT
+from tests.e2e.live_stack import ROOT
 
 SMALL = ("--photos", "small", "--uploads-per-day", "250k", "--time", "8")  # 2.9 photos/s
 LENIENT = ("--threshold", "lost==0", "--threshold", "refused==0", "--threshold", "ready_p99<90")
@@ -50,12 +50,12 @@ async def ended(process: asyncio.subprocess.Process) -> Ended:
 
 
 async def load(*arguments: str | Path, folder: Path) -> Ended:
-    """A run from start to end."""
+    """Run a scenario from start to end."""
     return await ended(await begin(*arguments, folder=folder))
 
 
 def results_of(folder: Path) -> tuple[Results, Path]:
-    """The one run that a folder has, and its own folder."""
+    """Return the one run that a folder has, and its own folder."""
     (found,) = folder.glob("load_results/*/results.json")
     return Results.model_validate_json(found.read_bytes()), found.parent
 
@@ -66,7 +66,7 @@ def reports(folder: Path) -> list[Path]:
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    """A CSV file's."""
+    """Return the rows of a CSV file."""
     with path.open(newline="", encoding="utf-8") as table:
         return list(csv.DictReader(table))
 
@@ -123,11 +123,11 @@ async def test_a_run_by_two_workers_from_the_stack_s_start_to_the_report(tmp_pat
 @pytest.mark.timeout(300)
 async def test_a_target_that_runs_already(start: Start, tmp_path: Path) -> None:
     """Nothing is started; a threshold that is not met is told, and ends with exit code 1."""
-    async with start() as system:
-        where = ("--target", system.gateway_url, "--control-url", system.local.fleet.runtime_url)
-        key = ("--key", system.key.save(tmp_path), "--threshold", "ready_p99<0.001", "--threshold", "lost==0")
+    async with start() as live:
+        where = ("--target", live.gateway_url, "--control-url", live.local.fleet.runtime_url)
+        key = ("--key", live.key.save(tmp_path), "--threshold", "ready_p99<0.001", "--threshold", "lost==0")
         done = await load("smoke", *SMALL, *where, *key, folder=tmp_path)
-        sent = await system.objects("originals/")
+        sent = await live.objects("originals/")
     results, folder = results_of(tmp_path)
 
     assert done.code == 1, done.stderr

@@ -21,7 +21,7 @@ from shoebox_client.records import Outcome, Record
 from shoebox_client.retry import RetryPolicy
 from shoebox_client.uploads import Uploader, UploadSettings
 from tests.e2e.conftest import Start
-from tests.e2e.system import ROOT, LocalSystem, photo, until
+from tests.e2e.live_stack import ROOT, LocalLiveStack, photo, until
 
 PHONES, PHOTOS = 7, 6
 CONCURRENCY = 20  # 2 × PHONES + the 4 batches of stack.yaml fit in
@@ -39,32 +39,32 @@ class Burst:
     throttled: Counter[str]
 
 
-async def burst(system: LocalSystem, folder: Path) -> Burst:
+async def burst(live: LocalLiveStack, folder: Path) -> Burst:
     """Every phone uploads its photos, all at once, and waits until they are done; then the events are awaited."""
-    uploads = [upload(system, folder / f"phone-{number}", number) for number in range(PHONES)]
+    uploads = [upload(live, folder / f"phone-{number}", number) for number in range(PHONES)]
     phones = await asyncio.gather(*uploads)
     records = [record for phone in phones for record in phone]
-    await until(lambda: nothing_pending(system), 60)
-    return Burst(records, list(system.local.fleet.statistics().events), await throttles(system))
+    await until(lambda: nothing_pending(live), 60)
+    return Burst(records, list(live.local.fleet.statistics().events), await throttles(live))
 
 
-async def upload(system: LocalSystem, folder: Path, number: int) -> list[Record]:
+async def upload(live: LocalLiveStack, folder: Path, number: int) -> list[Record]:
     """One phone's photos, different from those of others."""
     photos = [photo(folder, f"{n}.jpg", seed=PHOTOS * number + n) for n in range(PHOTOS)]
-    async with system.api(folder.name) as api:
+    async with live.api(folder.name) as api:
         limits = await api.with_retry(PERSISTENT.retry).limits()
         return (await Uploader(api, limits, PERSISTENT).run(photos)).records
 
 
-async def nothing_pending(system: LocalSystem) -> bool:
+async def nothing_pending(live: LocalLiveStack) -> bool:
     """Whether every asynchronous event has ended: photos are READY a moment before their invocations are over."""
-    return not any(events.pending for events in system.local.fleet.statistics().events)
+    return not any(events.pending for events in live.local.fleet.statistics().events)
 
 
-async def throttles(system: LocalSystem) -> Counter[str]:
+async def throttles(live: LocalLiveStack) -> Counter[str]:
     """Invocations that the account's concurrency refused, by function, as /metrics has them."""
     found: Counter[str] = Counter()
-    async with aiohttp.ClientSession() as http, http.get(f"{system.local.fleet.runtime_url}/metrics") as answer:
+    async with aiohttp.ClientSession() as http, http.get(f"{live.local.fleet.runtime_url}/metrics") as answer:
         for family in text_string_to_metric_families(await answer.text()):
             for sample in family.samples:
                 if sample.name == "fleet_throttles_total":
@@ -78,8 +78,8 @@ async def test_one_function_per_event_starves_the_api(start: Start, tmp_path: Pa
     """The API's own uploads take the account's concurrency, and its calls are refused; yet no photo is lost."""
     stack = tmp_path / "naive.yaml"
     stack.write_text(naive_stack(ROOT / "stack.yaml"))
-    async with start(stack, quotas=QUOTAS) as system:
-        done = await burst(system, tmp_path)
+    async with start(stack, quotas=QUOTAS) as live:
+        done = await burst(live, tmp_path)
 
     [events] = done.events
     assert [record.outcome for record in done.records] == [Outcome.READY] * PHONES * PHOTOS
@@ -91,8 +91,8 @@ async def test_one_function_per_event_starves_the_api(start: Start, tmp_path: Pa
 
 async def test_with_the_queue_the_api_keeps_its_concurrency(start: Start, tmp_path: Path) -> None:
     """The same photos in the same account: nothing is refused."""
-    async with start(quotas=QUOTAS) as system:
-        done = await burst(system, tmp_path)
+    async with start(quotas=QUOTAS) as live:
+        done = await burst(live, tmp_path)
 
     assert [record.outcome for record in done.records] == [Outcome.READY] * PHONES * PHOTOS
     assert done.throttled == Counter()

@@ -16,7 +16,7 @@ from shoebox_client.api import open_api
 from shoebox_client.records import Outcome
 from shoebox_client.renditions import RENDITIONS
 from shoebox_client.uploads import Uploader, UploadSettings
-from tests.e2e.system import photo, until
+from tests.e2e.live_stack import photo, until
 
 PHOTOS = 20
 UNITS = 5
@@ -48,7 +48,7 @@ async def settled(stack: RunningStack) -> bool:
 
 @contextlib.asynccontextmanager
 async def observed(stack: RunningStack) -> AsyncIterator[list[Observed]]:
-    """Looks at the stack during the block; the list has the outcome after it."""
+    """Observe the stack during the block; the list has the outcome after it."""
     observer, outcome = Observer(stack.addresses["control"], pid=stack.process.pid), list[Observed]()
 
     over = asyncio.Event()

@@ -18,15 +18,15 @@ from load_tests.simulator.capacity import PhotoLoad, needs
 from shoebox.stack.model import load_stack
 from shoebox.tenants.keys import KeyPair
 from standalone.stack import StandaloneSettings, StandaloneStack
-from tests.e2e.system import ROOT, LocalSystem, photo, until
+from tests.e2e.live_stack import ROOT, LocalLiveStack, photo, until
 
 PHOTOS, POLLS, PREFIX = 12, 2, "plan"
 GATEWAY = "fleet_gateway_requests_total"
 
 
 @asynccontextmanager
-async def counted(emulator_url: str) -> AsyncIterator[tuple[LocalSystem, Limiter]]:
-    """A stack whose limiter's clock stands still, so that the highest second is everything since the start."""
+async def counted(emulator_url: str) -> AsyncIterator[tuple[LocalLiveStack, Limiter]]:
+    """Provide a stack whose limiter's clock stands still, so that the highest second is everything since the start."""
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         limiter = Limiter(Upstream(session, emulator_url), load_quotas(), clock=lambda: 1.0)
         async with Server(limiter, listen(0, "the test's limiter")) as server:
@@ -43,14 +43,14 @@ async def counted(emulator_url: str) -> AsyncIterator[tuple[LocalSystem, Limiter
             )
             key = KeyPair.generate()
             async with StandaloneStack.start(settings) as local:
-                system = LocalSystem(local.fleet.gateway_url, local.resolved, local.clients, key, local=local)
-                await system.publish_key()
-                yield system, limiter
+                live = LocalLiveStack(local.fleet.gateway_url, local.resolved, local.clients, key, local=local)
+                await live.publish_key()
+                yield live, limiter
 
 
-async def answered(system: LocalSystem) -> float:
-    """Requests that the gateway has answered on the API's route, from the fleet's metrics."""
-    async with aiohttp.ClientSession() as session, session.get(f"{system.local.fleet.runtime_url}/metrics") as answer:
+async def answered(live: LocalLiveStack) -> float:
+    """Return requests that the gateway has answered on the API's route, from the fleet's metrics."""
+    async with aiohttp.ClientSession() as session, session.get(f"{live.local.fleet.runtime_url}/metrics") as answer:
         metrics = text_string_to_metric_families(await answer.text())
     samples = [sample for family in metrics for sample in family.samples]
     return sum(s.value for s in samples if s.name == GATEWAY and s.labels["route"] == "/v1/{proxy+}")
@@ -59,21 +59,21 @@ async def answered(system: LocalSystem) -> float:
 @pytest.mark.only_on("embedded", reason="the limiter is the same everywhere")
 async def test_the_plan_counts_what_photos_do(emulator_url: str, tmp_path: Path) -> None:
     """Requests, capacity units and S3 calls of a few photos are those of the plan, within 15 %."""
-    async with counted(emulator_url) as (system, limiter):
+    async with counted(emulator_url) as (live, limiter):
         photos = [photo(tmp_path / "photos", f"{n}.jpg", seed=n) for n in range(PHOTOS)]
-        records = await system.upload(*photos, wait=False)
+        records = await live.upload(*photos, wait=False)
 
         async def all_done() -> bool:
-            return system.mapping("ingest").deleted >= PHOTOS
+            return live.mapping("ingest").deleted >= PHOTOS
 
         await until(all_done, 60)
-        async with system.api() as api:
+        async with live.api() as api:
             for _ in range(POLLS):
                 found = await api.files([str(record.file_id) for record in records])
         seen = {(use.limit, use.subject.removeprefix(f"{PREFIX}-")): use.peak for use in limiter.uses()}
-        requests = await answered(system)
-        dynamodb = await system.client("dynamodb")
-        items = (await dynamodb.scan(TableName=system.name("table", "files")))["Items"]
+        requests = await answered(live)
+        dynamodb = await live.client("dynamodb")
+        items = (await dynamodb.scan(TableName=live.name("table", "files")))["Items"]
 
     load = PhotoLoad(rate=PHOTOS, upload=PHOTOS, polls=POLLS)
     planned = {(n.limit, n.subject): n.needed for n in needs(load_stack(ROOT / "stack.yaml"), load_quotas(), load)}

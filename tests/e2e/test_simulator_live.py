@@ -38,7 +38,7 @@ from shoebox.stack.model import load_stack
 from shoebox_client.api import Api
 from shoebox_client.samples import jpeg_of_size
 from tests.e2e.conftest import Start
-from tests.e2e.system import TENANT, Change, LocalSystem, changed_stack, until
+from tests.e2e.live_stack import TENANT, Change, LocalLiveStack, changed_stack, until
 
 VISITS, UPLOAD = 40, 2
 PHOTOS = VISITS * UPLOAD
@@ -114,8 +114,8 @@ async def test_the_simulator_agrees_with_the_live_fleet(start: Start, tmp_path: 
     stack, narrow = changed_stack(tmp_path, SINGLE), tmp_path / "narrow.yaml"
     narrow.write_text(NARROW)
     quotas = load_quotas(str(narrow))
-    async with start(stack=stack, quotas=quotas) as system:
-        seen = await played(system)
+    async with start(stack=stack, quotas=quotas) as live:
+        seen = await played(live)
     live = Figures(PHOTOS / seen.span, max(seen.depths), seen.stage("finished_at")[math.ceil(PHOTOS * 0.99) - 1])
     rows = live.rows(figures(simulate(settings(stack, quotas, seen))))
 
@@ -126,7 +126,7 @@ async def test_the_simulator_agrees_with_the_live_fleet(start: Start, tmp_path: 
 
 
 def settings(stack: Path, quotas: Quotas, seen: Seen) -> Settings:
-    """The same scenario for the simulator, with the times of this run."""
+    """Return the same scenario for the simulator, with the times of this run."""
     tick = VISITS * seen.every / round(VISITS * seen.every / TICK)
     return Settings(
         load_stack(stack), PHOTOS, "flat", quotas, seconds=VISITS * seen.every, tick=tick, parameters=seen.told
@@ -140,26 +140,26 @@ def figures(day: Day) -> Figures:
     return Figures(PHOTOS / day.tally.last_ready, day.tally.peak_backlog, p99 or 0.0)
 
 
-async def played(system: LocalSystem) -> Seen:
-    """The scenario against the stack: phones come when they come, whether the service keeps up or not."""
+async def played(live: LocalLiveStack) -> Seen:
+    """Run the scenario against the stack: phones come when they come, whether the service keeps up or not."""
     picture = jpeg_of_size(1, *PICTURE)
     photos = [Photo(f"{n}.jpg", with_comment(picture, n.to_bytes(16, "big"))) for n in range(PHOTOS + WARM_UP)]
-    async with system.api() as api, aiohttp.ClientSession() as s3:
-        every = await warmed_up(system, api, s3, photos[PHOTOS:])
-        before = await durations(system)
-        async with sampled(system) as (depths, calls):
+    async with live.api() as api, aiohttp.ClientSession() as s3:
+        every = await warmed_up(live, api, s3, photos[PHOTOS:])
+        before = await durations(live)
+        async with sampled(live) as (depths, calls):
             ids = await visits(api, s3, photos[:PHOTOS], every)
-            files = await until_ready(system, ids)
-        functions = means(before, await durations(system))
+            files = await until_ready(live, ids)
+        functions = means(before, await durations(live))
     return Seen(every, files, depths, mean(calls), functions)
 
 
-async def warmed_up(system: LocalSystem, api: Api, s3: aiohttp.ClientSession, photos: Sequence[Photo]) -> float:
+async def warmed_up(live: LocalLiveStack, api: Api, s3: aiohttp.ClientSession, photos: Sequence[Photo]) -> float:
     """Have environments started, and see how fast they are: the seconds from one visit to the next."""
-    await until_ready(system, await upload(api, s3, photos[:1]))
-    before = await durations(system)
-    await until_ready(system, await upload(api, s3, photos[1:]))
-    return UPLOAD * means(before, await durations(system))["ingest"] / OVERLOAD
+    await until_ready(live, await upload(api, s3, photos[:1]))
+    before = await durations(live)
+    await until_ready(live, await upload(api, s3, photos[1:]))
+    return UPLOAD * means(before, await durations(live))["ingest"] / OVERLOAD
 
 
 async def visits(api: Api, s3: aiohttp.ClientSession, photos: Sequence[Photo], every: float) -> list[str]:
@@ -183,18 +183,18 @@ async def upload(api: Api, s3: aiohttp.ClientSession, photos: Sequence[Photo]) -
 
 
 async def put(s3: aiohttp.ClientSession, link: dict[str, Any], photo: Photo) -> None:
-    """The bytes, where the registration's answer says."""
+    """Send the bytes to where the registration's response says."""
     async with s3.put(link["url"], headers=link["headers"], data=photo.content) as answer:
         assert answer.status == 200, await answer.text()
 
 
-async def until_ready(system: LocalSystem, ids: Sequence[str]) -> list[File]:
-    """The files, when all of them are READY; the table is asked only when about as many messages are done."""
-    table, keys = await system.files(), [FileKey(Owner(TENANT, "anna"), file_id) for file_id in ids]
+async def until_ready(live: LocalLiveStack, ids: Sequence[str]) -> list[File]:
+    """Wait until all files are READY; the table is read only when about as many messages are done."""
+    table, keys = await live.files(), [FileKey(Owner(TENANT, "anna"), file_id) for file_id in ids]
     files: list[File] = []
 
     async def ready() -> bool:
-        if system.mapping("ingest").deleted < len(ids):
+        if live.mapping("ingest").deleted < len(ids):
             return False
         files[:] = await table.get_many(keys)
         return Counter(file.state for file in files) == {State.READY: len(ids)}
@@ -204,16 +204,16 @@ async def until_ready(system: LocalSystem, ids: Sequence[str]) -> list[File]:
 
 
 @asynccontextmanager
-async def sampled(system: LocalSystem) -> AsyncIterator[tuple[list[int], list[float]]]:
-    """The queue's depth, and how long a receive call takes, again and again while the block lasts.
+async def sampled(live: LocalLiveStack) -> AsyncIterator[tuple[list[int], list[float]]]:
+    """Measure the queue's depth, and how long a receive call takes, again and again while the block lasts.
 
     The call is the mapping's own client's, to a queue where nothing is, so that it takes nothing away.
     """
-    deployment, attribute = system.resolved.deployment, "ApproximateNumberOfMessages"
+    deployment, attribute = live.resolved.deployment, "ApproximateNumberOfMessages"
     connections = Connections(deployment.sqs_url)
-    sqs = SqsClient(connections, system.clients.credentials, region=deployment.region)
-    look = {"QueueUrl": system.resolved.queue_url("uploads"), "AttributeNames": [attribute]}
-    receive = {"QueueUrl": system.resolved.queue_url("uploads-dead"), "WaitTimeSeconds": 0}
+    sqs = SqsClient(connections, live.clients.credentials, region=deployment.region)
+    look = {"QueueUrl": live.resolved.queue_url("uploads"), "AttributeNames": [attribute]}
+    receive = {"QueueUrl": live.resolved.queue_url("uploads-dead"), "WaitTimeSeconds": 0}
     depths: list[int] = []
     calls: list[float] = []
 
@@ -234,9 +234,9 @@ async def sampled(system: LocalSystem) -> AsyncIterator[tuple[list[int], list[fl
         connections.close()
 
 
-async def durations(system: LocalSystem) -> Durations:
-    """What the fleet's metrics say of invocations."""
-    async with aiohttp.ClientSession() as session, session.get(f"{system.local.fleet.runtime_url}/metrics") as answer:
+async def durations(live: LocalLiveStack) -> Durations:
+    """Return what the fleet's metrics say of invocations."""
+    async with aiohttp.ClientSession() as session, session.get(f"{live.local.fleet.runtime_url}/metrics") as answer:
         families = text_string_to_metric_families(await answer.text())
     found: dict[str, dict[str, float]] = {}
     for sample in (sample for family in families for sample in family.samples):

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Start
-from tests.e2e.system import ROOT, photo
+from tests.e2e.live_stack import ROOT, photo
 
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
 def commands(page: str, heading: str) -> list[str]:
-    """The commands of a page's section, each with its continuation lines, without their prompts."""
+    """Return the commands of a page's section, each with its continuation lines, without their prompts."""
     section = (ROOT / "docs" / page).read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     return [
         command.removeprefix("$ ").rstrip()
@@ -30,9 +30,9 @@ async def test_the_start_page_uploads_a_photo_with_curl(start: Start, tmp_path: 
     photo(tmp_path, "photo.jpg")
     mint, *others = commands("start/README.md", "3. Talk to the API")
     assert mint == "TOKEN=$(shoebox token mint --user anna)"
-    async with start() as system:
-        script = "\n".join(["set -eo pipefail", *others]).replace("http://127.0.0.1:8080", system.gateway_url)
-        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "TOKEN": system.token("anna")}
+    async with start() as live:
+        script = "\n".join(["set -eo pipefail", *others]).replace("http://127.0.0.1:8080", live.gateway_url)
+        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "TOKEN": live.token("anna")}
         process = await asyncio.create_subprocess_exec("bash", "-c", script, cwd=tmp_path, env=environment)
         assert await asyncio.wait_for(process.wait(), 60) == 0
 

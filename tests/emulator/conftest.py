@@ -51,13 +51,13 @@ async def provision_as_root(emulator: EmulatorAt, resolved: ResolvedStack) -> No
 
 @pytest.fixture(scope="session")
 def emulator(emulator_url: str) -> EmulatorAt:
-    """The session's emulator: the embedded one, then LocalStack."""
+    """Provide the session's emulator: the embedded one, then LocalStack."""
     return EmulatorAt(emulator_url)
 
 
 @pytest.fixture(scope="session")
 def stack() -> Stack:
-    """The project's stack.yaml."""
+    """Provide the project's stack.yaml."""
     return load_stack(STACK_FILE)
 
 
@@ -77,7 +77,7 @@ def provisioned(emulator: EmulatorAt, resolved: ResolvedStack) -> ResolvedStack:
 
 @pytest.fixture
 def own_stack(emulator: EmulatorAt, stack: Stack, request: pytest.FixtureRequest) -> ResolvedStack:
-    """A copy of the stack for this test alone, not yet created: for tests that empty queues or change settings."""
+    """Provide a copy of the stack for this test alone, not yet created: for emptying queues and changing settings."""
     return bind_to(emulator, stack, prefix=f"own{abs(hash(request.node.nodeid)) % 10**9}")
 
 
@@ -99,7 +99,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 async def clients_for(
     emulator: EmulatorAt, provisioned: ResolvedStack, root_clients: Clients
 ) -> AsyncIterator[ClientsFor]:
-    """Gives clients with the credentials of a function's role: `await clients_for("ingest")`."""
+    """Provide clients with the credentials of a function's role: `await clients_for("ingest")`."""
     source = RoleSource(provisioned, root_clients)
     async with AsyncExitStack() as opened:
 

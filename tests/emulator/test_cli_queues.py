@@ -17,7 +17,7 @@ from tests.command import Ended, shoebox
 
 @pytest.fixture(scope="module")
 def empty() -> Iterator[Emulator]:
-    """An embedded emulator of this module's own: `provision` has one prefix only, and counts what it creates."""
+    """Provide an embedded emulator for this module: `provision` has one prefix only, and counts what it creates."""
     with asyncio.Runner() as runner:
         started = Emulator()
         runner.run(started.__aenter__())
@@ -64,7 +64,7 @@ async def test_provision_list_redrive(empty: Emulator, tmp_path: Path):
 
 
 def counts(listed: Ended) -> dict[str, int]:
-    """Waiting messages by queue."""
+    """Return waiting messages by queue."""
     assert listed.code == 0, listed.stderr
     return {queue["name"].removeprefix("shoebox-"): queue["waiting"] for queue in listed.document["queues"]}
 

@@ -105,7 +105,7 @@ async def test_a_roles_keys_are_checked(embedded: Emulator, provisioned: Resolve
 
 
 async def fill(resolved: ResolvedStack, clients: Clients) -> None:
-    """An object with metadata, an item, and a message that somebody is working on."""
+    """Return an object with metadata, an item, and a message that somebody is working on."""
     await provision(resolved, clients)
     s3, sqs, dynamodb = await clients.open("s3"), await clients.open("sqs"), await clients.open("dynamodb")
     await s3.put_object(Bucket=resolved.name_of("bucket", "public"), Key=PUBLIC, Body=b"{}", Metadata={"a": "b"})

@@ -38,14 +38,14 @@ async def keys(provisioned: ResolvedStack, root_clients: Clients) -> Credentials
 
 @pytest.fixture
 async def photo_of_anna(provisioned: ResolvedStack, root_clients: Clients) -> None:
-    """An object of another user's."""
+    """Provide an object of another user's."""
     await (await root_clients.open("s3")).put_object(Bucket=BUCKET, Key=THEIRS, Body=b"private")
 
 
 def link(
     emulator: EmulatorAt, keys: Credentials, method: str = "PUT", key: str = MINE, **options: Mapping[str, str]
 ) -> URL:
-    """A URL as the API hands it out; `headers` are signed."""
+    """Return a URL as the API hands it out; `headers` are signed."""
     presigner = Presigner(keys, region="us-east-1", endpoint_url=emulator.url)
     return URL(presigner.url(method, BUCKET, key, at=datetime.now(UTC), expires=300, **options), encoded=True)
 

@@ -41,7 +41,7 @@ class Stored:
         self._alive = folder / "state" / "alive"
 
     async def client(self, service: str) -> Any:
-        """A client with root's keys."""
+        """Return a client with root's keys."""
         return await self._clients.open(service)
 
     async def until_saved(self) -> None:
@@ -68,7 +68,7 @@ class Stored:
         return {item["pk"]["S"]: item async for page in pages for item in page["Items"]}
 
     async def bodies(self, queue: str) -> list[str]:
-        """What is visible in a queue, in its order."""
+        """Return what is visible in a queue, in its order."""
         sqs, found = await self.client("sqs"), []
         url = self.resolved.queue_url(queue)
         while messages := (await sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)).get("Messages"):
@@ -78,7 +78,7 @@ class Stored:
 
 @asynccontextmanager
 async def stored(folder: Path, stack: Stack, **settings: Any) -> AsyncIterator[Stored]:
-    """An emulator on `folder` with the stack in it."""
+    """Provide an emulator on `folder` with the stack in it."""
     async with Emulator(folder, **settings) as emulator, Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
         resolved = bind_to(emulator, stack)
         await provision(resolved, clients)
@@ -143,13 +143,13 @@ async def test_an_upload_newer_than_the_last_save_is_told_of_again(tmp_path: Pat
 
 
 def key_of(body: str) -> str:
-    """The object's key in an event; "" in S3's test event."""
+    """Return the object's key in an event; "" in S3's test event."""
     records = json.loads(body).get("Records")
     return str(records[0]["s3"]["object"]["key"]) if records else ""
 
 
 def write_as_the_emulator_does(folder: Path, key: str) -> None:
-    """An object and its record on disk, as a PUT leaves them before it is answered."""
+    """Write an object and its record to disk, as a PUT leaves them before its response."""
     (former,) = (folder / "s3").rglob("originals/saved")
     path = former.parents[1] / key
     path.parent.mkdir(exist_ok=True)
@@ -243,12 +243,12 @@ state = pathlib.Path(sys.argv[1])
 os.environ.update(PERSIST_STATE="1", STATE_DIR=str(state), AUTH="true")
 from ministack import app
 from ministack.core import persistence
-from emulator.server.state import StateKeeper
+from emulator.server.state import StatePersistence
 save_all = app.save_all
 async def main():
-    keeper = StateKeeper(state)
-    keeper.install()
-    keeper.load()
+    persistence = StatePersistence(state)
+    persistence.install()
+    persistence.load()
     save_all(app._build_persistence_save_dict())
 asyncio.run(main())
 for path in state.iterdir():
@@ -312,16 +312,17 @@ import asyncio, os, pathlib, sys
 folder = pathlib.Path(sys.argv[1])
 os.environ.update(PERSIST_STATE="1", STATE_DIR=str(folder))
 from ministack.services import sqs
-from emulator.server.state import StateFile, StateKeeper
+from emulator.server.state import StatePersistence
+from emulator.server.state_file import StateFile
 async def main():
-    keeper = StateKeeper(folder)
-    keeper.load()
+    persistence = StatePersistence(folder)
+    persistence.load()
     url = sqs._act_create_queue({"QueueName": "q"}, "")["QueueUrl"]
     sqs._act_send_message({"QueueUrl": url, "MessageBody": "photo"}, url)
-    await keeper.save()
+    await persistence.save()
     (queue,) = sqs._queues._data.values()
     queue["messages"] = [dict(queue["messages"][0])]
-    keeper.close()
+    persistence.close()
     print(len(list(StateFile(folder / "state.db").rows("message"))))
 asyncio.run(main())
 """
@@ -385,7 +386,7 @@ def unlocked(folder: Path) -> bool:
 
 @pytest.fixture
 async def small_disk(tmp_path: Path) -> AsyncIterator[Path]:
-    """A file system of 40 MB; root alone may make one, and tests run as root."""
+    """Provide a file system of 40 MB; root alone may make one, and tests run as root."""
     folder = tmp_path / "disk"
     folder.mkdir()
     await run("mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(folder))
@@ -394,7 +395,7 @@ async def small_disk(tmp_path: Path) -> AsyncIterator[Path]:
 
 
 async def run(*command: str) -> None:
-    """A program that must succeed."""
+    """Run a program that must succeed."""
     process = await asyncio.create_subprocess_exec(*command)
     assert await process.wait() == 0, command
 

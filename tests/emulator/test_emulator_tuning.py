@@ -177,7 +177,7 @@ def _answers(which: str) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def both() -> tuple[list[list[str]], list[list[str]]]:
-    """What ministack answers, and what it answers when adjusted."""
+    """Return what ministack answers, and what it answers when adjusted."""
     return _answers("plain"), _answers("tuned")
 
 
@@ -317,7 +317,7 @@ def _under(prefix: str) -> dict[str, Any]:
 
 
 async def _keys(sqs: Any, url: str, expected: int) -> set[str]:
-    """The keys of the events in a queue, at least `expected`, or those that came in ten seconds."""
+    """Return the keys of the events in a queue, at least `expected`, or those that came in ten seconds."""
     keys: set[str] = set()
     deadline = time.monotonic() + 10
     while True:

@@ -43,7 +43,7 @@ ARN = f"arn:aws:dynamodb:us-east-1:000000000000:table/{TABLE}"
 
 @pytest.fixture(scope="module")
 def tight() -> Iterator[Emulator]:
-    """An emulator of which each key and prefix takes one request, and then none for a thousand seconds."""
+    """Provide an emulator of which each key and prefix takes one request, and then none for a thousand seconds."""
     with asyncio.Runner() as runner:
         emulator = Emulator(quotas=TIGHT)
         runner.run(emulator.__aenter__())
@@ -53,7 +53,7 @@ def tight() -> Iterator[Emulator]:
 
 @pytest.fixture(scope="module")
 def keys(tight: Emulator, stack: Stack) -> Credentials:
-    """The stack is there, in spite of the limits; keys that may do anything with it, but are checked."""
+    """Create the stack in spite of the limits; return keys that may do anything with it, but are checked."""
     return asyncio.run(prepare(tight, stack))
 
 
@@ -72,7 +72,7 @@ async def prepare(emulator: Emulator, stack: Stack) -> Credentials:
 
 
 def document(statement: dict[str, Any]) -> str:
-    """A policy of one statement."""
+    """Return a policy of one statement."""
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
@@ -98,25 +98,25 @@ async def clients_at(url: str, keys: Credentials, *services: str) -> AsyncIterat
 
 @pytest.fixture
 async def dynamodb(tight: Emulator, keys: Credentials) -> AsyncIterator[Any]:
-    """A client of DynamoDB."""
+    """Provide a client of DynamoDB."""
     async with clients_at(tight.url, keys, "dynamodb") as (client,):
         yield client
 
 
 @pytest.fixture
 async def s3(tight: Emulator, keys: Credentials) -> AsyncIterator[Any]:
-    """A client of S3."""
+    """Provide a client of S3."""
     async with clients_at(tight.url, keys, "s3") as (client,):
         yield client
 
 
 def key(pk: str) -> dict[str, Any]:
-    """A key in DynamoDB's JSON."""
+    """Return a key in DynamoDB's JSON."""
     return {"pk": {"S": pk}}
 
 
 def item(pk: str, owner: str) -> dict[str, Any]:
-    """An item that the index has."""
+    """Return an item that the index has."""
     return {**key(pk), "owner_shard": {"S": owner}, "listed": {"S": pk}}
 
 
@@ -265,7 +265,7 @@ gateway:
 
 
 def settings(folder: Path, **more: Any) -> StandaloneSettings:
-    """A stack that starts no function by itself, on free ports, with the tight quotas."""
+    """Return a stack that starts no function by itself, on free ports, with the tight quotas."""
     (folder / "stack.yaml").write_text(TINY_STACK)
     values = {"data_dir": None, "emulator_port": 0, "gateway_port": 0, "control_port": 0, "runtime_port": 0}
     return StandaloneSettings(stack_file=folder / "stack.yaml", task_root=folder, **{**values, "quotas": TIGHT, **more})

@@ -113,14 +113,14 @@ NEVER: dict[str, Call] = {
 
 
 def actions_of(resolved: ResolvedStack, target: str, word: str) -> list[str]:
-    """The IAM actions behind one word of one permission, without the batch forms, which have a test of their own."""
+    """Return the IAM actions of one word of one permission, without the batch forms, which have their own test."""
     kind, name, *keys = target.split("/", 2)
     grant = Grant(kind=kind, arn=resolved.arn_of(kind, name), keys="".join(keys), actions=(word,))
     return singles(action for statement in statements(grant) for action in statement["Action"])
 
 
 def singles(actions: Iterable[str]) -> list[str]:
-    """The actions without those that are only the batch form of another."""
+    """Return the actions without those that are only the batch form of another."""
     known = list(actions)
     return [
         action for action in known if action.removesuffix("Batch") == action or action[: -len("Batch")] not in known
@@ -128,7 +128,7 @@ def singles(actions: Iterable[str]) -> list[str]:
 
 
 def target_of(resolved: ResolvedStack, permission: str) -> Target:
-    """The resource that a permission names; a key pattern becomes a key that fits it."""
+    """Return the resource that a permission names; a key pattern becomes a key that fits it."""
     _, name, *keys = permission.split("/", 2)
     return Target(resolved, name, "".join(keys).replace("*", "demo/me/f1"))
 
@@ -141,7 +141,7 @@ class Caller:
         self._opened: dict[str, Any] = {}
 
     async def refusal(self, action: str, call: Call, target: Target) -> str | None:
-        """What AWS says when it refuses the caller; None when it lets him in, whatever comes of it.
+        """Return what AWS says when it refuses the caller; None when it allows the call, whatever comes of it.
 
         A missing object is let in, and then hidden from who may not list: that is about another action.
         """
@@ -164,7 +164,7 @@ def hides(message: str, action: str) -> bool:
 
 @pytest.fixture(scope="module")
 def own(emulator: EmulatorAt, stack: Stack) -> ResolvedStack:
-    """A stack for this module, whose roles it may rewrite."""
+    """Provide a stack for this module, whose roles it may rewrite."""
     resolved = bind_to(emulator, stack, prefix="permissions")
 
     async def create() -> None:
@@ -216,7 +216,7 @@ async def test_each_permission_is_needed(
 
 
 def without(resolved: ResolvedStack, function: str, permission: str, word: str) -> ResolvedStack:
-    """The stack with one word taken out of one permission."""
+    """Return the stack with one word taken out of one permission."""
     description = resolved.stack.functions[function]
     words = [other for other in description.permissions[permission] if other != word]
     rest = {name: kept for name, kept in description.permissions.items() if name != permission}

@@ -22,7 +22,7 @@ from tests.emulator.conftest import GATEWAY_URL, ClientsFor, EmulatorAt, bind_to
 
 
 async def eventually(look: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
-    """What `look` gives as soon as it gives something."""
+    """Return what `look` gives as soon as it gives something."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := await look():
@@ -40,7 +40,7 @@ async def messages(sqs: Any, url: str) -> list[dict[str, Any]]:
 
 
 def changed(resolved: ResolvedStack, **parts: dict[str, Any]) -> ResolvedStack:
-    """The same place with other parts in its stack."""
+    """Return the same deployment with other parts in its stack."""
     return resolve(resolved.stack.model_copy(update=parts), resolved.deployment)
 
 
@@ -224,7 +224,7 @@ async def test_only_the_described_bucket_may_send_to_the_queue(own_stack: Resolv
 
 
 def invoking_cleanup(resolved: ResolvedStack) -> ResolvedStack:
-    """The stack, but S3 invokes `cleanup` for each original."""
+    """Return the stack, but S3 invokes `cleanup` for each original."""
     notification = Notification(events=["s3:ObjectCreated:*"], prefix="originals/", function="cleanup")
     personal = resolved.stack.buckets["personal"].model_copy(update={"notifications": [notification]})
     return changed(resolved, buckets={**resolved.stack.buckets, "personal": personal})

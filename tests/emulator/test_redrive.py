@@ -18,7 +18,7 @@ ATTRIBUTES = {
 
 
 async def dead_letters(sqs: Any, resolved: ResolvedStack) -> DeadLetters:
-    """The dead-letter queue of the deletions."""
+    """Return the dead-letter queue of the deletions."""
     queues = [await queue_state(sqs, resolved.name_of("queue", name)) for name in resolved.stack.queues]
     found = dead_letters_of(queues, resolved.name_of("queue", "deletions-dead"))
     assert found is not None

@@ -37,7 +37,7 @@ async def handler(event, context):
 
 @pytest.fixture
 def settings(tmp_path: Path) -> StandaloneSettings:
-    """A stack with one function that answers the gateway."""
+    """Provide a stack with one function that answers the gateway."""
     (tmp_path / "stack.yaml").write_text(STACK)
     (tmp_path / "hello.py").write_text(HANDLER)
     return StandaloneSettings(
@@ -52,7 +52,7 @@ def settings(tmp_path: Path) -> StandaloneSettings:
 
 
 def replaced(settings: StandaloneSettings, **parts: object) -> StandaloneSettings:
-    """The settings with other values."""
+    """Return the settings with other values."""
     values = {name: getattr(settings, name) for name in StandaloneSettings.__slots__}
     return StandaloneSettings(**{**values, **parts})
 

@@ -33,14 +33,14 @@ async def handler(event, context):
 
 @pytest.fixture
 def settings(tmp_path: Path) -> StandaloneSettings:
-    """A stack with one function that tells its role's key; nobody is at its emulator's address."""
+    """Provide a stack with one function that tells its role's key; nobody is at its emulator's address."""
     (tmp_path / "stack.yaml").write_text(STACK)
     (tmp_path / "hello.py").write_text(HANDLER)
     return at("http://127.0.0.1:9", tmp_path)
 
 
 def at(url: str, folder: Path, **more: object) -> StandaloneSettings:
-    """Settings for the emulator at an address."""
+    """Return settings for the emulator at an address."""
     values = {
         "stack_file": folder / "stack.yaml",
         "task_root": folder,
@@ -56,7 +56,7 @@ def at(url: str, folder: Path, **more: object) -> StandaloneSettings:
 
 
 async def key_in_use(local: StandaloneStack, http: aiohttp.ClientSession) -> str:
-    """The access key of the environment that answers."""
+    """Return the access key of the environment that answers."""
     async with http.get(f"{local.fleet.gateway_url}/hello") as answer:
         assert answer.status == 200
         return await answer.text()

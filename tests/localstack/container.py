@@ -26,7 +26,7 @@ BUILD_SECONDS = 1200
 
 @pytest.fixture(scope="session")
 def localstack_image() -> str:
-    """The image of `localstack/`; BuildKit knows by content what it has built before."""
+    """Provide the image of `localstack/`; BuildKit knows by content what it has built before."""
     built = ENGINE.run("compose", "build", "--quiet", "localstack", seconds=BUILD_SECONDS)
     assert built.returncode == 0, built.stderr
     return IMAGE
@@ -34,7 +34,7 @@ def localstack_image() -> str:
 
 @contextmanager
 def localstack(image: str, port: int | None = None) -> Iterator[LocalStackContainer]:
-    """A LocalStack of its own; `port` on 127.0.0.1 outlives a restart, None takes any."""
+    """Provide a LocalStack of its own; `port` on 127.0.0.1 outlives a restart, None takes any."""
     container = LocalStackContainer(image=image, edge_port=EDGE, region_name="us-east-1")
     container.ports = {f"{EDGE}/tcp": ("127.0.0.1", port)}
     with container:
@@ -43,6 +43,6 @@ def localstack(image: str, port: int | None = None) -> Iterator[LocalStackContai
 
 @pytest.fixture(scope="session")
 def localstack_url(localstack_image: str) -> Iterator[str]:
-    """The session's LocalStack. Tests share it: each has a prefix of its own."""
+    """Provide the session's LocalStack. Tests share it: each has a prefix of its own."""
     with localstack(localstack_image) as container:
         yield container.get_url()

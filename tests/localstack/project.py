@@ -22,7 +22,7 @@ from shoebox.stack.model import load_stack
 from shoebox.tenants.keys import KeyPair
 from shoebox_cli.compose import Engine
 from standalone.stack import emulated_deployment
-from tests.e2e.system import ROOT, System
+from tests.e2e.live_stack import ROOT, LiveStack
 
 PORTS = (
     "SHOEBOX_PORT",
@@ -62,7 +62,7 @@ class Project:
 
     @classmethod
     def named(cls, name: str, stack: Path = ROOT / "stack.yaml", folder: Path = ROOT) -> Project:
-        """A project with free ports."""
+        """Return a project with free ports."""
         ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
         environment = {"COMPOSE_PROJECT_NAME": name, "SHOEBOX_STACK": str(stack), **ports, **IMAGES}
         return cls(name, environment, stack, folder)
@@ -87,17 +87,17 @@ class Project:
         self.must("up", "--build", "--wait", *arguments, seconds=BUILD_SECONDS)
 
     def containers(self, service: str = "") -> list[dict[str, Any]]:
-        """The running containers, as `docker inspect` shows them."""
+        """Return the running containers, as `docker inspect` shows them."""
         ids = self.must("ps", "--quiet", *([service] if service else [])).split()
         return list(json.loads(self.engine.run("inspect", *ids).stdout)) if ids else []
 
     def logs(self, service: str) -> list[dict[str, Any]]:
-        """The JSON lines that a service has printed."""
+        """Return the JSON lines that a service has printed."""
         lines = self.must("logs", "--no-log-prefix", "--no-color", service).splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def url(self, variable: str) -> str:
-        """An address on 127.0.0.1."""
+        """Return an address on 127.0.0.1."""
         return f"http://127.0.0.1:{self.environment[variable]}"
 
     def left(self) -> str:
@@ -111,18 +111,18 @@ class Project:
         return "".join(each.stdout for each in found)
 
     @asynccontextmanager
-    async def system(self) -> AsyncIterator[System]:
-        """The running stack as clients and operators meet it, with the demo tenant's key from its volume."""
-        pem = self.must("run", "--rm", "--entrypoint", "cat", "token", "/var/lib/shoebox/tenants/keys/demo.pem")
+    async def live(self) -> AsyncIterator[LiveStack]:
+        """Provide the running stack as clients and operators meet it, with the demo tenant's key from its volume."""
+        pem = self.must("run", "--rm", "--entrypoint", "cat", "token", "/var/lib/shoebox/keys/demo.pem")
         gateway, emulator = self.url("SHOEBOX_PORT"), self.url("SHOEBOX_EMULATOR_PORT")
         resolved = resolve(load_stack(self.stack), emulated_deployment(emulator, gateway_url=gateway))
         async with Clients(AwsSettings(endpoint_url=emulator), ROOT_CREDENTIALS) as clients:
-            yield System(gateway, resolved, clients, KeyPair.of(load_pem_private_key(pem.encode(), None)))
+            yield LiveStack(gateway, resolved, clients, KeyPair.of(load_pem_private_key(pem.encode(), None)))
 
 
 @contextmanager
 def project(name: str, stack: Path = ROOT / "stack.yaml", folder: Path = ROOT) -> Iterator[Project]:
-    """A project that leaves nothing behind."""
+    """Provide a project that leaves nothing behind."""
     made = Project.named(name, stack, folder)
     try:
         yield made

@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 
 from shoebox_client.records import Outcome
-from tests.e2e.system import IMPATIENT, Change, changed_stack, fetch, photo, until
+from tests.e2e.live_stack import SHORT_VISIBILITY, Change, changed_stack, fetch, photo, until
 from tests.localstack.project import BUILD_SECONDS, ROOT, Project, project
 
 PHOTOS = 120
@@ -27,13 +27,13 @@ PROMETHEUS_CONFIG = "/etc/prometheus/prometheus.yml"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stack.yaml whose messages come back soon."""
-    return changed_stack(tmp_path_factory.mktemp("stack"), *IMPATIENT)
+    """Provide a stack.yaml whose messages come back soon."""
+    return changed_stack(tmp_path_factory.mktemp("stack"), *SHORT_VISIBILITY)
 
 
 @pytest.fixture(scope="module")
 def up(stack: Path) -> Iterator[Project]:
-    """The stack in containers, for all tests of this module."""
+    """Provide the stack in containers, for all tests of this module."""
     with project("shoebox-test", stack) as running:
         running.up()
         yield running
@@ -63,7 +63,7 @@ async def test_the_gallery_works(up: Project, tmp_path: Path) -> None:
     link = up.must("run", "--rm", "token").strip()
     gallery, _, token = link.partition("#token=")
     assert gallery == f"{up.url('SHOEBOX_PORT')}/"
-    async with up.system() as system, aiohttp.ClientSession() as browser:
+    async with up.live() as live, aiohttp.ClientSession() as browser:
         async with browser.get(gallery) as page:
             assert (page.status, page.content_type) == (200, "text/html")
         data = photo(tmp_path, "a.jpg").read_bytes()
@@ -88,7 +88,7 @@ async def test_the_gallery_works(up: Project, tmp_path: Path) -> None:
         asks = {"Origin": "http://evil.example", "Access-Control-Request-Method": "PUT"}
         async with browser.options(upload["url"], headers=asks) as preflight:
             assert "Access-Control-Allow-Origin" not in preflight.headers
-        assert system.resolved.deployment.prefix == "shoebox"
+        assert live.resolved.deployment.prefix == "shoebox"
         async with browser.get(f"{up.url('SHOEBOX_CONTROL_PORT')}/quotas") as answer:
             peaks = {use["limit"]: use["peak"] for use in (await answer.json())["limits"] if use["peak"]}
         kept_beside_localstack = {"dynamodb.partition_writes", "s3.prefix_writes", "s3.prefix_reads"}
@@ -104,7 +104,7 @@ async def test_prometheus_answers_every_query(up: Project, tmp_path: Path) -> No
     up.must("--profile", "metrics", "exec", "-T", "prometheus", "promtool", "check", "config", PROMETHEUS_CONFIG)
     dashboard = json.loads((ROOT / "compose/grafana/dashboards/shoebox.json").read_text())
     queries = {target["expr"]: panel["title"] for panel in dashboard["panels"] for target in panel["targets"]}
-    async with up.system() as system, aiohttp.ClientSession(up.url("SHOEBOX_PROMETHEUS_PORT")) as prometheus:
+    async with up.live() as live, aiohttp.ClientSession(up.url("SHOEBOX_PROMETHEUS_PORT")) as prometheus:
 
         async def ask(what: str, **parameters: str) -> Any:
             async with prometheus.get(f"/api/v1/{what}", params=parameters) as answer:
@@ -123,7 +123,7 @@ async def test_prometheus_answers_every_query(up: Project, tmp_path: Path) -> No
 
         async def told() -> bool:
             """Work goes on meanwhile: a rate needs a change between two scrapes."""
-            await system.upload(photo(tmp_path, f"{(seed := next(seeds))}.jpg", seed=seed))
+            await live.upload(photo(tmp_path, f"{(seed := next(seeds))}.jpg", seed=seed))
             asked = {q: await ask("query", query=q.replace("$__rate_interval", "1m")) for q in queries}
             silent = {queries[query] for query, data in asked.items() if not data["result"]}
             return silent <= QUIET_WHEN_WELL
@@ -137,9 +137,9 @@ async def test_prometheus_answers_every_query(up: Project, tmp_path: Path) -> No
 async def test_a_worker_killed_under_load_loses_nothing(up: Project, tmp_path: Path) -> None:
     """Ingest is scaled from one to three under load, one is killed in mid-batch: every photo is READY exactly once."""
     photos = [photo(tmp_path / "photos", f"{n}.jpg", seed=n, size=120_000) for n in range(PHOTOS)]
-    async with up.system() as system:
-        events = await system.subscribe()
-        uploading = asyncio.create_task(system.upload(*photos))
+    async with up.live() as live:
+        events = await live.subscribe()
+        uploading = asyncio.create_task(live.upload(*photos))
 
         async def told(number: int) -> None:
             async def enough() -> bool:
@@ -164,24 +164,24 @@ async def test_a_worker_killed_under_load_loses_nothing(up: Project, tmp_path: P
         assert {record.outcome for record in records} == {Outcome.READY}
         assert len({event["event_id"] for event in seen}) == len({event["file_id"] for event in seen}) == PHOTOS
         assert {event["event"] for event in seen} == {"file.ready"}
-        assert await system.waiting("uploads-dead") == (0, 0)
+        assert await live.waiting("uploads-dead") == (0, 0)
 
 
 async def test_localstack_killed_and_back(up: Project, tmp_path: Path) -> None:
     """While LocalStack is away the API says so; when it is back, empty, all is made again and photos become READY."""
-    async with up.system() as system, aiohttp.ClientSession() as http:
+    async with up.live() as live, aiohttp.ClientSession() as http:
         up.must("kill", "localstack")
-        async with http.get(f"{system.gateway_url}/healthz") as answer:
+        async with http.get(f"{live.gateway_url}/healthz") as answer:
             assert answer.status == 503
         up.must("up", "-d", "--no-deps", "--wait", "localstack")
 
         async def well() -> bool:
-            async with http.get(f"{system.gateway_url}/healthz") as answer:
+            async with http.get(f"{live.gateway_url}/healthz") as answer:
                 restored = any(line["event"] == "emulator_restored" for line in up.logs("fleet"))
                 return restored and answer.status == 200
 
         await until(well, 60)
-        [record] = await system.upload(photo(tmp_path, "after.jpg", seed=77))
+        [record] = await live.upload(photo(tmp_path, "after.jpg", seed=77))
         assert record.outcome is Outcome.READY
 
 
@@ -195,8 +195,8 @@ async def test_a_fleet_that_restarts_is_joined_again(up: Project, tmp_path: Path
         return {c["State"]["Health"]["Status"] for c in up.containers()} == {"healthy"}
 
     await until(healthy, 120)
-    async with up.system() as system:
-        [record] = await system.upload(photo(tmp_path, "again.jpg", seed=78))
+    async with up.live() as live:
+        [record] = await live.upload(photo(tmp_path, "again.jpg", seed=78))
 
     assert record.outcome is Outcome.READY
     assert {c["Id"]: c["State"]["StartedAt"] for c in up.containers("api")} == before
@@ -226,7 +226,7 @@ def test_down_leaves_nothing(stack: Path) -> None:
 
 
 def checkout(folder: Path) -> Path:
-    """A copy of the project's own files, to change them."""
+    """Return a copy of the project's own files, to change them."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):

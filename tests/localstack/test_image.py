@@ -13,7 +13,7 @@ from workers.runtime.testing import FakeRuntimeApi
 
 @pytest.fixture(scope="module")
 def image() -> str:
-    """The image, built as compose.yaml builds it."""
+    """Provide the image, built as compose.yaml builds it."""
     Project.named("shoebox-image").must("build", "--quiet", "provision", seconds=BUILD_SECONDS)
     return IMAGES["SHOEBOX_IMAGE"]
 
@@ -25,7 +25,7 @@ def run(image: str, *arguments: str, options: tuple[str, ...] = ()) -> subproces
 
 
 def shell(image: str, script: str) -> str:
-    """What a shell script in the image prints."""
+    """Return what a shell script in the image prints."""
     ended = run(image, "-c", script, options=("--entrypoint", "bash"))
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.strip()

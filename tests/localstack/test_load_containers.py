@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from load_tests.results import Results
-from tests.e2e.system import until
+from tests.e2e.live_stack import until
 from tests.localstack.project import BUILD_SECONDS, Project, project
 
 LOAD = {
@@ -26,7 +26,7 @@ _REPORT = re.compile(r'href="([^"]+)/report\.html"')
 
 @pytest.fixture
 def up() -> Iterator[Project]:
-    """The stack in containers with its load, from the first build on."""
+    """Provide the stack in containers with its load, from the first build on."""
     with project("shoebox-load-test") as plain:
         loaded = replace(plain, environment={**plain.environment, **LOAD})
         loaded.must("--profile", "load", "up", "--build", "--wait", seconds=BUILD_SECONDS)
@@ -46,7 +46,7 @@ async def test_phones_in_containers_make_a_report(up: Project) -> None:
         (run,) = await runs()
         async with http.get(f"{page}{run}/results.json") as answer:
             results = Results.model_validate_json(await answer.read())
-        async with http.get(f"{page}../shoebox/tenants/keys/demo.pem") as answer:
+        async with http.get(f"{page}../shoebox/keys/demo.pem") as answer:
             assert answer.status == 404
 
     assert results.invalid == []

@@ -22,7 +22,7 @@ from shoebox.files.model import State
 from shoebox_cli.localstack import localstack_at
 from shoebox_client.records import Outcome
 from standalone.stack import StandaloneSettings, StandaloneStack
-from tests.e2e.system import IMPATIENT, ROOT, Herd, LocalSystem, changed_stack, photo, until
+from tests.e2e.live_stack import ROOT, SHORT_VISIBILITY, LocalLiveStack, StoredPhotos, changed_stack, photo, until
 from tests.localstack.container import ENGINE, LocalStackContainer, localstack
 from tests.localstack.project import free_ports
 
@@ -31,26 +31,26 @@ PHOTOS = 40
 
 @pytest.fixture(scope="module")
 def container(localstack_image: str) -> Iterator[LocalStackContainer]:
-    """A LocalStack of this module's own, whose port outlives a restart."""
+    """Provide a LocalStack of this module's own, whose port outlives a restart."""
     with localstack(localstack_image, free_ports(1)[0]) as running:
         yield running
 
 
 @asynccontextmanager
-async def stack_on(container: LocalStackContainer, folder: Path) -> AsyncIterator[LocalSystem]:
-    """A stack whose messages come back soon, with its functions as processes here."""
+async def stack_on(container: LocalStackContainer, folder: Path) -> AsyncIterator[LocalLiveStack]:
+    """Provide a stack whose messages come back soon, with its functions as processes here."""
     settings = StandaloneSettings(
-        stack_file=changed_stack(folder, *IMPATIENT),
+        stack_file=changed_stack(folder, *SHORT_VISIBILITY),
         task_root=ROOT,
         data_dir=None,
         gateway_port=0,
         control_port=0,
         endpoint_url=container.get_url(),
     )
-    systems: list[LocalSystem] = []
+    systems: list[LocalLiveStack] = []
 
     async def publish(local: StandaloneStack) -> None:
-        systems.append(LocalSystem("", local.resolved, local.clients, local=local))
+        systems.append(LocalLiveStack("", local.resolved, local.clients, local=local))
         systems[-1].key = systems[0].key
         await systems[-1].publish_key()
 
@@ -228,42 +228,42 @@ async def seconds_of_transactions(dynamodb: Any, count: int = 20) -> float:
 
 async def test_localstack_held_in_mid_batch_loses_nothing(container: LocalStackContainer, tmp_path: Path) -> None:
     """LocalStack answers nobody for longer than a batch may take, and kept everything: every photo becomes READY."""
-    async with stack_on(container, tmp_path) as system:
-        events = await system.subscribe()
-        herd = await Herd.drive(system, PHOTOS)
-        await herd.until_ready(3, 60)
-        before = system.mapping("ingest")
+    async with stack_on(container, tmp_path) as live:
+        events = await live.subscribe()
+        photos = await StoredPhotos.store(live, PHOTOS)
+        await photos.until_ready(3, 60)
+        before = live.mapping("ingest")
         container.get_wrapped_container().pause()
         try:
             await asyncio.sleep(4)  # twice what the function may take: whatever was at work is over
         finally:
             container.get_wrapped_container().unpause()
-        ready = (await herd.states())[State.READY]
-        await herd.until_ready(seconds=90)
+        ready = (await photos.states())[State.READY]
+        await photos.until_ready(seconds=90)
 
         assert before.batches > 0, "no batch was at work when LocalStack stopped"
         assert ready < PHOTOS, "it stopped too late to prove anything"
         told = await events.until(PHOTOS)
         assert len({event["event_id"] for event in told}) == PHOTOS
-        assert await system.waiting("uploads-dead") == (0, 0)
+        assert await live.waiting("uploads-dead") == (0, 0)
 
 
 async def test_localstack_killed_comes_back_whole(container: LocalStackContainer, tmp_path: Path) -> None:
     """Killed, LocalStack has forgotten all; the stack makes it again, takes new credentials, and goes on."""
-    async with stack_on(container, tmp_path) as system:
-        [first] = await system.upload(photo(tmp_path, "before.jpg", seed=1))
-        environments = {pool: p.statistics().started for pool, p in system.local.fleet.pools.items()}
-        made_before = system.local.report
+    async with stack_on(container, tmp_path) as live:
+        [first] = await live.upload(photo(tmp_path, "before.jpg", seed=1))
+        environments = {pool: p.statistics().started for pool, p in live.local.fleet.pools.items()}
+        made_before = live.local.report
         container.get_wrapped_container().kill()
         container.get_wrapped_container().start()
 
         async def made_again() -> bool:
-            return system.local.report is not made_before
+            return live.local.report is not made_before
 
         await until(made_again, 60)
-        [second] = await system.upload(photo(tmp_path, "after.jpg", seed=2))
+        [second] = await live.upload(photo(tmp_path, "after.jpg", seed=2))
 
         assert (first.outcome, second.outcome) == (Outcome.READY, Outcome.READY)
-        started = {pool: p.statistics().started for pool, p in system.local.fleet.pools.items()}
+        started = {pool: p.statistics().started for pool, p in live.local.fleet.pools.items()}
         assert all(started[name] > environments[name] for name in ("api", "ingest"))
-        assert len(await system.objects("originals/")) == 1
+        assert len(await live.objects("originals/")) == 1

@@ -50,7 +50,7 @@ class FileOnDisk(LockedFileMixin):
         return self._position
 
     def seekable(self) -> bool:
-        """It is."""
+        """Return True: the whole body is a file."""
         return True
 
     def read(self, size: int | None = -1) -> bytes:

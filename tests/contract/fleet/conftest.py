@@ -19,14 +19,14 @@ from shoebox.stack.deployment import ResolvedStack
 
 @pytest.fixture(params=[SHOEBOX_RUNTIME, AWSLAMBDARIC], ids=["shoebox", "awslambdaric"])
 def runtime(request: pytest.FixtureRequest) -> RuntimeCommand:
-    """The program of the environments: the same tests pass with both."""
+    """Return the program of the environments: the same tests pass with both."""
     command: RuntimeCommand = request.param
     return command
 
 
 @pytest.fixture
 def fleet_of(tmp_path: Path, runtime: RuntimeCommand) -> FleetOf:
-    """Runs a fleet of a stack: `async with fleet_of(stack) as running`."""
+    """Return what runs a fleet of a stack: `async with fleet_of(stack) as running`."""
 
     @asynccontextmanager
     async def run(
@@ -52,14 +52,14 @@ def fleet_of(tmp_path: Path, runtime: RuntimeCommand) -> FleetOf:
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A plain HTTP client."""
+    """Return a plain HTTP client."""
     async with aiohttp.ClientSession() as session:
         yield session
 
 
 @pytest.fixture(scope="session")
 def emulator(embedded: Emulator) -> Emulator:
-    """The session's emulator."""
+    """Return the session's emulator."""
     return embedded
 
 

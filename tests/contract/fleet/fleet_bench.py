@@ -27,7 +27,7 @@ class Running:
     lines: list[tuple[str, bytes]] = field(default_factory=list)
 
     def printed(self, function: str) -> list[str]:
-        """What a function has printed until now."""
+        """Return what a function has printed until now."""
         return [line.decode() for name, line in self.lines if name == function]
 
 
@@ -35,12 +35,12 @@ FleetOf = Callable[..., AbstractAsyncContextManager[Running]]
 
 
 def function(handler: str, **changes: Any) -> dict[str, Any]:
-    """A function of handlers.py, small."""
+    """Describe a small function of handlers.py."""
     return {"handler": handler if "." in handler else f"handlers.{handler}", "memory": 128, "timeout": 10, **changes}
 
 
 def stack_of(functions: dict[str, Any], endpoint: str = NOWHERE, **parts: Any) -> ResolvedStack:
-    """A bound stack of these functions; without a gateway of its own it has one that nobody calls."""
+    """Return a resolved stack of these functions; without a gateway of its own it has one that nobody calls."""
     first = next(iter(functions))
     gateway = {"authorizer": {"function": first, "identity": "Authorization"}, "routes": [], "responses": {}}
     described = {"name": "tests", "functions": functions, "gateway": gateway, **parts}

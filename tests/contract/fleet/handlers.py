@@ -15,7 +15,7 @@ from typing import Any
 
 
 def echo(event: Any, context: Any) -> Any:
-    """What came in, and what the context says about it."""
+    """Return what came in, and what the context says about it."""
     client = context.client_context
     return {
         "event": event,
@@ -34,7 +34,7 @@ def environment(event: Any, context: Any) -> dict[str, str]:
 
 
 def fail(event: Any, context: Any) -> None:
-    """An error of the function."""
+    """Raise an error of the function."""
     raise ValueError("as asked")
 
 
@@ -45,13 +45,13 @@ def sleep(event: Any, context: Any) -> str:
 
 
 def nap(event: Any, context: Any) -> int:
-    """The same; the process."""
+    """Sleep, and return the process."""
     time.sleep(event["seconds"])
     return os.getpid()
 
 
 async def sleep_on(event: Any, context: Any) -> int:
-    """The same as a coroutine that ignores its cancellation."""
+    """Sleep in a coroutine that ignores its cancellation."""
     until = time.monotonic() + event["seconds"]
     while time.monotonic() < until:
         with suppress(asyncio.CancelledError):
@@ -69,12 +69,12 @@ def meet(event: Any, context: Any) -> str:
 
 
 def die(event: Any, context: Any) -> None:
-    """The process ends in the middle."""
+    """End the process in the middle."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def large(event: Any, context: Any) -> str:
-    """An answer above the limit."""
+    """Return a response above the limit."""
     return "x" * (6 * 1024 * 1024 + 200)
 
 
@@ -95,7 +95,7 @@ def terminal(event: Any, context: Any) -> bool:
 
 
 def page(event: Any, context: Any) -> dict[str, Any]:
-    """An HTTP answer that shows the event."""
+    """Return an HTTP response that shows the event."""
     return {
         "statusCode": 200,
         "multiValueHeaders": {"set-cookie": ["a=1", "b=2"], "content-type": ["application/json"]},
@@ -104,7 +104,7 @@ def page(event: Any, context: Any) -> dict[str, Any]:
 
 
 def binary(event: Any, context: Any) -> dict[str, Any]:
-    """An HTTP answer that is not text."""
+    """Return an HTTP response that is not text."""
     return {"statusCode": 200, "headers": {"Content-Type": "image/png"}, "body": "iVBORw==", "isBase64Encoded": True}
 
 

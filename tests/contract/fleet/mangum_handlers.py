@@ -16,7 +16,7 @@ from mangum import Mangum
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, str]]:
-    """Starts and ends with every invocation, as Mangum has it."""
+    """Start and end with every invocation, as Mangum has it."""
     print("application starts")
     yield {"opened": "yes"}
     print("application ends")
@@ -27,7 +27,7 @@ app = FastAPI(lifespan=lifespan)
 
 @app.get("/photos/{name:path}")
 async def show(name: str, request: Request, response: Response, tag: str = "") -> dict[str, Any]:
-    """What the request says, and where it runs."""
+    """Return what the request has, and where it runs."""
     await asyncio.sleep(0)
     response.set_cookie("a", "1")
     response.set_cookie("b", "2")
@@ -43,7 +43,7 @@ async def show(name: str, request: Request, response: Response, tag: str = "") -
 
 @app.put("/pictures")
 async def turn(request: Request) -> Response:
-    """The body, backwards."""
+    """Return the body, backwards."""
     return Response((await request.body())[::-1], media_type="image/png")
 
 

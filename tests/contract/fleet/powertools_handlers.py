@@ -29,13 +29,13 @@ rest = APIGatewayRestResolver()
 @rest.get("/photos/<name>")
 @http.get("/photos/<name>")
 def show(name: str) -> dict[str, str]:
-    """The name in the path."""
+    """Return the name in the path."""
     return {"name": name}
 
 
 @http.get("/waits")
 async def waits() -> dict[str, str]:
-    """An asynchronous route."""
+    """Return from an asynchronous route."""
     await asyncio.sleep(0)
     return {"waited": "yes"}
 
@@ -64,18 +64,18 @@ def handle(record: Any) -> str:
 
 
 async def handle_later(record: Any) -> str:
-    """The same, later."""
+    """Handle a message later."""
     await asyncio.sleep(0)
     return handle(record)
 
 
 def batch(event: dict[str, Any], context: Any) -> Any:
-    """Reports the messages that failed."""
+    """Report the messages that failed."""
     return process_partial_response(event=event, record_handler=handle, processor=processor, context=context)
 
 
 def batch_async(event: dict[str, Any], context: Any) -> Any:
-    """Reports the messages that failed, all of them handled at once."""
+    """Report the messages that failed, all of them handled at once."""
     return async_process_partial_response(
         event=event, record_handler=handle_later, processor=async_processor, context=context
     )
@@ -83,7 +83,7 @@ def batch_async(event: dict[str, Any], context: Any) -> Any:
 
 @batch_processor(record_handler=handle, processor=processor)
 def batch_decorated(event: dict[str, Any], context: Any) -> Any:
-    """The same by the older decorator."""
+    """Report the messages that failed by the older decorator."""
     return processor.response()
 
 
@@ -95,7 +95,7 @@ runs: list[Any] = []
     config=IdempotencyConfig(event_key_jmespath="order"),
 )
 def order(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Counts how often it really ran; an event may order itself again meanwhile."""
+    """Count how often it really ran; an event may invoke it again meanwhile."""
     runs.append(event)
     if event.get("again"):
         try:
@@ -109,7 +109,7 @@ def order(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 @tracer.capture_method
 def render(name: str) -> str:
-    """A traced part of an invocation."""
+    """Run a traced part of an invocation."""
     tracer.put_annotation("name", name)
     return name
 
@@ -118,7 +118,7 @@ def render(name: str) -> str:
 @tracer.capture_lambda_handler
 @metrics.log_metrics(capture_cold_start_metric=True)
 def observed(event: dict[str, Any], context: Any) -> Any:
-    """Logs, counts and traces."""
+    """Log, count and trace."""
     logger.info("rendering", extra={"photo": event["photo"]})
     metrics.add_metric("rendered", unit="Count", value=1)
     if event.get("fails"):

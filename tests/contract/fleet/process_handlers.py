@@ -9,7 +9,7 @@ from typing import Any
 
 
 def pid(event: Any, context: Any) -> int:
-    """The process, after a while; or its end."""
+    """Return the process after a while, or end it."""
     if event.get("die"):
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(event["seconds"])
@@ -17,7 +17,7 @@ def pid(event: Any, context: Any) -> int:
 
 
 def mirror(event: Any, context: Any) -> Any:
-    """The event; every fifth is an error."""
+    """Return the event; every fifth is an error."""
     if event % 5 == 4:
         raise LookupError(f"no {event}")
     return event

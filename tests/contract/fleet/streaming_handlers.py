@@ -22,7 +22,7 @@ async def parts(event: Any, context: Any) -> AsyncIterator[bytes]:
 
 
 async def halting(event: Any, context: Any) -> Any:
-    """A part; another when a second invocation, in another slot, opens the door."""
+    """Stream a part, and another when a second invocation, in another slot, lets it go on."""
     if event == "open":
         _door("next").set()
         return "opened"
@@ -43,7 +43,7 @@ async def breaks(event: Any, context: Any) -> AsyncIterator[str]:
 
 
 async def page(event: Any, context: Any) -> StreamingResponse:
-    """An HTTP response."""
+    """Stream an HTTP response."""
 
     async def body() -> AsyncIterator[str]:
         yield "<p>"
@@ -53,6 +53,6 @@ async def page(event: Any, context: Any) -> StreamingResponse:
 
 
 async def endless(event: Any, context: Any) -> AsyncIterator[str]:
-    """A part, and then nothing for longer than the function's timeout."""
+    """Stream a part, and then nothing for longer than the function's timeout."""
     yield "begun"
     await asyncio.sleep(60)

@@ -28,7 +28,7 @@ async def as_root(function: str) -> RoleCredentials:
 
 
 def web(kind: str, handler: str) -> ResolvedStack:
-    """An API of one flavour with one function behind it."""
+    """Return an API of one flavour with one function behind it."""
     gateway: dict[str, Any] = {
         "kind": kind,
         "authorizer": {"function": "web-fn", "identity": "Authorization"},
@@ -40,12 +40,12 @@ def web(kind: str, handler: str) -> ResolvedStack:
 
 
 async def result(running: Running, name: str, event: Any) -> Any:
-    """What a function answers."""
+    """Return a function's response."""
     return json.loads((await running.fleet.invoke(name, json.dumps(event).encode())).payload)
 
 
 def sqs(*bodies: str) -> dict[str, Any]:
-    """An event with a message for each body; the ids are the bodies."""
+    """Return an event with a message for each body; the ids are the bodies."""
     return {"Records": [{"messageId": body, "body": body, "eventSource": "aws:sqs"} for body in bodies]}
 
 

@@ -33,7 +33,7 @@ async def pids(running: Running, name: str, number: int = SLOTS) -> list[int]:
 
 
 def slots(handler: str, **changes: Any) -> dict[str, Any]:
-    """A function of three slots."""
+    """Describe a function of three slots."""
     return function(f"process_handlers.{handler}", slots=SLOTS, **changes)
 
 

@@ -29,7 +29,7 @@ ALLOWED = {"Authorization": "allow"}
 
 
 def web(timeout: int = 29) -> ResolvedStack:
-    """A gateway with a function behind each path."""
+    """Return a gateway with a function behind each path."""
     names = ("page", "binary", "malformed", "fail", "die", "sleep")
     functions = {f"{name}-fn": function(name) for name in names} | {"gate-fn": function("authorize")}
     functions["page-fn"] = function("page", slots=4)
@@ -194,7 +194,7 @@ async def test_requests_are_counted_by_route(fleet_of: FleetOf, http: aiohttp.Cl
 
 
 def http_api(**gateway: Any) -> ResolvedStack:
-    """An HTTP API in front of a function that shows its event without saying that it is an HTTP answer."""
+    """Return an HTTP API in front of a function that returns its event, without a status code."""
     described = {
         "kind": "http",
         "authorizer": {"function": "gate-fn", "identity": "Authorization", "payload": "1.0"},

@@ -63,7 +63,7 @@ HostFor = Callable[..., AbstractAsyncContextManager[Hosting]]
 
 @pytest.fixture
 def host_for(tmp_path: Path) -> HostFor:
-    """Runs a host: `async with host_for(running, "echo-fn") as hosting`."""
+    """Return what runs a host: `async with host_for(running, "echo-fn") as hosting`."""
 
     @asynccontextmanager
     async def run(fleet: Running | str, name: str, **changes: Any) -> AsyncIterator[Hosting]:
@@ -81,14 +81,14 @@ def host_for(tmp_path: Path) -> HostFor:
 
 
 async def called(running: Running, name: str, event: Any = None) -> Any:
-    """What a function answers."""
+    """Return a function's response."""
     result = await asyncio.wait_for(running.fleet.invoke(name, json.dumps(event).encode()), 60)
     assert result.function_error is None, result.payload
     return json.loads(result.payload)
 
 
 def pool(running: Running, name: str) -> Any:
-    """A pool's statistics."""
+    """Return a pool's statistics."""
     return running.fleet.pools[name].statistics()
 
 

@@ -42,7 +42,7 @@ async def called(running: Running, **arguments: Any) -> tuple[Any, Any]:
 
 
 def tail(answer: Any) -> str:
-    """The log in an answer of boto3's."""
+    """Return the log in a response of boto3's."""
     return base64.b64decode(answer["LogResult"]).decode()
 
 

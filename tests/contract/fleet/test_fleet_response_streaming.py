@@ -23,12 +23,12 @@ ONCE = Config(retries={"total_max_attempts": 1})
 
 
 def streaming(name: str, **changes: Any) -> dict[str, Any]:
-    """A function of streaming_handlers.py."""
+    """Describe a function of streaming_handlers.py."""
     return function(f"streaming_handlers.{name}", **changes)
 
 
 async def events_of(running: Running, name: str, event: Any) -> AsyncIterator[dict[str, Any]]:
-    """The events of one invocation, by aiobotocore, as they come."""
+    """Yield the events of one invocation, by aiobotocore, as they come."""
     async with get_session().create_client(
         "lambda", endpoint_url=running.fleet.runtime_url, config=ONCE, **ACCESS
     ) as client:

@@ -47,6 +47,12 @@ def folder(picture: MakePicture) -> MakeFolder:
 
 
 @pytest.fixture
+def no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let retries of commands in this process pause no longer than they must."""
+    monkeypatch.setattr("shoebox_client.retry.random.uniform", lambda low, _: low)
+
+
+@pytest.fixture
 def unused_port() -> int:
     """Return a port that was free a moment ago."""
     with socket.socket() as probe:

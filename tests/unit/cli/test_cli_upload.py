@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from command import end, shoebox, start
 from upload_service import Fault, Service
 
@@ -69,6 +70,7 @@ async def test_bars_go_to_stderr_and_honour_no_color(service: Service, picture: 
     assert coloured.document["summary"]["ready"] == plain.document["summary"]["ready"] == 1
 
 
+@pytest.mark.usefixtures("no_jitter")
 async def test_retries_are_told_and_hidden_by_no_progress(service: Service, picture: MakePicture) -> None:
     """A repeated try is a line on stderr, and stdout stays pure."""
     service.faults = [Fault("put", status=500), Fault("put", status=500)]
@@ -120,6 +122,7 @@ async def test_sigterm_ends_as_ctrl_c(service: Service, picture: MakePicture) ->
     assert "Run the same command again" in ended.stderr
 
 
+@pytest.mark.usefixtures("no_jitter")
 async def test_nobody_at_the_address_is_3(picture: MakePicture, unused_port: int) -> None:
     """A service that is not there ends with 3, and says what to do."""
     env = {"SHOEBOX_URL": f"http://127.0.0.1:{unused_port}", "SHOEBOX_TOKEN": "t"}

@@ -75,7 +75,7 @@ class Reply:
 
 
 def scope_of(method: str, path: str, query: bytes = b"", headers: Mapping[bytes, bytes] | None = None) -> Scope:
-    """A request's scope; a client on this machine."""
+    """Return a request's scope; a client on this machine."""
     return {
         "type": "http",
         "method": method,

@@ -28,13 +28,13 @@ class Clock:
 
 @pytest.fixture
 def clock() -> Clock:
-    """The limiter's time."""
+    """Provide the limiter's time."""
     return Clock()
 
 
 @pytest.fixture
 def emulator() -> FakeDynamoDB:
-    """What is behind the limiter."""
+    """Return what is behind the limiter."""
     return FakeDynamoDB()
 
 
@@ -50,13 +50,13 @@ def limiter_with(emulator: FakeDynamoDB, clock: Clock, **rates: float) -> Limite
 
 
 def item(pk: str = "a", owner: str | None = None, size: int = 0) -> dict[str, Any]:
-    """An item; with an owner the index has it."""
+    """Return an item; with an owner the index has it."""
     indexed = {"owner": {"S": owner}, "listed": {"S": pk}} if owner else {}
     return {"pk": {"S": pk}, **indexed, **({"text": {"S": "x" * size}} if size else {})}
 
 
 def key(pk: str = "a") -> dict[str, Any]:
-    """An item's key."""
+    """Return an item's key."""
     return {"pk": {"S": pk}}
 
 
@@ -145,7 +145,7 @@ async def test_an_indexs_quota_is_back_pressure(emulator: FakeDynamoDB, clock: C
 
 
 def moved_to(owner: str, pk: str = "a") -> dict[str, Any]:
-    """An UpdateItem that changes an index's key."""
+    """Return an UpdateItem that changes an index's key."""
     return {
         "TableName": "files",
         "Key": key(pk),

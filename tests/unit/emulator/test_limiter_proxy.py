@@ -23,7 +23,7 @@ Client = aiohttp.ClientSession
 
 @asynccontextmanager
 async def proxied(app: App, quotas: Quotas | None = None) -> AsyncIterator[tuple[Client, str]]:
-    """A client, and the address of the limiter in front of `app`."""
+    """Provide a client, and the address of the limiter in front of `app`."""
     async with AsyncExitStack() as opened:
         server = await opened.enter_async_context(Server(app, listen(0, "this test")))
         url = await opened.enter_async_context(limiting_proxy(f"http://{LOOPBACK}:{server.port}", quotas or Quotas()))

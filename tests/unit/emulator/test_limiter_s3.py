@@ -98,7 +98,7 @@ def test_bucket_and_key_are_found(method: str, path: str, query: bytes, host: st
 
 @pytest.fixture
 def emulator() -> FakeDynamoDB:
-    """What is behind the limiter."""
+    """Return what is behind the limiter."""
     return FakeDynamoDB()
 
 

@@ -15,7 +15,7 @@ SIGNED = b"AWS4-HMAC-SHA256 Credential=AK/20260101/us-east-1/%s/aws4_request, Si
 
 
 def scope(method: str, path: str, size: int = 0, *, target: str = "", service: bytes = b"s3") -> dict[str, Any]:
-    """A request, signed for a service."""
+    """Return a request, signed for a service."""
     headers = [
         (b"host", b"127.0.0.1:4566"),
         (b"authorization", SIGNED % service),
@@ -27,13 +27,13 @@ def scope(method: str, path: str, size: int = 0, *, target: str = "", service: b
 
 
 def refusal(free: int, request: dict[str, Any], *, unsaved: str | None = None) -> Response | None:
-    """What a guard answers with so many bytes free, of which 100 MB are kept."""
+    """Return what a guard answers with so many bytes free, of which 100 MB are kept."""
 
     return guard(free, unsaved).refusal(request)
 
 
 def guard(free: int, unsaved: str | None) -> SpaceGuard:
-    """A guard with so many bytes free; what it passes on is answered 204."""
+    """Return a guard with so many bytes free; what it passes on is answered 204."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         assert (await receive())["body"] == scope["state"]
@@ -129,7 +129,7 @@ async def test_a_receive_that_cannot_be_read_is_refused():
 
 
 async def status_of_receive(body: bytes, guard: SpaceGuard) -> int:
-    """What a ReceiveMessage with this body is answered; passed on, it still has its body."""
+    """Return what a ReceiveMessage with this body is answered; passed on, it still has its body."""
     sent: list[Message] = []
 
     async def receive() -> Message:

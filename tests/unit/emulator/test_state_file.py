@@ -1,4 +1,4 @@
-"""The file of the emulator's state, and how its keeper ends."""
+"""The file of the emulator's state, and how its persistence ends."""
 
 import os
 import sqlite3
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from emulator.server.state import Changes, StateFile, StateKeeper
+from emulator.server.state import StatePersistence
+from emulator.server.state_file import Changes, StateFile
 
 ROW = ("item", "table", "key")
 
@@ -36,8 +37,8 @@ def test_a_stop_that_cannot_save_says_so_whatever_the_reason(
     def fail() -> Changes:
         raise error
 
-    keeper = StateKeeper(tmp_path)
-    monkeypatch.setattr(keeper, "_collect", fail)
+    persistence = StatePersistence(tmp_path)
+    monkeypatch.setattr(persistence, "_collect", fail)
     monkeypatch.setattr("emulator.server.state.os._exit", end)
     with pytest.raises(Ended, match=str(os.EX_IOERR)):
-        keeper.close()
+        persistence.close()

@@ -27,7 +27,7 @@ NO_QUEUE = "AWS.SimpleQueueService.NonExistentQueue"
 
 
 def stack_with(*queues: str) -> ResolvedStack:
-    """A stack with these queues and little else."""
+    """Return a stack with these queues and little else."""
     gateway = {"authorizer": {"function": "api", "identity": "Authorization"}, "routes": [], "responses": {}}
     function = {"handler": "a.b", "memory": 128, "timeout": 5}
     described = {"name": "tests", "functions": {"api": function}, "gateway": gateway}
@@ -48,7 +48,7 @@ class Emulator:
         self.slept: list[float] = []
 
     async def open(self, service: str) -> "Emulator":
-        """A client."""
+        """Return a client."""
         return self
 
     async def get_queue_url(self, QueueName: str) -> dict[str, Any]:  # noqa: N803 - SQS's own
@@ -83,7 +83,7 @@ class Emulator:
     async def look(self, times: int = 1) -> int:
         """Let the watchdog look; how often it has restored until now."""
         for _ in range(times):
-            await self.watchdog.look()
+            await self.watchdog.check()
         return self.restored
 
 

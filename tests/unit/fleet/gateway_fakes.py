@@ -58,7 +58,7 @@ class Answer:
     headers: list[tuple[str, str]]
 
     def header(self, name: str) -> str | None:
-        """A header's first value."""
+        """Return a header's first value."""
         return next((value for key, value in self.headers if key == name), None)
 
     @property
@@ -98,7 +98,7 @@ class Api:
 
 
 def scope_of(method: str, target: str, headers: list[tuple[str, str]]) -> Scope:
-    """An ASGI scope; header names in lower case, as a server makes them."""
+    """Return an ASGI scope; header names in lower case, as a server makes them."""
     path, _, query = target.partition("?")
     return {
         "type": "http",
@@ -113,7 +113,7 @@ def scope_of(method: str, target: str, headers: list[tuple[str, str]]) -> Scope:
 
 
 def resolved(gateway: dict[str, Any]) -> ResolvedStack:
-    """A stack with this gateway and the functions `web` and `gate`."""
+    """Return a stack with this gateway and the functions `web` and `gate`."""
     described = {
         "authorizer": {"function": "gate", "identity": "Authorization"},
         "routes": [{"path": "/{proxy+}", "function": "web", "authorize": False}],
@@ -141,7 +141,7 @@ def api_of(
     timeout: float | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Api:
-    """A gateway in front of two functions: `web` behind its routes, `gate` its authorizer.
+    """Return a gateway in front of two functions: `web` behind its routes, `gate` its authorizer.
 
     `timeout` may be shorter than stack.yaml's whole seconds.
     """
@@ -162,12 +162,12 @@ def api_of(
 
 
 def policy(effect: str = "Allow", resource: str = EVERYTHING, **context: Any) -> dict[str, Any]:
-    """An authorizer's answer."""
+    """Return an authorizer's output."""
     statement = {"Action": "execute-api:Invoke", "Effect": effect, "Resource": resource}
     document = {"Version": "2012-10-17", "Statement": [statement]}
     return {"principalId": "abcdef", "policyDocument": document, "context": context}
 
 
 def raised(message: str) -> InvokeResult:
-    """What Lambda gives for a function that raised an error."""
+    """Return Lambda's result for a function that raised an error."""
     return failure("request", "Exception", message)

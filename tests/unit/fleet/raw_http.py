@@ -42,13 +42,13 @@ class Raw:
         await self._writer.drain()
 
     async def reply(self) -> Reply:
-        """The next response, without what frames it."""
+        """Read the next response, without what frames it."""
         reply = await self.head()
         body = await self._reader.readexactly(int(reply.headers.get("content-length", 0)))
         return replace(reply, body=orjson.loads(body) if body else None)
 
     async def head(self) -> Reply:
-        """The next response as far as its body, which a response to HEAD has not."""
+        """Read the next response as far as its body, which a response to HEAD does not have."""
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         status, *lines = head.strip().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -56,13 +56,13 @@ class Raw:
         return Reply(int(status.split()[1]), headers, None)
 
     async def closed(self) -> bytes:
-        """What still comes before the server closes the connection."""
+        """Read what still comes before the server closes the connection."""
         return await self._reader.read()
 
 
 @asynccontextmanager
 async def connected(port: int) -> AsyncIterator[Raw]:
-    """A connection to a server, until the end of the block."""
+    """Connect to a server, until the end of the block."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         yield Raw(reader, writer)
@@ -79,7 +79,7 @@ async def ask(port: int, *parts: bytes) -> Reply:
 
 @asynccontextmanager
 async def serving(app: App, **options: Any) -> AsyncIterator[Server]:
-    """A server on a free port, for everybody."""
+    """Return a server on a free port, for everybody."""
     async with Server(app, listen(0, "this test"), **{"pages": True, **options}) as server:
         yield server
 

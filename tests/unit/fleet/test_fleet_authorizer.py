@@ -41,20 +41,20 @@ class Function:
 
 
 def request(token: str | None = "t", path: str = "/v1/x") -> GatewayRequest:
-    """A request with this token."""
+    """Return a request with this token."""
     headers = [("authorization", token)] if token is not None else []
     return GatewayRequest("GET", path, path, "", headers, "127.0.0.1", "h", "HTTP/1.1", "Root=1")
 
 
 def policy(effect: str = "Allow", resource: str = EVERYTHING) -> InvokeResult:
-    """An authorizer's output."""
+    """Return an authorizer's output."""
     statement = {"Effect": effect, "Action": "execute-api:Invoke", "Resource": resource}
     output = {"principalId": "ann", "policyDocument": {"Statement": [statement]}, "context": {"tenant": "acme"}}
     return InvokeResult(orjson.dumps(output))
 
 
 def authorizer(function: Function) -> Authorizer:
-    """An authorizer that asks this function."""
+    """Return an authorizer that asks this function."""
     cache = AuthorizerCache(300, clock=lambda: 0.0)
     return Authorizer(API, identity=["Authorization"], ask=function, cache=cache)
 

@@ -7,7 +7,7 @@ ARN = "arn:aws:execute-api:us-east-1:1:api/prod/GET/v1/files"
 
 
 def output(*statements: dict[str, object], **changes: object) -> bytes:
-    """An authorizer's output with these statements."""
+    """Return an authorizer's output with these statements."""
     document = {"Version": "2012-10-17", "Statement": list(statements)}
     return orjson.dumps({"principalId": "ann", "policyDocument": document, **changes})
 
@@ -15,7 +15,7 @@ def output(*statements: dict[str, object], **changes: object) -> bytes:
 def statement(
     effect: str = "Allow", resource: object = ARN, action: object = "execute-api:Invoke"
 ) -> dict[str, object]:
-    """A policy statement."""
+    """Return a policy statement."""
     return {"Effect": effect, "Action": action, "Resource": resource}
 
 

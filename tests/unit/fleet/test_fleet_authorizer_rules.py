@@ -26,7 +26,7 @@ FULL = [("auth", "a")]
 
 
 def api(kind: str = "rest", gate: Any = lambda _: policy(), proxy: str = "2.0", **authorizer: Any) -> Api:
-    """A gateway whose authorizer is described so; `proxy` is the payload format of an HTTP API's functions."""
+    """Return a gateway with this authorizer; `proxy` is the payload format of an HTTP API's functions."""
     described = {"function": "gate", "identity": HEADER, **authorizer}
     return api_of({"kind": kind, "payload": proxy, "routes": ROUTES, "authorizer": described}, gate=gate)
 

@@ -59,10 +59,10 @@ def test_an_error_of_the_function_fails_the_whole_batch_whatever_it_says():
 @pytest.mark.parametrize("payload", [failures({"itemIdentifier": "b"}), b'{"batchItemFailures":', b'"done"', b""])
 def test_without_report_batch_item_failures_no_answer_fails_a_message(payload: bytes):
     """ "Handling errors for an SQS event source in Lambda": partial responses have to be turned on."""
-    fate = outcome(IDS, InvokeResult(payload), partial=False)
+    fate = outcome(IDS, InvokeResult(payload), reports_failures=False)
     assert (fate.delete, fate.keep, fate.failure) == (frozenset(IDS), frozenset(), None)
 
 
 def test_without_report_batch_item_failures_an_error_fails_all():
     """As with them."""
-    assert outcome(IDS, InvokeResult(b"{}", function_error="Unhandled"), partial=False).keep == frozenset(IDS)
+    assert outcome(IDS, InvokeResult(b"{}", function_error="Unhandled"), reports_failures=False).keep == frozenset(IDS)

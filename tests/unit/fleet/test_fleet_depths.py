@@ -124,10 +124,10 @@ async def test_queues_are_in_the_metrics(metrics: Metrics):
 async def test_what_is_billed_is_in_the_metrics(metrics: Metrics):
     """Requests by service and operation, units by table."""
 
-    async def elsewhere() -> DataUse:
+    async def data_limits() -> DataUse:
         return DataUse([], [Count("s3", "PUT", 7)], [Count("dynamodb", "Write", 2.5, "files")])
 
-    registry = LimitRegistry(load_quotas(), list, elsewhere)
+    registry = LimitRegistry(load_quotas(), list, data_limits)
     show_counts(metrics, registry)
     await registry.refresh()
     assert set(metrics.exposition().decode().splitlines()) >= {

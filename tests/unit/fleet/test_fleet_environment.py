@@ -7,12 +7,12 @@ from fleet.environments.invocation import Call, Invocation
 
 
 def environment(slots: int = 1) -> Environment:
-    """A new environment."""
+    """Return a new environment."""
     return Environment("e1", slots, 0.0)
 
 
 def invocation(request_id: str = "r1") -> Invocation:
-    """An invocation."""
+    """Return an invocation."""
     return Invocation(Call(b"{}", request_id=request_id), 0.0, asyncio.get_running_loop().create_future())
 
 

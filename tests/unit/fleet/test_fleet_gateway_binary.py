@@ -26,7 +26,7 @@ def echo(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def api(**gateway: Any) -> Api:
-    """A gateway in front of the echo."""
+    """Return a gateway in front of the echo."""
     return api_of({**ROUTES, **gateway}, web=echo)
 
 

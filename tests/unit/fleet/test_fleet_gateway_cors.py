@@ -18,18 +18,18 @@ OWN = {"statusCode": 200, "headers": {"Access-Control-Allow-Origin": "https://ow
 
 
 def api(*routes: dict[str, Any], cors: dict[str, Any] | None = None) -> Api:
-    """An HTTP API with CORS; its function sends CORS headers of its own."""
+    """Return an HTTP API with CORS; its function sends CORS headers of its own."""
     described = list(routes) or [{"path": "GET /{proxy+}", "function": "web"}]
     return api_of({"kind": "http", "cors": cors or CORS, "routes": described}, web=lambda _: OWN)
 
 
 async def preflight(made: Api, path: str = "/x", origin: str = SITE) -> Answer:
-    """What a browser asks before a request from another origin."""
+    """Return the headers of a browser's preflight."""
     return await made.ask("OPTIONS", path, [("origin", origin), ("access-control-request-method", "POST")])
 
 
 def cors_of(answer: Answer) -> dict[str, str]:
-    """The CORS headers of an answer, without their common beginning."""
+    """Return the CORS headers of a response, without their common beginning."""
     begin = "access-control-"
     return {name.removeprefix(begin): value for name, value in answer.headers if name.startswith(begin)}
 

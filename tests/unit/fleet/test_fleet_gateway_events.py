@@ -30,13 +30,13 @@ TARGET = "/my/path%20x?parameter1=value1&parameter1=value2&parameter2=a%20value"
 
 
 def sample(name: str) -> dict[str, Any]:
-    """An event as the guide has it."""
+    """Read an event as the guide has it."""
     content: dict[str, Any] = orjson.loads((EVENTS / f"{name}.json").read_bytes())
     return content
 
 
 def normalised(event: dict[str, Any]) -> dict[str, Any]:
-    """The event with placeholders for what no two requests have in common."""
+    """Return the event with placeholders for what no two requests have in common."""
     context = event.get("requestContext", {})
     same = context.get("requestId") == context.get("extendedRequestId")
     placeholders = {
@@ -98,7 +98,7 @@ async def test_an_authorizer_gets_the_event_of_the_guide(
 
 
 def bare(**gateway: Any) -> Api:
-    """An API with an open route for everything."""
+    """Return an API with an open route for everything."""
     return api_of({"routes": [{"path": "/{proxy+}", "function": "web", "authorize": False}], **gateway})
 
 

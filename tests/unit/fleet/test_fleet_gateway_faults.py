@@ -17,7 +17,7 @@ DENIED = "User is not authorized to access this resource"
 
 
 async def never(_: dict[str, Any]) -> object:
-    """A function that does not end by itself."""
+    """Wait, as a function that does not end by itself."""
     await asyncio.Event().wait()
     return None
 
@@ -152,14 +152,14 @@ FAULTS = [
 
 
 def api(kind: str, behaviours: dict[str, Any], **changes: Any) -> Api:
-    """A gateway of this flavour with one guarded route."""
+    """Return a gateway of this flavour with one guarded route."""
     return api_of(
         {**GUARDED, "kind": kind, **changes}, **behaviours, timeout=0.01 if never in behaviours.values() else 29
     )
 
 
 def unsafe(answer: Answer) -> list[str]:
-    """The API's safe headers that an answer lacks."""
+    """Return the API's safe headers that a response lacks."""
     return [name for name, value in SAFE_HEADERS.items() if answer.header(name) != value]
 
 

@@ -18,28 +18,28 @@ MARKS = {"rest": {"x-amzn-requestid", "x-amz-apigw-id", "x-amzn-trace-id"}, "htt
 
 
 def page(_: dict[str, Any]) -> object:
-    """A function."""
+    """Return a page, as a function."""
     return {"statusCode": 200, "body": "{}"}
 
 
 def gate(event: dict[str, Any]) -> object:
-    """An authorizer that knows one token."""
+    """Return an authorizer's output, which allows one token."""
     return policy("Allow" if event["multiValueHeaders"]["authorization"] == ["good"] else "Deny")
 
 
 def made(kind: str = "rest", **changes: Any) -> Api:
-    """A gateway of this flavour."""
+    """Return a gateway of this flavour."""
     return api_of({"kind": kind, "routes": ROUTES, **changes}, page, gate)
 
 
 def served(api: Api, limits: RequestLimits | None = None) -> Server:
-    """It on a free port."""
+    """Serve it on a free port."""
     chosen = limits or RequestLimits()
     return Server(api.gateway, listen(0, "this test"), limits=chosen, refuse=api.gateway.refuse, pages=True)
 
 
 def get(path: bytes, *headers: bytes) -> bytes:
-    """A request's bytes."""
+    """Return a request's bytes."""
     return b"GET %s HTTP/1.1\r\nHost: shop.example\r\n%s\r\n" % (path, b"".join(headers))
 
 

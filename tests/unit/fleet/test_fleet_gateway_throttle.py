@@ -24,7 +24,7 @@ def admitted(throttle: GatewayThrottle, route: str | None, asked: int, now: floa
 
 
 def use(throttle: GatewayThrottle, subject: str, now: float = 0.0) -> LimitUse:
-    """The use of one limit."""
+    """Return the use of one limit."""
     return next(use for use in throttle.uses(now) if use.subject == subject)
 
 

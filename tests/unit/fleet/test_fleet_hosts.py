@@ -158,11 +158,11 @@ class Runtime:
         await (self._hosts if scope["path"].startswith(PREFIX) else self._runtime)(scope, receive, send)
 
     def connection(self, function: str = "api") -> FleetConnection:
-        """A host's connection."""
+        """Return a host's connection."""
         return FleetConnection(self.session, self.url, function)
 
     def environment(self, joined: Membership) -> Environment:
-        """The environment as its pool has it."""
+        """Return the environment as its pool has it."""
         found = self.pool.environment(joined.join.identity)
         assert found is not None
         return found
@@ -182,7 +182,7 @@ RuntimeOf = Callable[..., AbstractAsyncContextManager[Runtime]]
 
 @pytest.fixture
 def runtime_of(tmp_path: Path) -> RuntimeOf:
-    """Serves a runtime port: `async with runtime_of(slots=2) as runtime`."""
+    """Return what serves a runtime port: `async with runtime_of(slots=2) as runtime`."""
 
     @asynccontextmanager
     async def make(**changes: Any) -> AsyncIterator[Runtime]:
@@ -197,7 +197,7 @@ def runtime_of(tmp_path: Path) -> RuntimeOf:
 
 
 async def next_command(joined: Membership) -> Command | None:
-    """What the fleet says next; None when it has closed the connection."""
+    """Return the fleet's next command; None when it has closed the connection."""
     async with asyncio.timeout(30):
         return await anext(joined.commands(), None)
 
@@ -407,7 +407,7 @@ async def test_another_program_at_the_address_is_no_fleet(answer: Response, erro
 
 
 def looks_of(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The folders that were looked through: one entry a look, from its begin."""
+    """Return the folders that are looked through: one entry per look, from its start."""
     looks: list[Path] = []
     times = host.code_times
 

@@ -57,7 +57,7 @@ def test_names_that_are_ours(host: str, loopback: bool, network: bool):
 
 
 def request(method: str, **headers: str) -> bytes:
-    """A request's bytes."""
+    """Return a request's bytes."""
     lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
     return f"{method} /metrics HTTP/1.1\r\n{''.join(lines)}\r\n".encode()
 

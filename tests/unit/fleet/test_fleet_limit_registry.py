@@ -15,14 +15,14 @@ PUTS = Count("s3", "PUT", 7)
 WRITES = Count("dynamodb", "Write", 3.0, "files")
 
 
-async def elsewhere() -> DataUse:
+async def data_limits() -> DataUse:
     """Return what the emulator's process says."""
     return DataUse([FAR], [PUTS], [WRITES])
 
 
 async def test_the_nearest_limit_comes_first_wherever_it_is_kept():
     """The fleet's own and the emulator's, by how soon growing load would hit them."""
-    registry = LimitRegistry(load_quotas("aws/10"), lambda: [OFF, NEAR], elsewhere)
+    registry = LimitRegistry(load_quotas("aws/10"), lambda: [OFF, NEAR], data_limits)
     assert registry.uses == []
     assert await registry.refresh() == [NEAR, FAR, OFF]
     assert registry.uses == [NEAR, FAR, OFF]

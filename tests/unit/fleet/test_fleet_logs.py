@@ -25,7 +25,7 @@ def test_a_log_goes_on_where_it_was(tmp_path: Path):
 
 
 async def pumped(*chunks: bytes) -> list[bytes]:
-    """What is written when these chunks come."""
+    """Return what is written when these chunks come."""
     stream = asyncio.StreamReader()
     written: list[bytes] = []
     task = asyncio.create_task(pump(stream, written.append))
@@ -54,7 +54,7 @@ class FullDisk:
     """A file on a disk that has no room left."""
 
     def write(self, _: bytes) -> int:
-        """What the kernel says."""
+        """Raise what the kernel reports."""
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ KEYS = Credentials("AK", "SK", "TOKEN")
 
 
 def spec(**changes: object) -> FunctionSpec:
-    """A function."""
+    """Return a function."""
     values: dict[str, object] = {
         "key": "api",
         "name": "shoebox-api",

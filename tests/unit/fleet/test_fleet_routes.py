@@ -12,7 +12,7 @@ def routes(*paths: str, kind: str = "rest") -> Routes:
 
 
 def found(table: Routes, method: str, path: str) -> tuple[str, dict[str, str]] | None:
-    """The route that takes a request, and its parameters."""
+    """Return the route of a request, and its parameters."""
     match = table.match(path, method)
     return (match.route.path, match.parameters) if match else None
 

@@ -81,7 +81,7 @@ class Client:
 
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    """A pool of two slots an environment, with one invocation `r1` that waits for the first."""
+    """Yield a pool with two slots per environment, and one invocation `r1` that waits for the first."""
     bench = pool_bench(Metrics(tmp_path), slots=2)
     async with bench.pool:
         first = bench.invoke("r1")

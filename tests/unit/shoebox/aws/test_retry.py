@@ -102,13 +102,13 @@ async def test_other_errors_are_never_tried_again() -> None:
 async def test_a_loop_makes_its_own_rule_of_what_failed() -> None:
     """It pauses before each further round, and ends with the last one."""
     clock = Clock()
-    assert [number async for number in clock.policy(attempts=3).tries()] == [1, 2, 3]
+    assert [number async for number in clock.policy(attempts=3).each_attempt()] == [1, 2, 3]
     assert clock.pauses == [0.1, 0.2]
 
 
 async def test_a_loop_that_is_left_pauses_no_more() -> None:
     """What succeeded costs no time."""
     clock = Clock()
-    async for _ in clock.policy().tries():
+    async for _ in clock.policy().each_attempt():
         break
     assert clock.pauses == []

@@ -1,4 +1,4 @@
-"""The fleet's side of a streamed answer: what the Runtime API takes, and what reaches a slow or absent caller."""
+"""A streamed response: what the Runtime API takes, what reaches a slow or absent caller, and AWS's event frames."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.eventstream import EventStreamBuffer
 from fleet_fakes import Bench, pool_bench, until
 
 from fleet.environments.environment import Environment
 from fleet.environments.invocation import RESPONSE_PAYLOAD, Call, InvokeResult
 from fleet.environments.runtime_api import RuntimeApi
-from fleet.invoke_stream import StreamReader
+from fleet.invoke_stream import StreamReader, event_frame, frame
 from fleet.metrics import Metrics
 
 STREAMING = (b"lambda-runtime-function-response-mode", b"streaming")
@@ -42,7 +43,7 @@ class Post:
         return await self.answered()
 
     async def answered(self) -> int:
-        """The answer's status."""
+        """Return the response's status."""
         await asyncio.wait_for(self.task, 30)
         return self.status
 
@@ -72,7 +73,7 @@ class Streamed:
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    """A pool of one slot an environment."""
+    """Yield a pool with one slot per environment."""
     made = pool_bench(Metrics(tmp_path))
     async with made.pool:
         yield made
@@ -200,3 +201,28 @@ async def test_a_stream_has_its_own_limit(streamed: Streamed, monkeypatch: pytes
     post.part(bytes(11))
     assert await post.answered() == 413
     assert (await streamed.result).error_type == "Function.ResponseSizeTooLarge"
+
+
+# --- frames of AWS's event streams, taken apart by botocore's own decoder
+
+
+@pytest.mark.parametrize("payload", [b"", b"{}", bytes(range(256)) * 1000], ids=["empty", "small", "large"])
+def test_botocore_reads_what_we_write(payload: bytes) -> None:
+    """Both checksums hold, headers and payload come back ("Amazon Event Stream Specification")."""
+    buffer = EventStreamBuffer()
+    buffer.add_data(event_frame("PayloadChunk", "application/octet-stream", payload) * 2)
+    messages = list(buffer)
+    assert [message.payload for message in messages] == [payload, payload]
+    assert messages[0].headers == {
+        ":event-type": "PayloadChunk",
+        ":content-type": "application/octet-stream",
+        ":message-type": "event",
+    }
+
+
+def test_lengths_are_bytes_and_not_characters() -> None:
+    """A header may be any UTF-8."""
+    buffer = EventStreamBuffer()
+    buffer.add_data(frame({"naïve": "☃"}, b"x"))
+    (message,) = buffer
+    assert message.headers == {"naïve": "☃"}

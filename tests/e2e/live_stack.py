@@ -43,7 +43,7 @@ class Change:
     replacement: str
 
 
-IMPATIENT = (
+SHORT_VISIBILITY = (
     Change(r"uploads: \{visibility_timeout: 360,", "uploads: {visibility_timeout: 24,"),
     Change(r"(handler: workers\.ingest\.handler\n    memory: 2048\n    timeout:) 60", r"\1 4"),
 )
@@ -62,7 +62,7 @@ def changed_stack(folder: Path, *changes: Change, name: str = "stack.yaml") -> P
 
 
 def photo(folder: Path, name: str, seed: int = 1, size: int = 40_000) -> Path:
-    """A photo made from a formula."""
+    """Return a photo made from a formula."""
     folder.mkdir(exist_ok=True)
     path = folder / name
     path.write_bytes(jpeg_of_size(seed, 640, 480, size))
@@ -70,7 +70,7 @@ def photo(folder: Path, name: str, seed: int = 1, size: int = 40_000) -> Path:
 
 
 async def until(look: Callable[[], Awaitable[Any]], seconds: float) -> Any:
-    """What `look` gives as soon as it is true."""
+    """Return what `look` gives as soon as it is true."""
     async with asyncio.timeout(seconds):
         while not (found := await look()):  # noqa: ASYNC110 - the state is in other processes
             await asyncio.sleep(0.05)
@@ -78,7 +78,7 @@ async def until(look: Callable[[], Awaitable[Any]], seconds: float) -> Any:
 
 
 @dataclass
-class System:
+class LiveStack:
     """A stack with the demo tenant's key; its parts by their physical names. `clients` may do anything."""
 
     gateway_url: str
@@ -94,16 +94,16 @@ class System:
         )
 
     def name(self, kind: str, name: str) -> str:
-        """A physical name."""
+        """Return a physical name."""
         return self.resolved.name_of(kind, name)
 
     def token(self, user: str = "anna") -> str:
-        """A token for ten minutes."""
+        """Return a token for ten minutes."""
         return mint_token(self.key, tenant=TENANT, user=user, lifetime=600, now=time.time())
 
     @asynccontextmanager
     async def api(self, user: str = "anna") -> AsyncIterator[Api]:
-        """The HTTP API as a user of the shop."""
+        """Provide the HTTP API as a user of the shop."""
         async with open_api(self.gateway_url, self.token(user)) as api:
             yield api
 
@@ -113,7 +113,7 @@ class System:
             return (await Uploader(api, await api.limits(), UploadSettings(wait=wait)).run(paths)).records
 
     async def client(self, service: str) -> Any:
-        """An AWS client that may do anything."""
+        """Return an AWS client that may do anything."""
         return await self.clients.open(service)
 
     async def objects(self, prefix: str = "") -> list[str]:
@@ -131,7 +131,7 @@ class System:
         return int(found[names[0]]), int(found[names[1]])
 
     async def subscribe(self) -> Events:
-        """A queue that gets every file event from now on."""
+        """Return a queue that gets every file event from now on."""
         sqs, sns = await self.client("sqs"), await self.client("sns")
         url: str = (await sqs.create_queue(QueueName=f"{self.resolved.deployment.prefix}-told"))["QueueUrl"]
         arn = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"]))["Attributes"]["QueueArn"]
@@ -144,7 +144,7 @@ class System:
         return Events(sqs, url)
 
     async def files(self) -> DynamoDBFileStore:
-        """The files' table, as long as the clients are open."""
+        """Return the files' table, usable as long as the clients are open."""
         aws = AwsSettings(endpoint_url=self.resolved.deployment.endpoint_url)
         client = await self.clients._stack.enter_async_context(DynamoDBClient.open(aws, self.clients.credentials))
         return DynamoDBFileStore(client, self.name("table", "files"))
@@ -167,7 +167,7 @@ class Events:
         return len(self.seen)
 
     async def until(self, number: int, seconds: float = 60) -> list[dict[str, Any]]:
-        """The events, when there are so many of different ids."""
+        """Return the events, when there are so many of different ids."""
 
         async def come() -> bool:
             await self.take()
@@ -178,32 +178,32 @@ class Events:
 
 
 @dataclass
-class LocalSystem(System):
+class LocalLiveStack(LiveStack):
     """A stack that runs in this process, where its fleet can be looked into."""
 
     local: StandaloneStack = field(kw_only=True)
 
     def mapping(self, function: str) -> MappingStatistics:
-        """What the function's event source mapping has done so far."""
+        """Return what the function's event source mapping has done so far."""
         found = next(m for m in self.local.fleet.mappings if m.settings.function == function)
         return found.statistics()
 
 
 @dataclass
-class Herd:
+class StoredPhotos:
     """Photos that went into S3 behind the API's back, many at once, and what became of them."""
 
     table: DynamoDBFileStore
     keys: Sequence[Any]
 
     @classmethod
-    async def drive(cls, system: System, number: int, size: int = 30_000) -> Herd:
+    async def store(cls, live: LiveStack, number: int, size: int = 30_000) -> StoredPhotos:
         """Register and store photos of one owner."""
         photos = [jpeg_of_size(n, 640, 480, size) for n in range(number)]
-        table, s3 = await system.files(), await system.client("s3")
+        table, s3 = await live.files(), await live.client("s3")
         promised = [Registration("p.jpg", len(d), "image/jpeg", sha256(d).hexdigest()) for d in photos]
-        files = (await table.register(Owner(TENANT, "herd"), promised)).files
-        bucket = system.name("bucket", "personal")
+        files = (await table.register(Owner(TENANT, "batch"), promised)).files
+        bucket = live.name("bucket", "personal")
         for file, data in zip(files, photos, strict=True):
             await s3.put_object(Bucket=bucket, Key=file.generation.original, Body=data)
         return cls(table, [file.key for file in files])
@@ -223,7 +223,7 @@ class Herd:
 
 
 async def fetch(url: str) -> bytes:
-    """The bytes at a presigned URL."""
+    """Return the bytes at a presigned URL."""
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         assert answer.status == 200, await answer.text()
         return await answer.read()

@@ -89,6 +89,7 @@ async def test_upload_finds_the_containers_and_their_token(containers: Any, pict
     assert "minted in the container `fleet`" in ended.stderr
 
 
+@pytest.mark.usefixtures("no_jitter")
 async def test_an_address_that_is_the_containers_gets_their_token(
     containers: Any, service: Service, picture: MakePicture
 ) -> None:

@@ -15,7 +15,7 @@ MATCH = Match(Route(path="/v1/{proxy+}", function="api"), {"proxy": "files/ü"})
 
 
 def request(**changes: object) -> GatewayRequest:
-    """A request with everything in it."""
+    """Return a request with everything in it."""
     values: dict[str, object] = {
         "method": "POST",
         "path": "/v1/files/ü",
