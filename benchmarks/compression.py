@@ -11,6 +11,7 @@ from functools import partial
 from benchmarks.rounds import compare
 from shoebox.aws.credentials import Credentials
 from shoebox.aws.signing import Presigner
+from shoebox_client.renditions import RENDITIONS
 
 FILES = 50  # a page of the gallery's list
 LEVELS = (1, 3, 6, 9)
@@ -36,8 +37,8 @@ def listing() -> bytes:
         key = f"renditions/demo/anna/f{sha256[:32]}/01J{sha256[:23].upper()}/1"
         sign = partial(presigner.url, "GET", "shoebox-personal", at=AT, expires=3600)
         renditions = [
-            {"name": name, "width": int(name), "height": int(name) * 3 // 4, "url": sign(f"{key}/{name}.jpg")}
-            for name in ("2048", "1024", "320")
+            {"name": name, "width": side, "height": side * 3 // 4, "url": sign(f"{key}/{name}.jpg")}
+            for name, side in RENDITIONS.items()
         ]
         file = {"file_id": f"f{sha256[:32]}", "name": f"IMG_{n:04}.jpg", "sha256": sha256, "state": "READY"}
         files.append({**file, "renditions": renditions, "original_url": sign(key)})

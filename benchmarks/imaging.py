@@ -14,12 +14,12 @@ import PIL
 from PIL import Image, ImageCms, ImageOps
 
 from benchmarks.rounds import compare
+from shoebox_client.renditions import RENDITIONS
 from shoebox_client.samples import jpeg_of_size, write_samples
 from workers.imaging import ImageLimits, prepare
 
 LIMITS = ImageLimits(max_bytes=100 * 2**20, max_pixels=100_000_000, max_side=30_000)
 SRGB = ImageCms.createProfile("sRGB")
-SIZES = (2048, 1024, 320)
 
 
 def plain(data: bytes) -> None:
@@ -27,7 +27,7 @@ def plain(data: bytes) -> None:
     image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     if profile := image.info.get("icc_profile"):
         image = ImageCms.profileToProfile(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), SRGB)
-    for size in SIZES:
+    for size in RENDITIONS.values():
         rendition = image.copy()
         rendition.thumbnail((size, size), Image.Resampling.LANCZOS)
         rendition.save(io.BytesIO(), "JPEG", quality=85)

@@ -33,23 +33,14 @@ from shoebox.aws.sqs import VisibilityClient, open_visibility
 from shoebox.config import VISIBILITY_SECONDS
 from shoebox.files.dynamodb import DynamoDBFileStore
 from shoebox.files.events import EventPublisher, FileEvent
-from shoebox.files.model import (
-    RENDITIONS,
-    File,
-    Generation,
-    Owner,
-    Picture,
-    Registration,
-    RenditionInfo,
-    State,
-    checksum_header,
-)
+from shoebox.files.model import File, Generation, Owner, Picture, Registration, RenditionInfo, State, checksum_header
 from shoebox.files.pictures import PictureStore
 from shoebox.files.s3 import open_pictures
 from shoebox.files.sns import SnsEventPublisher
 from shoebox.files.store import FileStore, Stages
 from shoebox.stack.deployment import Deployment, resolve
 from shoebox.stack.model import load_stack
+from shoebox_client.renditions import RENDITIONS
 
 STACK_FILE = Path(__file__).parents[1] / "stack.yaml"
 REGION = "us-east-1"
@@ -57,7 +48,7 @@ UPLOAD = 10
 ORIGINAL = os.urandom(100_000)
 POLLS = 3
 PICTURE = Picture(1200, 900, "placeholder" * 4, tuple(RenditionInfo(n, 1200, 900, 99_999) for n in RENDITIONS), {})
-BODIES = {"2048": os.urandom(110_000), "1024": os.urandom(90_000), "320": os.urandom(12_000)}
+BODIES = {name: os.urandom(12_000 if side <= 512 else 100_000) for name, side in RENDITIONS.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from shoebox.aws.credentials import Credentials
 from shoebox.aws.signing import Presigner
 from shoebox.files.model import checksum_header
 from shoebox_client.api import open_api
+from shoebox_client.renditions import RENDITIONS
 from shoebox_client.samples import jpeg_of_size
 from shoebox_client.uploads import Uploader, UploadSettings
 
@@ -208,6 +209,7 @@ class PlainWorker:
             "session_token": None,
             "queue_url": self._queue_url,
             "bucket": BUCKET,
+            "long_sides": list(RENDITIONS.values()),
             "table": TABLE,
         }
         command = [self._python, Path(__file__).with_name("plain_worker.py"), json.dumps(settings)]

@@ -14,13 +14,12 @@ import resource
 import sys
 import threading
 import time
+from typing import Any
 from urllib.parse import unquote_plus
 
 import boto3
 from botocore.config import Config
 from PIL import Image, ImageOps
-
-SIZES = (2048, 1024, 320)
 
 
 def main() -> None:
@@ -48,12 +47,12 @@ def main() -> None:
     print(json.dumps({"cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_mb": usage.ru_maxrss / 1024}), flush=True)
 
 
-def handle(s3: object, dynamodb: object, settings: dict[str, str], key: str) -> None:
+def handle(s3: object, dynamodb: object, settings: dict[str, Any], key: str) -> None:
     """One photo, from S3 to READY."""
     data = s3.get_object(Bucket=settings["bucket"], Key=key)["Body"].read()
     digest = hashlib.sha256(data).hexdigest()
     image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
-    for size in SIZES:
+    for size in settings["long_sides"]:
         rendition = image.copy()
         rendition.thumbnail((size, size), Image.Resampling.LANCZOS)
         out = io.BytesIO()

@@ -61,6 +61,21 @@ BRANDS = {
 # A HEIF file with one of these may hold pictures of any coding; what it holds stands behind the first bytes.
 ANY_CODING = ("mif1", "mif2", "mif3", "msf1", "miaf")
 HEIF = "image/heif"
+HEIF_CODINGS = ("image/heic", "image/avif")
+
+# What Shoebox takes: media type as declared → the one that it is kept under, in the order in which clients are told.
+# HEIC is HEIF holding HEVC (ISO/IEC 23008-12, annex B); senders use either name.
+MEDIA_TYPES = {
+    "image/jpeg": "image/jpeg",
+    "image/png": "image/png",
+    "image/webp": "image/webp",
+    "image/gif": "image/gif",
+    "image/heic": "image/heic",
+    "image/heif": "image/heic",
+    "image/avif": "image/avif",
+}
+# Names that some programs use although they were never registered.
+_UNUSUAL_NAMES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
 
 ENDINGS = {
     "image/jpeg": ("jpg", "jpeg", "jpe", "jfif"),
@@ -91,7 +106,7 @@ ENDINGS = {
 }
 AS_PICTURE = "save it as JPEG or PNG"
 DEVELOPED = "export it as JPEG"
-NO_FILM = "save a still picture of it as JPEG"
+STILL_OF_FILM = "save a still picture of it as JPEG"
 # Of the types that Shoebox does not take: what people call them, and what to do.
 REFUSED = {
     "image/tiff": ("TIFF", AS_PICTURE),
@@ -110,10 +125,10 @@ REFUSED = {
     "image/x-sony-arw": ("Sony RAW (ARW)", DEVELOPED),
     "image/x-adobe-dng": ("RAW (DNG)", DEVELOPED),
     "image/x-raw": ("A camera's RAW file", DEVELOPED),
-    "video/quicktime": ("A film (MOV)", NO_FILM),
-    "video/mp4": ("A film (MP4)", NO_FILM),
-    "video/x-msvideo": ("A film (AVI)", NO_FILM),
-    "video/webm": ("A film (WebM, Matroska)", NO_FILM),
+    "video/quicktime": ("A film (MOV)", STILL_OF_FILM),
+    "video/mp4": ("A film (MP4)", STILL_OF_FILM),
+    "video/x-msvideo": ("A film (AVI)", STILL_OF_FILM),
+    "video/webm": ("A film (WebM, Matroska)", STILL_OF_FILM),
 }
 
 _PATTERNS = [(media_type, re.compile(pattern.encode(), re.DOTALL)) for media_type, pattern in SIGNATURES]
@@ -124,8 +139,14 @@ _OF_ENDING = {ending: media_type for media_type, endings in ENDINGS.items() for 
 _RAW_TIFFS = frozenset({"image/x-nikon-nef", "image/x-sony-arw", "image/x-adobe-dng", "image/x-raw"})
 
 
+def usual_media_type(text: str) -> str:
+    """Return a declared media type's usual name: upper case and parameters say nothing more (RFC 9110, 8.3.1)."""
+    name = text.partition(";")[0].strip().lower()
+    return _UNUSUAL_NAMES.get(name, name)
+
+
 def sniff(head: bytes) -> str | None:
-    """The media type that `head`, a file's first bytes, belongs to: accepted or not; None if it is none known here.
+    """Return the media type of `head`, a file's first bytes, accepted or not; None if it is none known here.
 
     `image/heif` is what may hold pictures of any coding.
     """
@@ -135,7 +156,7 @@ def sniff(head: bytes) -> str | None:
 
 
 def media_type(head: bytes, name: str) -> str | None:
-    """The media type of a file with these first bytes (`HEAD_BYTES` are enough) and this name; None for anything else.
+    """Return the media type of a file with these first bytes (`HEAD_BYTES` do) and this name; None for anything else.
 
     The bytes win: a PNG named .jpg is a PNG. A name decides only where they say nothing, and among RAW files, which
     begin as TIFF does.
@@ -143,15 +164,15 @@ def media_type(head: bytes, name: str) -> str | None:
     found, named = sniff(head), _OF_ENDING.get(name.rpartition(".")[2].lower()) if "." in name else None
     if found == "image/tiff" and named in _RAW_TIFFS:
         return named
-    if found is None and head[4:8] == b"ftyp":
+    if found == HEIF:  # what it holds stands too far behind to be looked for here
+        return "image/avif" if named == "image/avif" else "image/heic"
+    if found is None and head[4:8] == b"ftyp":  # a film or a song of a brand that is not known here
         return None
-    return (
-        "image/heic" if found == HEIF and named != "image/avif" else "image/avif" if found == HEIF else found or named
-    )
+    return found or named
 
 
 def refusal(media_type: str) -> str | None:
-    """Why a type is not accepted and what to do, as a sentence without full stop; None if there is nothing to say."""
+    """Say why a type is not accepted and what to do, without a full stop; None if there is nothing to say."""
     if media_type not in REFUSED:
         return None
     name, advice = REFUSED[media_type]
@@ -159,7 +180,7 @@ def refusal(media_type: str) -> str | None:
 
 
 def _of_brands(head: bytes) -> str | None:
-    """The major brand decides, then the first compatible one that means a coding, then one that allows any."""
+    """Let the major brand decide, then the first compatible one that means a coding, then one that allows any."""
     size = int.from_bytes(head[:4], "big")
     listed = head[8 : min(size, HEAD_BYTES) if size >= 16 else 16]
     brands = [listed[i : i + 4] for i in range(0, len(listed), 4) if i != 4]  # 4: the minor version
@@ -171,7 +192,7 @@ def _of_brands(head: bytes) -> str | None:
 
 
 def page_module() -> str:
-    """The table as a JavaScript module."""
+    """Return the table as a JavaScript module."""
     table = {
         "head_bytes": HEAD_BYTES,
         "signatures": SIGNATURES,

@@ -13,9 +13,9 @@ from pydantic import Field, ValidationError
 from api.files.documents import EntryProblem, RefusedEntry, RequestModel
 from api.problems import field_errors, printable
 from shoebox.config import Limits
-from shoebox.files.model import MEDIA_TYPES, Registration, usual_media_type
+from shoebox.files.model import Registration
 from shoebox_client.names import is_plain_name
-from shoebox_client.picture_types import refusal
+from shoebox_client.picture_types import MEDIA_TYPES, refusal, usual_media_type
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHOWN = 300  # characters of a refused name that are quoted

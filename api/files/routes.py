@@ -33,8 +33,10 @@ from api.responses import Json
 from shoebox.aws.errors import AwsError
 from shoebox.errors import Invalid, NotFound, Unavailable
 from shoebox.files.links import Links
-from shoebox.files.model import FILE_ID, MEDIA_TYPES, RENDITIONS, File, FileKey, Generation, Registration, State
+from shoebox.files.model import FILE_ID, File, FileKey, Generation, Registration, State
 from shoebox.telemetry import get_logger
+from shoebox_client.picture_types import MEDIA_TYPES
+from shoebox_client.renditions import RENDITIONS
 
 router = APIRouter(tags=["files"])
 ORDER_SECONDS = 5.0

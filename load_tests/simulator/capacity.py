@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from fleet.limits.capacity import EVENTUAL, STRONG, TRANSACTIONAL, write_units
 from fleet.limits.plan import TARGET, Need, at_once, rounded_up
-from shoebox.files.model import OWNER_SHARDS, RENDITIONS
+from shoebox.files.model import OWNER_SHARDS
 from shoebox.stack.model import StackError
+from shoebox_client.renditions import RENDITIONS
 
 if TYPE_CHECKING:
     from fleet.limits.quotas import Quotas

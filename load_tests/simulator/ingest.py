@@ -15,8 +15,8 @@ from load_tests.simulator.limits import INGEST, Limits
 from load_tests.simulator.model import Parameters
 from load_tests.simulator.tally import Tally
 from shoebox.config import VISIBILITY_SECONDS
-from shoebox.files.model import RENDITIONS
 from shoebox.stack.model import Queue
+from shoebox_client.renditions import RENDITIONS
 from workers.heartbeat import hidden_seconds
 
 

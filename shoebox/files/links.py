@@ -13,15 +13,7 @@ from typing import Protocol
 from urllib.parse import quote
 
 from shoebox.files.model import File, checksum_header
-
-_SUFFIXES = {
-    "image/jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "image/png": (".png",),
-    "image/webp": (".webp",),
-    "image/gif": (".gif",),
-    "image/heic": (".heic", ".heif", ".hif"),
-    "image/avif": (".avif",),
-}
+from shoebox_client.picture_types import ENDINGS
 
 
 class UrlSigner(Protocol):
@@ -121,5 +113,5 @@ class Links:
 
 def download_name(name: str, media_type: str) -> str:
     """Return `name` with a suffix of its type: page.html becomes page.html.jpg, and opens as the picture that it is."""
-    suffixes = _SUFFIXES[media_type]
+    suffixes = tuple(f".{ending}" for ending in ENDINGS[media_type])
     return name if name.lower().endswith(suffixes) else name + suffixes[0]

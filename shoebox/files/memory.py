@@ -31,17 +31,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from shoebox.errors import Unavailable
 from shoebox.files.events import FileEvent
 from shoebox.files.links import LinkLifetimes, Links
-from shoebox.files.model import (
-    FIRST_REVISION,
-    RENDITIONS,
-    File,
-    FileKey,
-    Generation,
-    Owner,
-    Picture,
-    Registration,
-    State,
-)
+from shoebox.files.model import FIRST_REVISION, File, FileKey, Generation, Owner, Picture, Registration, State
 from shoebox.files.pictures import RENDITION_HEADERS, Original, Part
 from shoebox.files.store import (
     MAX_DETAIL,
@@ -59,6 +49,7 @@ from shoebox.files.store import (
     to_cursor,
 )
 from shoebox.files.ulid import new_ulid
+from shoebox_client.renditions import RENDITIONS
 
 MAX_PAGE_READS = 1600
 """How many files a page of a list looks at: where fewer fit, it is short, as with DynamoDB."""

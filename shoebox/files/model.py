@@ -17,17 +17,6 @@ LANE = "0"
 """The only lane there is so far: originals of a lane have a key prefix, and so a queue, of their own."""
 FIRST_REVISION = "1"
 """Of the renditions that ingest makes: known beforehand, so that clean-up finds them without an item and a list."""
-RENDITIONS = ("2048", "1024", "320")
-MEDIA_TYPES = {
-    "image/jpeg": "image/jpeg",
-    "image/png": "image/png",
-    "image/webp": "image/webp",
-    "image/gif": "image/gif",
-    "image/heic": "image/heic",
-    "image/heif": "image/heic",
-    "image/avif": "image/avif",
-}
-_UNUSUAL_NAMES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
 FILE_ID = re.compile(r"^f[a-z2-7]{32}$")
 GENERATION = re.compile(rf"^(?:{ulid.PATTERN})?$")  # empty: of the first key layout
 LANES = re.compile(r"^[a-z0-9]{1,16}$")
@@ -35,14 +24,6 @@ _ORIGINAL = re.compile(
     r"^originals/(?:(?P<lane>[a-z0-9]{1,16})/)?(?P<tenant>[a-z][a-z0-9-]{1,31})/(?P<user>[A-Za-z0-9_-]{1,64})"
     rf"/(?P<file_id>f[a-z2-7]{{32}})(?(lane)/(?P<generation>{ulid.PATTERN}))$"
 )
-
-
-def usual_media_type(text: str) -> str:
-    """Return a media type's usual name: upper case and parameters say nothing more (RFC 9110, 8.3.1), and some programs
-    still use names that were never registered.
-    """
-    name = text.partition(";")[0].strip().lower()
-    return _UNUSUAL_NAMES.get(name, name)
 
 
 class State(StrEnum):
@@ -110,7 +91,7 @@ class Generation:
         return f"originals/{self.lane}/{self._file}/{self.ulid}"
 
     def rendition(self, revision: str, name: str) -> str:
-        """S3 key of a rendition of one making, `name` being one of RENDITIONS."""
+        """S3 key of a rendition of one making, `name` being one of `shoebox_client.renditions`."""
         if not self.ulid:
             return f"renditions/{self._file}/{name}.jpg"
         return f"renditions/{self._file}/{self.ulid}/{revision}/{name}.jpg"
@@ -136,7 +117,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What a client promises to upload: SHA-256 as 64 hex digits, size in bytes, a value of MEDIA_TYPES."""
+    """What a client promises to upload: SHA-256 as 64 hex digits, size in bytes, one of MEDIA_TYPES' values."""
 
     name: str
     size: int

@@ -22,8 +22,9 @@ from shoebox.aws.signing import Presigner
 from shoebox.config import AwsSettings
 from shoebox.files.faults import retryable_as_unavailable
 from shoebox.files.links import LinkLifetimes, Links
-from shoebox.files.model import FIRST_REVISION, RENDITIONS, Generation
+from shoebox.files.model import FIRST_REVISION, Generation
 from shoebox.files.pictures import RENDITION_HEADERS, Original, Part
+from shoebox_client.renditions import RENDITIONS
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client

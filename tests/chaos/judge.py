@@ -1,6 +1,6 @@
 """The one judge of all experiments: photo by photo, by what the API, S3, the table and the topic say.
 
-A photo that was stored and not deleted must be READY, its original be what was sent, its three renditions show its own
+A photo that was stored and not deleted must be READY, its original be what was sent, its renditions show its own
 code, and an event of its own be published for each time that it became READY. Nothing else may be left.
 """
 
@@ -18,11 +18,10 @@ import aiohttp
 
 from emulator.embedded import ACCOUNT
 from shoebox_client.errors import ClientError, NotFound
+from shoebox_client.renditions import RENDITIONS
 from tests.chaos.load import Load
 from tests.chaos.photos import Photo, digest, shown_code
 from tests.chaos.stack import Stack
-
-RENDITIONS = 3
 
 
 @dataclass
@@ -178,7 +177,7 @@ class Judge:
         """Return what is in the bucket and in the table and should not be."""
         objects = Counter((key.partition("/")[0], _file_id(key)) for key in await self.objects())
         for (kind, file_id), count in objects.items():
-            allowed = {"originals": 1, "renditions": RENDITIONS}[kind] if file_id in kept else 0
+            allowed = {"originals": 1, "renditions": len(RENDITIONS)}[kind] if file_id in kept else 0
             if count > allowed and file_id not in refused:
                 verdict.orphans += count - allowed
                 verdict.findings.append(f"{file_id}: {count} {kind}, {allowed} belong to it")
@@ -224,7 +223,7 @@ class Judge:
 async def _faults_of_objects(photo: Photo, file: dict[str, Any], session: aiohttp.ClientSession) -> list[str]:
     faults = []
     renditions = {entry["name"]: entry["url"] for entry in file["renditions"]}
-    if len(renditions) != RENDITIONS:
+    if len(renditions) != len(RENDITIONS):
         faults.append(f"{len(renditions)} renditions")
     for name, url in {"original": file["original_url"], **renditions}.items():
         status, data = await _get(session, url) if url else (404, b"")

@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
+from shoebox_client.renditions import RENDITIONS
 from shoebox_client.samples import jpeg_of_size
 from tests.command import Ended, end, shoebox, shoebox_process, start
 
@@ -101,7 +102,7 @@ async def test_photos_go_in_are_shown_and_deleted(running: Up) -> None:
     assert all(f["already_stored"] for f in again.document["files"])
     assert again.document["summary"]["bytes_sent"] == 0
     assert {f["name"] for f in listed.document["files"]} == {"a.jpg", "b.jpg"}
-    assert [r["name"] for r in shown.document["renditions"]] == ["2048", "1024", "320"]
+    assert [r["name"] for r in shown.document["renditions"]] == list(RENDITIONS)
     assert (deleted.code, gone.code) == (0, 1)
     assert foreign.document["files"] == []
     assert (well.code, well.document["ok"]) == (0, True)

@@ -5,6 +5,7 @@ from pathlib import Path
 import psutil
 
 from shoebox.files.model import State
+from shoebox_client.renditions import RENDITIONS
 from tests.e2e.conftest import Start
 from tests.e2e.live_stack import SHORT_VISIBILITY, LocalLiveStack, StoredPhotos, changed_stack
 
@@ -40,7 +41,7 @@ async def test_sigkill_in_mid_batch_loses_nothing(start: Start, tmp_path: Path) 
         assert ready_at_the_kill < PHOTOS, "the kill came too late to prove anything"
         assert {p.pid for p in ingest_processes(live)}.isdisjoint(v.pid for v in victims)
         files = await photos.table.get_many(photos.keys)
-        assert {file.picture is not None and len(file.picture.renditions) for file in files} == {3}
+        assert {file.picture is not None and len(file.picture.renditions) for file in files} == {len(RENDITIONS)}
         told = await events.until(PHOTOS)
         assert len({event["event_id"] for event in told}) == PHOTOS
         assert await live.waiting("uploads-dead") == (0, 0)

@@ -14,11 +14,11 @@ from load_tests.observe import Observed, Observer
 from load_tests.stack import RunningStack, running_stack
 from shoebox_client.api import open_api
 from shoebox_client.records import Outcome
+from shoebox_client.renditions import RENDITIONS
 from shoebox_client.uploads import Uploader, UploadSettings
 from tests.e2e.live_stack import photo, until
 
 PHOTOS = 20
-RENDITIONS = 3
 UNITS = 5
 """Write units a photo: the item comes, becomes READY and leaves the list of the unfinished; in its index twice."""
 
@@ -84,7 +84,7 @@ async def test_the_figures_are_those_of_what_was_done(stack: RunningStack, tmp_p
     (found,) = outcome
     usage, done = found.usage, batches(stack) - before
 
-    assert (usage.s3_puts, usage.s3_gets, usage.s3_deletes) == (PHOTOS * (1 + RENDITIONS), PHOTOS, 0)
+    assert (usage.s3_puts, usage.s3_gets, usage.s3_deletes) == (PHOTOS * (1 + len(RENDITIONS)), PHOTOS, 0)
     assert usage.dynamodb_write_units == PHOTOS * UNITS
     assert usage.function_requests["ingest"] == done > 0
     assert usage.function_requests["api"] == usage.gateway_requests

@@ -14,9 +14,10 @@ from shoebox.aws.clients import Clients
 from shoebox.aws.dynamodb import DynamoDBClient
 from shoebox.files.deletions import order_text
 from shoebox.files.dynamodb import DynamoDBFileStore
-from shoebox.files.model import RENDITIONS, File, Generation, Owner, Registration
+from shoebox.files.model import File, Generation, Owner, Registration
 from shoebox.files.s3 import open_pictures
 from shoebox.files.store import Stages
+from shoebox_client.renditions import RENDITIONS
 from tests.emulator.conftest import ClientsFor, EmulatorAt
 from workers.batch import BatchResult, Message, TimeBudget, run_batch
 from workers.cleanup import Cleanup

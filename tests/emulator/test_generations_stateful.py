@@ -32,10 +32,11 @@ from shoebox.errors import Unavailable
 from shoebox.files.deletions import order_text, read_order
 from shoebox.files.dynamodb import DynamoDBFileStore
 from shoebox.files.events import FileEvent
-from shoebox.files.model import RENDITIONS, File, FileKey, Generation, Owner, Registration, State
+from shoebox.files.model import File, FileKey, Generation, Owner, Registration, State
 from shoebox.files.pictures import Original
 from shoebox.files.store import FileStore
 from shoebox.stack.deployment import ResolvedStack
+from shoebox_client.renditions import RENDITIONS
 from tests.faulty_aws import LossyConnections
 from workers.batch import Message, TimeBudget, run_batch
 from workers.cleanup import Cleanup
@@ -100,7 +101,7 @@ class Pool:
         self.rejects = False
 
     async def prepare(self, promised: Registration, fetch: Callable[[], Awaitable[Original | None]]) -> Prepared | None:
-        """Three renditions of a byte; None if there is no original."""
+        """Return renditions of a byte each; None if there is no original."""
         rejects = self.rejects
         original = await fetch()
         await pass_gate("before")

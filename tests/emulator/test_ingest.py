@@ -27,12 +27,13 @@ from shoebox.aws.s3 import S3Client
 from shoebox.aws.sqs import VisibilityClient, open_visibility
 from shoebox.config import Limits, environment_without_aws
 from shoebox.files.dynamodb import DynamoDBFileStore
-from shoebox.files.model import RENDITIONS, File, FileKey, Generation, Owner, Registration, State
+from shoebox.files.model import File, FileKey, Generation, Owner, Registration, State
 from shoebox.files.s3 import open_pictures
 from shoebox.files.sns import SnsEventPublisher
 from shoebox.files.sqs import SqsDeletionQueue
 from shoebox.files.ulid import new_ulid
 from shoebox.stack.deployment import ResolvedStack
+from shoebox_client.renditions import RENDITIONS
 from shoebox_client.samples import exif_block, jpeg_of_size, scene
 from tests.emulator.conftest import ClientsFor, EmulatorAt
 from tests.faulty_aws import LossyConnections, StaleReads

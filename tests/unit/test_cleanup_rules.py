@@ -13,8 +13,9 @@ import pytest
 
 from shoebox.files.deletions import order_text
 from shoebox.files.memory import Fault, MemoryFileStore, MemoryPictureStore
-from shoebox.files.model import RENDITIONS, File, Generation, Owner, Registration, State
+from shoebox.files.model import File, Generation, Owner, Registration, State
 from shoebox.files.store import Stages
+from shoebox_client.renditions import RENDITIONS
 from workers.batch import BatchResult, Message, TimeBudget, run_batch
 from workers.cleanup import Cleanup
 

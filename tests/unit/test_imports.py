@@ -24,9 +24,16 @@ FUNCTIONS = sorted(
 # What a part may import of ours, beside itself. These are lists of what is allowed: whatever is new is forbidden.
 ALLOWED = {
     "workers.runtime": (),  # it could be published alone
-    "workers.imaging": ("shoebox_client.picture_types",),  # it runs in a process without settings, metrics and AWS
+    # It runs in a process without settings, metrics and AWS.
+    "workers.imaging": ("shoebox_client.picture_types", "shoebox_client.renditions"),
     "shoebox_client": (),  # a shop installs it without the rest
-    "api": ("shoebox", "shoebox_client.names", "shoebox_client.picture_types", "workers.runtime"),
+    "api": (
+        "shoebox",
+        "shoebox_client.names",
+        "shoebox_client.picture_types",
+        "shoebox_client.renditions",
+        "workers.runtime",
+    ),
     "fleet": (  # it knows the stack and the settings, not what a photo is
         "shoebox.aws",
         "shoebox.config",

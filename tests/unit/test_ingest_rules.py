@@ -23,9 +23,10 @@ from shoebox.files.memory import (
     MemoryFileStore,
     MemoryPictureStore,
 )
-from shoebox.files.model import RENDITIONS, File, FileKey, Generation, Owner, Registration, State
+from shoebox.files.model import File, FileKey, Generation, Owner, Registration, State
 from shoebox.files.pictures import Original
 from shoebox.files.ulid import new_ulid
+from shoebox_client.renditions import RENDITIONS
 from workers.batch import Message, TimeBudget
 from workers.imaging import Metadata, PictureRejected, Prepared, Rendition
 from workers.ingest import Ingest
@@ -54,7 +55,7 @@ class Renderer:
         self.warnings: tuple[str, ...] = ()
 
     async def prepare(self, promised: Registration, fetch: Callable[[], Awaitable[Original | None]]) -> Prepared | None:
-        """Return three renditions of a byte; None if there is no original."""
+        """Return renditions of a byte each; None if there is no original."""
         if self.before:
             await self.before()
         original = await fetch()

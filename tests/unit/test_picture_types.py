@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.pages import FOLDER
-from shoebox.files.model import MEDIA_TYPES
-from shoebox_client.picture_types import ENDINGS, HEIF, REFUSED, media_type, page_module, refusal, sniff
+from shoebox_client.picture_types import ENDINGS, HEIF, MEDIA_TYPES, REFUSED, media_type, page_module, refusal, sniff
 
 
 def ftyp(*brands: bytes) -> bytes:

@@ -5,15 +5,15 @@ The figures a pixel are those of `./run bench picture_costs`, rounded up.
 
 from __future__ import annotations
 
+from shoebox_client.renditions import LARGEST
 from workers.imaging.decode_jpeg import choose_eighths
 from workers.imaging.errors import PictureRejected
 from workers.imaging.headers import Header
 from workers.imaging.limits import ImageLimits
 
-PREVIEW = 2048
 # What a decoder and the first resize hold a pixel, with alpha where the format has it; what all later steps hold.
 DECODER_BYTES = {"image/png": 10, "image/webp": 18, "image/gif": 11, "image/heic": 13, "image/avif": 16}
-LATER_BYTES = PREVIEW * PREVIEW * 12
+LATER_BYTES = LARGEST * LARGEST * 12
 # Nanoseconds of CPU a pixel; for a JPEG, and for each of its scans. HEIC without alpha takes 24 to 53.
 DECODER_NS = {"image/jpeg": 6, "image/png": 20, "image/webp": 30, "image/gif": 20, "image/heic": 85, "image/avif": 60}
 SCAN_NS = 2
@@ -32,7 +32,7 @@ def peak_bytes(media_type: str, header: Header) -> int:
     pixels = header.width * header.height
     if media_type != "image/jpeg":
         return pixels * DECODER_BYTES[media_type] + LATER_BYTES
-    eighths = choose_eighths(max(header.width, header.height), PREVIEW)
+    eighths = choose_eighths(max(header.width, header.height), LARGEST)
     scaled = pixels * eighths * eighths // 64 * 4
     # Coefficients, two bytes each, are all held until the last scan.
     return scaled + LATER_BYTES + (pixels * header.channels * 2 if header.buffered else 0)

@@ -1,4 +1,4 @@
-"""The way of a picture: from unknown bytes to three renditions.
+"""The way of a picture: from unknown bytes to its renditions.
 
 In two stages, so that a caller can weigh a picture before it takes memory: `inspect` reads the header in well
 under a millisecond, `render` does the work. Both are synchronous and safe to call from several threads; the codecs
@@ -14,8 +14,9 @@ from time import perf_counter
 
 from PIL import Image
 
+from shoebox_client.renditions import LARGEST, RENDITIONS
 from workers.imaging.colour import to_srgb
-from workers.imaging.costs import PREVIEW, check_costs, cpu_seconds, peak_bytes
+from workers.imaging.costs import check_costs, cpu_seconds, peak_bytes
 from workers.imaging.decode import decode
 from workers.imaging.encode import to_jpeg
 from workers.imaging.flatten import eight_bit, flatten
@@ -28,8 +29,6 @@ from workers.imaging.probe import probe
 from workers.imaging.resize import shrink
 from workers.imaging.results import Prepared, Rendition
 from workers.imaging.sniff import confirm
-
-LONG_SIDES = (PREVIEW, 1024, 320)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +83,10 @@ def inspect(data: bytes, declared_type: str, limits: ImageLimits) -> Inspection:
 def render(inspection: Inspection) -> Prepared:
     """Decode once and derive everything. Raises `PictureRejected` (`truncated`, `corrupt`, `unsupported_type`)."""
     watch = _Stopwatch(inspect=inspection.milliseconds)
-    preview = _preview(inspection, watch)
-    images = [preview]
+    image = _largest(inspection, watch)
     with watch.step("resize"):
-        images += [shrink(preview, LONG_SIDES[1])]
-        images += [shrink(images[-1], LONG_SIDES[2])]
+        # Each size is made from the one before it, which costs a fraction of making it from the largest.
+        images = [image := shrink(image, long_side) for long_side in RENDITIONS.values()]
     with watch.step("encode"):
         renditions = _renditions(images)
     with watch.step("placeholder"):
@@ -108,13 +106,13 @@ def render(inspection: Inspection) -> Prepared:
     )
 
 
-def _preview(inspection: Inspection, watch: _Stopwatch) -> Image.Image:
-    """The largest rendition's pixels. It shrinks first: all later steps then cost the same for any photo."""
+def _largest(inspection: Inspection, watch: _Stopwatch) -> Image.Image:
+    """Return the largest rendition's pixels. It shrinks first: all later steps then cost the same for any photo."""
     header = inspection.header
     with watch.step("decode"):
-        image = decode(inspection.data, inspection.media_type, header, PREVIEW)
+        image = decode(inspection.data, inspection.media_type, header, LARGEST)
     with watch.step("resize"):
-        image = shrink(eight_bit(image), PREVIEW)
+        image = shrink(eight_bit(image), LARGEST)
     with watch.step("flatten"):
         image = flatten(image)
     with watch.step("colour"):
@@ -130,8 +128,8 @@ def _renditions(images: list[Image.Image]) -> tuple[Rendition, ...]:
         if id(image) not in encoded:
             encoded[id(image)] = to_jpeg(image)
     return tuple(
-        Rendition(str(long_side), image.width, image.height, encoded[id(image)])
-        for long_side, image in zip(LONG_SIDES, images, strict=True)
+        Rendition(name, image.width, image.height, encoded[id(image)])
+        for name, image in zip(RENDITIONS, images, strict=True)
     )
 
 

@@ -29,7 +29,7 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """One size of a picture. `name` is the long side it stands for: 2048, 1024 or 320."""
+    """One size of a picture. `name` is one of `shoebox_client.renditions`."""
 
     name: str
     width: int

@@ -10,8 +10,9 @@ from hashlib import sha256
 import pytest
 
 from shoebox.files.links import Link
-from shoebox.files.model import RENDITIONS, File, FileKey, Owner, Registration
+from shoebox.files.model import File, FileKey, Owner, Registration
 from shoebox.files.store import register_anew
+from shoebox_client.renditions import RENDITIONS
 from tests.contract.stores.conftest import Pictures
 
 DATA = b"exactly these bytes"

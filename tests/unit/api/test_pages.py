@@ -16,6 +16,7 @@ from api.app import build_app
 from api.dependencies import Services
 from api.pages import FOLDER, content_security_policy, load_pages
 from shoebox.config import Limits
+from shoebox_client.renditions import RENDITIONS
 from tests.api_bench import SETTINGS
 
 
@@ -233,7 +234,7 @@ async def test_limits_are_told_to_anyone(site: httpx.AsyncClient) -> None:
             "image/heif",
             "image/avif",
         ],
-        "renditions": ["2048", "1024", "320"],
+        "renditions": list(RENDITIONS),
         "wait_seconds": 720,
     }
 

@@ -16,8 +16,9 @@ from api.files.entries import read_entry
 from api.files.multipart import PartPlan
 from shoebox.config import Limits
 from shoebox.errors import Invalid, Unauthorized
-from shoebox.files.model import MEDIA_TYPES, Owner, Registration
+from shoebox.files.model import Owner, Registration
 from shoebox.files.pictures import Part
+from shoebox_client.picture_types import MEDIA_TYPES
 
 LIMITS = Limits()
 SHA = "0123456789abcdef" * 4

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from picture_builders import TYPES, flat, opened, save, seen_corners
 from PIL import Image
 
+from shoebox_client.renditions import LARGEST, RENDITIONS
 from shoebox_client.samples import corners, display_p3_profile, exif_block, scene
 from workers.imaging import ImageLimits, inspect, prepare, render
 from workers.imaging.resize import fit, shrink
@@ -15,21 +16,30 @@ LIMITS = ImageLimits()
 STEPS = {"inspect", "decode", "resize", "flatten", "colour", "orient", "encode", "placeholder", "metadata"}
 
 
-def sizes(width: int, height: int) -> list[tuple[str, int, int]]:
-    """What comes of a JPEG of that size."""
+def sizes(width: int, height: int) -> dict[str, tuple[int, int]]:
+    """Return what comes of a JPEG of that size: a rendition of each name."""
     prepared = prepare(save(flat((90, 120, 60), size=(width, height)), "JPEG"), "image/jpeg", LIMITS)
-    return [(rendition.name, rendition.width, rendition.height) for rendition in prepared.renditions]
+    assert [rendition.name for rendition in prepared.renditions] == list(RENDITIONS)
+    return {rendition.name: (rendition.width, rendition.height) for rendition in prepared.renditions}
 
 
-def test_three_sizes_by_their_long_side() -> None:
+def test_sizes_by_their_long_side() -> None:
     """Each rendition has the photo's shape; the largest is what the codec gives where that is close."""
-    assert sizes(4032, 3024) == [("2048", 2016, 1512), ("1024", 1024, 768), ("320", 320, 240)]
-    assert sizes(2400, 3600) == [("2048", 1365, 2048), ("1024", 682, 1024), ("320", 213, 320)]
+    wide, high = sizes(4032, 3024), sizes(2400, 3600)
+    assert [wide[name] for name in ("2048", "1024", "320")] == [(2016, 1512), (1024, 768), (320, 240)]
+    assert [high[name] for name in ("2048", "1024", "320")] == [(1365, 2048), (682, 1024), (213, 320)]
+
+
+def test_the_table_goes_from_large_to_small() -> None:
+    """Each rendition is made from the one before it, so none may be larger."""
+    long_sides = list(RENDITIONS.values())
+    assert long_sides == sorted(long_sides, reverse=True)
+    assert long_sides[0] == LARGEST
 
 
 def test_nothing_is_ever_enlarged() -> None:
-    """A small picture comes three times as it is, encoded once."""
-    assert sizes(200, 100) == [("2048", 200, 100), ("1024", 200, 100), ("320", 200, 100)]
+    """A small picture comes under each name as it is, encoded once."""
+    assert sizes(200, 100) == dict.fromkeys(RENDITIONS, (200, 100))
     prepared = prepare(save(scene(200, 100), "JPEG"), "image/jpeg", LIMITS)
     first, *others = (rendition.jpeg for rendition in prepared.renditions)
     assert all(jpeg is first for jpeg in others)
@@ -37,7 +47,7 @@ def test_nothing_is_ever_enlarged() -> None:
 
 def test_a_thread_of_pixels_keeps_one_of_them() -> None:
     """A picture of extreme shape does not vanish."""
-    assert sizes(5000, 1) == [("2048", 2048, 1), ("1024", 1024, 1), ("320", 320, 1)]
+    assert sizes(5000, 1) == {name: (long_side, 1) for name, long_side in RENDITIONS.items()}
 
 
 @given(st.integers(1, 30_000), st.integers(1, 30_000), st.sampled_from([2048, 1024, 320, 100]))

@@ -1,12 +1,12 @@
 import pytest
 from picture_builders import TYPES, save
 
-from shoebox.files.model import MEDIA_TYPES
-from shoebox_client.picture_types import REFUSED
+from shoebox_client.picture_types import MEDIA_TYPES, REFUSED
 from shoebox_client.samples import scene
 from tests.unit.test_picture_types import FILES, ftyp
 from workers.imaging import PictureRejected
-from workers.imaging.sniff import ACCEPTED, ALIASES, confirm
+from workers.imaging.costs import DECODER_NS
+from workers.imaging.sniff import confirm
 
 
 @pytest.mark.parametrize(("form", "media_type"), TYPES.items())
@@ -15,10 +15,9 @@ def test_real_files_are_known_by_their_bytes(form: str, media_type: str) -> None
     assert confirm(save(scene(64, 48), form), media_type) == media_type
 
 
-def test_what_may_be_registered_is_what_a_worker_takes() -> None:
-    """The API's list of types and the worker's are the same."""
-    assert set(MEDIA_TYPES) == {*ACCEPTED, *ALIASES}
-    assert set(MEDIA_TYPES.values()) == set(ACCEPTED)
+def test_what_may_be_registered_is_what_a_worker_can_read() -> None:
+    """Each type that is accepted has a file in these tests, and costs by which it is judged."""
+    assert set(MEDIA_TYPES.values()) == set(TYPES.values()) == set(DECODER_NS)
 
 
 def test_heif_is_another_name_for_heic() -> None:

@@ -10,8 +10,9 @@ import pytest
 from shoebox.aws.credentials import Credentials
 from shoebox.aws.signing import Presigner
 from shoebox.files.links import LinkLifetimes, Links, download_name
-from shoebox.files.model import MEDIA_TYPES, File, FileKey, Generation, Owner, Registration, State
+from shoebox.files.model import File, FileKey, Generation, Owner, Registration, State
 from shoebox.files.s3 import _BucketSigner
+from shoebox_client.picture_types import MEDIA_TYPES
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SHA = "0123456789abcdef" * 4
