@@ -8,7 +8,7 @@ import zlib
 from datetime import UTC, datetime
 from functools import partial
 
-from benchmarks.timing import compare
+from benchmarks.rounds import compare
 from shoebox.aws.credentials import Credentials
 from shoebox.aws.signing import Presigner
 from shoebox_client.renditions import RENDITIONS

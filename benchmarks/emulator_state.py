@@ -47,7 +47,7 @@ class Measured:
 
 @asynccontextmanager
 async def emulator(folder: Path | None) -> AsyncIterator[tuple[Emulator, Any, Any]]:
-    """An emulator, with clients of DynamoDB and SQS."""
+    """Start an emulator, with clients of DynamoDB and SQS."""
     async with (
         Emulator(folder, quotas=load_quotas("off")) as running,
         Clients(running.aws, ROOT_CREDENTIALS) as clients,
@@ -56,7 +56,7 @@ async def emulator(folder: Path | None) -> AsyncIterator[tuple[Emulator, Any, An
 
 
 def item(number: int) -> dict[str, Any]:
-    """An item as a READY photo has: 1.2 KB."""
+    """Return an item like a READY photo's: 1.2 KB."""
     return {"pk": {"S": f"F#demo#anna#{number}"}, "state": {"S": "READY"}, "picture": {"S": "x" * 1100}}
 
 
@@ -75,7 +75,7 @@ async def fill(dynamodb: Any, sqs: Any, items: int) -> str:
 
 
 async def photo(dynamodb: Any, sqs: Any, url: str, number: int, measured: Measured) -> None:
-    """The calls of one photo."""
+    """Make the calls of one photo."""
     key = {"pk": {"S": f"F#demo#anna#{number}"}}
     await timed(dynamodb.put_item(TableName=TABLE, Item=item(number)), measured)
     await timed(sqs.send_message(QueueUrl=url, MessageBody="x" * 800), measured)
@@ -87,7 +87,7 @@ async def photo(dynamodb: Any, sqs: Any, url: str, number: int, measured: Measur
 
 
 async def timed(call: Any, measured: Measured) -> Any:
-    """A call's answer; its time is noted."""
+    """Await a call, and record its time."""
     began = time.perf_counter()
     answer = await call
     measured.times.append((time.perf_counter() - began) * 1000)
@@ -108,7 +108,7 @@ async def drive(at: tuple[Emulator, Any, Any], url: str, options: argparse.Names
 
 
 async def compare(items: int, options: argparse.Namespace, folder: Path) -> None:
-    """Rounds in turns, and the rows of the table."""
+    """Run the rounds in turns, and print the rows of the table."""
     measured = {way: Measured() for way in WAYS}
     async with emulator(None) as memory, emulator(folder) as kept:
         urls = [await fill(dynamodb, sqs, items) for _, dynamodb, sqs in (memory, kept)]

@@ -19,7 +19,7 @@ from typing import Any
 
 import docker
 
-from benchmarks.pipeline import Round, upload_round, write_photos
+from benchmarks.pipeline import UploadRound, upload_round, write_photos
 from load_tests.stack import RunningStack, running_stack
 from tests.localstack.container import ENGINE, IMAGE, localstack
 from tests.localstack.project import Project, project
@@ -28,7 +28,7 @@ _BUILD_SECONDS = 1800
 
 
 @dataclass(frozen=True)
-class Side:
+class StackSide:
     """One way to run Shoebox: its addresses, and the CPU seconds so far of its ingest and of its emulator."""
 
     name: str
@@ -46,7 +46,7 @@ def main() -> None:
     ENGINE.check()
     with TemporaryDirectory(prefix="shoebox-photos-") as folder, ExitStack() as running:
         sides = [running.enter_context(side) for side in (embedded(), on_localstack(), in_containers())]
-        rounds: dict[str, list[tuple[Round, float]]] = {side.name: [] for side in sides}
+        rounds: dict[str, list[tuple[UploadRound, float]]] = {side.name: [] for side in sides}
         for n, side in enumerate(sides):
             asyncio.run(_round(side, write_photos(Path(folder, f"warm{n}"), n * 100, 20)))
         for n in range(arguments.rounds):
@@ -58,14 +58,14 @@ def main() -> None:
         print_memory()
 
 
-async def _round(side: Side, photos: Sequence[Path]) -> tuple[Round, float]:
-    """A round, and the emulator's CPU seconds in it."""
+async def _round(side: StackSide, photos: Sequence[Path]) -> tuple[UploadRound, float]:
+    """Run a round; return it with the emulator's CPU seconds in it."""
     before = side.emulator_cpu()
     measured = await upload_round(side.addresses, photos, side.ingest_cpu)
     return measured, side.emulator_cpu() - before
 
 
-def print_rates(rounds: Mapping[str, Sequence[tuple[Round, float]]]) -> None:
+def print_rates(rounds: Mapping[str, Sequence[tuple[UploadRound, float]]]) -> None:
     """Medians over the rounds, of every side."""
     print("| 100 KB photos | photos/s | p50 ms | p99 ms | ingest CPU ms a photo | emulator CPU ms a photo |")
     print("|---|---|---|---|---|---|")
@@ -81,7 +81,7 @@ def print_rates(rounds: Mapping[str, Sequence[tuple[Round, float]]]) -> None:
 
 
 def print_memory() -> None:
-    """What each container of the run has now, by its service."""
+    """Print the memory of each container of the run, by its service."""
     print("\n| container | memory MB |\n|---|---|")
     for container in docker.from_env().containers.list(filters={"label": f"com.docker.compose.project={_PROJECT}"}):
         usage = container.stats(stream=False)["memory_stats"]
@@ -92,14 +92,14 @@ def print_memory() -> None:
 
 
 @contextmanager
-def embedded() -> Iterator[Side]:
+def embedded() -> Iterator[StackSide]:
     """`shoebox up --memory`."""
     with running_stack() as stack:
-        yield Side("embedded", stack.addresses, *_cpu(stack, "function ingest", "emulator"))
+        yield StackSide("embedded", stack.addresses, *_cpu(stack, "function ingest", "emulator"))
 
 
 @contextmanager
-def on_localstack() -> Iterator[Side]:
+def on_localstack() -> Iterator[StackSide]:
     """LocalStack in a container, the fleet and the functions as processes."""
     _say("building LocalStack's image")
     ended = ENGINE.run("compose", "build", "--quiet", "localstack", seconds=_BUILD_SECONDS)
@@ -108,21 +108,21 @@ def on_localstack() -> Iterator[Side]:
     with localstack(IMAGE) as container, running_stack("--endpoint-url", container.get_url()) as stack:
         ingest, _ = _cpu(stack, "function ingest", "emulator")
         identity = container.get_wrapped_container().id
-        yield Side("LocalStack, functions as processes", stack.addresses, ingest, lambda: _container_cpu(identity))
+        yield StackSide("LocalStack, functions as processes", stack.addresses, ingest, lambda: _container_cpu(identity))
 
 
 _PROJECT = "shoebox-bench"
 
 
 @contextmanager
-def in_containers() -> Iterator[Side]:
+def in_containers() -> Iterator[StackSide]:
     """compose.yaml."""
     with project(_PROJECT) as running:
         _say("starting compose.yaml")
         running.up()
         link = running.must("run", "--rm", "token").strip()
         addresses = {"url": running.url("SHOEBOX_PORT"), "token": link.partition("#token=")[2]}
-        yield Side("compose.yaml", addresses, _service_cpu(running, "ingest"), _service_cpu(running, "localstack"))
+        yield StackSide("compose.yaml", addresses, _service_cpu(running, "ingest"), _service_cpu(running, "localstack"))
 
 
 def _cpu(stack: RunningStack, *names: str) -> list[Callable[[], float]]:

@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import statistics
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 import uvloop
 
+from benchmarks.rounds import interleave_async, median
 from emulator.embedded import ROOT_CREDENTIALS, Emulator
 from emulator.provision import RoleSource, provision
 from fleet.credentials import CredentialsCache
@@ -107,7 +107,7 @@ class Bench:
 
 @asynccontextmanager
 async def bench() -> AsyncIterator[Bench]:
-    """An emulator with the queue in it, and both sides' clients."""
+    """Start an emulator with the queue in it, and both sides' clients."""
     async with AsyncExitStack() as opening:
         emulator = await opening.enter_async_context(Emulator())
         stack = resolve(Stack.model_validate(_DESCRIBED), emulated_deployment(emulator.url, gateway_url=_NOWHERE))
@@ -143,7 +143,7 @@ _DESCRIBED: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
+class CallsRound:
     """Of one round, in microseconds a call: CPU of this process, CPU of the emulator, and wall clock."""
 
     cpu_us: float
@@ -151,7 +151,7 @@ class Calls:
     wall_us: float
 
 
-async def calls_round(bench: Bench, queue: SourceQueue, messages: int) -> Calls:
+async def calls_round(bench: Bench, queue: SourceQueue, messages: int) -> CallsRound:
     """Empty a filled queue."""
     await bench.fill(messages)
     before, cpu, wall = _cpu(bench.emulator), time.process_time(), time.perf_counter()
@@ -160,7 +160,7 @@ async def calls_round(bench: Bench, queue: SourceQueue, messages: int) -> Calls:
     calls = sum(counts)
     while left := await queue.receive(10, 0):  # what the division has left over
         await queue.delete(left)
-    return Calls(cpu / calls * 1e6, emulator / calls * 1e6, wall / calls * 1e6)
+    return CallsRound(cpu / calls * 1e6, emulator / calls * 1e6, wall / calls * 1e6)
 
 
 async def _empty(queue: SourceQueue, rounds: int) -> int:
@@ -173,7 +173,7 @@ async def _empty(queue: SourceQueue, rounds: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Drain:
+class DrainRound:
     """Of one round: messages a second, CPU microseconds a message of this process, and shares of a core."""
 
     rate: float
@@ -183,7 +183,7 @@ class Drain:
     environments_share: float
 
 
-async def drain_round(bench: Bench, fleet: Fleet, queue: SourceQueue, messages: int, metrics: Metrics) -> Drain:
+async def drain_round(bench: Bench, fleet: Fleet, queue: SourceQueue, messages: int, metrics: Metrics) -> DrainRound:
     """From the start of polling to the last message deleted."""
     await bench.fill(messages)
     # The emulator does not notice that a poller has gone: the last polls are waited for, or they would take messages.
@@ -203,12 +203,12 @@ async def drain_round(bench: Bench, fleet: Fleet, queue: SourceQueue, messages: 
             await asyncio.sleep(0.005)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         emulator, environments = _cpu(bench.emulator) - before, sum(map(_cpu, children)) - others
-    return Drain(messages / wall, cpu / messages * 1e6, cpu / wall, emulator / wall, environments / wall)
+    return DrainRound(messages / wall, cpu / messages * 1e6, cpu / wall, emulator / wall, environments / wall)
 
 
 @asynccontextmanager
 async def warm_fleet(bench: Bench, folder: Path) -> AsyncIterator[Fleet]:
-    """A fleet whose environments run."""
+    """Start a fleet, and its environments."""
     settings = FleetSettings(
         log_folder=folder / "logs", metrics_dir=folder / "metrics", task_root=_ROOT_FOLDER, max_environments=2
     )
@@ -224,58 +224,46 @@ def _cpu(process: psutil.Process) -> float:
 
 # Report
 
-Measured = TypeVar("Measured")
 
-
-async def _interleaved(
-    sides: Mapping[str, SourceQueue], rounds: int, measure: Callable[[SourceQueue], Awaitable[Measured]]
-) -> dict[str, list[Measured]]:
-    measured: dict[str, list[Measured]] = {name: [] for name in sides}
-    for queue in sides.values():
-        await measure(queue)  # connections, environments, caches
-    for _ in range(rounds):
-        for name, queue in sides.items():
-            measured[name].append(await measure(queue))
-    return measured
-
-
-def _median(rounds: Sequence[Any], name: str) -> float:
-    return statistics.median(getattr(measured, name) for measured in rounds)
-
-
-def print_calls(measured: Mapping[str, Sequence[Calls]]) -> None:
+def print_calls(measured: Mapping[str, Sequence[CallsRound]]) -> None:
     """CPU of a call, beside the peer's."""
     print("| receive 10, delete 10 | CPU µs a call | emulator's CPU µs | calls/s |\n|---|---|---|---|")
     for name, rounds in measured.items():
-        cells = f"{_median(rounds, 'cpu_us'):,.0f} | {_median(rounds, 'emulator_us'):,.0f}"
-        print(f"| {name} | {cells} | {1e6 / _median(rounds, 'wall_us'):,.0f} |")
+        cells = f"{median(rounds, 'cpu_us'):,.0f} | {median(rounds, 'emulator_us'):,.0f}"
+        print(f"| {name} | {cells} | {1e6 / median(rounds, 'wall_us'):,.0f} |")
 
 
-def print_drains(measured: Mapping[str, Sequence[Drain]]) -> None:
+def print_drains(measured: Mapping[str, Sequence[DrainRound]]) -> None:
     """Messages a second, and who is busy."""
     print("\n| mapping, batches of 10 | messages/s | fleet CPU µs a message | cores: fleet | emulator | environments |")
     print("|---|---|---|---|---|---|")
     for name, rounds in measured.items():
         shares = " | ".join(
-            f"{_median(rounds, part):.2f}" for part in ("fleet_share", "emulator_share", "environments_share")
+            f"{median(rounds, part):.2f}" for part in ("fleet_share", "emulator_share", "environments_share")
         )
-        rate, cpu = _median(rounds, "rate"), _median(rounds, "cpu_us")
+        rate, cpu = median(rounds, "rate"), median(rounds, "cpu_us")
         best = max(drain.rate for drain in rounds)
         print(f"| {name} | {rate:,.0f} (best {best:,.0f}) | {cpu:,.0f} | {shares} |")
 
 
 async def run(rounds: int, messages: int) -> None:
-    """Both parts, and their tables."""
+    """Measure both parts, and print their tables."""
     async with bench() as ready:
-        print_calls(await _interleaved(ready.sides, rounds, lambda queue: calls_round(ready, queue, messages)))
+
+        async def calls(queue: SourceQueue) -> CallsRound:
+            return await calls_round(ready, queue, messages)
+
+        await interleave_async(ready.sides, 1, calls)  # connections and caches
+        print_calls(await interleave_async(ready.sides, rounds, calls))
         with TemporaryDirectory(prefix="shoebox-bench-") as folder:
             async with warm_fleet(ready, Path(folder)) as fleet:
                 metrics = Metrics(Path(folder, "mapping-metrics"))
-                print_drains(
-                    await _interleaved(
-                        ready.sides, rounds, lambda queue: drain_round(ready, fleet, queue, messages, metrics)
-                    )
-                )
+
+                async def drain(queue: SourceQueue) -> DrainRound:
+                    return await drain_round(ready, fleet, queue, messages, metrics)
+
+                await interleave_async(ready.sides, 1, drain)  # environments
+                print_drains(await interleave_async(ready.sides, rounds, drain))
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import PIL
 from PIL import Image, ImageCms, ImageOps
 
-from benchmarks.timing import compare
+from benchmarks.rounds import compare
 from shoebox_client.renditions import RENDITIONS
 from shoebox_client.samples import jpeg_of_size, write_samples
 from workers.imaging import ImageLimits, prepare
@@ -23,7 +23,7 @@ SRGB = ImageCms.createProfile("sRGB")
 
 
 def plain(data: bytes) -> None:
-    """The same renditions, as they are usually made."""
+    """Make the same renditions as they are usually made."""
     image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     if profile := image.info.get("icc_profile"):
         image = ImageCms.profileToProfile(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), SRGB)

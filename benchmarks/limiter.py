@@ -45,7 +45,7 @@ class Call:
     body: bytes = b""
 
     def of(self, n: int) -> tuple[str, str, dict[str, str], bytes]:
-        """Method, path, headers and body of call number n."""
+        """Return method, path, headers and body of call number n."""
         path = self.path.replace("{n}", str(n))
         if not self.operation:
             return self.method, path, {"Authorization": SIGNED.format("s3")}, self.body
@@ -178,7 +178,7 @@ async def _pass(app: App, call: tuple[str, str, dict[str, str], bytes]) -> None:
 
 
 async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
-    """What DynamoDB or S3 would say, at once."""
+    """Respond as DynamoDB or S3 would, at once."""
     target = next((value for name, value in scope["headers"] if name == b"x-amz-target"), b"")
     await receive()
     await respond(send, Response(200, ANSWERS.get(target.rpartition(b".")[2].decode(), b"{}")))
@@ -191,7 +191,7 @@ def _cpu_ns(emulator: Emulator) -> int:
 
 
 async def _prepare(emulator: Emulator) -> None:
-    """A table with an index, twenty items of one owner, a bucket."""
+    """Create a table with an index, twenty items of one owner, and a bucket."""
     async with Clients(emulator.aws, ROOT_CREDENTIALS) as clients:
         dynamodb, s3 = await clients.open("dynamodb"), await clients.open("s3")
         await s3.create_bucket(Bucket="bench-photos")

@@ -78,7 +78,7 @@ def kinds() -> dict[str, tuple[str, str, dict[str, Any]]]:
 
 
 def picture(width: int, height: int, mode: str) -> Image.Image:
-    """A scene with a little noise, so that codecs work as for a photo."""
+    """Return a scene with a little noise, so that codecs work as for a photo."""
     tile = np.asarray(scene(2000, 1500)).astype(np.int16)
     tile = tile + np.random.default_rng(1).integers(-6, 7, tile.shape, dtype=np.int16)
     tile = tile.clip(0, 255).astype(np.uint8)

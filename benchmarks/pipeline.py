@@ -44,7 +44,7 @@ BUCKET, QUEUE, TABLE = "plain-photos", "plain-uploads", "plain-files"
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class UploadRound:
     """One side's result: photos, seconds from the first registration to the last READY, milliseconds of each photo."""
 
     photos: int
@@ -73,8 +73,8 @@ def main() -> None:
     python = plain_environment()
     with TemporaryDirectory(prefix="shoebox-photos-") as folder, running_stack() as stack:
         plain = PlainWorker(stack, python)
-        ours: list[Round] = []
-        theirs: list[Round] = []
+        ours: list[UploadRound] = []
+        theirs: list[UploadRound] = []
         asyncio.run(shoebox_round(stack, write_photos(Path(folder, "warm"), 0, 20)))
         for n in range(arguments.rounds):
             _say(f"round {n + 1} of {arguments.rounds}: shoebox, {arguments.photos} photos")
@@ -88,8 +88,8 @@ def main() -> None:
     print_memory(usage)
 
 
-def print_rates(ours: Sequence[Round], theirs: Sequence[Round]) -> None:
-    """The table of both sides: medians over the rounds."""
+def print_rates(ours: Sequence[UploadRound], theirs: Sequence[UploadRound]) -> None:
+    """Print the table of both sides: medians over the rounds."""
     print("| 100 KB photos | photos/s | p50 ms | p99 ms | worker CPU ms a photo |\n|---|---|---|---|---|")
     for name, rounds in (("plain worker", theirs), ("Shoebox", ours)):
         cells = (
@@ -104,7 +104,7 @@ def print_rates(ours: Sequence[Round], theirs: Sequence[Round]) -> None:
 
 
 def print_memory(usage: Sequence[ProcessUsage]) -> None:
-    """The table of Shoebox's processes, after the last round."""
+    """Print the table of Shoebox's processes, after the last round."""
     print("| process | memory MB (PSS) | CPU s |\n|---|---|---|")
     for process in usage:
         print(f"| {process.name} | {process.memory_mb:.0f} | {process.cpu_seconds:.1f} |")
@@ -113,13 +113,13 @@ def print_memory(usage: Sequence[ProcessUsage]) -> None:
 # --- Shoebox -----------------------------------------------------------------------------------------------------
 
 
-async def shoebox_round(stack: RunningStack, photos: Sequence[Path]) -> Round:
+async def shoebox_round(stack: RunningStack, photos: Sequence[Path]) -> UploadRound:
     """Upload the photos through the public API and wait until each is READY."""
     return await upload_round(stack.addresses, photos, lambda: _ingest_cpu(stack))
 
 
-async def upload_round(addresses: Mapping[str, Any], photos: Sequence[Path], cpu: Callable[[], float]) -> Round:
-    """The same for any Shoebox at `addresses`; `cpu` tells the seconds that its workers have used so far."""
+async def upload_round(addresses: Mapping[str, Any], photos: Sequence[Path], cpu: Callable[[], float]) -> UploadRound:
+    """Upload to any Shoebox at `addresses`; `cpu` returns the seconds that its workers have used so far."""
     before = cpu()
     async with open_api(addresses["url"], addresses["token"], connections=64) as api:
         settings = UploadSettings(concurrency=UPLOADS_AT_ONCE)
@@ -133,7 +133,7 @@ async def upload_round(addresses: Mapping[str, Any], photos: Sequence[Path], cpu
         raise RuntimeError(f"{len(files)} of {len(photos)} photos registered, {len(not_ready)} of them not READY")
     registered = [datetime.fromisoformat(file["registered_at"]) for file in files]
     finished = [datetime.fromisoformat(file["finished_at"]) for file in files]
-    return Round(
+    return UploadRound(
         photos=len(files),
         seconds=(max(finished) - min(registered)).total_seconds(),
         milliseconds=[(b - a).total_seconds() * 1000 for a, b in zip(registered, finished, strict=True)],
@@ -184,7 +184,7 @@ class PlainWorker:
         )
         return url
 
-    def round(self, photos: Sequence[Path]) -> Round:
+    def round(self, photos: Sequence[Path]) -> UploadRound:
         """Upload the photos to the peer's bucket and wait until each is READY."""
         with self._running() as worker:
             registered = asyncio.run(self._upload(photos))
@@ -192,7 +192,7 @@ class PlainWorker:
             assert worker.stdin is not None
             worker.stdin.close()
             usage = json.loads(worker.stdout.read())  # type: ignore[union-attr]
-        return Round(
+        return UploadRound(
             photos=len(photos),
             seconds=max(finished.values()) - min(registered.values()),
             milliseconds=[(finished[key] - at) * 1000 for key, at in registered.items()],
@@ -262,7 +262,7 @@ class PlainWorker:
 
 
 def plain_environment() -> Path:
-    """A virtual environment with plain Pillow and boto3, kept in .shoebox; returns its Python."""
+    """Make a virtual environment with plain Pillow and boto3, kept in .shoebox; return its Python."""
     folder = Path(".shoebox/plain-worker")
     python = folder / "bin/python"
     if not python.exists():

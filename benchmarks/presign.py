@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import boto3
 from botocore.config import Config
 
-from benchmarks.timing import compare
+from benchmarks.rounds import compare
 from shoebox.aws.credentials import Credentials
 from shoebox.aws.signing import Presigner
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from typing import TypeVar
 
 import psutil
 
+from benchmarks.rounds import interleave, median
 from benchmarks.runtime_api import events
 
 _ROOT = Path(__file__).parents[1]
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Side:
+class RuntimeSide:
     """One way to run a handler."""
 
     name: str
@@ -56,7 +56,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Round:
+class InvocationsRound:
     """What one round of one side took."""
 
     rate: float
@@ -65,18 +65,18 @@ class Round:
     p99: float
 
 
-def ours(name: str, handler: str, slots: int, loop: str) -> Side:
+def ours(name: str, handler: str, slots: int, loop: str) -> RuntimeSide:
     """Our runtime on one of the two loops, in one process."""
-    return Side(name, "workers.runtime", handler, slots, {"RUNTIME_LOOP": loop, "RUNTIME_PROCESSES": "1"})
+    return RuntimeSide(name, "workers.runtime", handler, slots, {"RUNTIME_LOOP": loop, "RUNTIME_PROCESSES": "1"})
 
 
-def aws(name: str, handler: str, slots: int) -> Side:
+def aws(name: str, handler: str, slots: int) -> RuntimeSide:
     """AWS's client as on Python 3.13: a process for every slot.
 
     Several slots are for Managed Instances, which begin with that version, and from 3.12 on its client polls in a
     thread. It goes by the name of the environment, whatever runs it.
     """
-    return Side(name, "awslambdaric", f"{handler}_sync", slots, {"AWS_EXECUTION_ENV": "AWS_Lambda_python3.13"})
+    return RuntimeSide(name, "awslambdaric", f"{handler}_sync", slots, {"AWS_EXECUTION_ENV": "AWS_Lambda_python3.13"})
 
 
 def main() -> None:
@@ -112,9 +112,7 @@ def waiting(slots: int, rounds: int, scale: float) -> None:
     event = events.sqs(10)
     print(f"\n20 ms of waiting, SQS batch of 10 ({len(event) / 1000:.0f} KB), an open AWS client, one core")
     with running(sides, event) as sites:
-        measured = interleave(
-            sites, rounds, lambda side: int(scale * (4000 if side.program == "awslambdaric" else 12000))
-        )
+        measured = measure(sites, rounds, lambda side: int(scale * (4000 if side.program == "awslambdaric" else 12000)))
         print_rounds(measured)
         print_starts(sites)
 
@@ -131,7 +129,7 @@ def nothing(slots: int, rounds: int, scale: float) -> None:
     event = events.api_gateway()
     print(f"\nNo work, API Gateway event ({len(event) / 1000:.1f} KB), one core")
     with running(sides, event) as sites:
-        print_rounds(interleave(sites, rounds, lambda side: int(scale * (20000 if side.slots > 1 else 4000))))
+        print_rounds(measure(sites, rounds, lambda side: int(scale * (20000 if side.slots > 1 else 4000))))
         print_starts(sites)
 
 
@@ -145,13 +143,15 @@ def batches(rounds: int, scale: float) -> None:
     event = events.sqs(1000)
     print(f"\nSQS batch of 1000 ({len(event) / 1e6:.1f} MB), one core")
     with running(sides, event) as sites:
-        print_rounds(interleave(sites, rounds, lambda _: int(scale * 400)))
+        print_rounds(measure(sites, rounds, lambda _: int(scale * 400)))
 
 
-class Site:
+class RunningSide:
     """A side that runs, with its own stub."""
 
-    def __init__(self, side: Side, stub: subprocess.Popen[str], runtime: subprocess.Popen[bytes], began: float) -> None:
+    def __init__(
+        self, side: RuntimeSide, stub: subprocess.Popen[str], runtime: subprocess.Popen[bytes], began: float
+    ) -> None:
         self.side = side
         self._stub = stub
         self._runtime = psutil.Process(runtime.pid)
@@ -163,14 +163,14 @@ class Site:
         self.ready_s = time.monotonic() - began
         self.ready_cpu_s = self._cpu()
 
-    def run(self, count: int) -> Round:
+    def run(self, count: int) -> InvocationsRound:
         """Run `count` invocations."""
         before = self._cpu()
         result = json.loads(self._ask(str(count)))
         cpu = self._cpu() - before
         if result["errors"]:
             raise SystemExit(f"{self.side.name}: {result['errors']} invocations failed")
-        return Round(count / result["seconds"], cpu / count * 1e6, result["p50"], result["p99"])
+        return InvocationsRound(count / result["seconds"], cpu / count * 1e6, result["p50"], result["p99"])
 
     def memory(self) -> float:
         """MB of the process and its children, shared pages counted once (PSS)."""
@@ -191,7 +191,7 @@ class Site:
 
 
 @contextmanager
-def running(sides: Sequence[Side], event: bytes) -> Iterator[list[Site]]:
+def running(sides: Sequence[RuntimeSide], event: bytes) -> Iterator[list[RunningSide]]:
     """Start every side with a stub, and wait until all are ready; end them at the end."""
     with TemporaryDirectory(prefix="shoebox-runtime-") as folder, ExitStack() as ending:
         path = Path(folder, "event.json")
@@ -199,7 +199,7 @@ def running(sides: Sequence[Side], event: bytes) -> Iterator[list[Site]]:
         yield [_start(side, path, ending) for side in sides]
 
 
-def _start(side: Side, event: Path, ending: ExitStack) -> Site:
+def _start(side: RuntimeSide, event: Path, ending: ExitStack) -> RunningSide:
     stub = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.runtime_api.stub", str(event)],
         cwd=_ROOT,
@@ -220,7 +220,7 @@ def _start(side: Side, event: Path, ending: ExitStack) -> Site:
         preexec_fn=partial(_pin, _RUNTIME_CORE),
     )
     ending.callback(_end, runtime)
-    return Site(side, stub, runtime, began)
+    return RunningSide(side, stub, runtime, began)
 
 
 def _pin(core: int) -> None:
@@ -236,33 +236,30 @@ def _end(process: subprocess.Popen[T]) -> None:  # type: ignore[type-var]
     process.wait()
 
 
-def interleave(sites: Sequence[Site], rounds: int, count: Callable[[Side], int]) -> dict[str, list[Round]]:
-    """Run one warm-up each, then `rounds` rounds, every side in each of them."""
+def measure(
+    sites: Sequence[RunningSide], rounds: int, count: Callable[[RuntimeSide], int]
+) -> dict[str, list[InvocationsRound]]:
+    """Run one warm-up of each side, then `rounds` rounds of all of them in turns."""
     for site in sites:
         site.run(max(site.side.slots, count(site.side) // 10))
-    measured: dict[str, list[Round]] = {site.side.name: [] for site in sites}
-    for _ in range(rounds):
-        for site in sites:
-            measured[site.side.name].append(site.run(count(site.side)))
-    return measured
+    return interleave({site.side.name: site for site in sites}, rounds, lambda site: site.run(count(site.side)))
 
 
-def print_rounds(measured: Mapping[str, Sequence[Round]]) -> None:
+def print_rounds(measured: Mapping[str, Sequence[InvocationsRound]]) -> None:
     """Print medians over the rounds."""
     print("| | invocations/s | CPU us an invocation, median | best | p50 ms | p99 ms |\n|---|---|---|---|---|---|")
     for name, rounds in measured.items():
-        cpu = [round_.cpu_us for round_ in rounds]
         cells = (
-            f"{statistics.median(round_.rate for round_ in rounds):,.0f}",
-            f"{statistics.median(cpu):,.0f}",
-            f"{min(cpu):,.0f}",
-            f"{statistics.median(round_.p50 for round_ in rounds):,.1f}",
-            f"{statistics.median(round_.p99 for round_ in rounds):,.1f}",
+            f"{median(rounds, 'rate'):,.0f}",
+            f"{median(rounds, 'cpu_us'):,.0f}",
+            f"{min(one.cpu_us for one in rounds):,.0f}",
+            f"{median(rounds, 'p50'):,.1f}",
+            f"{median(rounds, 'p99'):,.1f}",
         )
         print(f"| {name} | {' | '.join(cells)} |")
 
 
-def print_starts(sites: Sequence[Site]) -> None:
+def print_starts(sites: Sequence[RunningSide]) -> None:
     """Print memory and start of each side; the starts are one sample, taken while nothing else of ours ran."""
     print("\n| | PSS MB | ready after s | CPU s until ready |\n|---|---|---|---|")
     for site in sites:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
+from benchmarks.rounds import interleave_async, median
 from emulator.embedded import ROOT_CREDENTIALS, Emulator
 from shoebox.aws.clients import Clients
 from shoebox.aws.s3 import open_s3
 
 BODY = bytes(100_000)
-CALLS, AT_ONCE, REPEATS = 400, 8, 5
+CALLS, AT_ONCE, ROUNDS = 400, 8, 5
 BUCKET = "bench-photos"
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Of one round: client CPU in microseconds a call, and calls a second."""
+
+    cpu_us: float
+    rate: float
 
 
 async def main() -> None:
@@ -37,25 +46,20 @@ async def main() -> None:
         async def get_ours() -> None:
             await store.get("photo", max_bytes=10**6)
 
-        candidates: dict[tuple[str, str], Callable[[], Awaitable[object]]] = {
-            ("GET", "aiobotocore"): get_theirs,
-            ("GET", "shoebox"): get_ours,
-            ("PUT", "aiobotocore"): lambda: s3.put_object(Bucket=BUCKET, Key="out", Body=BODY),
-            ("PUT", "shoebox"): lambda: store.put("out", BODY, {"content-type": "image/jpeg"}),
+        candidates: dict[str, Callable[[], Awaitable[object]]] = {
+            "GET | aiobotocore": get_theirs,
+            "GET | shoebox": get_ours,
+            "PUT | aiobotocore": lambda: s3.put_object(Bucket=BUCKET, Key="out", Body=BODY),
+            "PUT | shoebox": lambda: store.put("out", BODY, {"content-type": "image/jpeg"}),
         }
-        rounds: dict[tuple[str, str], list[tuple[float, float]]] = {name: [] for name in candidates}
-        for _ in range(REPEATS):
-            for name, call in candidates.items():
-                rounds[name].append(await _time(call))
+        measured = await interleave_async(candidates, ROUNDS, _time)
     print("| 100 KB | client | CPU µs a call | calls/s |\n|---|---|---|---|")
-    for (operation, client), times in rounds.items():
-        cpu = statistics.median(cpu for cpu, _ in times)
-        rate = statistics.median(rate for _, rate in times)
-        print(f"| {operation} | {client} | {cpu:,.0f} | {rate:,.0f} |")
+    for name, rounds in measured.items():
+        print(f"| {name} | {median(rounds, 'cpu_us'):,.0f} | {median(rounds, 'rate'):,.0f} |")
 
 
-async def _time(call: Callable[[], Awaitable[object]]) -> tuple[float, float]:
-    """Client CPU in microseconds a call, and calls a second, with AT_ONCE of them in flight."""
+async def _time(call: Callable[[], Awaitable[object]]) -> Calls:
+    """Make CALLS calls, AT_ONCE of them in flight."""
     left = iter(range(CALLS))
     cpu, wall = time.process_time(), time.perf_counter()
 
@@ -64,7 +68,7 @@ async def _time(call: Callable[[], Awaitable[object]]) -> tuple[float, float]:
             await call()
 
     await asyncio.gather(*(lane() for _ in range(AT_ONCE)))
-    return (time.process_time() - cpu) / CALLS * 1e6, CALLS / (time.perf_counter() - wall)
+    return Calls((time.process_time() - cpu) / CALLS * 1e6, CALLS / (time.perf_counter() - wall))
 
 
 if __name__ == "__main__":

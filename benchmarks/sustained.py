@@ -27,7 +27,7 @@ from shoebox_client.samples import jpeg_of_size
 UPLOAD = 10  # photos of one phone
 AT_ONCE = 4  # of them sent together
 POLL_SECONDS = 1.0
-PATIENCE_SECONDS = 120.0
+READY_TIMEOUT = 120.0
 CLIENT = "clients (this process)"
 PROCESSES = ("emulator", "fleet and gateway", "function authorizer", "function api", "function ingest", CLIENT)
 
@@ -47,7 +47,7 @@ class Window:
 
 
 @dataclass(slots=True)
-class Meter:
+class WindowMeter:
     """Counts READY photos, and closes a window when it is full."""
 
     stack: RunningStack
@@ -62,7 +62,7 @@ class Meter:
         self._began, self._cpu, self._open = time.monotonic(), cpu_by_process(self.stack), []
 
     def ready(self, milliseconds: float) -> None:
-        """A photo is READY."""
+        """Count a photo that is READY."""
         self._open.append(milliseconds)
         if len(self._open) >= self.size:
             self.close()
@@ -96,7 +96,7 @@ def main() -> None:
 
 async def load(stack: RunningStack, photos: Photos, rate: float, count: int, window: int) -> None:
     """`count` photos at `rate`, after a few that warm the stack up."""
-    meter = Meter(stack, window)
+    meter = WindowMeter(stack, window)
     key = KeyPair.load(stack.key)
     async with open_api(stack.addresses["url"], None, connections=128) as api:
         for _ in range(3):
@@ -111,7 +111,7 @@ async def load(stack: RunningStack, photos: Photos, rate: float, count: int, win
         meter.close()
 
 
-async def upload(api: Api, key: KeyPair, user: str, photos: Sequence[Photo], meter: Meter) -> None:
+async def upload(api: Api, key: KeyPair, user: str, photos: Sequence[Photo], meter: WindowMeter) -> None:
     """One phone, to its end.
 
     Raises:
@@ -123,9 +123,9 @@ async def upload(api: Api, key: KeyPair, user: str, photos: Sequence[Photo], met
     at_once = asyncio.Semaphore(AT_ONCE)
 
     async def send(photo: Photo, link: Document) -> None:
-        async with at_once, api.session.put(link["url"], data=photo.content, headers=link["headers"]) as answer:
-            if answer.status != 200:
-                raise RuntimeError(f"S3 answered {answer.status} {await answer.text()}")
+        async with at_once, api.session.put(link["url"], data=photo.content, headers=link["headers"]) as response:
+            if response.status != 200:
+                raise RuntimeError(f"S3 answered {response.status} {await response.text()}")
 
     async with asyncio.TaskGroup() as puts:
         for photo, entry in zip(photos, entries, strict=True):
@@ -133,11 +133,11 @@ async def upload(api: Api, key: KeyPair, user: str, photos: Sequence[Photo], met
     await _until_ready(phone, {str(entry["file_id"]) for entry in entries}, meter)
 
 
-async def _until_ready(phone: Api, open_ids: set[str], meter: Meter) -> None:
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
+async def _until_ready(phone: Api, open_ids: set[str], meter: WindowMeter) -> None:
+    give_up_at = time.monotonic() + READY_TIMEOUT
     while open_ids:
         if time.monotonic() > give_up_at:
-            raise RuntimeError(f"{len(open_ids)} photos were not READY in {PATIENCE_SECONDS:.0f} s")
+            raise RuntimeError(f"{len(open_ids)} photos were not READY in {READY_TIMEOUT:.0f} s")
         await asyncio.sleep(POLL_SECONDS)
         for file in await phone.files(sorted(open_ids)):
             if file["state"] == "REJECTED":
@@ -162,13 +162,13 @@ def cpu_by_process(stack: RunningStack) -> dict[str, float]:
 
 
 def print_head() -> None:
-    """The table's head: CPU in milliseconds a photo, by process."""
+    """Print the table's head: CPU in milliseconds a photo, by process."""
     print(f"| photos | photos/s | p50 ms | p99 ms | {' | '.join(PROCESSES)} | stack together |")
     print("|---" * (5 + len(PROCESSES)) + "|", flush=True)
 
 
 def print_window(window: Window, number: int) -> None:
-    """A row."""
+    """Print a window's row."""
     each = {name: seconds / window.photos * 1000 for name, seconds in window.cpu.items()}
     stack = sum(value for name, value in each.items() if name != CLIENT)
     times = f"{window.percentile(50):,.0f} | {window.percentile(99):,.0f}"

@@ -45,7 +45,7 @@ def on_init(environment: Environment, **_: object) -> None:
 events.init.add_listener(on_init)  # type: ignore[no-untyped-call]
 
 
-class Phones(FastHttpUser):
+class PhoneUser(FastHttpUser):
     """All phones of this process."""
 
     host = "http://127.0.0.1:8080"

@@ -19,7 +19,7 @@ from shoebox_cli.quotas import ApiSeconds, AuthorizerSeconds, IngestSeconds, Pho
 
 if TYPE_CHECKING:
     from load_tests.results import Cost, Results, Series
-    from load_tests.simulator.model import Settings
+    from load_tests.simulator.model import SimulationSettings
 
 _BAR, _HOUR = 30, 3600
 _WHOLE = "registered → ready"
@@ -95,7 +95,7 @@ def simulate(
     from fleet.limits.quotas import load_quotas
     from load_tests.simulator import day
     from load_tests.simulator.capacity import PhotoCalls
-    from load_tests.simulator.model import Parameters, Settings
+    from load_tests.simulator.model import Parameters, SimulationSettings
     from load_tests.simulator.report import results
     from shoebox.stack.model import load_stack, stack_file
 
@@ -108,7 +108,7 @@ def simulate(
         ingest_seconds=ingest_seconds,
     )
     with user_facing_errors():
-        settings = Settings(
+        settings = SimulationSettings(
             load_stack(stack or stack_file()),
             round(uploads_per_day),
             curve,
@@ -165,7 +165,7 @@ def _write_report(found: Results, folder: Path, output: Output) -> None:
         output.say(f"[yellow]{safe(str(error))}[/yellow]; results.json is in {safe(str(folder))}")
 
 
-def _show(found: Results, settings: Settings, output: Output) -> None:
+def _show(found: Results, settings: SimulationSettings, output: Output) -> None:
     """Write the day for people: what throttled first, the day as a chart, what to raise, and what it costs."""
     throttled = sorted((limit for limit in found.limits if limit.first_at is not None), key=lambda at: at.first_at or 0)
     if throttled:
@@ -226,7 +226,7 @@ def _hour_before(second: float) -> int:
     return max(0, math.ceil(second / _HOUR) - 1)
 
 
-def _show_advice(settings: Settings, output: Output) -> None:
+def _show_advice(settings: SimulationSettings, output: Output) -> None:
     """Write what the busiest second needs and does not have, as `shoebox quotas plan` says it."""
     from fleet.limits.plan import NeedStatus
     from load_tests.simulator.report import needs_of

@@ -1,14 +1,14 @@
-// The uploads as a whole: how many, how fast, how long yet.
+// All uploads together: how many, how fast, and how much time is left.
 
 import { currentPause } from "./pauses.js";
 import { isActive, isUnsent } from "./queue.js";
 import { count, duration, size } from "./words.js";
 
-const EVERY = 250; // ms between two updates
-const MEMORY = 8000; // ms over which the speed is measured
+const UPDATE_INTERVAL = 250; // ms between two updates
+const SPEED_WINDOW = 8000; // ms over which the speed is measured
 
 export class Activity {
-  #round = new Set(); // the uploads since nothing was under way
+  #batch = new Set(); // the uploads since nothing was under way
   #samples = [];
   #timer = null;
   #element;
@@ -20,7 +20,7 @@ export class Activity {
 
   /** Note that an upload changed; the panel follows soon. */
   note(upload) {
-    if (isActive(upload)) this.#round.add(upload);
+    if (isActive(upload)) this.#batch.add(upload);
     this.noteAll();
   }
 
@@ -29,20 +29,20 @@ export class Activity {
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
       this.#draw();
-    }, EVERY);
+    }, UPDATE_INTERVAL);
   }
 
   forget(upload) {
-    this.#round.delete(upload);
+    this.#batch.delete(upload);
     this.note(upload);
   }
 
   get failed() {
-    return Array.from(this.#round).filter((upload) => upload.state === "failed");
+    return Array.from(this.#batch).filter((upload) => upload.state === "failed");
   }
 
   #draw() {
-    const all = Array.from(this.#round);
+    const all = Array.from(this.#batch);
     const unsent = all.filter(isUnsent);
     const failed = this.failed.length;
     this.#element("activity").hidden = !unsent.length && !failed;
@@ -51,7 +51,7 @@ export class Activity {
     this.#element("activity-bar").hidden = !unsent.length;
     if (unsent.length) return this.#drawProgress(all, unsent.length);
     this.#samples = [];
-    this.#round = new Set(this.failed);
+    this.#batch = new Set(this.failed);
     this.#element("activity-text").textContent = failed ? `${count(failed, "upload")} failed.` : "";
   }
 
@@ -68,7 +68,7 @@ export class Activity {
 
   #speed(sent) {
     const now = performance.now();
-    this.#samples = [...this.#samples.filter(({ at }) => now - at < MEMORY), { at: now, sent }];
+    this.#samples = [...this.#samples.filter(({ at }) => now - at < SPEED_WINDOW), { at: now, sent }];
     const [first] = this.#samples;
     return now > first.at + 500 ? ((sent - first.sent) / (now - first.at)) * 1000 : 0;
   }

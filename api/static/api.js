@@ -1,18 +1,18 @@
-// Shoebox's HTTP API: one method a call. A refusal is thrown as a Problem (RFC 9457); passing faults are retried first.
+// Shoebox's HTTP API: one method a call. An error response is thrown as a Problem (RFC 9457), after retries of temporary failures.
 
-import { passing, persist, retryAfter } from "./retry.js";
+import { isRetryable, withRetries, retryAfter } from "./retry.js";
 
 // Relative to this module, so that the page also works below a stage's path (/prod/…).
 const BASE = new URL("../v1/", import.meta.url);
-const WATCHED = 3; // attempts while somebody looks at an empty page
+const FOREGROUND_ATTEMPTS = 3; // attempts while somebody looks at an empty page
 
-/** What the API, or the way to it, answered instead of a result. `status` is 0 if there was no answer. */
+/** An error response of the API, or of something on the way to it. `status` is 0 if there was no response. */
 export class Problem extends Error {
   constructor({ status, code, detail, wait }) {
     super(detail);
     this.status = status;
     this.code = code;
-    this.retry = passing(status);
+    this.retry = isRetryable(status);
     this.retryAfter = wait;
   }
 }
@@ -28,7 +28,7 @@ export class Api {
   }
 
   limits() {
-    return this.#call("GET", "limits", { attempts: WATCHED });
+    return this.#call("GET", "limits", { attempts: FOREGROUND_ATTEMPTS });
   }
 
   async register(files) {
@@ -37,7 +37,7 @@ export class Api {
 
   /** A page of the owner's files, newest first: `{files, next_cursor}`. */
   list({ cursor, state, signal }) {
-    return this.#call("GET", "files", { query: { limit: 50, ...(cursor && { cursor }), ...(state && { state }) }, attempts: WATCHED, signal });
+    return this.#call("GET", "files", { query: { limit: 50, ...(cursor && { cursor }), ...(state && { state }) }, attempts: FOREGROUND_ATTEMPTS, signal });
   }
 
   /** Those of up to 100 files that exist. */
@@ -83,9 +83,9 @@ export class Api {
     const headers = { authorization: `Bearer ${this.#token()}`, ...(body && { "content-type": "application/json" }) };
     const request = { method, headers, body: body && JSON.stringify(body), signal, cache: "no-store", credentials: "omit" };
     try {
-      return await persist(() => fetchOnce(url, request), { attempts, signal });
+      return await withRetries(() => fetchOnce(url, request), { attempts, signal });
     } catch (error) {
-      error.retry = false; // it was tried often enough
+      error.retry = false; // it was retried here
       if (error.status === 401) this.#onUnauthorized(error);
       throw error;
     }
@@ -93,19 +93,19 @@ export class Api {
 }
 
 async function fetchOnce(url, request) {
-  let answer;
+  let response;
   try {
-    answer = await fetch(url, request);
-    if (answer.ok) return answer.status === 204 ? null : await answer.json();
+    response = await fetch(url, request);
+    if (response.ok) return response.status === 204 ? null : await response.json();
   } catch (error) {
     if (request.signal?.aborted) throw request.signal.reason;
     throw new Problem({ status: 0, code: "unreachable", detail: "Shoebox cannot be reached." });
   }
-  const problem = await answer.json().catch(() => ({}));
+  const problem = await response.json().catch(() => ({}));
   throw new Problem({
-    status: answer.status,
+    status: response.status,
     code: problem.code ?? "unknown",
-    detail: problem.detail ?? `Shoebox answered with status ${answer.status} and no reason.`,
-    wait: retryAfter(answer.headers.get("retry-after")),
+    detail: problem.detail ?? `Shoebox answered with status ${response.status} and no reason.`,
+    wait: retryAfter(response.headers.get("retry-after")),
   });
 }

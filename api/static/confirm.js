@@ -1,4 +1,4 @@
-// A question before something is done that cannot be taken back.
+// A confirmation before something is done that cannot be undone.
 
 const dialog = document.getElementById("confirm");
 

@@ -1,4 +1,4 @@
-// The gallery: what Shoebox holds and what is on its way there, in one grid.
+// The gallery: stored files and uploads, in one grid.
 
 import { Activity } from "./activity.js";
 import { Api } from "./api.js";
@@ -8,14 +8,14 @@ import { Lightbox } from "./lightbox.js";
 import { More } from "./more.js";
 import { currentPause, pauses } from "./pauses.js";
 import { Queue, isUnsent } from "./queue.js";
-import { outages } from "./retry.js";
+import { retryEvents } from "./retry.js";
 import { Status, notice } from "./status.js";
 import { Tiles } from "./tiles.js";
 import { Watcher } from "./watch.js";
 import { kinds, size } from "./words.js";
 
-const STALE = 45 * 60_000; // ms after which a file's URLs are fetched anew before they are used
-const PAUSE = 30_000; // ms between two attempts to get a photo's URLs anew
+const MAX_URL_AGE = 45 * 60_000; // ms after which a file's URLs are fetched anew before they are used
+const MIN_REFRESH_INTERVAL = 30_000; // ms between two attempts to get a photo's URLs anew
 
 const element = (id) => document.getElementById(id);
 
@@ -23,7 +23,7 @@ export class Gallery {
   #api;
   #tiles;
   #queue = null;
-  #patience = 0; // ms after which nobody waits for a registered file that another page left behind
+  #waitLimit = 0; // ms for which a registered file is polled that another page may have left behind
   #watcher;
   #activity;
   #status;
@@ -40,7 +40,7 @@ export class Gallery {
     // Without files:read nobody could follow here what becomes of an upload.
     this.#writable = scopes.includes("files:read") && scopes.includes("files:write");
     this.#api = new Api(token, onUnauthorized);
-    this.#watcher = new Watcher(this.#api, { onFile: (file) => this.#take(file), onGone: (id) => this.#lose(id) });
+    this.#watcher = new Watcher(this.#api, { onFile: (file) => this.#take(file), onGone: (id) => this.#removeGone(id) });
     this.#activity = new Activity(element);
     this.#tiles = new Tiles({
       list: element("tiles"),
@@ -52,26 +52,26 @@ export class Gallery {
         retry: ({ upload }) => this.#queue.retry(upload),
         dismiss: (photo) => this.#dismiss(photo),
         remove: (photo) => this.#remove(photo),
-        stale: (photo) => this.#fresh(photo, PAUSE),
+        stale: (photo) => this.#fresh(photo, MIN_REFRESH_INTERVAL),
       },
     });
     this.#status = new Status(this.#tiles);
     this.#lightbox = new Lightbox({
       photos: () => this.#tiles.ready(),
       small: (photo) => this.#tiles.sourceOf(photo.key),
-      fresh: (photo) => this.#fresh(photo, STALE),
+      fresh: (photo) => this.#fresh(photo, MAX_URL_AGE),
       onDelete: this.#writable ? (photo) => this.#remove(photo) : null,
       onLast: () => this.#cursor && this.#list(),
       onClose: (photo) => this.#tiles.focus(photo.key),
     });
     this.#listen();
-    this.#begin();
+    this.#start();
   }
 
   /** Go on with a new token of the same owner. */
   resume() {
     this.#watcher.resume();
-    if (!this.#queue) return this.#begin();
+    if (!this.#queue) return this.#start();
     for (const upload of this.#activity.failed) if (upload.unauthorized) this.#queue.retry(upload);
     this.#show(this.#filter);
   }
@@ -86,7 +86,7 @@ export class Gallery {
   }
 
   #listen() {
-    element("more").addEventListener("click", () => this.#goOn());
+    element("more").addEventListener("click", () => this.#loadMore());
     element("skip").addEventListener("click", (event) => {
       event.preventDefault(); // the address keeps its fragment to itself
       this.#tiles.focus();
@@ -94,14 +94,14 @@ export class Gallery {
     element("pause-end").addEventListener("click", () => currentPause()?.end?.());
     pauses.addEventListener("change", () => this.#showPause());
     this.#showPause();
-    element("notice-retry").addEventListener("click", () => (this.#queue ? this.#list() : this.#begin()));
+    element("notice-retry").addEventListener("click", () => (this.#queue ? this.#list() : this.#start()));
     element("cancel-all").addEventListener("click", () => this.stop());
     element("retry-failed").addEventListener("click", () => this.#activity.failed.forEach((upload) => this.#queue.retry(upload)));
     for (const radio of document.querySelectorAll("input[name=filter]")) {
       radio.addEventListener("change", () => this.#show(radio.value));
     }
     window.addEventListener("beforeunload", (event) => this.#unsent().length && event.preventDefault());
-    outages.addEventListener("retrying", ({ detail }) => this.#status.say(detail.text, detail.seconds * 1000));
+    retryEvents.addEventListener("retrying", ({ detail }) => this.#status.say(detail.text, detail.seconds * 1000));
   }
 
   #showPause() {
@@ -112,10 +112,10 @@ export class Gallery {
     this.#activity.noteAll();
   }
 
-  async #begin() {
+  async #start() {
     try {
       const limits = await this.#api.limits();
-      this.#patience = limits.wait_seconds * 1000;
+      this.#waitLimit = limits.wait_seconds * 1000;
       this.#queue = new Queue({ api: this.#api, limits, watcher: this.#watcher, onChange: (upload) => this.#showUpload(upload) });
       element("adder-limits").textContent = `${kinds(limits.content_types)}, up to ${size(limits.max_bytes)} each.`;
     } catch (error) {
@@ -142,7 +142,7 @@ export class Gallery {
   }
 
   /** Load the next page because somebody asked for it by the button, which may be gone then: its first photo gets the focus. */
-  async #goOn() {
+  async #loadMore() {
     const before = this.#tiles.shown;
     await this.#list();
     if (this.#tiles.shown > before) this.#tiles.focus(null, before);
@@ -184,13 +184,13 @@ export class Gallery {
     const photo = this.#tiles.get(key) ?? { key, order: `${file.registered_at}#${file.file_id}`, upload: null };
     photo.file = file;
     this.#tiles.put(photo);
-    const waiting = file.state === "REGISTERED" && Date.now() - Date.parse(file.registered_at) < this.#patience;
+    const waiting = file.state === "REGISTERED" && Date.now() - Date.parse(file.registered_at) < this.#waitLimit;
     if (waiting && !photo.upload) this.#watcher.add(file.file_id);
     this.#status.changed();
   }
 
-  #lose(fileId) {
-    this.#queue.lose(fileId);
+  #removeGone(fileId) {
+    this.#queue.markGone(fileId);
     if (!this.#keys.has(fileId)) this.#tiles.drop(fileId);
     this.#status.changed();
   }

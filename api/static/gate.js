@@ -1,4 +1,4 @@
-// A gate lets a number of tasks through at once; the others wait in line.
+// A semaphore: a number of tasks run at once, the others wait in order.
 
 /** `gate(4)` gives `run(task)`: at most four tasks run at a time, first come, first served. */
 export function gate(width) {

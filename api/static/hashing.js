@@ -10,23 +10,23 @@ let workers = true; // false once none has started: before Firefox 114 a worker 
 let ids = 0;
 
 /** The SHA-256 of a blob as 64 hex digits. Rejects with Unreadable if the browser cannot read it. */
-export const digest = (blob) => twoAtOnce(() => ask(blob));
+export const digest = (blob) => twoAtOnce(() => askWorker(blob));
 
 const UNREADABLE = "The browser could not read this file; it may have been moved or changed. Choose it again.";
 
 /** The file cannot be read (any more). */
 export class Unreadable extends Error {}
 
-function ask(blob) {
-  if (!workers) return here(blob);
-  worker ??= start();
+function askWorker(blob) {
+  if (!workers) return digestHere(blob);
+  worker ??= startWorker();
   return new Promise((resolve, reject) => {
     waiting.set(++ids, { blob, resolve, reject });
     worker.postMessage({ id: ids, blob });
   });
 }
 
-function start() {
+function startWorker() {
   let answered = false;
   const started = new Worker(new URL("./hash-worker.js", import.meta.url), { type: "module" });
   started.onmessage = ({ data: { id, sha256, error } }) => {
@@ -40,12 +40,12 @@ function start() {
     event.preventDefault(); // what it could not do is done here
     workers = answered || navigator.onLine === false; // such a one, or one that could not be fetched, is started again
     worker = null;
-    for (const { blob, resolve, reject } of waiting.values()) here(blob).then(resolve, reject);
+    for (const { blob, resolve, reject } of waiting.values()) digestHere(blob).then(resolve, reject);
     waiting.clear();
   };
   return started;
 }
 
-function here(blob) {
+function digestHere(blob) {
   return hexDigest(blob).catch(() => Promise.reject(new Unreadable(UNREADABLE)));
 }

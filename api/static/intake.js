@@ -1,4 +1,4 @@
-// How files come in: chosen, dropped (folders too) or pasted.
+// Input of files: chosen, dropped (folders too) or pasted.
 
 import { isLeftOut } from "./left-out.js";
 

@@ -1,4 +1,4 @@
-// What programs leave in folders, which nobody means to upload with a folder: names in lower case, `*` stands for
+// Files that programs leave in folders, and that are not uploaded with a folder: names in lower case, `*` stands for
 // anything, a slash at the end means folders. shoebox_client/exclusion.py has the same table, and a test compares them.
 
 export const LEFT_OUT = {

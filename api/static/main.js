@@ -9,9 +9,9 @@ let gallery = null;
 let owner = null;
 
 /** Take the token of the link that was opened; true if it is the page's token now. */
-async function arrive() {
+async function takeTokenFromLink() {
   const given = token.takeFromAddress();
-  if (given === null || !(await isWelcome(given))) return false;
+  if (given === null || !(await mayReplaceToken(given))) return false;
   token.keep(given);
   return true;
 }
@@ -20,7 +20,7 @@ async function arrive() {
  * Whether a link's token may take the place of the one that is here. A stranger's link must not sign anybody in as
  * somebody else unnoticed: photos that are added then would be the stranger's. Nor does a useless token end a session.
  */
-async function isWelcome(given) {
+async function mayReplaceToken(given) {
   const mine = token.claims(token.current() ?? "");
   if (!mine) return true;
   const theirs = token.claims(given);
@@ -30,16 +30,16 @@ async function isWelcome(given) {
   return confirmed(`This link signs you in as ${nameOf(theirs)}`, text, { yes: "Switch", no: "Stay" });
 }
 
-function begin() {
+function start() {
   const given = token.current();
-  if (!given) return ask("");
+  if (!given) return askForToken("");
   const claims = token.claims(given);
-  if (!claims) return ask("This is not a token: it cannot be read.");
-  if (claims.expiresAt <= Date.now()) return ask(expiredText());
-  enter(claims);
+  if (!claims) return askForToken("This is not a token: it cannot be read.");
+  if (claims.expiresAt <= Date.now()) return askForToken(expiredText());
+  openGallery(claims);
 }
 
-function enter(claims) {
+function openGallery(claims) {
   if (gallery && owner !== ownerOf(claims)) {
     gallery.stop(); // or the browser would ask whether to leave, and the old page could go on with the new token
     return location.reload(); // someone else's photos must not stay on the screen
@@ -56,8 +56,8 @@ function enter(claims) {
   else gallery = new Gallery({ token: token.current, scopes: claims.scopes, onUnauthorized });
 }
 
-/** Show the panel that asks for a token, and `why` the last one was no good. */
-function ask(why) {
+/** Show the panel that asks for a token, and `why` the last one was not accepted. */
+function askForToken(why) {
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   element("gallery").hidden = true;
   element("leave").hidden = true;
@@ -71,7 +71,7 @@ function ask(why) {
 
 function onUnauthorized(problem) {
   token.forget();
-  ask(problem.code === "token_expired" ? expiredText() : `Shoebox refused this token: ${problem.message}`);
+  askForToken(problem.code === "token_expired" ? expiredText() : `Shoebox refused this token: ${problem.message}`);
 }
 
 const expiredText = () => "Your token has expired. Nothing is lost; with a new one you can go on.";
@@ -81,13 +81,13 @@ const nameOf = ({ tenant, user }) => `${user} · ${tenant}`;
 element("access-form").addEventListener("submit", (event) => {
   event.preventDefault();
   token.keep(token.readPasted(element("access-token").value));
-  begin();
+  start();
 });
 element("leave").addEventListener("click", () => {
   token.forget();
-  ask("");
+  askForToken("");
 });
-window.addEventListener("hashchange", async () => (await arrive()) && begin());
+window.addEventListener("hashchange", async () => (await takeTokenFromLink()) && start());
 
-await arrive();
-begin();
+await takeTokenFromLink();
+start();

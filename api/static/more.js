@@ -1,7 +1,7 @@
 // Loads the next page of the list when its end comes near the screen. The button there is for whoever comes without
 // scrolling, and for a page that could not be loaded.
 
-const AHEAD = "1000px"; // below the screen
+const LOAD_MARGIN = "1000px"; // below the screen
 
 export class More {
   #button;
@@ -10,7 +10,7 @@ export class More {
   constructor(button, load) {
     this.#button = button;
     // On a busy page several observations come at once; the last one holds.
-    this.#observer = new IntersectionObserver((seen) => seen.at(-1).isIntersecting && load(), { rootMargin: `0px 0px ${AHEAD}` });
+    this.#observer = new IntersectionObserver((seen) => seen.at(-1).isIntersecting && load(), { rootMargin: `0px 0px ${LOAD_MARGIN}` });
   }
 
   /** A page was loaded; `more`: the list goes on. An end that is still near the screen is told again. */

@@ -1,4 +1,4 @@
-// A large file in parts: what S3 holds already is not sent again, also after the page was closed.
+// A large file in parts: parts that S3 has already are not sent again, even after the page was closed.
 
 import { digest } from "./hashing.js";
 import { send } from "./send.js";
@@ -25,7 +25,7 @@ export async function sendInParts(api, fileId, file, { throughGate, signal, onOp
   }
 }
 
-// It was completed, but the answer got lost: then the file may be finished and its upload forgotten.
+// It was completed, but the response was lost: then the file may be finished and its upload gone.
 async function isComplete(api, fileId) {
   const [file] = await api.byIds([fileId]);
   return file !== undefined && file.state !== "REGISTERED";

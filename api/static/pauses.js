@@ -1,9 +1,9 @@
-// What everything waits for: the connection, or room in the storage. Meanwhile nothing is tried, and no try is used up.
+// Pauses of all requests: no connection, or a full storage. Meanwhile nothing is tried, and no attempt is used up.
 
-const ADDRESS = new URL("icon.svg", import.meta.url); // whatever answers there has got through
+const ADDRESS = new URL("icon.svg", import.meta.url); // any response from there proves a connection
 const PROBE_TIMEOUT = 10_000; // ms
 const FIRST_PAUSE = 2; // seconds between two probes; each is twice as long as the last, up to the longest
-const LONGEST_PAUSE = 30;
+const MAX_PAUSE = 30;
 const OFFLINE = "You are offline. Uploads are paused and go on by themselves when the connection is back.";
 const UNREACHABLE = "Shoebox cannot be reached. Uploads are paused and go on by themselves when it answers again.";
 
@@ -17,13 +17,13 @@ export const currentPause = () => current && { text: current.text, end: current.
 
 /** Wait until nothing has to wait. Rejects as soon as `signal` aborts. */
 export async function unpaused(signal) {
-  while (current) await unless(signal, current.over);
+  while (current) await unlessAborted(signal, current.over);
 }
 
 /** A request got no answer. True once an outage is over; false if Shoebox answers, so that the fault is another. */
 export async function outage(signal) {
-  if (!current && navigator.onLine !== false && (await answers())) return false;
-  if (!current) begin(textOfOutage(), whenBack());
+  if (!current && navigator.onLine !== false && (await isReachable())) return false;
+  if (!current) begin(textOfOutage(), untilBack());
   await unpaused(signal);
   return true;
 }
@@ -50,17 +50,17 @@ function begin(text, over, end = null) {
 
 const textOfOutage = () => (navigator.onLine === false ? OFFLINE : UNREACHABLE);
 
-async function whenBack() {
-  for (let seconds = FIRST_PAUSE; ; seconds = Math.min(2 * seconds, LONGEST_PAUSE)) {
+async function untilBack() {
+  for (let seconds = FIRST_PAUSE; ; seconds = Math.min(2 * seconds, MAX_PAUSE)) {
     await networkChange(seconds);
-    if (navigator.onLine !== false && (await answers())) return;
+    if (navigator.onLine !== false && (await isReachable())) return;
     if (current.text === textOfOutage()) continue;
     current.text = textOfOutage();
     pauses.dispatchEvent(new Event("change"));
   }
 }
 
-async function answers() {
+async function isReachable() {
   const probe = new AbortController();
   const timer = setTimeout(() => probe.abort(), PROBE_TIMEOUT);
   const request = { method: "HEAD", cache: "no-store", credentials: "omit", signal: probe.signal };
@@ -85,7 +85,7 @@ function networkChange(seconds) {
   });
 }
 
-function unless(signal, promise) {
+function unlessAborted(signal, promise) {
   if (!signal) return promise;
   return new Promise((resolve, reject) => {
     const stop = () => reject(signal.reason);
@@ -98,5 +98,5 @@ function unless(signal, promise) {
   });
 }
 
-window.addEventListener("offline", () => current || begin(OFFLINE, whenBack()));
-if (navigator.onLine === false) begin(OFFLINE, whenBack());
+window.addEventListener("offline", () => current || begin(OFFLINE, untilBack()));
+if (navigator.onLine === false) begin(OFFLINE, untilBack());

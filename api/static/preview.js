@@ -1,14 +1,14 @@
-// A file's own picture while it is on its way, small and one at a time: decoding is what a phone has least strength for.
+// Previews of files that are being uploaded, small and one at a time: decoding is what a phone is slowest at.
 
 import { gate } from "./gate.js";
 
 const SIDE = 320;
-const LARGEST = 40_000_000;
+const MAX_BYTES = 40_000_000;
 const oneAtATime = gate(1);
 
 /** Draw `file` into `canvas` if it is near the screen and `wanted()` when its turn comes; what cannot be drawn is not. */
 export async function preview(file, canvas, wanted) {
-  if (file.size > LARGEST) return;
+  if (file.size > MAX_BYTES) return;
   await oneAtATime(async () => {
     if (!wanted() || !nearScreen(canvas.parentElement)) return;
     const picture = await createImageBitmap(file, { resizeWidth: SIDE, resizeQuality: "low" }).catch(() => null);

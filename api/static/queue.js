@@ -1,25 +1,25 @@
-// The uploads of this page, each on its way through
+// The uploads of this page. Each goes through the states
 //   waiting → hashing → registering → sending → processing → ready | rejected
-// with the ways out: refused (never sent), same (as another one here), failed and cancelled (may be retried).
+// or ends as: refused (never sent), same (as another one here), failed and cancelled (may be retried).
 
 import { gate } from "./gate.js";
 import { Unreadable, digest } from "./hashing.js";
 import { sendInParts } from "./multipart.js";
 import { nameOf, refusal, typeOf } from "./picture-type.js";
 import { Registrar } from "./registrar.js";
-import { persist } from "./retry.js";
+import { withRetries } from "./retry.js";
 import { SendError, send } from "./send.js";
-import { trouble } from "./words.js";
+import { problemTitle } from "./words.js";
 
 const ACTIVE = new Set(["waiting", "hashing", "registering", "sending", "processing"]);
 const UNSENT = new Set(["waiting", "hashing", "registering", "sending"]);
 const UNFINISHED = new Set(["failed", "cancelled"]);
 const SENDING_AT_ONCE = 4;
-const AHEAD = 100; // files between hashing and the end of sending; a URL must not grow old while it waits
+const MAX_IN_FLIGHT = 100; // files between hashing and the end of sending; a URL must not grow old while it waits
 
-const UNIMPORTANT = () => {}; // what was registered and never sent ends by itself within a day
+const ignoreError = () => {}; // what was registered and never sent ends by itself within a day
 // A file that is being deleted can be registered again when that is done, after a minute or so.
-const WHILE_DELETED = { attempts: 12 };
+const DELETION_RETRIES = { attempts: 12 };
 
 /** Shoebox will not take this file; with `retry`, not at this moment. */
 class Refused extends Error {
@@ -38,8 +38,8 @@ export class Queue {
   #watcher;
   #onChange;
   #registrar;
-  #peek = gate(8);
-  #ahead = gate(AHEAD);
+  #inspecting = gate(8);
+  #inFlight = gate(MAX_IN_FLIGHT);
   #sending = gate(SENDING_AT_ONCE);
   #bySha = new Map();
   #byId = new Map();
@@ -85,7 +85,7 @@ export class Queue {
     if (UNFINISHED.has(upload.state) && !keepFile) this.#release(upload);
   }
 
-  /** Take what Shoebox says of a file; false if no upload of this page waits for it. */
+  /** Update the upload of a file that the API has described; false if no upload of this page waits for it. */
   accept(file) {
     const upload = this.#byId.get(file.file_id);
     if (!upload) return false;
@@ -94,8 +94,8 @@ export class Queue {
     return true;
   }
 
-  /** The file of an upload is gone: deleted elsewhere, or its registration ran out. */
-  lose(fileId) {
+  /** Mark an upload whose file is gone: deleted elsewhere, or its registration expired. */
+  markGone(fileId) {
     const upload = this.#byId.get(fileId);
     if (upload) this.#finish(upload, { state: "failed", title: "No longer there", detail: "It was deleted meanwhile. Retry uploads it again." });
   }
@@ -110,8 +110,8 @@ export class Queue {
   async #run(upload, signal, before) {
     try {
       await before;
-      await this.#peek(() => this.#inspect(upload));
-      await this.#ahead(async () => {
+      await this.#inspecting(() => this.#inspect(upload));
+      await this.#inFlight(async () => {
         signal.throwIfAborted();
         const entry = await this.#register(upload, signal);
         if (entry?.upload) await this.#send(upload, entry, signal);
@@ -119,7 +119,7 @@ export class Queue {
       });
     } catch (error) {
       if (signal.aborted) await this.#free(upload);
-      else this.#finish(upload, explain(error));
+      else this.#finish(upload, failureOf(error));
     }
   }
 
@@ -134,14 +134,14 @@ export class Queue {
     this.#change(upload, { state: "hashing" });
     upload.sha256 = await digest(upload.file);
     signal.throwIfAborted();
-    const twin = this.#bySha.get(upload.sha256);
-    if (twin && twin !== upload) {
-      this.#change(upload, { state: "same", detail: `${upload.name} is the same photo as ${twin.name}.` });
+    const duplicate = this.#bySha.get(upload.sha256);
+    if (duplicate && duplicate !== upload) {
+      this.#change(upload, { state: "same", detail: `${upload.name} is the same photo as ${duplicate.name}.` });
       return null;
     }
     this.#bySha.set(upload.sha256, upload);
     this.#change(upload, { state: "registering" });
-    const entry = await persist(() => this.#entry(upload), { signal, ...WHILE_DELETED });
+    const entry = await withRetries(() => this.#entry(upload), { signal, ...DELETION_RETRIES });
     this.#byId.set(entry.file_id, upload);
     upload.fileId = entry.file_id;
     signal.throwIfAborted();
@@ -152,9 +152,9 @@ export class Queue {
     const entry = await this.#registrar.register({ name, size, content_type: type, sha256 });
     if (entry.state === "DELETING" || entry.problem?.code === "conflict") {
       const detail = "The same photo is being deleted at this moment; try again shortly.";
-      throw Object.assign(new Refused({ title: trouble("conflict"), detail }), { retry: true });
+      throw Object.assign(new Refused({ title: problemTitle("conflict"), detail }), { retry: true });
     }
-    if (entry.problem) throw new Refused({ title: trouble(entry.problem.code), detail: entry.problem.detail });
+    if (entry.problem) throw new Refused({ title: problemTitle(entry.problem.code), detail: entry.problem.detail });
     return entry;
   }
 
@@ -181,13 +181,13 @@ export class Queue {
     await upload.run;
     if (!upload.fileId) return;
     await this.#free(upload);
-    await this.#api.remove(upload.fileId).catch(UNIMPORTANT);
+    await this.#api.remove(upload.fileId).catch(ignoreError);
   }
 
   /** Free the parts that S3 holds of an upload. */
   async #free(upload) {
     this.#forget(upload);
-    if (upload.multipartId) await this.#api.abortMultipart(upload.fileId, upload.multipartId).catch(UNIMPORTANT);
+    if (upload.multipartId) await this.#api.abortMultipart(upload.fileId, upload.multipartId).catch(ignoreError);
     upload.multipartId = null;
   }
 
@@ -208,10 +208,10 @@ export class Queue {
 }
 
 /** The state that an error leaves an upload in, with words for it. */
-function explain(error) {
+function failureOf(error) {
   if (error instanceof Refused) return { state: error.retry ? "failed" : "refused", title: error.title, detail: error.message };
   const unreadable = error instanceof Unreadable || ["NotReadableError", "NotFoundError"].includes(error.name);
   if (unreadable) return { state: "failed", title: "The file cannot be read", detail: "It may have been moved or changed. Choose it again." };
-  const title = error instanceof SendError && error.status === 0 ? trouble("unreachable") : trouble(error.code);
+  const title = error instanceof SendError && error.status === 0 ? problemTitle("unreachable") : problemTitle(error.code);
   return { state: "failed", title, detail: `${error.message} Retry sends it again.`, unauthorized: error.status === 401 };
 }

@@ -1,6 +1,6 @@
-// Registers files in batches: whatever gathers while one request is under way goes out with the next.
+// Registers files in batches: those that come during a request go into the next one.
 
-const GATHERING = 30; // ms
+const BATCH_DELAY = 30; // ms
 
 export class Registrar {
   #api;
@@ -23,7 +23,7 @@ export class Registrar {
 
   async #run() {
     this.#busy = true;
-    await new Promise((resolve) => setTimeout(resolve, GATHERING));
+    await new Promise((resolve) => setTimeout(resolve, BATCH_DELAY));
     while (this.#waiting.length) await this.#send(this.#waiting.splice(0, this.#maxBatch));
     this.#busy = false;
   }

@@ -1,25 +1,25 @@
-// Passing faults: what is worth another try, and how long to wait before it.
+// Retries: which failures are worth another try, and how long to wait before it.
 
 import { full, outage, unpaused } from "./pauses.js";
 import { duration } from "./words.js";
 
 const ATTEMPTS = 16; // their pauses add up to two minutes at least: a service that restarts is waited for
-const LONGEST_PAUSE = 60;
+const MAX_RETRY_AFTER = 60;
 const MAX_PAUSES = 360; // seconds that all pauses of a task may last together, whatever Retry-After says
-const FULL = 507; // Insufficient Storage (RFC 4918, 11.5): waiting does not help
-const UNTOLD = 2; // tries that fail without a word
-const TELLING = 5000; // ms between two events, however many tasks fail
+const INSUFFICIENT_STORAGE = 507; // Insufficient Storage (RFC 4918, 11.5): waiting does not help
+const SILENT_TRIES = 2; // tries that fail without an event
+const EVENT_INTERVAL = 5000; // ms between two events, however many tasks fail
 
-/** Says what is tried again, in `retrying` events with the detail `{text, seconds}`: words, and how long they hold. */
-export const outages = new EventTarget();
-let toldAt = -Infinity;
+/** Sends `retrying` events with the detail `{text, seconds}`: what is tried again, and for how long to show it. */
+export const retryEvents = new EventTarget();
+let lastEventAt = -Infinity;
 
 /**
  * Run `task` until it succeeds; an error whose `retry` is true gets another try, after a pause that grows.
  *
  * While Shoebox cannot be reached or the storage is full (an error with `full`), no task is tried and no try counts.
  */
-export async function persist(task, { signal, attempts = ATTEMPTS } = {}) {
+export async function withRetries(task, { signal, attempts = ATTEMPTS } = {}) {
   let failedAt;
   let paused = 0;
   for (let attempt = 1; ; attempt++) {
@@ -29,8 +29,8 @@ export async function persist(task, { signal, attempts = ATTEMPTS } = {}) {
       return await task();
     } catch (error) {
       if (error.full || (error.retry && error.status === 0)) {
-        const waited = error.full ? full(error.message, signal) : outage(signal);
-        if (await waited) {
+        const ended = error.full ? full(error.message, signal) : outage(signal);
+        if (await ended) {
           [attempt, paused, failedAt] = [0, 0, undefined];
           continue;
         }
@@ -41,26 +41,26 @@ export async function persist(task, { signal, attempts = ATTEMPTS } = {}) {
       paused += seconds;
       if (paused > MAX_PAUSES) throw error;
       failedAt ??= performance.now();
-      if (attempt > UNTOLD) tell(`${error.message} Trying again for ${duration((performance.now() - failedAt) / 1000)}.`, seconds);
+      if (attempt > SILENT_TRIES) announce(`${error.message} Trying again for ${duration((performance.now() - failedAt) / 1000)}.`, seconds);
       await pause(seconds, signal);
     }
   }
 }
 
-function tell(text, seconds) {
-  if (performance.now() < toldAt + TELLING) return;
-  toldAt = performance.now();
-  outages.dispatchEvent(new CustomEvent("retrying", { detail: { text, seconds: seconds + TELLING / 1000 } }));
+function announce(text, seconds) {
+  if (performance.now() < lastEventAt + EVENT_INTERVAL) return;
+  lastEventAt = performance.now();
+  retryEvents.dispatchEvent(new CustomEvent("retrying", { detail: { text, seconds: seconds + EVENT_INTERVAL / 1000 } }));
 }
 
-/** True for a status that may pass: no answer at all (0), throttled, timed out, or the server's own fault but a full disk. */
-export const passing = (status) => status === 0 || status === 408 || status === 429 || (status >= 500 && status !== FULL);
+/** True for a status that may pass: no response (0), throttled, timed out, or the server's fault, but not a full disk. */
+export const isRetryable = (status) => status === 0 || status === 408 || status === 429 || (status >= 500 && status !== INSUFFICIENT_STORAGE);
 
 /** Seconds of a Retry-After header (RFC 9110, 10.2.3: seconds or a date), bounded; undefined without one. */
 export function retryAfter(value) {
   if (!value) return undefined;
   const seconds = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - Date.now()) / 1000;
-  return Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0), LONGEST_PAUSE) : undefined;
+  return Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0), MAX_RETRY_AFTER) : undefined;
 }
 
 /** Wait `seconds`; rejects at once when `signal` aborts. */
@@ -78,5 +78,5 @@ export function pause(seconds, signal) {
   });
 }
 
-// Full pauses would bring all rivals back together, so each takes a random share.
+// Clients that failed together must not come back together, so each waits a random part of its pause (jitter).
 const backOff = (attempt) => Math.min(0.5 * 2 ** attempt, 20) * (0.5 + Math.random() / 2);

@@ -1,11 +1,11 @@
-// What the page says aloud: counts of what is shown, quietly, and what went wrong, at once.
+// Messages of the page: counts of what is shown, announced politely, and errors, announced at once.
 
 import { count } from "./words.js";
 
-const QUIET = 1000; // ms between two announcements
-const LASTING = 6000; // ms that a single event stays in the line
+const ANNOUNCE_INTERVAL = 1000; // ms between two announcements
+const EVENT_LIFETIME = 6000; // ms that a single event stays in the line
 const UNDER_WAY = ["waiting", "hashing", "registering", "sending"];
-const NOTHING = { "": "No photos yet.", READY: "No photos are ready yet.", REJECTED: "Nothing was rejected." };
+const EMPTY_TEXTS = { "": "No photos yet.", READY: "No photos are ready yet.", REJECTED: "Nothing was rejected." };
 
 const element = (id) => document.getElementById(id);
 
@@ -36,11 +36,11 @@ export class Status {
 
   changed() {
     if (element("gallery").classList.contains("empty")) this.#drawEmpty();
-    this.#timer ??= setTimeout(() => this.#draw(), QUIET);
+    this.#timer ??= setTimeout(() => this.#draw(), ANNOUNCE_INTERVAL);
   }
 
   /** Say that something has happened; it stays for `lasting` ms. */
-  say(text, lasting = LASTING) {
+  say(text, lasting = EVENT_LIFETIME) {
     this.#event = text;
     setTimeout(() => {
       if (this.#event === text) this.#event = "";
@@ -60,7 +60,7 @@ export class Status {
   #drawEmpty() {
     const empty = !Object.keys(this.#tiles.counts()).length;
     element("nothing").hidden = !empty || this.#filter === null;
-    element("nothing").textContent = NOTHING[this.#filter] ?? "";
+    element("nothing").textContent = EMPTY_TEXTS[this.#filter] ?? "";
     element("gallery").classList.toggle("empty", empty && !this.#filter);
   }
 }

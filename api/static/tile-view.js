@@ -1,11 +1,11 @@
-// What a tile shows of a photo: its state, a note, why it failed, how far it is, and what one may do.
+// The view model of a tile: state, note, why it failed, progress, and actions.
 // A photo is {key, order, upload, file}: an upload of this page, a file that Shoebox holds, or both.
 
 import { reason, sentence, size } from "./words.js";
 
-const LATE = 120_000; // ms after which a registered file that nobody here sends counts as left behind
-const STEPS = { waiting: "Waiting", hashing: "Checking", registering: "Checking", processing: "Being prepared", cancelled: "Cancelled" };
-const MENDABLE = new Set(["size_mismatch", "checksum_mismatch"]);
+const UNFINISHED_AFTER = 120_000; // ms after which a registered file that nobody here sends counts as left behind
+const STATE_NOTES = { waiting: "Waiting", hashing: "Checking", registering: "Checking", processing: "Being prepared", cancelled: "Cancelled" };
+const RETRYABLE_REASONS = new Set(["size_mismatch", "checksum_mismatch"]);
 const ACTIONS = {
   waiting: ["cancel"],
   hashing: ["cancel"],
@@ -23,7 +23,7 @@ const ACTIONS = {
 export function viewOf(photo) {
   const { upload, file } = photo;
   const state = stateOf(photo);
-  const view = { state, name: file?.name ?? upload.name, note: STEPS[state] ?? "", why: null, progress: null, actions: ACTIONS[state] };
+  const view = { state, name: file?.name ?? upload.name, note: STATE_NOTES[state] ?? "", why: null, progress: null, actions: ACTIONS[state] };
   switch (state) {
     case "waiting":
       return { ...view, progress: 0 };
@@ -52,11 +52,11 @@ export function matches(filter, state) {
 function stateOf({ upload, file }) {
   if (upload) return upload.state;
   if (file.state !== "REGISTERED") return file.state.toLowerCase();
-  return Date.now() - Date.parse(file.registered_at) > LATE ? "unfinished" : "processing";
+  return Date.now() - Date.parse(file.registered_at) > UNFINISHED_AFTER ? "unfinished" : "processing";
 }
 
 function rejectedActions({ upload, file }) {
-  return upload?.file && MENDABLE.has(file.reason) ? ["retry", "remove"] : ["remove"];
+  return upload?.file && RETRYABLE_REASONS.has(file.reason) ? ["retry", "remove"] : ["remove"];
 }
 
 const percent = ({ sent, size: total }) => `${Math.floor((100 * sent) / total)} %`;

@@ -1,7 +1,7 @@
-// Asks how pending files stand, in batches and ever less often, until all of them are final. A hidden tab asks nothing.
+// Polls the states of pending files, in batches and ever less often, until all are final. A hidden tab does not poll.
 
-const SOONEST = 400; // ms
-const LATEST = 10_000;
+const MIN_INTERVAL = 400; // ms
+const MAX_INTERVAL = 10_000;
 const GROWTH = 1.5;
 const BATCH = 100;
 const FINAL = new Set(["READY", "REJECTED"]);
@@ -11,10 +11,10 @@ export class Watcher {
   #onFile;
   #onGone;
   #pending = new Set();
-  #interval = SOONEST;
+  #interval = MIN_INTERVAL;
   #timer = null;
   #due = Infinity;
-  #asking = false;
+  #requesting = false;
   #refused = false;
 
   /** `onFile(file)` for every answer about a file, `onGone(id)` for a file that there is no more. */
@@ -28,7 +28,7 @@ export class Watcher {
   add(id) {
     if (this.#pending.has(id)) return;
     this.#pending.add(id);
-    this.#interval = SOONEST;
+    this.#interval = MIN_INTERVAL;
     this.#schedule(this.#interval);
   }
 
@@ -42,35 +42,35 @@ export class Watcher {
     this.#schedule(0);
   }
 
-  // An earlier appointment stands, or a stream of new files would put the question off for ever.
+  // An earlier poll stays scheduled: else a stream of new files would postpone it for ever.
   #schedule(wait) {
-    const idle = this.#asking || this.#refused || document.hidden || !this.#pending.size;
+    const idle = this.#requesting || this.#refused || document.hidden || !this.#pending.size;
     const due = idle ? Infinity : Math.min(this.#due, performance.now() + wait);
     if (due === this.#due) return;
     clearTimeout(this.#timer);
     this.#due = due;
-    if (!idle) this.#timer = setTimeout(() => this.#ask(), due - performance.now());
+    if (!idle) this.#timer = setTimeout(() => this.#poll(), due - performance.now());
   }
 
-  async #ask() {
-    this.#asking = true;
+  async #poll() {
+    this.#requesting = true;
     this.#due = Infinity;
     try {
       const ids = Array.from(this.#pending);
       for (let at = 0; at < ids.length; at += BATCH) {
         const batch = ids.slice(at, at + BATCH);
-        this.#take(batch, await this.#api.byIds(batch));
+        this.#handle(batch, await this.#api.byIds(batch));
       }
-      this.#interval = Math.min(this.#interval * GROWTH, LATEST);
+      this.#interval = Math.min(this.#interval * GROWTH, MAX_INTERVAL);
     } catch (error) {
       this.#refused = error.status === 401;
-      this.#interval = LATEST;
+      this.#interval = MAX_INTERVAL;
     }
-    this.#asking = false;
+    this.#requesting = false;
     this.#schedule(this.#interval);
   }
 
-  #take(asked, files) {
+  #handle(asked, files) {
     const found = new Map(files.map((file) => [file.file_id, file]));
     for (const id of asked.filter((each) => this.#pending.has(each))) {
       const file = found.get(id);

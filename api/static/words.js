@@ -1,4 +1,4 @@
-// What the page says: sizes, counts, and a sentence for every code that Shoebox may answer with.
+// Texts of the page: sizes, counts, and a sentence for each of the API's codes.
 
 const REASONS = {
   size_mismatch: "Not the whole file arrived",
@@ -45,7 +45,7 @@ export const reason = (code) => REASONS[code] ?? "The picture was not accepted";
 export const warning = (code) => WARNINGS[code] ?? `Something in the file is unusual (${code}); the picture is whole.`;
 
 /** What went wrong, in a few words. */
-export const trouble = (code) => PROBLEMS[code] ?? "The upload failed";
+export const problemTitle = (code) => PROBLEMS[code] ?? "The upload failed";
 
 /** `1.5 MB`, by powers of 1000 as in SI; `size_text` of the command line says the same. */
 export function size(bytes) {

@@ -49,7 +49,7 @@ class Lane(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
 
     async def ask(self, request: bytes) -> bytes:
-        """The status of the answer."""
+        """Send a request; return the status of the response."""
         assert self._transport is not None
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 import psutil
 
 from benchmarks.gateway.peer import ministack
+from benchmarks.rounds import interleave, median
 
 _TARGET = 1500
 _CONNECTIONS = 64
@@ -23,7 +23,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class GatewaySide:
     """One gateway: its name, its process, and the URL behind its authorizer."""
 
     name: str
@@ -38,7 +38,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class RequestsRound:
     """Requests a second at full speed with the CPU that one costs; latencies in ms at half the target rate."""
 
     rate: float
@@ -56,43 +56,40 @@ def main(seconds: float, rounds: int) -> None:
             running.enter_context(shoebox("Shoebox, asyncio's own loop", "asyncio")),
             running.enter_context(_ministack(Path(folder))),
         ]
-        found: dict[str, list[Round]] = {side.name: [] for side in sides}
         for side in sides:
             _load(side, 1.0)  # environments start, the authorizer's answer is kept
-        for _ in range(rounds):
-            for side in sides:
-                found[side.name].append(_measure(side, seconds))
+        by_name = {side.name: side for side in sides}
+        found = interleave(by_name, rounds, lambda side: _measure(side, seconds))
     print(
         f"{_CONNECTIONS} connections; latency at {_TARGET // 2} requests/s, or at half of what it reaches.\n\n"
         "| gateway → authorizer (cached) → no-op → answer | requests/s | CPU µs a request | p50 ms | p99 ms | failed |"
         "\n|---|---|---|---|---|---|"
     )
-    for name, several in found.items():
-        print(f"| {name} | {_row(several)} |")
+    for name, measured in found.items():
+        print(f"| {name} | {_row(measured)} |")
 
 
-def _row(several: Sequence[Round]) -> str:
-    middle = statistics.median
+def _row(rounds: Sequence[RequestsRound]) -> str:
     cells = (
-        f"{middle(r.rate for r in several):,.0f}",
-        f"{middle(r.cpu_us for r in several):,.0f}",
-        f"{middle(r.p50_ms for r in several):.1f}",
-        f"{middle(r.p99_ms for r in several):.1f}",
-        f"{sum(r.failed for r in several):,}",
+        f"{median(rounds, 'rate'):,.0f}",
+        f"{median(rounds, 'cpu_us'):,.0f}",
+        f"{median(rounds, 'p50_ms'):.1f}",
+        f"{median(rounds, 'p99_ms'):.1f}",
+        f"{sum(one.failed for one in rounds):,}",
     )
     return " | ".join(cells)
 
 
-def _measure(side: Side, seconds: float) -> Round:
+def _measure(side: GatewaySide, seconds: float) -> RequestsRound:
     before = side.cpu_seconds()
     full = _load(side, seconds)
     answered = max(1.0, full["rate"] * seconds)
     cpu = (side.cpu_seconds() - before) / answered * 1e6
     half = _load(side, seconds, rate=min(_TARGET, full["rate"]) / 2)
-    return Round(full["rate"], cpu, half["p50_ms"], half["p99_ms"], full["failed"] + half["failed"])
+    return RequestsRound(full["rate"], cpu, half["p50_ms"], half["p99_ms"], full["failed"] + half["failed"])
 
 
-def _load(side: Side, seconds: float, rate: float | None = None) -> dict[str, Any]:
+def _load(side: GatewaySide, seconds: float, rate: float | None = None) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.gateway.load", side.url, "--seconds", str(seconds)]
     command += ["--connections", str(side.connections), *(["--rate", str(rate)] if rate else [])]
     ended = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=True)
@@ -101,19 +98,19 @@ def _load(side: Side, seconds: float, rate: float | None = None) -> dict[str, An
 
 
 @contextmanager
-def shoebox(name: str, loop: str) -> Iterator[Side]:
+def shoebox(name: str, loop: str) -> Iterator[GatewaySide]:
     """Our fleet, with AWS's quotas, on one of two loops."""
     command = [sys.executable, "-m", "benchmarks.gateway.service", loop]
     with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             addresses = json.loads(process.stdout.readline())
-            yield Side(name, psutil.Process(process.pid), f"{addresses['url']}/v1/x")
+            yield GatewaySide(name, psutil.Process(process.pid), f"{addresses['url']}/v1/x")
         finally:
             process.terminate()
 
 
 @contextmanager
-def _ministack(folder: Path) -> Iterator[Side]:
+def _ministack(folder: Path) -> Iterator[GatewaySide]:
     with ministack(folder) as (pid, url):
-        yield Side("ministack 1.5.33", psutil.Process(pid), url, connections=8)  # with more it only queues
+        yield GatewaySide("ministack 1.5.33", psutil.Process(pid), url, connections=8)  # with more it only queues

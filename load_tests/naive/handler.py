@@ -18,9 +18,9 @@ from workers.runtime.context import Context
 from workers.runtime.lifespan import with_lifespan
 from workers.sqs_handler import BatchRunner
 
-_PERHAPS_AGAIN = 2
-"""Lambda does not say whether it tries an event again. Taken as repeated: a photo that an earlier try had finished,
-perhaps without living to publish its event, gets it published once more."""
+_RECEIVE_COUNT = 2
+"""Lambda does not say whether it tries an event again, so each is taken as repeated: a photo that an earlier try had
+finished, perhaps without having published its event, gets it published once more."""
 
 
 class NotDone(Exception):
@@ -34,7 +34,7 @@ async def take(ingest: BatchRunner, event: Mapping[str, Any], context: Context) 
         NotDone: it has none yet, and may get one at another try.
     """
     body = orjson.dumps(event).decode()
-    message = Message(context.aws_request_id, body, receive_count=_PERHAPS_AGAIN, sent_at=datetime.now(UTC))
+    message = Message(context.aws_request_id, body, receive_count=_RECEIVE_COUNT, sent_at=datetime.now(UTC))
     with log_context(request_id=context.aws_request_id):
         budget = TimeBudget.of_remaining(context.get_remaining_time_in_millis() / 1000)
         result = await ingest([message], budget=budget, function="ingest")

@@ -18,7 +18,7 @@ HANDLER = "load_tests.naive.handler.handler"
 
 
 def naive_stack(path: Path) -> str:
-    """The text of a stack file in which buckets notify `ingest` itself wherever `path` has the queue `uploads`.
+    """Return the text of a stack file in which buckets notify `ingest` itself wherever `path` has the queue `uploads`.
 
     `ingest` has another handler, no trigger, and no permission for the queue, which stays, without messages. All else
     is as in `path`.
@@ -29,7 +29,12 @@ def naive_stack(path: Path) -> str:
     load_stack(path)
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     function = content.get("functions", {}).get(FUNCTION, {})
-    notifications = [n for n in _notifications(content) if n.get("queue") == QUEUE]
+    notifications = [
+        notification
+        for bucket in content["buckets"].values()
+        for notification in bucket.get("notifications", [])
+        if notification.get("queue") == QUEUE
+    ]
     if not notifications or function.get("queue", {}).get("name") != QUEUE:
         raise StackError(f"{path}: no bucket notifies a queue {QUEUE} that triggers a function {FUNCTION}")
     for notification in notifications:
@@ -39,10 +44,6 @@ def naive_stack(path: Path) -> str:
     function.get("permissions", {}).pop(f"queue/{QUEUE}", None)
     function["handler"] = HANDLER
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-
-
-def _notifications(content: dict[str, Any]) -> list[dict[str, Any]]:
-    return [notification for bucket in content["buckets"].values() for notification in bucket.get("notifications", [])]
 
 
 if __name__ == "__main__":

@@ -1,12 +1,10 @@
-"""Functions over a run: invocations at once, environments, and what was throttled for which reason. Pure."""
+"""Functions over a run: invocations at once, environments, and refusals by their reason. Pure."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 
-from fleet.limits.use import LimitUse
 from load_tests.observe.increases import Increases
 from load_tests.observe.panels import Panels
 from load_tests.observe.scrape import Scrape
@@ -26,45 +24,39 @@ class FunctionsOfRun:
         self._at = 0.0
 
     def note(self, t: float, scrape: Scrape, panels: Panels) -> None:
-        """The functions at this look."""
+        """Record the functions at this look."""
         panels.add("concurrency", "invocations", t, self._concurrency(scrape))
-        panels.add("environments", "environments", t, self._environments(scrape))
-        grown = self._throttles.note([*_of_functions(scrape), *_of_services(scrape.limits)])
+        environments: defaultdict[str, float] = defaultdict(float)
+        for (name, state), count in scrape.by("fleet_environments", "function", "state"):
+            environments[name] += count if state != _GONE else 0.0
+        panels.add("environments", "environments", t, dict(environments))
+        # Refusals by the other limits go by the limit's name: each refusal of the run is counted in one place.
+        of_services = (
+            ((use.subject, use.limit), float(use.throttled))
+            for use in scrape.limits
+            if use.limit not in _OF_INVOCATIONS
+        )
+        of_functions = scrape.by("fleet_throttles_total", "function", "reason")
+        grown = self._throttles.note([*of_functions, *of_services])
         if t > self._at:
-            seen = ((key, more) for key, more in grown.items() if self._throttles.totals[key])
-            rates = {_name(key): None if more is None else more / (t - self._at) for key, more in seen}
+            rates = {
+                f"{subject}: {reason}": None if more is None else more / (t - self._at)
+                for (subject, reason), more in grown.items()
+                if self._throttles.totals[subject, reason]
+            }
             panels.add("throttles/s", "refusals/s", t, rates)
         self._at = t
 
     def results(self) -> list[Throttle]:
-        """Refusals in the run, the most frequent first."""
+        """Return the refusals in the run, the most frequent first."""
         counts = Counter({key: int(total) for key, total in self._throttles.totals.items() if total})
         return [Throttle(subject=key[0], reason=key[1], count=count) for key, count in counts.most_common()]
 
     def _concurrency(self, scrape: Scrape) -> dict[str, float | None]:
-        """Of each function and of the account; limits, where they are finite, as lines of their own."""
+        """Return invocations at once by function and of the account, and finite limits as lines of their own."""
         lines: dict[str, float | None] = {name: value for (name,), value in scrape.by("fleet_concurrency", "function")}
         for use in scrape.limits:
             if use.limit in _LIMITS:
                 lines.setdefault(use.subject, use.used)
                 lines |= {} if use.most == math.inf else {f"{use.subject} limit": use.most}
         return lines
-
-    def _environments(self, scrape: Scrape) -> dict[str, float | None]:
-        counts: defaultdict[str, float] = defaultdict(float)
-        for (name, state), count in scrape.by("fleet_environments", "function", "state"):
-            counts[name] += count if state != _GONE else 0.0
-        return dict(counts)
-
-
-def _of_functions(scrape: Scrape) -> Iterable[tuple[tuple[str, ...], float]]:
-    return scrape.by("fleet_throttles_total", "function", "reason")
-
-
-def _of_services(limits: Iterable[LimitUse]) -> Iterable[tuple[tuple[str, ...], float]]:
-    """Refusals by all other limits, under the limit's name: each refusal of the run is counted in one place."""
-    return (((use.subject, use.limit), float(use.throttled)) for use in limits if use.limit not in _OF_INVOCATIONS)
-
-
-def _name(key: tuple[str, ...]) -> str:
-    return f"{key[0]}: {key[1]}"

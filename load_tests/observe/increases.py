@@ -23,7 +23,7 @@ class Increases(Generic[Key]):
         """How often counters fell."""
 
     def note(self, values: Iterable[tuple[Key, float]]) -> Mapping[Key, float | None]:
-        """The counters at this look; how much each grew since the one before, None of one that fell."""
+        """Record the counters at this look; return each one's growth since the look before, None of one that fell."""
         if self._last is None:
             self._last = dict(values)
             self.totals = dict.fromkeys(self._last, 0.0)

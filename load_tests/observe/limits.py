@@ -15,7 +15,7 @@ _RATE = "/s"  # units of rates end so: what they refused in a second was wanted 
 
 
 @dataclass(slots=True)
-class _Seen:
+class _LimitState:
     """A limit so far: its last use, the peak that it had before the run, and the highest in it."""
 
     last: LimitUse
@@ -26,7 +26,7 @@ class _Seen:
 
     @property
     def peak(self) -> float:
-        """The highest of the run: exact where it rose above what was before, else of the moments that were seen."""
+        """The highest of the run: exact where it rose above the peak before the run, else of the looks."""
         return self.last.peak if self.last.peak > self.before else self.highest
 
 
@@ -34,48 +34,37 @@ class LimitsOfRun:
     """Every limit that a stack keeps, from the first look on."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], _Seen] = {}
+        self._seen: dict[tuple[str, str], _LimitState] = {}
         self._refusals: Increases[tuple[str, str]] = Increases()
         self._first = True
         self._at = 0.0
 
     def note(self, t: float, uses: Iterable[LimitUse]) -> None:
-        """The limits, `t` seconds after the first look."""
+        """Record the limits, `t` seconds after the first look."""
         known = {(use.limit, use.subject): use for use in uses}
         if not known:
-            return  # a fleet has limits: whoever keeps them did not answer
+            return  # a fleet has limits: the process that keeps them did not answer
         refused = self._refusals.note((key, use.throttled) for key, use in known.items())
         for key, use in known.items():
-            seen = self._of(key, use)
+            seen = self._seen.get(key)
+            if seen is None:
+                seen = self._seen[key] = _LimitState(use, use.peak if self._first else 0.0, use.used, 0.0)
             if use.peak < seen.last.peak:
-                seen.before = 0.0  # it was started anew
+                seen.before = 0.0  # the fleet was started anew
             seen.last, seen.highest = use, max(seen.highest, use.used)
-            self._note_refusals(seen, use, refused.get(key) or 0.0, t)
+            if more := refused.get(key):
+                seen.first_at = t if seen.first_at is None else seen.first_at
+                if use.unit.endswith(_RATE) and t > self._at:
+                    seen.wanted = max(seen.wanted, use.used + more / (t - self._at))
         self._first, self._at = False, t
 
-    def _of(self, key: tuple[str, str], use: LimitUse) -> _Seen:
-        if key not in self._seen:
-            self._seen[key] = _Seen(use, use.peak if self._first else 0.0, use.used, 0.0)
-        return self._seen[key]
-
-    def _note_refusals(self, seen: _Seen, use: LimitUse, refused: float, t: float) -> None:
-        if not refused:
-            return
-        seen.first_at = t if seen.first_at is None else seen.first_at
-        if use.unit.endswith(_RATE) and t > self._at:
-            seen.wanted = max(seen.wanted, use.used + refused / (t - self._at))
-
     def results(self) -> list[Limit]:
-        """Those that were used or refused in the run, the nearest first."""
+        """Return the limits that were used or refused in the run, the nearest first."""
         limits = [self._result(key, seen) for key, seen in self._seen.items()]
         return sorted((limit for limit in limits if limit.peak or limit.throttled), key=_nearness)
 
-    def refused(self, limit: str, subject: str) -> int:
-        """Refusals of one limit in the run."""
-        return int(self._refusals.totals.get((limit, subject), 0))
-
-    def _result(self, key: tuple[str, str], seen: _Seen) -> Limit:
-        use, throttled = seen.last, self.refused(*key)
+    def _result(self, key: tuple[str, str], seen: _LimitState) -> Limit:
+        use, throttled = seen.last, int(self._refusals.totals.get(key, 0))
         return Limit(
             limit=use.limit,
             subject=use.subject,
@@ -89,7 +78,10 @@ class LimitsOfRun:
 
 
 def _ask(wanted: float, most: float, *, hit: bool) -> float | None:
-    """As `fleet.limits.plan`: what was wanted is to be 80 % of it; of a limit that was hit, at least all of it was."""
+    """Return what to ask AWS for, as `fleet.limits.plan`: what was wanted is to be 80 % of it.
+
+    Of a limit that was hit, at least all of it was wanted.
+    """
     if most == math.inf or not (hit or wanted > TARGET * most):
         return None
     return rounded_up(max(wanted, most if hit else 0.0) / TARGET)

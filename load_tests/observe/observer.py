@@ -1,4 +1,4 @@
-"""Looks at a stack once a second, and tells at the end what happened between the first look and the last."""
+"""Looks at a stack once a second, and returns at the end what happened between the first look and the last."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from load_tests.observe.counted import Counted, CountedOfRun
+from load_tests.observe.billed import BilledUsage, BilledUsageOfRun
 from load_tests.observe.functions import FunctionsOfRun
 from load_tests.observe.increases import Increases
 from load_tests.observe.limits import LimitsOfRun
@@ -45,7 +45,7 @@ class Observed:
     throttles: Sequence[Throttle]
     queues: Sequence[Queue]
     processes: Sequence[Process]
-    usage: Counted
+    usage: BilledUsage
     repeated: int | None
     skipped: int | None
     async_events: AsyncEvents | None
@@ -71,24 +71,35 @@ class Observer:
         self._queues = QueuesOfRun()
         self._functions = FunctionsOfRun()
         self._processes = ProcessesOfRun(pid)
-        self._counted = CountedOfRun()
+        self._counted = BilledUsageOfRun()
         self._photos: Increases[str] = Increases()
         self._events: Increases[tuple[str, ...]] = Increases()
         self._events_peak = 0
         self._looks = self._gaps = 0
-        self._trouble = ""
+        self._last_error = ""
 
-    def sample(self) -> None:
-        """Look once; what does not answer leaves a gap."""
-        self._look()
+    def sample(self, *, last: bool = False) -> None:
+        """Look once; where the stack does not answer, the look is a gap."""
+        now = self._clock()
+        self._began = now if self._began is None else self._began
+        t = now - self._began
+        scrape = self._source.look()
+        self._looks += 1
+        if scrape is None:
+            self._gaps += 1
+            self._last_error = self._source.last_error
+            self._panels.gap(t, beside=self._processes.panels)
+        else:
+            self._note(t, scrape)
+        self._processes.note(t, scrape, self._panels, last=last)
 
     def latest(self, panel: str) -> dict[str, float]:
-        """What the last look saw, by the names of a panel's lines."""
+        """Return the values of the last look, by the names of a panel's lines."""
         return self._panels.latest(panel)
 
     def finish(self) -> Observed:
-        """Look a last time; what the run came to."""
-        self._look(last=True)
+        """Look a last time; return the whole run."""
+        self.sample(last=True)
         self._source.close()
         return Observed(
             series=self._panels.series(),
@@ -106,20 +117,6 @@ class Observer:
             notes=[*self._notes()],
         )
 
-    def _look(self, *, last: bool = False) -> None:
-        now = self._clock()
-        self._began = now if self._began is None else self._began
-        t = now - self._began
-        scrape = self._source.look()
-        self._looks += 1
-        if scrape is None:
-            self._gaps += 1
-            self._trouble = self._source.trouble
-            self._panels.gap(t, beside=self._processes.panels)
-        else:
-            self._note(t, scrape)
-        self._processes.note(t, scrape, self._panels, last=last)
-
     def _note(self, t: float, scrape: Scrape) -> None:
         self._queues.note(t, scrape, self._panels)
         self._functions.note(t, scrape, self._panels)
@@ -131,7 +128,7 @@ class Observer:
         self._events_peak = max(self._events_peak, int(pending))
 
     def _async_events(self) -> AsyncEvents | None:
-        """What became of them; None where there were none."""
+        """Count asynchronous events by their end; None where there were none."""
         ends: Counter[str] = Counter()
         for (_, end), total in self._events.totals.items():
             ends[end] += int(total)
@@ -140,9 +137,9 @@ class Observer:
         return AsyncEvents(ends["succeeded"], ends["given_up"], self._events_peak)
 
     def _notes(self) -> Iterator[str]:
-        """What a reader must know of what is not seen."""
+        """Yield what a reader must know of what is not seen."""
         if self._gaps:
-            yield f"{self._gaps} of {self._looks} looks at the stack failed; the last time: {self._trouble}"
+            yield f"{self._gaps} of {self._looks} looks at the stack failed; the last time: {self._last_error}"
         if self._counted.restarts:
             yield "The stack was started anew during the run: what it had counted since the look before is lost."
         if self._pid is None:

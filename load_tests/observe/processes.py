@@ -8,8 +8,9 @@ a process's mappings, some 2 ms each, so it is read every few seconds only.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import psutil
 
@@ -30,6 +31,7 @@ LOOK_FOR_NEW_SECONDS = 2.0
 """New processes are looked for so often; what they used before they were found counts."""
 
 _MB = 2**20
+Measured = TypeVar("Measured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +44,18 @@ class ProcessUsage:
 
 
 def processes_of(pid: int) -> list[psutil.Process]:
-    """The process and all that it started; raises `psutil.NoSuchProcess` when it has ended."""
+    """Return the process and all that it started; raises `psutil.NoSuchProcess` when it has ended."""
     process = psutil.Process(pid)
     return [process, *process.children(recursive=True)]
 
 
 def usage_of(process: psutil.Process) -> ProcessUsage:
-    """What a process of a stack used, by its role."""
+    """Return what a process of a stack used, by its role."""
     return ProcessUsage(role_of(process), cpu_seconds(process), memory_mb(process))
 
 
 def role_of(process: psutil.Process) -> str:
-    """What a process of a stack is: `fleet and gateway`, `emulator`, or `function …`."""
+    """Return the role of a process of a stack: `fleet and gateway`, `emulator`, or `function …`."""
     line = " ".join(process.cmdline())
     if "workers.runtime" in line:
         return f"function {process.environ().get('AWS_LAMBDA_FUNCTION_NAME', '?').removeprefix('shoebox-')}"
@@ -64,13 +66,13 @@ def role_of(process: psutil.Process) -> str:
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """User and system time so far."""
+    """Return the user and system time so far."""
     times = process.cpu_times()
     return times.user + times.system
 
 
 def memory_mb(process: psutil.Process) -> float:
-    """Proportional set size, or resident set size where there is none."""
+    """Return the proportional set size, or the resident set size where there is none."""
     info = process.memory_full_info()
     return float(getattr(info, "pss", info.rss)) / _MB
 
@@ -95,14 +97,14 @@ class ProcessesOfRun:
         return frozenset() if self._pid is None else frozenset({"CPU", "memory"})
 
     def note(self, t: float, scrape: Scrape | None, panels: Panels, *, last: bool = False) -> None:
-        """The processes at this look; the last one weighs them in any case."""
+        """Record the processes at this look; at the last one the memory of all of them is read."""
         if self._pid is not None:
             self._note_own(t, panels, last=last)
         elif scrape:
             self._note_told(t, scrape, panels)
 
     def results(self) -> list[Process]:
-        """Every role: the most processes at once, CPU over the run, the most memory at once."""
+        """Return every role: its highest number of processes, its CPU over the run, and its highest memory."""
         cpu: defaultdict[str, float] = defaultdict(float)
         for (role, _), seconds in self._cpu.totals.items():
             cpu[role] += seconds
@@ -114,25 +116,30 @@ class ProcessesOfRun:
     def _note_own(self, t: float, panels: Panels, *, last: bool) -> None:
         if last or self._scanned_at < 0 or t - self._scanned_at >= LOOK_FOR_NEW_SECONDS:
             self._scan(t)
-        used = [(key, seconds) for key in self._keys() if (seconds := _cpu_of(key[1])) is not None]
+        used = [
+            ((role, process), seconds)
+            for process, role in self._known.items()
+            if (seconds := _or_none(cpu_seconds, process)) is not None
+        ]
         self._note_cpu(t, used, panels)
         for role, count in Counter(role for (role, _), _ in used).items():
             self._count[role] = max(self._count[role], count)
         self._weigh(t, all_of_them=last or not self._weights)
-        weights = (
-            (role, self._weights[process][1]) for process, role in self._known.items() if process in self._weights
-        )
-        self._note_memory(t, _by_role(weights), panels)
+        memory: defaultdict[str, float] = defaultdict(float)
+        for process, role in self._known.items():
+            if process in self._weights:
+                memory[role] += self._weights[process][1]
+        self._note_memory(t, dict(memory), panels)
 
     def _weigh(self, t: float, *, all_of_them: bool) -> None:
         """Read the memory of those that were not for long, a few at a time; new ones come first."""
         weighed_at = {process: self._weights.get(process, (-MEMORY_SECONDS, 0.0))[0] for process in self._known}
         due = sorted((at, n, process) for n, (process, at) in enumerate(weighed_at.items()) if t - at >= MEMORY_SECONDS)
         for process in self._known if all_of_them else [process for *_, process in due[:AT_ONCE]]:
-            self._weights[process] = t, _memory_of(process)
+            self._weights[process] = t, _or_none(memory_mb, process) or 0.0
 
     def _note_told(self, t: float, scrape: Scrape, panels: Panels) -> None:
-        """The fleet's process tells about itself, in resident memory; the others are out of sight."""
+        """Record what the fleet's process reports about itself, in resident memory; others are not seen."""
         seconds, memory = scrape.one("process_cpu_seconds_total"), scrape.one("process_resident_memory_bytes")
         if seconds is None or memory is None:
             return
@@ -140,11 +147,8 @@ class ProcessesOfRun:
         self._note_cpu(t, [((FLEET, None), seconds)], panels)
         self._note_memory(t, {FLEET: memory / _MB}, panels)
 
-    def _keys(self) -> list[tuple[str, psutil.Process]]:
-        return [(role, process) for process, role in self._known.items()]
-
     def _scan(self, t: float) -> None:
-        """Who is there; a process is known by its id and its start, so that an id that is used again is another.
+        """Find the processes. One is known by its id and its start, so an id that is used again is another.
 
         Between fork and exec a child looks like its parent: one that looks like the fleet is asked again next time.
         """
@@ -153,7 +157,7 @@ class ProcessesOfRun:
             found = processes_of(self._pid or 0)
         except psutil.Error:
             found = []
-        roles = {process: self._known.get(process) or _role_or_none(process) for process in found}
+        roles = {process: self._known.get(process) or _or_none(role_of, process) for process in found}
         new = {process for process, role in roles.items() if role == FLEET and process.pid != self._pid}
         unsure = new - self._known.keys() - self._unsure
         self._known = {process: role for process, role in roles.items() if role and process not in unsure}
@@ -177,29 +181,9 @@ class ProcessesOfRun:
         panels.add("memory", "MB", t, dict(memory))
 
 
-def _by_role(values: Iterable[tuple[str, float]]) -> dict[str, float]:
-    sums: defaultdict[str, float] = defaultdict(float)
-    for role, value in values:
-        sums[role] += value
-    return dict(sums)
-
-
-def _role_or_none(process: psutil.Process) -> str | None:
+def _or_none(measure: Callable[[psutil.Process], Measured], process: psutil.Process) -> Measured | None:
+    """Measure a process; None where it has ended, or is another user's."""
     try:
-        return role_of(process)
-    except psutil.Error:  # it has ended, or is another user's
-        return None
-
-
-def _cpu_of(process: psutil.Process) -> float | None:
-    try:
-        return cpu_seconds(process)
+        return measure(process)
     except psutil.Error:
         return None
-
-
-def _memory_of(process: psutil.Process) -> float:
-    try:
-        return memory_mb(process)
-    except psutil.Error:
-        return 0.0

@@ -1,4 +1,4 @@
-"""Queues over a run: depth, age of the oldest message, what came again, dead letters. Pure."""
+"""Queues over a run: depth, age of the oldest message, repeated deliveries, dead letters. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DEPTH = ("waiting", "in_flight", "delayed")
 
 
 @dataclass(slots=True)
-class _Seen:
+class _QueuePeaks:
     peak_depth: int = 0
     peak_depth_at: float | None = None
     peak_age: float | None = None
@@ -24,7 +24,7 @@ class QueuesOfRun:
     """Every queue that the fleet looks at, dead-letter queues too, and Lambda's own of asynchronous events."""
 
     def __init__(self) -> None:
-        self._seen: defaultdict[str, _Seen] = defaultdict(_Seen)
+        self._seen: defaultdict[str, _QueuePeaks] = defaultdict(_QueuePeaks)
         self._again: Increases[tuple[str, ...]] = Increases()
         self._first: int | None = None
         self._last = 0
@@ -32,7 +32,7 @@ class QueuesOfRun:
         self._dead: dict[str, float] = {}
 
     def note(self, t: float, scrape: Scrape, panels: Panels) -> None:
-        """The queues at this look."""
+        """Record the queues at this look."""
         depths = self._depths(scrape)
         self._last = sum(depths.values())
         self._first = self._last if self._first is None else self._first
@@ -40,7 +40,9 @@ class QueuesOfRun:
         self._again.note(scrape.by("fleet_queue_received_again_total", "queue"))
         self._note_dead_letters(scrape)
         for name, depth in depths.items():
-            self._note_depth(self._seen[name], t, depth)
+            seen = self._seen[name]
+            if depth > seen.peak_depth:
+                seen.peak_depth, seen.peak_depth_at = depth, t
         for name, age in ages.items():
             seen = self._seen[name]
             seen.peak_age = max(seen.peak_age or 0.0, age)
@@ -53,22 +55,18 @@ class QueuesOfRun:
         return None if self._first is None else max(0, self._last - self._first)
 
     def results(self) -> list[Queue]:
-        """Each queue, in the order in which they were first seen."""
+        """Return each queue, in the order in which they were first seen."""
         return [
             Queue(
                 name=name,
                 peak_depth=seen.peak_depth,
                 peak_depth_at=seen.peak_depth_at,
                 peak_age=seen.peak_age,
-                received_again=self._received_again(name),
+                received_again=None if (again := self._again.totals.get((name,))) is None else int(again),
                 dead_letters=int(self._dead.get(name, 0)),
             )
             for name, seen in self._seen.items()
         ]
-
-    def _received_again(self, name: str) -> int | None:
-        total = self._again.totals.get((name,))
-        return None if total is None else int(total)
 
     def _depths(self, scrape: Scrape) -> dict[str, int]:
         depths: defaultdict[str, int] = defaultdict(int)
@@ -81,12 +79,8 @@ class QueuesOfRun:
                 depths[name] = int(count)
         return depths
 
-    def _note_depth(self, seen: _Seen, t: float, depth: int) -> None:
-        if depth > seen.peak_depth:
-            seen.peak_depth, seen.peak_depth_at = depth, t
-
     def _note_dead_letters(self, scrape: Scrape) -> None:
-        """The most that there were beyond those of before; a redrive meanwhile takes none of them back."""
+        """Record the highest number beyond those before the run; a redrive meanwhile takes none of them back."""
         held = {name: count for (name,), count in scrape.by("fleet_queue_dead_letters", "queue")}
         if self._dead_before is None and held:
             self._dead_before = held

@@ -39,7 +39,7 @@ Values: TypeAlias = Mapping[Labels, float]
 
 
 class BadScrape(ValueError):
-    """What the stack answered is no exposition, or no document of its quotas."""
+    """The response is no exposition, or no document of quotas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +50,24 @@ class Scrape:
     limits: tuple[LimitUse, ...]
 
     def of(self, name: str) -> Values:
-        """All samples of a name; none where the stack does not tell."""
+        """Return all samples of a name; none where the stack does not report it."""
         return self.samples.get(name, {})
 
     def by(self, name: str, *labels: str) -> Iterator[tuple[tuple[str, ...], float]]:
-        """Each sample of a name with its values of these labels; one that lacks a label is left out."""
+        """Yield each sample of a name with its values of these labels; one that lacks a label is left out."""
         for pairs, value in self.of(name).items():
             found = dict(pairs)
             if all(label in found for label in labels):
                 yield tuple(found[label] for label in labels), value
 
     def one(self, name: str) -> float | None:
-        """The sum of all samples of a name; None where the stack does not tell."""
+        """Return the sum of all samples of a name; None where the stack does not report it."""
         values = self.of(name)
         return sum(values.values()) if values else None
 
 
 def parse_scrape(metrics: bytes, quotas: bytes) -> Scrape:
-    """The look that these two answers show.
+    """Return the look that these two responses show.
 
     Raises:
         BadScrape: one of them is something else.

@@ -8,31 +8,31 @@ import urllib.parse
 from load_tests.observe.scrape import BadScrape, Scrape, parse_scrape
 
 _FAULTS = (OSError, http.client.HTTPException, BadScrape)
-PATIENCE = 5.0
-"""Seconds that an answer may take; then the look is a gap."""
+TIMEOUT = 5.0
+"""Seconds that a response may take; then the look is a gap."""
 
 
 class Source:
     """Looks at the stack whose control port is at `url`."""
 
-    def __init__(self, url: str, *, seconds: float = PATIENCE) -> None:
+    def __init__(self, url: str, *, seconds: float = TIMEOUT) -> None:
         parts = urllib.parse.urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=seconds)
-        self.trouble = ""
+        self.last_error = ""
         """Why the last look failed; empty if it did not."""
 
     def look(self) -> Scrape | None:
-        """What the stack says now; None when it does not answer, or nothing that is understood."""
+        """Return what the stack reports now; None when it does not answer, or not as a fleet does."""
         try:
             scrape = parse_scrape(self._get("/metrics"), self._get("/quotas"))
         except _FAULTS as error:
             self._connection.close()
-            self.trouble = str(error) or type(error).__name__
+            self.last_error = str(error) or type(error).__name__
             return None
-        except BaseException:  # whoever looked was stopped, such as a greenlet: half an answer is of no use to the next
+        except BaseException:  # a greenlet may be killed here: half a response would spoil the next look
             self._connection.close()
             raise
-        self.trouble = ""
+        self.last_error = ""
         return scrape
 
     def close(self) -> None:
@@ -41,8 +41,8 @@ class Source:
 
     def _get(self, path: str) -> bytes:
         self._connection.request("GET", path)
-        answer = self._connection.getresponse()
-        body = answer.read()
-        if answer.status != 200:
-            raise BadScrape(f"{path} answers {answer.status}")
+        response = self._connection.getresponse()
+        body = response.read()
+        if response.status != 200:
+            raise BadScrape(f"{path} answers {response.status}")
         return body

@@ -18,16 +18,18 @@ PAGE, TREND = "report.html", "trend.html"
 
 
 class NoTemplates(Exception):
-    """Jinja2 is not installed, so there are no pages; the files beside them need it not."""
+    """Jinja2 is not installed, so there are no pages; the other files are written without it."""
 
     def __init__(self) -> None:
         super().__init__("The report's page needs Jinja2: pip install 'shoebox[fleet]'")
 
 
 def write(results: Results, folder: Path) -> Path:
-    """Write a run's folder: results.json, series.csv, requests.csv, limits.csv, and report.html, whose path it gives.
+    """Write a run's folder: results.json, series.csv, requests.csv, limits.csv and report.html; return the page's path.
 
-    Raises NoTemplates, after the other files are written, where Jinja2 is missing, and OSError.
+    Raises:
+        NoTemplates: Jinja2 is missing; the other files are written.
+        OSError: the folder can't be written.
     """
     from load_tests.report.files import files_in, write_files
 
@@ -36,12 +38,12 @@ def write(results: Results, folder: Path) -> Path:
 
 
 def write_comparison(left: Results, right: Results, path: Path) -> Path:
-    """Write the report of two runs beside each other to `path`, and give it back. Raises as `write`."""
+    """Write the report of two runs beside each other to `path`, and return the path. Raises as `write`."""
     return _written(_pages().comparison_page(left, right), path)
 
 
 def write_trend(folder: Path) -> Path:
-    """Write trend.html, the runs of a folder over time, into it, and give its path back. Raises as `write`."""
+    """Write trend.html, the runs of a folder over time, into it, and return its path. Raises as `write`."""
     return _written(_pages().trend_page(folder), folder / TREND)
 
 

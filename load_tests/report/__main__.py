@@ -22,27 +22,22 @@ _EXAMPLES = f"""examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page and print its path; 2 where a run cannot be read."""
-    parser = _parser()
-    told = parser.parse_args(arguments)
-    try:
-        page = write_trend(told.run) if told.trend else _page(told.run, told.other, told.output)
-    except (OSError, ValidationError, NoTemplates) as error:
-        parser.error(str(error))
-    sys.stdout.write(f"{page}\n")
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m load_tests.report", epilog=_EXAMPLES, formatter_class=raw)
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder, or its results.json")
     parser.add_argument("other", type=Path, nargs="?", metavar="OTHER", help="another run, to compare them")
     parser.add_argument("--trend", action="store_true", help="RUN is the folder of all runs: show them over time")
     parser.add_argument("--output", type=Path, metavar="PATH", help="the folder, or the comparison's file")
-    return parser
+    options = parser.parse_args(arguments)
+    try:
+        page = write_trend(options.run) if options.trend else _write(options.run, options.other, options.output)
+    except (OSError, ValidationError, NoTemplates) as error:
+        parser.error(str(error))
+    sys.stdout.write(f"{page}\n")
+    return 0
 
 
-def _page(run: Path, other: Path | None, output: Path | None) -> Path:
+def _write(run: Path, other: Path | None, output: Path | None) -> Path:
     folder = run if run.is_dir() else run.parent
     if other is None:
         return write(read_results(run), output or folder)

@@ -9,10 +9,10 @@ from typing import Any
 
 from load_tests.report.formats import DASH, clock, duration, number
 from load_tests.report.palette import Colours
-from load_tests.report.thinning import MOST, Points, fair_share, thin
+from load_tests.report.thinning import MAX_POINTS, Points, fair_share, thin
 from load_tests.results import Results, Series
 
-NUMBERS = 22_000
+MAX_NUMBERS = 22_000
 """Numbers of all lines of a run together, 100 to 150 KB in the page: where there are more, long lines have fewer."""
 _LIMIT = re.compile(r"\blimit$", re.IGNORECASE)
 _LIMIT_WITHIN = 2.5
@@ -96,9 +96,10 @@ class Chart:
 
 
 def charts_of(results: Results, prefix: str = "c", colours: Colours | None = None) -> tuple[Chart, ...]:
-    """The charts of a run, the most telling first. `prefix` and `colours`: where others are on the page, too."""
+    """Return the charts of a run, the most telling first. `prefix`, `colours`: where others are on the page, too."""
     colours = colours or Colours()
-    most = min(MOST, fair_share([len(s.t) for s in results.series if len(set(s.values)) > 1], NUMBERS))
+    # A line that never changes is packed as one number.
+    limit = min(MAX_POINTS, fair_share([len(s.t) for s in results.series if len(set(s.values)) > 1], MAX_NUMBERS))
     span = span_of(results)
     refusals = [limit.first_at for limit in results.limits if limit.first_at is not None]
     return tuple(
@@ -107,8 +108,8 @@ def charts_of(results: Results, prefix: str = "c", colours: Colours | None = Non
             title=_KNOWN.get(panel, (panel, ""))[0],
             about=_KNOWN.get(panel, ("", ""))[1],
             unit=series[0].unit,
-            lines=(drawn := _lines(series, colours, span, most)),
-            top=_top(drawn),
+            lines=(drawn := _lines(series, colours, span, limit)),
+            top=max((line.peak_value for line in drawn if not line.off_chart), default=0) or 1.0,
             span=span,
             end=span,
             load_seconds=results.seconds,
@@ -119,7 +120,7 @@ def charts_of(results: Results, prefix: str = "c", colours: Colours | None = Non
 
 
 def panels_of(results: Results) -> dict[str, list[Series]]:
-    """The series by panel, in the order of the page."""
+    """Return the series by panel, in the order of the page."""
     panels: dict[str, list[Series]] = {}
     for series in results.series:
         panels.setdefault(series.panel, []).append(series)
@@ -127,22 +128,22 @@ def panels_of(results: Results) -> dict[str, list[Series]]:
 
 
 def rank(panel: str, order: Sequence[str] = ORDER) -> int:
-    """Where a panel stands: what users feel first, then limits, then the machine."""
+    """Return a panel's place in the order: what users feel first, then limits, then the machine."""
     return next((n for n, word in enumerate(order) if word in panel.lower()), len(order))
 
 
 def value_text(value: float | None, unit: str) -> str:
-    """A value in a chart's table, whose head has the unit."""
+    """Return a value as text in a chart's table, whose head has the unit."""
     return duration(value) if unit == "s" else number(value)
 
 
 def span_of(results: Results) -> float:
-    """The end of the time axis, in seconds of the run: the load and its drain."""
+    """Return the end of the time axis, in seconds of the run: the load and its drain."""
     return max((series.t[-1] for series in results.series if series.t), default=results.seconds)
 
 
 def document(charts: Iterable[Chart]) -> dict[str, Any]:
-    """What the script draws: lines refer to `times` by number, since most share theirs."""
+    """Return what the page's script draws: lines refer to `times` by number, since most share theirs."""
     times: list[Any] = []
     numbers: dict[tuple[float, ...], int] = {}
 
@@ -168,42 +169,33 @@ def document(charts: Iterable[Chart]) -> dict[str, Any]:
     return {"times": times, "charts": drawn}
 
 
-def _lines(series: Sequence[Series], colours: Colours, span: float, most: int) -> tuple[Line, ...]:
+def _lines(series: Sequence[Series], colours: Colours, span: float, max_points: int) -> tuple[Line, ...]:
     lines: list[Line] = []
     for one in series:
         limit = _LIMIT.search(one.name) is not None
         colour = colours.of(_LIMIT.sub("", one.name).strip())
         same = sum(line.colour == colour and not line.limit for line in lines)
-        lines.append(_line(one, colour, 0 if limit else same % _DASHES, span, most, limit=limit))
+        known = [(value, at) for at, value in zip(one.t, one.values, strict=True) if value is not None]
+        peak, at = max(known, key=lambda pair: pair[0], default=(0.0, None))
+        mean = sum(value for value, _ in known) / len(known) if known else None
+        lines.append(
+            Line(
+                name=one.name,
+                colour=colour,
+                dash=0 if limit else same % _DASHES,
+                limit=limit,
+                points=thin(one.t, one.values, max_points),
+                peak_value=peak,
+                mean=DASH if limit else value_text(mean, one.unit),
+                peak=value_text(peak, one.unit) if known else DASH,
+                at=DASH if limit or not peak else clock(at, span),
+            )
+        )
     reach = max((line.peak_value for line in lines if not line.limit), default=0) * _LIMIT_WITHIN
-    return tuple(_placed(line, reach) for line in sorted(lines, key=lambda line: line.limit))
-
-
-def _line(series: Series, colour: int, dash: int, span: float, most: int, *, limit: bool) -> Line:
-    known = [(value, at) for at, value in zip(series.t, series.values, strict=True) if value is not None]
-    peak, at = max(known, key=lambda pair: pair[0], default=(0.0, None))
-    mean = sum(value for value, _ in known) / len(known) if known else None
-    return Line(
-        name=series.name,
-        colour=colour,
-        dash=dash,
-        limit=limit,
-        points=thin(series.t, series.values, most),
-        peak_value=peak,
-        mean=DASH if limit else value_text(mean, series.unit),
-        peak=value_text(peak, series.unit) if known else DASH,
-        at=DASH if limit or not peak else clock(at, span),
+    return tuple(
+        replace(line, off_chart=line.limit and line.peak_value > reach)
+        for line in sorted(lines, key=lambda line: line.limit)
     )
-
-
-def _placed(line: Line, reach: float) -> Line:
-    if not line.limit or line.peak_value <= reach:
-        return line
-    return replace(line, off_chart=True)
-
-
-def _top(lines: Iterable[Line]) -> float:
-    return max((line.peak_value for line in lines if not line.off_chart), default=0) or 1.0
 
 
 def _line_document(line: Line, time: int) -> dict[str, Any]:
@@ -222,14 +214,14 @@ def _line_document(line: Line, time: int) -> dict[str, Any]:
 
 
 def _packed_times(t: list[float]) -> Any:
-    """Times; equal steps as where they start, their length, and how many there are."""
+    """Pack times: equal steps as where they start, their length, and how many there are."""
     if len(t) > 1 and all(abs(t[0] + n * (t[1] - t[0]) - at) < 1e-6 for n, at in enumerate(t)):
         return {"from": t[0], "step": t[1] - t[0], "count": len(t)}
     return [round(at, 2) for at in t]
 
 
 def _packed(values: list[float | None]) -> Any:
-    """Values with four significant digits; one that never changes is said once."""
+    """Pack values: four significant digits, and one number where they never change."""
     short = [None if value is None else _short(value) for value in values]
     return short[0] if len(short) > 1 and len(set(short)) == 1 and short[0] is not None else short
 

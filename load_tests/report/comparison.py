@@ -1,9 +1,9 @@
-"""Two runs beside each other: what differed, and the same panels on the same axes."""
+"""The view model of two runs beside each other: what differed, and the same panels on the same axes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from console.output import plural
@@ -29,8 +29,8 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """A run of the two."""
+class ComparedRun:
+    """One of the two runs."""
 
     name: str
     results: Results
@@ -39,10 +39,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What the page shows."""
+    """The view model of the page."""
 
-    left: Side
-    right: Side
+    left: ComparedRun
+    right: ComparedRun
     sentence: str
     figures: Table
     throttles: Table
@@ -57,60 +57,67 @@ class Comparison:
 
 
 def comparison_of(left: Results, right: Results) -> Comparison:
-    """Put two runs beside each other."""
-    sides, names = (left, right), names_of(left, right)
+    """Compare two runs."""
+    runs, names = (left, right), names_of(left, right)
     return Comparison(
-        left=Side(names[0], left, verdict_of(left)),
-        right=Side(names[1], right, verdict_of(right)),
-        sentence=_sentence(sides, names),
-        figures=_figures(sides, names),
-        throttles=_throttles(sides, names),
-        requests=_requests(sides, names),
-        settings=_settings(sides, names),
+        left=ComparedRun(names[0], left, verdict_of(left)),
+        right=ComparedRun(names[1], right, verdict_of(right)),
+        sentence=_sentence(runs, names),
+        figures=Table(
+            _columns("figure", names), tuple(Row((name, *(text(run) for run in runs))) for name, text in _FIGURES)
+        ),
+        throttles=_throttles(runs, names),
+        requests=_requests(runs, names),
+        settings=_settings(runs, names),
         pairs=_pairs(left, right),
     )
 
 
+def names_of(left: Results, right: Results) -> tuple[str, str]:
+    """Return what tells two runs apart: the scenario, or else the stack, the quotas, or the start."""
+    labels = ((run.scenario, str(run.config.get("stack", "")), run.quotas, run.started_at) for run in (left, right))
+    return next(((one, other) for one, other in zip(*labels, strict=True) if one != other), ("left", "right"))
+
+
 def api_throttles(results: Results) -> int | None:
-    """How often the API, its authorizer or the gateway was refused; None where nobody watched."""
+    """Count how often the API, its authorizer or the gateway was refused; None where nobody watched."""
     if not results.limits:
         return None
     return sum(throttle.count for throttle in results.throttles if _API.search(throttle.subject))
 
 
-def names_of(left: Results, right: Results) -> tuple[str, str]:
-    """What tells two runs apart: the scenario, or else the stack, the quotas, or the moment."""
-    candidates = (_labels(left), _labels(right))
-    for one, other in zip(*candidates, strict=True):
-        if one != other:
-            return one, other
-    return "left", "right"
-
-
-def _labels(results: Results) -> tuple[str, ...]:
-    return results.scenario, str(results.config.get("stack", "")), results.quotas, results.started_at
-
-
-def _sentence(sides: tuple[Results, Results], names: tuple[str, str]) -> str:
-    said = (f"“{name}”: the API was {_times(api_throttles(side))}" for name, side in zip(names, sides, strict=True))
+def _sentence(runs: tuple[Results, Results], names: tuple[str, str]) -> str:
+    said = []
+    for name, run in zip(names, runs, strict=True):
+        throttled = api_throttles(run)
+        if throttled is None:
+            said.append(f"“{name}”: the API was not watched")
+        else:
+            times = f"throttled {plural(throttled, 'time')}" if throttled else "never throttled"
+            said.append(f"“{name}”: the API was {times}")
     return ". ".join(said) + "."
 
 
-def _times(throttled: int | None) -> str:
-    if throttled is None:
-        return "not watched"
-    return f"throttled {plural(throttled, 'time')}" if throttled else "never throttled"
+def _p50(results: Results) -> str:
+    whole = results.stages.get(WHOLE)
+    return duration(whole.percentile("50") if whole else None)
+
+
+def _failed_calls(results: Results) -> str:
+    failures = sum(one.failures for one in results.requests)
+    calls = sum(one.count for one in results.requests)
+    return f"{number(failures)} ({share(failures, calls)})" if calls else DASH
 
 
 _FIGURES: tuple[tuple[str, Callable[[Results], str]], ...] = (
     ("verdict", state_of),
     ("READY", lambda run: quantity(run.ready_per_second, "photos/s")),
     ("uploads a day at that rate, full scale", lambda run: large(per_day(run))),
-    ("p50, registered → READY", lambda run: _percentile(run, "50")),
+    ("p50, registered → READY", _p50),
     ("p99, registered → READY", lambda run: duration(p99_of(run))),
     ("API invocations throttled", lambda run: number(api_throttles(run))),
     ("throttled in all", lambda run: number(sum(one.count for one in run.throttles) if run.limits else None)),
-    ("calls failed, as phones saw them", lambda run: _failed(run.requests)),
+    ("calls failed, as phones saw them", _failed_calls),
     ("photos refused", lambda run: share(run.photos.refused, run.offered.photos)),
     ("photos unfinished", lambda run: number(run.photos.unfinished)),
     ("photos lost", lambda run: number(run.photos.lost)),
@@ -120,80 +127,68 @@ _FIGURES: tuple[tuple[str, Callable[[Results], str]], ...] = (
 )
 
 
-def _figures(sides: tuple[Results, Results], names: tuple[str, str]) -> Table:
-    rows = (Row((name, *(of(side) for side in sides))) for name, of in _FIGURES)
-    return Table(_columns("figure", names), tuple(rows))
+def _throttles(runs: tuple[Results, Results], names: tuple[str, str]) -> Table:
+    def count(run: Results, key: tuple[str, str]) -> int | None:
+        if not run.limits:
+            return None  # nobody watched
+        return sum(one.count for one in run.throttles if (one.subject, one.reason) == key)
 
-
-def _percentile(results: Results, name: str) -> str:
-    whole = results.stages.get(WHOLE)
-    return duration(whole.percentile(name) if whole else None)
-
-
-def _failed(requests: Iterable[RequestStats]) -> str:
-    known = list(requests)
-    failures, calls = sum(one.failures for one in known), sum(one.count for one in known)
-    return f"{number(failures)} ({share(failures, calls)})" if calls else DASH
-
-
-def _throttles(sides: tuple[Results, Results], names: tuple[str, str]) -> Table:
-    keys = {(one.subject, one.reason) for side in sides for one in side.throttles}
+    keys = {(one.subject, one.reason) for run in runs for one in run.throttles}
     rows = (
-        Row((f"{subject}: {reason}", *(number(_throttled(side, subject, reason)) for side in sides)))
-        for subject, reason in sorted(keys, key=lambda key: (not _API.search(key[0]), key))
+        Row((f"{key[0]}: {key[1]}", *(number(count(run, key)) for run in runs)))
+        for key in sorted(keys, key=lambda key: (not _API.search(key[0]), key))
     )
     return Table(_columns("refused", names), tuple(rows), empty="Nothing was throttled in either run.")
 
 
-def _throttled(side: Results, subject: str, reason: str) -> int | None:
-    """None where nobody watched."""
-    if not side.limits:
-        return None
-    return sum(one.count for one in side.throttles if (one.subject, one.reason) == (subject, reason))
+def _requests(runs: tuple[Results, Results], names: tuple[str, str]) -> Table:
+    def cell(request: RequestStats | None) -> str:
+        if request is None:
+            return DASH
+        p99 = duration(request.seconds.percentile("99") if request.seconds else None)
+        failed = share(request.failures, request.count)
+        return f"{number(request.failures)} of {number(request.count)} ({failed}), {p99}"
 
-
-def _requests(sides: tuple[Results, Results], names: tuple[str, str]) -> Table:
-    counted = [{one.name: one for one in side.requests} for side in sides]
-    calls = list(dict.fromkeys(name for side in counted for name in side))
-    rows = (Row((name, *(_call(side.get(name)) for side in counted))) for name in calls)
+    by_name = [{one.name: one for one in run.requests} for run in runs]
+    calls = dict.fromkeys(name for requests in by_name for name in requests)
+    rows = (Row((name, *(cell(requests.get(name)) for requests in by_name))) for name in calls)
     return Table(_columns("call: failed of all, p99", names), tuple(rows), empty="No requests were made in either run.")
 
 
-def _call(request: RequestStats | None) -> str:
-    if request is None:
-        return DASH
-    p99 = duration(request.seconds.percentile("99") if request.seconds else None)
-    return f"{number(request.failures)} of {number(request.count)} ({share(request.failures, request.count)}), {p99}"
-
-
-def _settings(sides: tuple[Results, Results], names: tuple[str, str]) -> Table:
-    told = [_told(side) for side in sides]
-    differing = [name for name in dict.fromkeys((*told[0], *told[1])) if told[0].get(name) != told[1].get(name)]
-    rows = (Row((name, *(side.get(name, DASH) for side in told))) for name in differing)
+def _settings(runs: tuple[Results, Results], names: tuple[str, str]) -> Table:
+    """Show the settings in which the runs differ."""
+    settings = []
+    for run in runs:
+        own = {"scenario": run.scenario, "quotas": run.quotas, "scale": f"1 : {number(run.scale)}"}
+        own |= {"load": duration(run.seconds), "seed": str(run.seed)}
+        given = {**run.config, **run.versions, **run.machine}
+        settings.append(own | {name: DASH if value is None else str(value) for name, value in given.items()})
+    left, right = settings
+    differing = [name for name in dict.fromkeys((*left, *right)) if left.get(name) != right.get(name)]
+    rows = (Row((name, left.get(name, DASH), right.get(name, DASH))) for name in differing)
     return Table(_columns("setting", names), tuple(rows), empty="Both runs had the same settings.")
 
 
-def _told(results: Results) -> dict[str, str]:
-    own = {"scenario": results.scenario, "quotas": results.quotas, "scale": f"1 : {number(results.scale)}"}
-    own |= {"load": duration(results.seconds), "seed": str(results.seed)}
-    given = {**results.config, **results.versions, **results.machine}
-    return own | {name: DASH if value is None else str(value) for name, value in given.items()}
-
-
 def _columns(first: str, names: tuple[str, str]) -> tuple[Column, ...]:
-    return (Column(first, numbers=False), *(Column(name, numbers=False) for name in names))
+    return tuple(Column(title, numbers=False) for title in (first, *names))
 
 
 def _pairs(left: Results, right: Results) -> tuple[Pair, ...]:
     colours = Colours()
     lefts = {chart.title: chart for chart in charts_of(_with_api_throttles(left), "l", colours)}
     rights = {chart.title: chart for chart in charts_of(_with_api_throttles(right), "r", colours)}
-    titles = sorted(dict.fromkeys((*lefts, *rights)), key=lambda title: rank(title, _ORDER))
-    return tuple(_pair(title, lefts.get(title), rights.get(title)) for title in titles)
+    pairs = []
+    for title in sorted(dict.fromkeys((*lefts, *rights)), key=lambda title: rank(title, _ORDER)):
+        one, other = lefts.get(title), rights.get(title)
+        if one and other:
+            top, span = max(one.top, other.top), max(one.span, other.span)
+            one, other = _on_axes(one, top, span), _on_axes(other, top, span)
+        pairs.append(Pair(title, one, other))
+    return tuple(pairs)
 
 
 def _with_api_throttles(results: Results) -> Results:
-    """The API's throttles in a panel of their own: others may be a hundred times as many, and hide them."""
+    """Put the API's throttles into a panel of their own: others may be a hundred times as many, and hide them."""
     series = [
         one.model_copy(update={"panel": "API throttles/s"})
         if one.panel == "throttles/s" and _API.search(one.name)
@@ -201,13 +196,6 @@ def _with_api_throttles(results: Results) -> Results:
         for one in results.series
     ]
     return results.model_copy(update={"series": series})
-
-
-def _pair(title: str, left: Chart | None, right: Chart | None) -> Pair:
-    if left is None or right is None:
-        return Pair(title, left, right)
-    top, span = max(left.top, right.top), max(left.span, right.span)
-    return Pair(title, _on_axes(left, top, span), _on_axes(right, top, span))
 
 
 def _on_axes(chart: Chart, top: float, span: float) -> Chart:

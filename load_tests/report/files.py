@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from load_tests.report.verdict import use_of
-from load_tests.results import PERCENTILES, Distribution, Limit, RequestStats, Results
+from load_tests.results import PERCENTILES, Limit, RequestStats, Results
 
 RESULTS = "results.json"
 ALWAYS = (RESULTS, "series.csv", "requests.csv", "limits.csv")
@@ -30,18 +30,23 @@ def write_files(results: Results, folder: Path) -> None:
     """Write results.json, series.csv, requests.csv and limits.csv; times in seconds, what is unknown empty."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESULTS).write_text(results.model_dump_json() + "\n", "utf-8")
-    _write(folder / "series.csv", ("panel", "name", "unit", "t", "value"), _series(results))
-    _write(folder / "requests.csv", _REQUESTS, map(_request, results.requests))
-    _write(folder / "limits.csv", _LIMITS, map(_limit, results.limits))
+    points = (
+        (series.panel, series.name, series.unit, t, value)
+        for series in results.series
+        for t, value in zip(series.t, series.values, strict=True)
+    )
+    _write(folder / "series.csv", ("panel", "name", "unit", "t", "value"), points)
+    _write(folder / "requests.csv", _REQUESTS, map(_request_row, results.requests))
+    _write(folder / "limits.csv", _LIMITS, map(_limit_row, results.limits))
 
 
 def files_in(folder: Path) -> tuple[str, ...]:
-    """Those of `ABOUT` that a run's folder has."""
+    """Return those of `ABOUT` that a run's folder has."""
     return tuple(name for name in ABOUT if (folder / name).is_file())
 
 
 def read_results(path: Path) -> Results:
-    """The results of a run's folder, or of a results.json itself.
+    """Return the results of a run's folder, or of a results.json itself.
 
     Raises OSError where there is none, and pydantic.ValidationError where it is another file.
     """
@@ -56,28 +61,19 @@ def _write(path: Path, columns: Iterable[str], rows: Iterable[tuple[Any, ...]]) 
 
 
 def _cell(value: Any) -> Any:
-    """A text that a spreadsheet would compute is marked as text ("CSV Injection", OWASP)."""
+    """Mark a text that a spreadsheet would compute as text ("CSV Injection", OWASP)."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def _series(results: Results) -> Iterator[tuple[Any, ...]]:
-    for series in results.series:
-        for t, value in zip(series.t, series.values, strict=True):
-            yield series.panel, series.name, series.unit, t, value
-
-
-def _request(request: RequestStats) -> tuple[Any, ...]:
+def _request_row(request: RequestStats) -> tuple[Any, ...]:
     reasons = json.dumps(request.reasons, ensure_ascii=False) if request.reasons else None
-    return request.name, request.count, request.failures, *_times(request.seconds), reasons
+    times: tuple[float | None, ...] = (None,) * (len(PERCENTILES) + 2)
+    if (seconds := request.seconds) is not None:
+        times = (seconds.mean, *(seconds.percentile(f"{p:g}") for p in PERCENTILES), seconds.max)
+    return request.name, request.count, request.failures, *times, reasons
 
 
-def _times(seconds: Distribution | None) -> tuple[float | None, ...]:
-    if seconds is None:
-        return (None,) * (len(PERCENTILES) + 2)
-    return seconds.mean, *(seconds.percentile(f"{p:g}") for p in PERCENTILES), seconds.max
-
-
-def _limit(limit: Limit) -> tuple[Any, ...]:
+def _limit_row(limit: Limit) -> tuple[Any, ...]:
     use = use_of(limit)
     factor = 1 / use if use else None
     return (

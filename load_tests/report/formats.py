@@ -20,7 +20,7 @@ _SIGNS = {"<=": "≤", ">=": "≥", "==": "="}
 
 
 def number(value: float | None) -> str:
-    """Whole from 100 on, with three digits or fewer lost below, two significant ones below 1; never an exponent."""
+    """Return a number: whole from 100 on, three digits or so below, two significant ones below 1; no exponent."""
     if value is None or math.isnan(value):
         return DASH
     if value == 0 or abs(value) >= 100 or value == int(value):
@@ -31,7 +31,7 @@ def number(value: float | None) -> str:
 
 
 def quantity(value: float | None, unit: str) -> str:
-    """A value with its unit; seconds as a duration."""
+    """Return a value with its unit; seconds as a duration."""
     if unit == "s":
         return duration(value)
     text = number(value)
@@ -39,7 +39,7 @@ def quantity(value: float | None, unit: str) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """From 3.2 ms to 26 h 05 min, with three digits or fewer lost."""
+    """Return a duration in the unit that fits: from 3.2 ms to 26 h 05 min."""
     if seconds is None or math.isnan(seconds):
         return DASH
     if seconds == 0:
@@ -55,12 +55,12 @@ def duration(seconds: float | None) -> str:
 
 
 def round_duration(seconds: float) -> str:
-    """A duration whose last part is left out where it is nought: 8 min, 24 h, 5 s."""
+    """Return a duration without its last part where that is zero: 8 min, 24 h, 5 s."""
     return _NOUGHT.sub(lambda found: found[2] or "", duration(seconds))
 
 
 def clock(seconds: float | None, span: float) -> str:
-    """A moment of a run of `span` seconds: m:ss, or h:mm where it lasts for hours."""
+    """Return a moment of a run of `span` seconds: m:ss, or h:mm where it lasts for hours."""
     if seconds is None:
         return DASH
     whole = int(seconds) // 60 if span > _HOURS_FROM else int(seconds)
@@ -68,12 +68,12 @@ def clock(seconds: float | None, span: float) -> str:
 
 
 def sign(operator: str) -> str:
-    """A comparison's sign as people write it."""
+    """Return a comparison's sign as people write it."""
     return _SIGNS.get(operator, operator)
 
 
 def large(value: float) -> str:
-    """A large number of things in words: 5.2 million."""
+    """Return a large number in words: 5.2 million."""
     for size, word in ((1e9, "billion"), (1e6, "million")):
         if value >= size:
             return f"{value / size:,.1f}{SPACE}{word}"
@@ -81,7 +81,7 @@ def large(value: float) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """A part in percent; a small one is never shown as nought."""
+    """Return a part in percent; a small one is never shown as zero."""
     if not whole:
         return DASH
     percent = part / whole * 100
@@ -91,12 +91,12 @@ def share(part: float, whole: float) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes; terabytes, too, which a day's photos are."""
+    """Return bytes with their unit; terabytes, too, which a day's photos are."""
     return f"{number(count / 1e12)}{SPACE}TB" if count >= 1e12 else size_text(count)
 
 
 def dollars(value: float | None) -> str:
-    """US dollars to the cent; whole from a thousand on, with two significant digits below ten cents."""
+    """Return US dollars to the cent; whole from a thousand on, with two significant digits below ten cents."""
     if value is None:
         return DASH
     if 0 < value < 0.1:

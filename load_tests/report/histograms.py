@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from dataclasses import dataclass
 
@@ -72,7 +73,7 @@ class _Axes:
 
 
 def histograms_of(results: Results) -> tuple[Histogram, ...]:
-    """A histogram of each stage that photos went through."""
+    """Return a histogram of each stage that photos went through."""
     stages = {stage: seconds for stage, seconds in results.stages.items() if seconds.count}
     if not stages:
         return ()
@@ -83,12 +84,13 @@ def histograms_of(results: Results) -> tuple[Histogram, ...]:
 
 
 def _histogram(stage: str, seconds: Distribution, axes: _Axes) -> Histogram:
-    points = ", ".join(f"p{name} {round_duration(seconds.percentiles[name])}" for name in _present(seconds))
+    marks = [name for name in _MARKS if seconds.percentile(name) is not None]
+    points = ", ".join(f"p{name} {round_duration(seconds.percentiles[name])}" for name in marks)
     return Histogram(
         stage=stage,
         about=f"Histogram of {stage}, {number(seconds.count)} photos: {points}",
         bars=tuple(_bar(n, count, seconds.count, axes) for n, count in enumerate(seconds.histogram) if count),
-        marks=tuple(_mark(name, seconds, axes, row) for row, name in enumerate(_present(seconds))),
+        marks=tuple(_mark(name, seconds, axes, row) for row, name in enumerate(marks)),
         times=_time_labels(axes),
         shares=(
             Label(_LEFT - 5, axes.y(axes.highest) + 4, f"{axes.highest * 100:.0f}{SPACE}%", "end"),
@@ -97,25 +99,18 @@ def _histogram(stage: str, seconds: Distribution, axes: _Axes) -> Histogram:
     )
 
 
-def _present(seconds: Distribution) -> list[str]:
-    return [name for name in _MARKS if seconds.percentile(name) is not None]
-
-
 def _bar(n: int, count: int, photos: int, axes: _Axes) -> Bar:
     height = max(1.0, axes.y(0) - axes.y(count / photos))
-    about = f"{_range(n)}: {number(count)} photos, {share(count, photos)}"
+    if n == len(BOUNDS):
+        times = f"above {round_duration(BOUNDS[-1])}"
+    else:
+        times = (f"{round_duration(BOUNDS[n - 1])} to " if n else "up to ") + round_duration(BOUNDS[n])
+    about = f"{times}: {number(count)} photos, {share(count, photos)}"
     return Bar(axes.x(n) + 0.5, round(axes.y(0) - height, 1), round(axes.step - 1, 1), round(height, 1), about)
 
 
-def _range(n: int) -> str:
-    if n == len(BOUNDS):
-        return f"above {round_duration(BOUNDS[-1])}"
-    low = f"{round_duration(BOUNDS[n - 1])} to " if n else "up to "
-    return low + round_duration(BOUNDS[n])
-
-
 def _mark(name: str, seconds: Distribution, axes: _Axes, row: int) -> Label:
-    """The median's label is the lower one, to the left of its line, so that the other's passes above it."""
+    """Label a percentile. The median's label is the lower one, so that the other's passes above its line."""
     value = seconds.percentiles[name]
     x = axes.x(min(axes.last + 1, max(axes.first, _place(value))))
     anchor = "end" if x > _LABEL_WIDTH else "start"
@@ -123,15 +118,15 @@ def _mark(name: str, seconds: Distribution, axes: _Axes, row: int) -> Label:
 
 
 def _place(value: float) -> float:
-    """Where a time is among the bars: logarithmic between a bar's bounds."""
-    n = next((n for n, bound in enumerate(BOUNDS) if value <= bound), len(BOUNDS))
+    """Return where a time is among the bars: logarithmic between a bar's bounds."""
+    n = bisect.bisect_left(BOUNDS, value)
     low = BOUNDS[n - 1] if n else BOUNDS[0] / 2
     high = BOUNDS[n] if n < len(BOUNDS) else BOUNDS[-1] * 4
     return n + min(1.0, max(0.0, math.log(max(value, low) / low) / math.log(high / low)))
 
 
 def _time_labels(axes: _Axes) -> tuple[Label, ...]:
-    """The upper bounds of some bars, below their right edges."""
+    """Label the upper bounds of some bars, below their right edges."""
     bounds = range(min(axes.first, len(BOUNDS) - 1), min(axes.last, len(BOUNDS) - 1) + 1)
     every = -(-len(bounds) // _LABELS)
     return tuple(

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from load_tests.report.files import ABOUT, ALWAYS
 from load_tests.report.formats import number
 from load_tests.report.histograms import HEIGHT, WIDTH, histograms_of
 from load_tests.report.palette import DARK, LIGHT
-from load_tests.report.thinning import MOST
+from load_tests.report.thinning import MAX_POINTS
 from load_tests.report.verdict import verdict_of
 from load_tests.results import Results
 
@@ -36,7 +37,7 @@ _IN_SCRIPT = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})
 
 
 def report_page(results: Results, files: Sequence[str] = ALWAYS) -> str:
-    """The report of one run, with links to these files beside it."""
+    """Return the report of one run, with links to these files beside it."""
     charts = charts_of(results)
     return _page(
         "report.html",
@@ -52,7 +53,7 @@ def report_page(results: Results, files: Sequence[str] = ALWAYS) -> str:
 
 
 def trend_page(folder: Path) -> str:
-    """The runs of a folder over time. Raises OSError where there is none."""
+    """Return the page of a folder's runs over time. Raises OSError where there is no such folder."""
     return _page(
         "trend.html",
         (),
@@ -64,35 +65,41 @@ def trend_page(folder: Path) -> str:
 
 
 def comparison_page(left: Results, right: Results) -> str:
-    """The report of two runs beside each other."""
+    """Return the report of two runs beside each other."""
     comparison = comparison_of(left, right)
     return _page("comparison.html", comparison.charts, comparison=comparison, tables=tables)
 
 
 def inline_json(data: Any) -> str:
-    """JSON that may stand in a script element: nothing in it can end the element, or a line of an old script."""
+    """Return JSON for a script element: nothing in it can end the element, or a line of an old script."""
     return orjson.dumps(data).decode().translate(_IN_SCRIPT)
 
 
 def _page(template: str, drawn: Iterable[Chart], **views: Any) -> str:
-    style = "\n".join((*(_text(name) for name in _STYLES), _palette()))
-    scripts = [_text(name) for name in _SCRIPTS]
+    style = "\n".join((*((_HERE / name).read_text("utf-8").strip() for name in _STYLES), _palette()))
+    scripts = [(_HERE / name).read_text("utf-8").strip() for name in _SCRIPTS]
+    scripts_allowed = " ".join(map(_hash, scripts))
     drawn = list(drawn)
+    # Markup is for our own files, and for JSON from `inline_json`: they need no escaping.
     return (
         _environment()
         .get_template(template)
         .render(
-            style=_trusted(style),
-            scripts=[_trusted(script) for script in scripts],
-            policy=_policy(style, scripts),
-            data=_trusted(inline_json(document(drawn))),
+            style=Markup(style),  # noqa: S704
+            scripts=[Markup(script) for script in scripts],  # noqa: S704
+            policy=(
+                f"default-src 'none'; style-src {_hash(style)}; script-src {scripts_allowed};"
+                " base-uri 'none'; form-action 'none'"
+            ),
+            data=Markup(inline_json(document(drawn))),  # noqa: S704
             thinned=any(line.points.thinned for chart in drawn for line in chart.lines),
-            most_points=number(MOST),
+            most_points=number(MAX_POINTS),
             **views,
         )
     )
 
 
+@cache  # the templates are compiled once: that takes longer than to render them
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
@@ -106,13 +113,8 @@ def _environment() -> Environment:
 
 
 def _breakable(text: str) -> Markup:
-    """A long name of joined words may break between them: ReservedFunction|Concurrent|…."""
+    """Let a long name of joined words break between them: ReservedFunction|Concurrent|…."""
     return Markup("<wbr>").join(_WORDS.split(text))
-
-
-def _policy(style: str, scripts: Iterable[str]) -> str:
-    allowed = " ".join(_hash(script) for script in scripts)
-    return f"default-src 'none'; style-src {_hash(style)}; script-src {allowed}; base-uri 'none'; form-action 'none'"
 
 
 def _hash(text: str) -> str:
@@ -121,15 +123,6 @@ def _hash(text: str) -> str:
 
 
 def _palette() -> str:
-    """The lines' colours as custom properties, for light and for dark."""
+    """Return the lines' colours as custom properties, for light and for dark."""
     light, dark = ("".join(f"--c{n}:{colour};" for n, colour in enumerate(colours)) for colours in (LIGHT, DARK))
     return f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root:not(.print){{{dark}}}}}"
-
-
-def _text(name: str) -> str:
-    return (_HERE / name).read_text("utf-8").strip()
-
-
-def _trusted(text: str) -> Markup:
-    """Our own files, and JSON from `inline_json`: what needs no escaping."""
-    return Markup(text)  # noqa: S704

@@ -51,7 +51,7 @@ class Colours:
         self._own: dict[str, int] = {}
 
     def of(self, name: str) -> int:
-        """The colour's number, from 0. "api" and "api TooManyRequests" are about the same thing."""
+        """Return the colour's number, from 0. "api" and "api TooManyRequests" are about the same thing."""
         for word in re.findall(r"\w+", name.lower()):
             if word in _KNOWN:
                 return _KNOWN[word]

@@ -48,7 +48,7 @@ class Table:
 
 
 def thresholds(results: Results) -> Table:
-    """Each expectation, its value and whether it was met."""
+    """Show each expectation, its value and whether it was met."""
     return Table(
         (Column("threshold", numbers=False), Column("bound"), Column("value"), Column("", numbers=False)),
         tuple(
@@ -67,8 +67,8 @@ def thresholds(results: Results) -> Table:
     )
 
 
-def fates(results: Results) -> Table:
-    """What became of every photo that was offered."""
+def outcomes(results: Results) -> Table:
+    """Show how the photos that were offered ended."""
     photos, offered = results.photos, results.offered
     rows = (
         ("READY", photos.ready, "all renditions stored"),
@@ -89,7 +89,7 @@ def fates(results: Results) -> Table:
 
 
 def stages(results: Results) -> Table:
-    """Percentiles of each stage's seconds."""
+    """Show percentiles of each stage's seconds."""
     return Table(
         (
             Column("stage", numbers=False),
@@ -108,10 +108,14 @@ def stages(results: Results) -> Table:
 
 
 def limits(results: Results) -> Table:
-    """Each limit that was used, the first to refuse first, then the nearest."""
+    """Show each limit that was used, the first to refuse first, then the nearest."""
     span = span_of(results)
     used = [limit for limit in results.limits if limit.peak or limit.throttled]
     left_out = len(results.limits) - len(used)
+    not_refused = sorted(
+        (limit for limit in used if not limit.throttled),
+        key=lambda limit: (-(use_of(limit) or 0), limit.limit, limit.subject),
+    )
     return Table(
         (
             Column("limit", numbers=False),
@@ -124,14 +128,14 @@ def limits(results: Results) -> Table:
             Column("first at"),
             Column("ask for"),
         ),
-        tuple(_limit_row(limit, span) for limit in _nearest(used)),
+        tuple(_limit_row(limit, span) for limit in (*refused_limits(used), *not_refused)),
         empty="No limit was used." if results.limits else NOT_SEEN,
         note=f"In limits.csv also those that nothing used: {left_out}." if left_out else "",
     )
 
 
 def first_refusals(results: Results) -> Table:
-    """What refused first, and what after it."""
+    """Show the limits in the order of their first refusals."""
     span, refused = span_of(results), refused_limits(results.limits)
     rows = [Row((clock(one.first_at, span), one.limit, one.subject, number(one.throttled))) for one in refused]
     total = Row(("together", "", "", number(sum(one.throttled for one in refused))), "total")
@@ -143,7 +147,7 @@ def first_refusals(results: Results) -> Table:
 
 
 def throttles(results: Results) -> Table:
-    """Refusals by what was refused and AWS's reason."""
+    """Show refusals by what was refused and AWS's reason."""
     counted = sorted(results.throttles, key=lambda throttle: -throttle.count)
     rows = [Row((one.subject, one.reason, number(one.count))) for one in counted]
     return Table(
@@ -155,7 +159,7 @@ def throttles(results: Results) -> Table:
 
 
 def requests(results: Results) -> Table:
-    """Each kind of call, and below it why calls failed."""
+    """Show each kind of call, and below it why calls failed."""
     columns = ("calls", "failed", "share", "calls/s", "mean", *(f"p{p:g}" for p in _CALL_PERCENTILES), "max")
     few = _few((one.seconds for one in results.requests if one.seconds), _CALL_PERCENTILES, "calls")
     return Table(
@@ -167,7 +171,7 @@ def requests(results: Results) -> Table:
 
 
 def queues(results: Results) -> Table:
-    """Each queue's highest depth and age, and what came more than once or never left."""
+    """Show each queue's highest depth and age, repeated deliveries and dead letters."""
     span = span_of(results)
     return Table(
         (
@@ -197,8 +201,16 @@ def queues(results: Results) -> Table:
 
 
 def processes(results: Results) -> Table:
-    """CPU and memory by role, and together."""
+    """Show CPU and memory by role, and together."""
     seconds, ready = results.seconds + results.drain_seconds, results.photos.ready
+    note = []
+    if results.processes:
+        note.append("Cores: the mean over load and drain.")
+        note.append("Highest memory of each role; together they need not have had it at the same time.")
+    if host := results.host:
+        note.append(
+            f"The generator’s machine was {share(host.busy, 1)} busy; its hypervisor took {share(host.steal, 1)}."
+        )
     together = Process(
         role="together",
         count=sum(one.count for one in results.processes),
@@ -211,24 +223,12 @@ def processes(results: Results) -> Table:
         (Column("role", numbers=False), *(Column(name) for name in names)),
         (*rows, Row(_process_cells(together, seconds, ready), "total")) if rows else (),
         empty="Processes were not seen from here.",
-        note=_processes_note(results),
+        note=" ".join(note),
     )
 
 
-def _processes_note(results: Results) -> str:
-    said = []
-    if results.processes:
-        said.append("Cores: the mean over load and drain.")
-        said.append("Highest memory of each role; together they need not have had it at the same time.")
-    if host := results.host:
-        said.append(
-            f"The generator’s machine was {share(host.busy, 1)} busy; its hypervisor took {share(host.steal, 1)}."
-        )
-    return " ".join(said)
-
-
 def cost(results: Results) -> Table:
-    """Dollars for a million uploads by service and item."""
+    """Show the dollars for a million uploads by service and item."""
     names = ("for a million uploads", "price", "US dollars")
     columns = (Column("item", numbers=False), *(Column(name) for name in names))
     if results.cost is None:
@@ -253,7 +253,7 @@ def _cost_row(line: CostLine) -> Row:
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> Table:
-    """Names and values, such as a run's settings."""
+    """Show names and values, such as a run's settings."""
     return Table(
         (Column("name", numbers=False), Column("value", numbers=False)),
         tuple(Row((name, DASH if value is None else str(value))) for name, value in pairs),
@@ -262,7 +262,7 @@ def facts(pairs: Iterable[tuple[str, object]]) -> Table:
 
 
 def identity(results: Results) -> Table:
-    """Which run this was."""
+    """Show which run this was."""
     return facts(
         (
             ("scenario", results.scenario),
@@ -285,16 +285,10 @@ def _times(seconds: Distribution | None, percentiles: Sequence[float]) -> tuple[
 
 
 def _few(distributions: Iterable[Distribution], percentiles: Sequence[float], things: str) -> str:
-    """Why some percentiles are dashes."""
+    """Say why some percentiles are dashes."""
     fewest = min((one.count for one in distributions), default=min_count(percentiles[-1]))
     wanted = [f"p{p:g} needs {number(min_count(p))}" for p in percentiles if fewest < min_count(p)]
     return f"{DASH}: too few {things} ({', '.join(wanted)}); the slowest is below “max”." if wanted else ""
-
-
-def _nearest(used: Iterable[Limit]) -> list[Limit]:
-    refused = refused_limits(used)
-    rest = [limit for limit in used if not limit.throttled]
-    return refused + sorted(rest, key=lambda limit: (-(use_of(limit) or 0), limit.limit, limit.subject))
 
 
 def _limit_row(limit: Limit, span: float) -> Row:
@@ -336,7 +330,7 @@ def _process_cells(process: Process, seconds: float, ready: int) -> tuple[str, .
 
 
 def _price(line: CostLine) -> str:
-    """As AWS's pages have it: small ones by the million."""
+    """Return a price as AWS's pages have it: small ones by the million."""
     many = 0 < line.price < 0.01
     price = f"{line.price * 1e6 if many else line.price:.4g}"
     _, _, cents = price.partition(".")

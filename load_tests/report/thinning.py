@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-MOST = 2_000
+MAX_POINTS = 2_000
 """Numbers that a line may have in the page; a chart is about 600 points wide."""
-_EACH = 3  # lowest, mean, highest
+_NUMBERS_EACH = 3  # lowest, mean, highest
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +26,26 @@ class Points:
 
 
 def fair_share(lengths: Iterable[int], total: int) -> int:
-    """The most that each line may have for all to have `total` together: short ones leave theirs to others."""
+    """Return the limit for each line with which all have `total` together: short ones leave theirs to others."""
     ordered = sorted(lengths)
     for n, length in enumerate(ordered):
         share = total // (len(ordered) - n)
         if length > share:
             return share
         total -= length
-    return MOST
+    return MAX_POINTS
 
 
-def thin(t: Sequence[float], values: Sequence[float | None], most: int = MOST) -> Points:
-    """A line of at most `most` numbers. A bucket is None where all its values are: gaps stay, if they are wide enough.
+def thin(t: Sequence[float], values: Sequence[float | None], limit: int = MAX_POINTS) -> Points:
+    """Return a line of at most `limit` numbers. A bucket is None where all its values are: wide gaps stay.
 
     Raises ValueError where a line has not as many times as values.
     """
     if len(t) != len(values):
         raise ValueError(f"{len(t)} times for {len(values)} values")
-    if len(t) <= most:
+    if len(t) <= limit:
         return Points(list(t), list(values))
-    size = -(-len(t) // max(1, most // _EACH))
+    size = -(-len(t) // max(1, limit // _NUMBERS_EACH))
     buckets = [range(start, min(start + size, len(t))) for start in range(0, len(t), size)]
     known = [[value for n in bucket if (value := values[n]) is not None] for bucket in buckets]
     return Points(

@@ -23,8 +23,8 @@ _EDGE = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """A run, and where its report lies, seen from the folder of all runs."""
+class TrendRun:
+    """A run, and the path of its report in the folder of all runs."""
 
     path: str
     results: Results
@@ -32,7 +32,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A run's value in a drawing; `about` says both."""
+    """A run's value in a drawing; `about` has the run's time and the value as text."""
 
     x: float
     y: float
@@ -40,8 +40,8 @@ class Dot:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A figure over the runs, the oldest to the left; the axis begins at nought and ends at `top`."""
+class TrendLine:
+    """A figure over the runs, the oldest to the left; the axis begins at 0 and ends at `top`."""
 
     title: str
     top: str
@@ -49,44 +49,46 @@ class Line:
 
     @property
     def points(self) -> str:
-        """As SVG's polyline has them."""
+        """The dots as the points of an SVG polyline."""
         return " ".join(f"{dot.x},{dot.y}" for dot in self.dots)
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class TrendGroup:
     """Runs that may be compared, the newest first: `rows` are the cells of each behind its link."""
 
     title: str
     load: str
     machine: str
-    lines: tuple[Line, ...]
-    rows: tuple[tuple[Run, str, tuple[str, ...]], ...]
+    lines: tuple[TrendLine, ...]
+    rows: tuple[tuple[TrendRun, str, tuple[str, ...]], ...]
 
 
-def runs_in(folder: Path) -> list[Run]:
-    """The newest runs of a folder, the two sides of a comparison each as one; what is no run is left out.
+def runs_in(folder: Path) -> list[TrendRun]:
+    """Return the newest runs of a folder, both runs of a comparison, too; what is no run is left out.
 
     Raises OSError where there is no such folder.
     """
     found = sorted((path for path in folder.iterdir() if path.is_dir()), reverse=True)
     documents = [path for run in found for path in (run / RESULTS, *sorted(run.glob(f"*/{RESULTS}")))]
-    runs: list[Run] = []
+    runs: list[TrendRun] = []
     for path in documents:
         with suppress(OSError, ValidationError):
-            runs.append(Run((path.parent.relative_to(folder) / PAGE).as_posix(), read_results(path)))
+            runs.append(TrendRun((path.parent.relative_to(folder) / PAGE).as_posix(), read_results(path)))
         if len(runs) == MAX_RUNS:
             break
     return sorted(runs, key=lambda run: run.results.started_at, reverse=True)
 
 
-def groups_of(runs: Sequence[Run]) -> tuple[Group, ...]:
-    """Runs of the same load and machine, the group of the newest run first."""
-    groups: dict[tuple[str, str], list[Run]] = {}
+def groups_of(runs: Sequence[TrendRun]) -> tuple[TrendGroup, ...]:
+    """Group runs of the same load and machine, the group of the newest run first."""
+    groups: dict[tuple[str, str], list[TrendRun]] = {}
     for run in runs:
-        groups.setdefault((_load(run.results), _machine(run.results)), []).append(run)
+        # Another kernel is an update, and not another machine.
+        machine = ", ".join(f"{name} {value}" for name, value in run.results.machine.items() if name != "system")
+        groups.setdefault((_load(run.results), machine), []).append(run)
     return tuple(
-        Group(
+        TrendGroup(
             title=found[0].results.title,
             load=load,
             machine=machine or "unknown",
@@ -98,26 +100,21 @@ def groups_of(runs: Sequence[Run]) -> tuple[Group, ...]:
 
 
 def _load(results: Results) -> str:
-    """What was asked of the service: all that changes it makes another load."""
+    """Return the load as text: runs that differ in anything of it are not compared."""
     asked = {name: value for name, value in results.config.items() if name != "thresholds" and value is not None}
     own = {"scenario": results.scenario, "kind": results.kind, "seed": results.seed, "quotas": results.quotas}
     own |= {"scale": f"1 : {number(results.scale)}", "load": duration(results.seconds)}
     return ", ".join(f"{name} {value}" for name, value in (own | asked).items())
 
 
-def _machine(results: Results) -> str:
-    """Its kernel may be another: that is an update, and not another machine."""
-    return ", ".join(f"{name} {value}" for name, value in results.machine.items() if name != "system")
-
-
 def cpu_of_photo(results: Results) -> float | None:
-    """CPU seconds of the stack for each photo that became READY; None where its processes were not seen."""
+    """Return the stack's CPU seconds for each READY photo; None where its processes were not seen."""
     stack = [one.cpu_seconds for one in results.processes if one.role != ROLE]
     return sum(stack) / results.photos.ready if stack and results.photos.ready else None
 
 
 def _rate(results: Results) -> float | None:
-    """None of documents of before: their rates are over another time."""
+    """Return the rate; None of older documents, whose rates are over another time."""
     return results.ready_per_second if results.ready_seconds is not None else None
 
 
@@ -131,10 +128,6 @@ def _failed(results: Results) -> str:
     return share(sum(one.failures for one in results.requests), calls)
 
 
-def _steal(results: Results) -> str:
-    return share(results.host.steal, 1) if results.host else DASH
-
-
 COLUMNS: tuple[tuple[str, Callable[[Results], str]], ...] = (
     ("version", lambda run: run.versions.get("commit") or run.versions.get("shoebox", DASH)),
     ("photos/s", lambda run: number(_rate(run))),
@@ -146,7 +139,7 @@ COLUMNS: tuple[tuple[str, Callable[[Results], str]], ...] = (
     ("failed calls", _failed),
     ("refusals", lambda run: number(refusals(run))),
     ("CPU a photo", lambda run: duration(cpu_of_photo(run))),
-    ("steal", _steal),
+    ("steal", lambda run: share(run.host.steal, 1) if run.host else DASH),
 )
 _DRAWN: tuple[tuple[str, Callable[[Results], float | None], Callable[[float], str]], ...] = (
     ("READY", _rate, lambda value: quantity(value, "photos/s")),
@@ -156,8 +149,8 @@ _DRAWN: tuple[tuple[str, Callable[[Results], float | None], Callable[[float], st
 )
 
 
-def _lines(runs: Sequence[Run]) -> Iterable[Line]:
-    """The figures that two runs at least have."""
+def _lines(runs: Sequence[TrendRun]) -> Iterable[TrendLine]:
+    """Yield the figures that at least two runs have."""
     for title, value_of, text in _DRAWN:
         values = [(n, run, value) for n, run in enumerate(runs) if (value := value_of(run.results)) is not None]
         if len(values) < 2:
@@ -172,4 +165,4 @@ def _lines(runs: Sequence[Run]) -> Iterable[Line]:
             )
             for n, run, value in values
         )
-        yield Line(title, text(top), tuple(dots))
+        yield TrendLine(title, text(top), tuple(dots))

@@ -1,4 +1,4 @@
-"""What a run came to, before any detail: passed, failed or invalid, in a sentence and a few large figures."""
+"""The verdict on a run: passed, failed or invalid, in a sentence and a few large figures."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Verdict:
 
 
 def verdict_of(results: Results) -> Verdict:
-    """The verdict on a run."""
+    """Return the verdict on a run."""
     return Verdict(
         state=state_of(results),
         sentence=_sentence(results),
@@ -63,7 +63,7 @@ def verdict_of(results: Results) -> Verdict:
 
 
 def state_of(results: Results) -> str:
-    """The verdict's word."""
+    """Return the verdict's word."""
     if results.invalid:
         return "invalid"
     if not results.thresholds:
@@ -72,7 +72,7 @@ def state_of(results: Results) -> str:
 
 
 def refused_limits(limits: Iterable[Limit]) -> list[Limit]:
-    """The limits that refused, the first one first; those whose first refusal nobody saw come last."""
+    """Return the limits that refused, the first one first; those whose first refusal nobody saw come last."""
     return sorted(
         (limit for limit in limits if limit.throttled),
         key=lambda limit: (limit.first_at is None, limit.first_at or 0, -limit.throttled),
@@ -80,17 +80,17 @@ def refused_limits(limits: Iterable[Limit]) -> list[Limit]:
 
 
 def use_of(limit: Limit) -> float | None:
-    """The part of a limit that was used at most; None where there is no limit."""
+    """Return the highest used part of a limit; None where there is no limit."""
     return limit.peak / limit.most if limit.most else None
 
 
 def refusals(results: Results) -> int | None:
-    """Refusals by all limits; None where the limits were not seen."""
+    """Count the refusals by all limits; None where the limits were not seen."""
     return sum(throttle.count for throttle in results.throttles) if results.limits else None
 
 
 def limited_by(results: Results) -> str:
-    """Which of AWS's limits was hit first, or else came nearest."""
+    """Say which of AWS's limits was hit first, or else came nearest."""
     if not results.limits:
         return "limits were not seen from here"
     if refused := refused_limits(results.limits):
@@ -106,26 +106,33 @@ def limited_by(results: Results) -> str:
 
 
 def name_of(limit: Limit) -> str:
-    """A limit and what it holds for."""
+    """Return a limit and what it holds for, as text."""
     return f"{limit.limit} of {limit.subject}"
 
 
 def p99_of(results: Results) -> float | None:
-    """Seconds from a photo's registration until READY, of 99 in 100 photos; None of fewer than 100."""
+    """Return the p99 of seconds from registration until READY; None of fewer than 100 photos."""
     whole = results.stages.get(WHOLE)
     return whole.percentile("99") if whole else None
 
 
 def per_day(results: Results) -> float:
-    """Uploads a day at this run's rate, at full scale."""
+    """Return the uploads a day at this run's rate, at full scale."""
     return results.ready_per_second * DAY * results.scale
 
 
 def _sentence(results: Results) -> str:
+    day = f"{large(per_day(results))} a day"
+    if results.scale != 1:
+        day = f"{large(per_day(results) / results.scale)} a day here, {day} at full scale ({results.quotas})"
+    whole = results.stages.get(WHOLE)
+    slowest = f"all {number(whole.count)} were READY within {duration(whole.max)}" if whole else "no photo was READY"
+    if (p99 := p99_of(results)) is not None:
+        slowest = f"99 in 100 photos were READY within {duration(p99)}"
     return "; ".join(
         (
-            f"{number(results.ready_per_second)}{SPACE}photos/s READY ({rate_base(results)}) = {_day(results)}",
-            _slowest(results),
+            f"{number(results.ready_per_second)}{SPACE}photos/s READY ({rate_base(results)}) = {day}",
+            slowest,
             f"{large(results.photos.lost)} lost",
             limited_by(results) + ".",
         )
@@ -133,27 +140,13 @@ def _sentence(results: Results) -> str:
 
 
 def rate_base(results: Results) -> str:
-    """What the rate is made of: photos and seconds."""
+    """Say of which photos and seconds the rate is."""
     base, load = round_duration(results.rate_seconds), round_duration(results.seconds)
     return f"{number(results.photos.ready)} in {base}" + ("" if base == load else f", {load} of it load")
 
 
-def _slowest(results: Results) -> str:
-    if (p99 := p99_of(results)) is not None:
-        return f"99 in 100 photos were READY within {duration(p99)}"
-    whole = results.stages.get(WHOLE)
-    return f"all {number(whole.count)} were READY within {duration(whole.max)}" if whole else "no photo was READY"
-
-
-def _day(results: Results) -> str:
-    full = f"{large(per_day(results))} a day"
-    if results.scale == 1:
-        return full
-    return f"{large(per_day(results) / results.scale)} a day here, {full} at full scale ({results.quotas})"
-
-
 def threshold_value(threshold: Threshold, value: float | None) -> str:
-    """A threshold's bound or value with the unit that its metric's name tells (`load_tests.thresholds.METRICS`)."""
+    """Return a threshold's bound or value with the unit of its metric (`load_tests.thresholds.METRICS`)."""
     if value is None:
         return DASH
     if threshold.metric.endswith("_share"):
@@ -175,11 +168,16 @@ def _figures(results: Results) -> tuple[Figure, ...]:
     photos, refused = results.photos, refusals(results)
     failed = photos.refused + photos.unfinished
     whole = results.stages.get(WHOLE)
+    day, _, unit = large(per_day(results)).partition(SPACE)
+    p99 = Figure(duration(p99_of(results)), "p99, registered → READY")
+    if whole and whole.percentile("99") is None:
+        about = f"slowest of {number(whole.count)}, registered → READY: p99 needs {min_count(99)}"
+        p99 = Figure(duration(whole.max), about)
     figures = [
         Figure(number(results.ready_per_second), f"READY: {rate_base(results)}", unit="photos/s"),
-        Figure(*_split(per_day(results), "uploads a day" + (" at full scale" if results.scale != 1 else ""))),
+        Figure(day, "uploads a day" + (" at full scale" if results.scale != 1 else ""), unit),
         Figure(duration(whole.percentiles.get("50")) if whole else DASH, "p50, registered → READY"),
-        _p99_figure(results),
+        p99,
         Figure(large(photos.lost), "photos lost", bad=photos.lost > 0),
         Figure(share(failed, results.offered.photos), "refused or unfinished", bad=failed > 0),
         Figure(DASH if refused is None else large(refused), "refusals by limits", bad=bool(refused)),
@@ -187,19 +185,6 @@ def _figures(results: Results) -> tuple[Figure, ...]:
     if results.cost:
         figures.append(Figure(dollars(results.cost.usd), "for a million uploads"))
     return tuple(figures)
-
-
-def _p99_figure(results: Results) -> Figure:
-    whole = results.stages.get(WHOLE)
-    if whole is None or whole.percentile("99") is not None:
-        return Figure(duration(p99_of(results)), "p99, registered → READY")
-    about = f"slowest of {number(whole.count)}, registered → READY: p99 needs {min_count(99)}"
-    return Figure(duration(whole.max), about)
-
-
-def _split(value: float, about: str) -> tuple[str, str, str]:
-    digits, _, word = large(value).partition(SPACE)
-    return digits, about, word
 
 
 def _scale(results: Results) -> str:

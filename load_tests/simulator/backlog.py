@@ -25,22 +25,22 @@ class Backlog:
         self.waiting = 0
 
     def add(self, cohort: Cohort) -> None:
-        """Messages of a cohort, visible from now on."""
+        """Add the messages of a cohort, visible from now on."""
         self._cohorts.append(cohort)
         self.waiting += cohort.photos
 
     def age(self, now: float) -> float:
-        """Seconds since the oldest came; 0 where none waits."""
+        """Return the seconds since the oldest message became visible; 0 where none waits."""
         return now - self._cohorts[0].visible if self._cohorts else 0.0
 
     def take(self, count: int) -> list[Cohort]:
-        """Receive so many, of those that wait."""
+        """Receive so many of the messages that wait."""
         taken, self.waiting = [*first(self._cohorts, count)], self.waiting - count
         return [cohort._replace(received=cohort.received + 1) for cohort in taken]
 
 
 def first(cohorts: deque[Cohort], count: int) -> Iterator[Cohort]:
-    """Take the first photos of cohorts, at most all; the one that is divided keeps its rest."""
+    """Take the first `count` photos of cohorts, at most all; a cohort that is divided keeps its rest."""
     while count:
         head = cohorts.popleft()
         if head.photos > count:

@@ -1,7 +1,7 @@
-"""The calls that a photo makes on its way from registration to READY, and what they need of each of AWS's limits.
+"""The capacity model: a photo's calls from registration to READY, and what they need of each of AWS's limits.
 
-Counted in the code, and proven against the limiter: tests/e2e/test_quotas_plan.py. `shoebox quotas plan` and the day
-simulator (load_tests/simulator) share it.
+Counted in the code, and proven against the limiter: tests/e2e/test_quotas_plan.py. `shoebox quotas plan`, the day
+simulator and load runs share it.
 
 registration    FileStore.register: BatchGetItem, consistent; TransactWriteItems, which costs twice
                 ("Amazon DynamoDB Transactions: How it works"); the index by-owner gets its entry, once
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 _API, _AUTHORIZER, _INGEST = "api", "authorizer", "ingest"
 _SPREAD = "spread keys over more prefixes"
-_MAPPING_MOST = 1000  # MaximumConcurrency ("Configuring scaling behavior for SQS event source mappings")
-_PROVISIONED_POLLERS = 2000  # as stack.yaml allows
+_MAX_MAPPING_CONCURRENCY = 1000  # MaximumConcurrency ("Configuring scaling behavior for SQS event source mappings")
+_MAX_POLLERS = 2000  # provisioned ones, as stack.yaml allows
 
 
 class Writes(NamedTuple):
@@ -45,7 +45,7 @@ class Writes(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhotoCalls:
-    """What a photo calls, and how long functions take.
+    """A photo's calls, and how long functions take.
 
     `upload` photos are registered by one request and asked for `polls` times. Times in seconds: an invocation of the
     authorizer and of the API, and of ingest for a full batch. They are measured: docs/operations/capacity.md. Sizes in
@@ -62,13 +62,13 @@ class PhotoCalls:
 
     @property
     def registration_writes(self) -> Writes:
-        """Of a photo's registration: a transaction costs the table twice, and the index once."""
+        """WCU of a photo's registration: a transaction costs the table twice, and the index once."""
         units = write_units(self.registered_bytes)
         return Writes(TRANSACTIONAL * units, units)
 
     @property
     def ready_writes(self) -> Writes:
-        """Of the update that makes a photo READY."""
+        """WCU of the update that makes a photo READY."""
         units = write_units(self.ready_bytes)
         return Writes(units, units)
 
@@ -97,7 +97,7 @@ class PhotoLoad(PhotoCalls):
 
     @classmethod
     def of_calls(cls, calls: PhotoCalls, rate: float) -> Self:
-        """The load of so many such photos a second."""
+        """Return the load of so many such photos a second."""
         return cls(rate=rate, **asdict(calls))
 
     @property
@@ -107,30 +107,34 @@ class PhotoLoad(PhotoCalls):
 
 
 def needs(stack: Stack, quotas: Quotas, load: PhotoLoad) -> Iterator[Need]:
-    """What the load needs of every limit that `quotas` and the stack set.
+    """Yield what the load needs of every limit that `quotas` and the stack set.
 
     Raises:
         StackError: the stack lacks a function that photos go through.
     """
     if missing := {_API, _AUTHORIZER, _INGEST} - stack.functions.keys():
         raise StackError(f"photos go through functions that this stack does not have: {', '.join(sorted(missing))}")
-    yield from _gateway(stack, quotas, load)
+    yield Need("gateway.rate", "account", load.requests, quotas.gateway.rate, "requests/s")
+    if throttle := stack.gateway.throttle:
+        limit = quotas.rate(throttle.rate)
+        yield Need("gateway.rate", "stage", load.requests, limit, "requests/s", where="gateway.throttle in stack.yaml")
     yield from _lambda(stack, quotas, load)
     yield from _mapping(stack, quotas, load)
     yield from _dynamodb(quotas, load)
     yield from _s3(quotas, load)
 
 
-def _gateway(stack: Stack, quotas: Quotas, load: PhotoLoad) -> Iterator[Need]:
-    yield Need("gateway.rate", "account", load.requests, quotas.gateway.rate, "requests/s")
-    if throttle := stack.gateway.throttle:
-        most = quotas.rate(throttle.rate)
-        yield Need("gateway.rate", "stage", load.requests, most, "requests/s", where="gateway.throttle in stack.yaml")
-
-
 def _lambda(stack: Stack, quotas: Quotas, load: PhotoLoad) -> Iterator[Need]:
-    rates = _invocations(stack, load)
-    running = {name: at_once(rate, _seconds(load)[name]) for name, rate in rates.items()}
+    trigger = stack.functions[_INGEST].queue
+    # A token is cached, so the authorizer is asked once for each upload.
+    cached = stack.gateway.authorizer and stack.gateway.authorizer.ttl
+    rates = {
+        _AUTHORIZER: load.rate / load.upload if cached else load.requests,
+        _API: load.requests,
+        _INGEST: load.rate / (trigger.batch_size if trigger else 1),
+    }
+    seconds = {_AUTHORIZER: load.authorizer_seconds, _API: load.api_seconds, _INGEST: load.ingest_seconds}
+    running = {name: at_once(rate, seconds[name]) for name, rate in rates.items()}
     reserved = {
         name: quotas.count(function.reserved_concurrency)
         for name, function in stack.functions.items()
@@ -143,22 +147,6 @@ def _lambda(stack: Stack, quotas: Quotas, load: PhotoLoad) -> Iterator[Need]:
         yield _scaling(name, stack.functions[name], concurrency, quotas)
 
 
-def _invocations(stack: Stack, load: PhotoLoad) -> dict[str, float]:
-    """Invocations a second by function. A token is cached, so the authorizer is asked once for each upload."""
-    trigger = stack.functions[_INGEST].queue
-    cached = stack.gateway.authorizer and stack.gateway.authorizer.ttl
-    asked = load.rate / load.upload if cached else load.requests
-    return {
-        _AUTHORIZER: asked,
-        _API: load.requests,
-        _INGEST: load.rate / (trigger.batch_size if trigger else 1),
-    }
-
-
-def _seconds(load: PhotoLoad) -> Mapping[str, float]:
-    return {_AUTHORIZER: load.authorizer_seconds, _API: load.api_seconds, _INGEST: load.ingest_seconds}
-
-
 def _pool(
     pool: str,
     members: list[str],
@@ -167,7 +155,7 @@ def _pool(
     quotas: Quotas,
     reserved: Mapping[str, float],
 ) -> Iterator[Need]:
-    """Concurrency of the account or a reservation, and the ten requests a second of each unit of it."""
+    """Yield the concurrency of the account or a reservation, and the ten requests a second of each unit of it."""
     own = pool != "account"
     others = 0.0 if own else sum(reserved.values())
     most = reserved[pool] if own else quotas.functions.concurrency - others
@@ -183,7 +171,7 @@ def _pool(
 
 
 def _scaling(name: str, function: Function, concurrency: float, quotas: Quotas) -> Need:
-    """New environments, if the whole peak came at once; a mapping grows no faster than its own limit lets it."""
+    """Return the new environments, if the whole peak came at once; a mapping grows no faster than its own limit."""
     lambdas, mappings = quotas.functions, quotas.mappings
     if function.queue and function.queue.provisioned is None:
         grown = mappings.pollers + mappings.concurrency_per_minute / 60 * lambdas.scaling_seconds
@@ -202,9 +190,9 @@ def _mapping(stack: Stack, quotas: Quotas, load: PhotoLoad) -> Iterator[Need]:
     most, ceiling, where = standard, standard, ""
     if trigger.maximum_concurrency is not None:
         most = min(standard, quotas.count(trigger.maximum_concurrency))
-        ceiling, where = min(standard, quotas.count(_MAPPING_MOST)), "maximum_concurrency in stack.yaml"
+        ceiling, where = min(standard, quotas.count(_MAX_MAPPING_CONCURRENCY)), "maximum_concurrency in stack.yaml"
     elif trigger.provisioned:
-        most, ceiling = (quotas.count(n) * 10 for n in (trigger.provisioned.maximum, _PROVISIONED_POLLERS))
+        most, ceiling = (quotas.count(n) * 10 for n in (trigger.provisioned.maximum, _MAX_POLLERS))
         where = "ten for each of provisioned.maximum in stack.yaml"
     instead = "use provisioned pollers, larger batches, or several queues"
     name = "lambda.mapping_concurrency"
@@ -231,7 +219,7 @@ def _dynamodb(quotas: Quotas, load: PhotoLoad) -> Iterator[Need]:
 
 
 def _new_table(name: str, subject: str, needed: float, most: float, unit: str) -> Need:
-    """What a new on-demand table serves: no quota, so it is grown ("Understanding DynamoDB warm throughput")."""
+    """Return the need of a new on-demand table: no quota, it is warmed ("Understanding DynamoDB warm throughput")."""
     instead = f"warm it to {rounded_up(needed / TARGET):,.0f} before (WarmThroughput)"
     return Need(name, subject, needed, most, unit, ceiling=most, instead=instead)
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 
 class Clock:
-    """`now` is the second at which the present tick begins. Times are rounded to ticks; what that adds or takes is
-    carried to the next time, so that on the average they are right."""
+    """A clock of whole ticks; `now` is the second at which the present tick begins.
+
+    Times are rounded to ticks. The difference is carried to the next time, so that they are right on the average.
+    """
 
     def __init__(self, tick: float) -> None:
         self.tick = tick
@@ -17,7 +19,7 @@ class Clock:
         self._carried = 0.0
 
     def after(self, seconds: float, act: Callable[[], None]) -> None:
-        """Have `act` called in so many seconds, but not in this tick."""
+        """Call `act` in so many seconds, but not in this tick."""
         exact = seconds / self.tick + self._carried
         ticks = max(1, round(exact))
         self._carried = max(-1.0, exact - ticks)
@@ -29,7 +31,7 @@ class Clock:
             act()
 
     def forward(self) -> None:
-        """The next tick begins."""
+        """Begin the next tick."""
         self.ticks += 1
         self.now = self.ticks * self.tick
 

@@ -11,8 +11,8 @@ from fleet.limits.use import LimitUse
 from load_tests.simulator.backlog import Backlog
 from load_tests.simulator.clock import Clock
 from load_tests.simulator.ingest import Ingest
-from load_tests.simulator.limits import INGEST, Limits, Name
-from load_tests.simulator.model import Settings
+from load_tests.simulator.limits import INGEST, LimitName, Limits
+from load_tests.simulator.model import SimulationSettings
 from load_tests.simulator.phones import Phones
 from load_tests.simulator.tally import Tally
 
@@ -23,13 +23,13 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What a simulated day came to: `seconds` with its drain, limits' uses at its end, each limit's first refusal."""
+    """A simulated day: `seconds` with its drain, limits' uses at its end, each limit's first refusal."""
 
-    settings: Settings
+    settings: SimulationSettings
     tally: Tally
     seconds: float
     uses: list[LimitUse]
-    first: dict[Name, float]
+    first: dict[LimitName, float]
 
     @property
     def unfinished(self) -> int:
@@ -37,18 +37,18 @@ class Day:
         return self.tally.offered - self.tally.ready - self.tally.refused - self.tally.dead
 
 
-def simulate(settings: Settings, progress: Progress = lambda _: None) -> Day:
+def simulate(settings: SimulationSettings, progress: Progress = lambda _: None) -> Day:
     """Simulate a day.
 
     Raises:
         StackError: the stack lacks what photos go through.
         QuotasError: the stack reserves more concurrency than the quotas allow.
     """
-    return _Run(settings).run(progress)
+    return _Simulation(settings).run(progress)
 
 
-class _Run:
-    def __init__(self, settings: Settings) -> None:
+class _Simulation:
+    def __init__(self, settings: SimulationSettings) -> None:
         parameters, stack = settings.parameters, settings.stack
         self._settings = settings
         self._clock = Clock(settings.tick)
@@ -77,39 +77,39 @@ class _Run:
                 self._interval()
                 progress(min(1.0, clock.ticks / end))
         self._close()
-        return Day(settings, self._tally, clock.now, [*self._limits.uses(clock.now)], self._limits.watch.first)
+        return Day(settings, self._tally, clock.now, [*self._limits.uses(clock.now)], self._limits.refusals.first)
 
     def _on_their_way(self) -> bool:
         return bool(not self._clock.idle or self._backlog.waiting or self._phones.waiting or self._ingest.running)
 
     def _interval(self) -> None:
         now, phones, ingest = self._clock.now, self._phones, self._ingest
-        concurrency = {places.function: places.taken_highest() for places in (phones.authorizer, phones.api)}
-        concurrency[INGEST] = ingest.taken_highest()
+        concurrency = {function.name: function.take_peak() for function in (phones.authorizer, phones.api)}
+        concurrency[INGEST] = ingest.take_peak()
         self._tally.interval(
             now,
             self._backlog.waiting,
             self._backlog.age(now),
             concurrency=concurrency,
-            most=self._limits.scale.limit(now),
-            refusals=self._limits.watch.since_last(now),
+            max_batches=self._limits.scale.limit(now),
+            refusals=self._limits.refusals.since_last(now),
         )
 
     def _close(self) -> None:
-        """What the functions behind the gateway have run, and the rest of the last interval."""
+        """Add what the functions behind the gateway have run, and the rest of the last interval."""
         if not self._tally.points or self._tally.points[-1].second < self._clock.now:
             self._interval()
-        calls, bill = self._settings.parameters.calls, self._tally.calls
-        for places, seconds in (
+        calls, billed = self._settings.parameters.calls, self._tally.calls
+        for function, seconds in (
             (self._phones.authorizer, calls.authorizer_seconds),
             (self._phones.api, calls.api_seconds),
         ):
-            bill.invocations[places.function] += places.begun
-            bill.seconds[places.function] += places.begun * seconds
+            billed.invocations[function.name] += function.begun
+            billed.seconds[function.name] += function.begun * seconds
 
 
-def _arrivals(settings: Settings) -> list[int]:
-    """New photos of each tick: visits drawn from the curve, so that those of a tick vary as a Poisson process's do."""
+def _arrivals(settings: SimulationSettings) -> list[int]:
+    """Return the new photos of each tick: visits drawn from the curve, which vary as a Poisson process's do."""
     upload = settings.parameters.calls.upload
     visits, rest = divmod(settings.uploads, upload)
     ticks = round(settings.seconds / settings.tick)

@@ -21,7 +21,7 @@ from workers.heartbeat import hidden_seconds
 
 
 @dataclass(slots=True)
-class Group:
+class BatchGroup:
     """Batches that began together: `photos` are not READY yet, and so many calls are still to be made for them.
 
     `at` is the exact second of what is due next; the clock knows whole ticks only.
@@ -53,13 +53,13 @@ class Ingest:
         self._size = limits.trigger.batch_size
         self._empty = False
 
-    def taken_highest(self) -> int:
-        """The highest number of batches at once since the last call."""
+    def take_peak(self) -> int:
+        """Return the highest number of batches at once since the last call."""
         highest, self.highest = self.highest, self.running
         return highest
 
     def poll(self) -> None:
-        """Begin as many batches as there may be: the messages that wait are spread over all free places."""
+        """Begin as many batches as there may be: the messages that wait are spread over all free concurrency."""
         now, scale, waiting = self._clock.now, self._limits.scale, self._backlog.waiting
         if not waiting:
             if not self._empty:
@@ -81,7 +81,7 @@ class Ingest:
             self._begin(batches, min(waiting, batches * self._size))
 
     def seconds(self, size: int) -> float:
-        """How long an invocation with so many photos takes."""
+        """Return how long an invocation with so many photos takes."""
         share = self._parameters.batch_share
         return self._parameters.calls.ingest_seconds * (share + (1 - share) * size / self._size)
 
@@ -95,7 +95,7 @@ class Ingest:
         self.running += batches
         self.highest = max(self.highest, self.running)
         self._fetch(
-            Group(
+            BatchGroup(
                 batches,
                 deque(cohorts),
                 photos,
@@ -108,12 +108,12 @@ class Ingest:
             )
         )
 
-    def _fetch(self, group: Group) -> None:
-        """States of the files, and their bytes."""
-        now, bill = self._clock.now, self._tally.calls
+    def _fetch(self, group: BatchGroup) -> None:
+        """Read the files' states, and fetch their bytes."""
+        now, billed = self._clock.now, self._tally.calls
         read, fetched = self._limits.read(now, STRONG, group.unread), self._limits.get_original(now, group.unfetched)
-        bill.read_units += STRONG * read
-        bill.gets += fetched
+        billed.read_units += STRONG * read
+        billed.gets += fetched
         group.unread -= read
         group.unfetched -= fetched
         if group.unread or group.unfetched:
@@ -122,14 +122,14 @@ class Ingest:
         group.at += group.work
         self._clock.after(group.work + self._parameters.mapping_seconds, partial(self._store, group))
 
-    def _store(self, group: Group) -> None:
-        """Renditions, and for the photos that have all of theirs the item."""
-        now, calls, bill = self._clock.now, self._parameters.calls, self._tally.calls
+    def _store(self, group: BatchGroup) -> None:
+        """Store renditions, and for the photos that have all of theirs the item."""
+        now, calls, billed = self._clock.now, self._parameters.calls, self._tally.calls
         put = self._limits.put_rendition(now, group.unput)
-        bill.puts += put
+        billed.puts += put
         group.unput -= put
         stored = self._limits.write(now, calls.ready_writes, group.photos + -group.unput // len(RENDITIONS))
-        bill.write_units += sum(calls.ready_writes) * stored
+        billed.write_units += sum(calls.ready_writes) * stored
         for cohort in first(group.cohorts, stored):
             self._tally.photos_ready(cohort, group.received, group.at)
         group.photos -= stored
@@ -138,7 +138,7 @@ class Ingest:
         else:
             self._end(group)
 
-    def _retry(self, group: Group, act: Callable[[Group], None]) -> None:
+    def _retry(self, group: BatchGroup, act: Callable[[BatchGroup], None]) -> None:
         """Try again what was refused; the invocation goes on meanwhile. After the last attempt messages come again."""
         if group.attempt >= self._parameters.attempts:
             self._give_back(group)
@@ -148,7 +148,7 @@ class Ingest:
         group.at += pause
         self._clock.after(pause, partial(act, group))
 
-    def _give_back(self, group: Group) -> None:
+    def _give_back(self, group: BatchGroup) -> None:
         for cohort in group.cohorts:
             if cohort.received >= self._queue.max_receive_count:
                 self._tally.dead += cohort.photos
@@ -160,12 +160,12 @@ class Ingest:
     def _visible(self, cohort: Cohort) -> None:
         self._backlog.add(cohort._replace(visible=self._clock.now))
 
-    def _end(self, group: Group) -> None:
-        bill = self._tally.calls
-        bill.invocations[INGEST] += group.batches
-        bill.seconds[INGEST] += group.batches * (group.at - group.received)
-        bill.messages += group.batches
-        bill.publishes += group.batches
+    def _end(self, group: BatchGroup) -> None:
+        billed = self._tally.calls
+        billed.invocations[INGEST] += group.batches
+        billed.seconds[INGEST] += group.batches * (group.at - group.received)
+        billed.messages += group.batches
+        billed.publishes += group.batches
         self._limits.leave(INGEST, self._clock.now, group.batches)
         self._limits.scale.finished(group.batches)
         self.running -= group.batches

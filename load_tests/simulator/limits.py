@@ -19,12 +19,12 @@ TABLE, INDEX = Resource("files"), Resource("files", "by-owner")
 _BUCKET, _ORIGINAL, _RENDITION = "personal", "originals/of", "renditions/of"
 _LOOK_EVERY = 1.0  # seconds; a limit that refuses does so in every tick
 
-Name = tuple[str, str]
+LimitName = tuple[str, str]
 """A limit and what it holds for, as in `LimitUse`."""
 
 
 class Limits:
-    """Those of one account; `now` in seconds. Each call says how many pass; refusals are noted with their second.
+    """The limits of one account; `now` in seconds. Each call returns how many pass; refusals are logged.
 
     Keys are taken to be spread, so that no partition is hot: what one user may send is for `shoebox quotas plan`.
 
@@ -39,10 +39,13 @@ class Limits:
         self._route = next((r.path for r in stack.gateway.routes if r.function == API and r.authorize), None)
         routes = {route.path: route.throttle for route in stack.gateway.routes}
         self._gateway = GatewayThrottle(quotas, stack.gateway.throttle, routes)
-        self._functions = _functions(stack, quotas)
+        functions = stack.functions.items()
+        reserved = {n: quotas.count(f.reserved_concurrency) for n, f in functions if f.reserved_concurrency is not None}
+        slots = {name: function.slots for name, function in functions}
+        self._functions = LambdaLimits(quotas.functions, reserved, slots)
         self._dynamodb = DynamoDBLimits(quotas.dynamodb)
         self._s3 = S3Limits(quotas.s3)
-        self._watch = Watch(
+        self.refusals = RefusalLog(
             {
                 "gateway": self._gateway,
                 "functions": self._functions,
@@ -52,76 +55,71 @@ class Limits:
             }
         )
 
-    @property
-    def watch(self) -> Watch:
-        """When limits refused."""
-        return self._watch
-
     def request(self, now: float, count: int) -> int:
-        """Requests at the gateway."""
-        return self._noted("gateway", now, count, self._gateway.admit(self._route, now, count))
+        """Admit requests at the gateway."""
+        return self._logged("gateway", now, count, self._gateway.admit(self._route, now, count))
 
     def enter(self, function: str, now: float, count: int, *, synchronous: bool = True) -> int:
-        """Invocations that take places."""
+        """Begin invocations, which take concurrency."""
         entered = self._functions.enter_many(function, now, count, synchronous=synchronous)
-        return self._noted("functions", now, count, entered)
+        return self._logged("functions", now, count, entered)
 
     def follow(self, function: str, now: float, count: int) -> int:
-        """Invocations in places that others leave."""
-        return self._noted("functions", now, count, self._functions.follow(function, now, count))
+        """Begin invocations in the concurrency that others leave."""
+        return self._logged("functions", now, count, self._functions.follow(function, now, count))
 
     def leave(self, function: str, now: float, count: int) -> None:
-        """Give places back."""
+        """Give concurrency back."""
         self._functions.leave(function, now, count)
 
     def read(self, now: float, units: float, count: int) -> int:
-        """Reads of the table, of so many units each."""
+        """Read the table, with so many units each."""
         passed = self._dynamodb.admit_many(Direction.READ, (Demand(TABLE, None, units),), now, count)
-        return self._noted("dynamodb", now, count, passed)
+        return self._logged("dynamodb", now, count, passed)
 
     def write(self, now: float, writes: Writes, count: int) -> int:
-        """Writes of the table and its index."""
+        """Write the table and its index."""
         demands = (Demand(TABLE, None, writes.of_table), Demand(INDEX, None, writes.of_index))
-        return self._noted("dynamodb", now, count, self._dynamodb.admit_many(Direction.WRITE, demands, now, count))
+        return self._logged("dynamodb", now, count, self._dynamodb.admit_many(Direction.WRITE, demands, now, count))
 
     def put_original(self, now: float, count: int) -> int:
-        """PUTs of the phones."""
-        return self._noted("s3", now, count, self._s3.admit("PUT", _BUCKET, _ORIGINAL, now, count))
+        """PUT originals, as the phones do."""
+        return self._logged("s3", now, count, self._s3.admit("PUT", _BUCKET, _ORIGINAL, now, count))
 
     def get_original(self, now: float, count: int) -> int:
-        """GETs of ingest."""
-        return self._noted("s3", now, count, self._s3.admit("GET", _BUCKET, _ORIGINAL, now, count))
+        """GET originals, as ingest does."""
+        return self._logged("s3", now, count, self._s3.admit("GET", _BUCKET, _ORIGINAL, now, count))
 
     def put_rendition(self, now: float, count: int) -> int:
-        """PUTs of ingest."""
-        return self._noted("s3", now, count, self._s3.admit("PUT", _BUCKET, _RENDITION, now, count))
+        """PUT renditions, as ingest does."""
+        return self._logged("s3", now, count, self._s3.admit("PUT", _BUCKET, _RENDITION, now, count))
 
     def held(self, now: float) -> None:
-        """The mapping has as many batches at work as it may."""
+        """Log that the mapping has as many batches at work as it may."""
         self.scale.held(now)
-        self._watch.refused("mapping", now)
+        self.refusals.add("mapping", now)
 
     def uses(self, now: float) -> Iterator[LimitUse]:
-        """All limits that anything has used."""
-        return self._watch.uses(now)
+        """Yield the use of all limits."""
+        return self.refusals.uses(now)
 
-    def _noted(self, kind: str, now: float, count: int, passed: int) -> int:
+    def _logged(self, kind: str, now: float, count: int, passed: int) -> int:
         if passed < count:
-            self._watch.refused(kind, now)
+            self.refusals.add(kind, now)
         return passed
 
 
-class Watch:
-    """Looks at limits when they refuse: when each did so first, and how often in an interval."""
+class RefusalLog:
+    """When each limit refused first, and how often in an interval: limits are looked at when they refuse."""
 
     def __init__(self, kinds: Mapping[str, Limit]) -> None:
         self._kinds = kinds
         self._looked = dict.fromkeys(kinds, -_LOOK_EVERY)
-        self._counted: dict[Name, int] = {}
-        self.first: dict[Name, float] = {}
+        self._counted: dict[LimitName, int] = {}
+        self.first: dict[LimitName, float] = {}
 
-    def refused(self, kind: str, now: float) -> None:
-        """One of the limits of this kind has refused; looked at once a second."""
+    def add(self, kind: str, now: float) -> None:
+        """Note that one of the limits of this kind has refused; they are looked at once a second."""
         if now - self._looked[kind] < _LOOK_EVERY:
             return
         self._looked[kind] = now
@@ -129,8 +127,8 @@ class Watch:
             if use.throttled:
                 self.first.setdefault((use.limit, use.subject), now)
 
-    def since_last(self, now: float) -> dict[Name, int]:
-        """Refusals of each limit since the last call."""
+    def since_last(self, now: float) -> dict[LimitName, int]:
+        """Count the refusals of each limit since the last call."""
         found = {}
         for use in self.uses(now):
             name = use.limit, use.subject
@@ -141,7 +139,7 @@ class Watch:
         return found
 
     def uses(self, now: float) -> Iterator[LimitUse]:
-        """All limits."""
+        """Yield the use of all limits."""
         for limits in self._kinds.values():
             yield from limits.uses(now)
 
@@ -158,16 +156,10 @@ def _trigger(stack: Stack) -> QueueTrigger:
 def _scale(trigger: QueueTrigger, quotas: Quotas) -> Scale:
     if trigger.provisioned:
         return ProvisionedPollers(trigger.provisioned.minimum, trigger.provisioned.maximum, quotas, function=INGEST)
-    most = trigger.maximum_concurrency
+    maximum = trigger.maximum_concurrency
     return StandardScale(
         quotas.mappings,
         function=INGEST,
-        maximum=None if most is None else quotas.count(most),
+        maximum=None if maximum is None else quotas.count(maximum),
         reports_failures=trigger.report_batch_item_failures,
     )
-
-
-def _functions(stack: Stack, quotas: Quotas) -> LambdaLimits:
-    functions = stack.functions.items()
-    reserved = {n: quotas.count(f.reserved_concurrency) for n, f in functions if f.reserved_concurrency is not None}
-    return LambdaLimits(quotas.functions, reserved, {name: function.slots for name, function in functions})

@@ -1,4 +1,4 @@
-"""What the simulator assumes: every parameter with its source."""
+"""The simulator's assumptions: every parameter with its source."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Parameters:
     """Between two polls of a phone, the first as long after the upload. Assumption; the client's own pauses grow from
     0.25 to 2 s (shoebox_client/waiting.py)."""
     phone: RetryPolicy = field(default_factory=RetryPolicy)
-    """How a client tries again: shoebox_client/retry.py."""
+    """How a client retries: shoebox_client/retry.py."""
     attempts: int = 4
     """Of a call to S3 or DynamoDB in ingest: shoebox/aws/clients.py and shoebox/aws/s3.py."""
     pause_seconds: float = 0.5
@@ -44,7 +44,7 @@ class Parameters:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class SimulationSettings:
     """A day to simulate, in `seconds` of virtual time. After it, up to `drain_seconds` more let the backlog end.
 
     `tick` is the step of the clock, in seconds. Half a second is less than a full batch takes, and than the second in

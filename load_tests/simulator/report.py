@@ -9,14 +9,13 @@ from datetime import datetime
 from importlib.metadata import version
 
 from fleet.limits.plan import Need, NeedStatus, nearest_first
-from fleet.limits.use import LimitUse
 from load_tests.cost import cost_of, gb_seconds
-from load_tests.observe.counted import Counted
+from load_tests.observe.billed import BilledUsage
 from load_tests.results import Cost, Distribution, Limit, Offered, PhotoCounts, Queue, Results, Series, Throttle
 from load_tests.simulator.capacity import needs
 from load_tests.simulator.day import Day
-from load_tests.simulator.limits import API, AUTHORIZER, INGEST, Name
-from load_tests.simulator.model import Parameters, Settings
+from load_tests.simulator.limits import API, AUTHORIZER, INGEST, LimitName
+from load_tests.simulator.model import SimulationSettings
 from load_tests.simulator.tally import Point, Tally
 
 _GB = 1e9
@@ -25,8 +24,9 @@ Value = Callable[[Point, float], float | None]
 
 
 def results(day: Day, started_at: datetime) -> Results:
-    """What the day came to; `started_at` is when it was simulated."""
+    """Return the day's results; `started_at` is when it was simulated."""
     settings, tally = day.settings, day.tally
+    parameters, calls = settings.parameters, settings.parameters.calls
     ready_seconds = max(settings.seconds, tally.last_ready)
     return Results(
         kind="simulation",
@@ -39,12 +39,30 @@ def results(day: Day, started_at: datetime) -> Results:
         scale=1.0 if math.isinf(settings.quotas.scale) else settings.quotas.scale,
         quotas=settings.quotas.name,
         seed=settings.seed,
-        config=_config(settings),
+        config={
+            "uploads": settings.uploads,
+            "curve": settings.curve,
+            "tick_seconds": settings.tick,
+            "photos_per_upload": calls.upload,
+            "polls": calls.polls,
+            "authorizer_seconds": calls.authorizer_seconds,
+            "api_seconds": calls.api_seconds,
+            "ingest_seconds": calls.ingest_seconds,
+            **{name: getattr(parameters, name) for name in ("batch_share", "mapping_seconds", "upload_seconds")},
+        },
         versions={"shoebox": version("shoebox"), "python": platform.python_version()},
         machine={},
         invalid=[],
-        offered=_offered(settings),
-        photos=_photos(day),
+        offered=Offered(
+            visits=-(-settings.uploads // calls.upload),
+            photos=settings.uploads,
+            bytes=settings.uploads * parameters.photo_bytes,
+            missed=0,
+        ),
+        # Nothing is lost in a simulation: dead letters can be redriven, and so are among the unfinished.
+        photos=PhotoCounts(
+            ready=tally.ready, rejected=0, refused=tally.refused, unfinished=day.unfinished + tally.dead, lost=0
+        ),
         ready_per_second=tally.ready / ready_seconds,
         ready_seconds=ready_seconds,
         stages={
@@ -62,59 +80,27 @@ def results(day: Day, started_at: datetime) -> Results:
     )
 
 
-def needs_of(settings: Settings) -> list[Need]:
-    """What the busiest second of the day needs of each limit, nearest first, as `shoebox quotas plan` has it."""
+def needs_of(settings: SimulationSettings) -> list[Need]:
+    """Return what the busiest second needs of each limit, nearest first, as `shoebox quotas plan` has it."""
     return nearest_first(needs(settings.stack, settings.quotas, settings.load))
 
 
-def _config(settings: Settings) -> dict[str, str | int | float | bool | None]:
-    parameters, calls = settings.parameters, settings.parameters.calls
-    return {
-        "uploads": settings.uploads,
-        "curve": settings.curve,
-        "tick_seconds": settings.tick,
-        "photos_per_upload": calls.upload,
-        "polls": calls.polls,
-        "authorizer_seconds": calls.authorizer_seconds,
-        "api_seconds": calls.api_seconds,
-        "ingest_seconds": calls.ingest_seconds,
-        **{name: getattr(parameters, name) for name in ("batch_share", "mapping_seconds", "upload_seconds")},
-    }
-
-
-def _offered(settings: Settings) -> Offered:
-    upload = settings.parameters.calls.upload
-    size = settings.uploads * settings.parameters.photo_bytes
-    return Offered(visits=-(-settings.uploads // upload), photos=settings.uploads, bytes=size, missed=0)
-
-
-def _photos(day: Day) -> PhotoCounts:
-    """Nothing is lost in a simulation: dead letters can be sent again, and so are among the unfinished."""
-    tally = day.tally
-    unfinished = day.unfinished + tally.dead
-    return PhotoCounts(ready=tally.ready, rejected=0, refused=tally.refused, unfinished=unfinished, lost=0)
-
-
 def _limits(day: Day) -> Iterator[Limit]:
-    """What was used; what to ask for is what the offered load needs, not what a backlog made of it."""
+    """Yield the limits that were used; to ask for is what the offered load needs, not what a backlog adds."""
     asks = {(need.limit, need.subject): need.raise_to for need in needs_of(day.settings)}
     for use in day.uses:
         name = use.limit, use.subject
         if use.peak or use.throttled:
-            yield _limit(use, day.first.get(name), asks.get(name))
-
-
-def _limit(use: LimitUse, first_at: float | None, ask: float | None) -> Limit:
-    return Limit(
-        limit=use.limit,
-        subject=use.subject,
-        unit=use.unit,
-        peak=use.peak,
-        most=None if math.isinf(use.most) else use.most,
-        throttled=use.throttled,
-        first_at=first_at,
-        ask=ask,
-    )
+            yield Limit(
+                limit=use.limit,
+                subject=use.subject,
+                unit=use.unit,
+                peak=use.peak,
+                most=None if math.isinf(use.most) else use.most,
+                throttled=use.throttled,
+                first_at=day.first.get(name),
+                ask=asks.get(name),
+            )
 
 
 def _queue(day: Day) -> Queue:
@@ -131,9 +117,9 @@ def _queue(day: Day) -> Queue:
     )
 
 
-def _cost(settings: Settings, tally: Tally) -> Cost | None:
+def _cost(settings: SimulationSettings, tally: Tally) -> Cost | None:
     calls, parameters = tally.calls, settings.parameters
-    counted = Counted(
+    counted = BilledUsage(
         gateway_requests=calls.requests,
         function_requests=dict(calls.invocations),
         function_gb_seconds={
@@ -146,14 +132,11 @@ def _cost(settings: Settings, tally: Tally) -> Cost | None:
         sqs_requests={"all": calls.messages},
         sns_publishes={"PublishBatch": calls.publishes},
     )
-    return cost_of(counted, uploads=tally.ready, stored_gb=_stored(parameters, tally.ready))
-
-
-def _stored(parameters: Parameters, photos: int) -> dict[str, float]:
-    return {
-        "originals": parameters.photo_bytes * photos / _GB,
-        "renditions": parameters.renditions_bytes * photos / _GB,
+    stored_gb = {
+        "originals": parameters.photo_bytes * tally.ready / _GB,
+        "renditions": parameters.renditions_bytes * tally.ready / _GB,
     }
+    return cost_of(counted, uploads=tally.ready, stored_gb=stored_gb)
 
 
 def _series(day: Day) -> Iterator[Series]:
@@ -174,7 +157,7 @@ def _series(day: Day) -> Iterator[Series]:
     yield line("age", queue, "s", lambda p, _: p.age)
     for function in (AUTHORIZER, API, INGEST):
         yield line("concurrency", function, "invocations", _running(function))
-    yield line("concurrency", f"{INGEST} limit", "invocations", lambda p, _: _finite(p.batches_most))
+    yield line("concurrency", f"{INGEST} limit", "invocations", _max_batches)
     for name in sorted({name for point in points for name in point.refusals}):
         yield line("refusals/s", " of ".join(name), "refusals/s", _refusals(name))
 
@@ -183,12 +166,12 @@ def _running(function: str) -> Value:
     return lambda point, _: point.concurrency[function]
 
 
-def _refusals(name: Name) -> Value:
+def _max_batches(point: Point, _: float) -> float | None:
+    return point.max_batches if point.max_batches < 1e9 else None  # infinite limits have no line
+
+
+def _refusals(name: LimitName) -> Value:
     return lambda point, seconds: point.refusals.get(name, 0) / seconds
-
-
-def _finite(value: float) -> float | None:
-    return value if value < 1e9 else None
 
 
 def _notes(day: Day) -> Iterator[str]:

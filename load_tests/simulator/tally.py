@@ -1,4 +1,4 @@
-"""What is counted: in all, and by interval."""
+"""Counts of a simulated day: in all, and by interval."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from load_tests import results
 from load_tests.simulator.backlog import Cohort
-from load_tests.simulator.limits import Name
+from load_tests.simulator.limits import LimitName
 
 STAGES = ("registered → uploaded", "uploaded → received", "received → ready", "registered → ready")
 _EXACT_TO, _EXACT, _COARSE = 10.0, 2, 1  # seconds are kept to 10 ms, from ten on to 100 ms: fewer different ones
@@ -25,16 +25,16 @@ class Point:
     age: float
     concurrency: Mapping[str, int]
     """Invocations at once, the highest, by function."""
-    batches_most: float
-    """Batches that the mapping might have had at work."""
-    refusals: Mapping[Name, int]
+    max_batches: float
+    """The mapping's limit of batches at work."""
+    refusals: Mapping[LimitName, int]
     p50: float | None
     p99: float | None
 
 
 @dataclass(slots=True)
-class Calls:
-    """What was asked of services, and is paid for."""
+class BilledCalls:
+    """Calls to services that AWS bills."""
 
     requests: int = 0
     invocations: Counter[str] = field(default_factory=Counter)
@@ -49,10 +49,10 @@ class Calls:
 
 
 class Tally:
-    """Photos by what became of them, how long they took, and what they cost."""
+    """Photos by outcome, how long they took, and the calls that are billed for them."""
 
     def __init__(self) -> None:
-        self.calls = Calls()
+        self.calls = BilledCalls()
         self.offered = self.registered = self.ready = self.refused = self.dead = 0
         self.last_ready = 0.0
         self.peak_backlog, self.peak_backlog_at, self.peak_age = 0, 0.0, 0.0
@@ -63,7 +63,7 @@ class Tally:
         self._before = (0, 0)
 
     def photos_ready(self, cohort: Cohort, received: float, at: float) -> None:
-        """Photos of a cohort are READY at a second, received at another."""
+        """Count a cohort's photos as READY at second `at`, received at another."""
         photos = cohort.photos
         self.ready += photos
         self.last_ready = max(self.last_ready, at)
@@ -78,7 +78,7 @@ class Tally:
         self._delays[_rounded(times[-1])] += photos
 
     def backlog(self, now: float, waiting: int, age: float) -> None:
-        """What waits now."""
+        """Record the backlog at this moment."""
         if waiting > self.peak_backlog:
             self.peak_backlog, self.peak_backlog_at = waiting, now
         self.peak_age = max(self.peak_age, age)
@@ -90,19 +90,19 @@ class Tally:
         age: float,
         *,
         concurrency: Mapping[str, int],
-        most: float,
-        refusals: Mapping[Name, int],
+        max_batches: float,
+        refusals: Mapping[LimitName, int],
     ) -> None:
-        """An interval ends."""
+        """End an interval."""
         offered, ready = self.offered - self._before[0], self.ready - self._before[1]
         self._before = self.offered, self.ready
         p50, p99 = (at_rank(self._delays, percent) for percent in (50, 99))
         self._delays.clear()
-        self.points.append(Point(second, offered, ready, waiting, age, concurrency, most, refusals, p50, p99))
+        self.points.append(Point(second, offered, ready, waiting, age, concurrency, max_batches, refusals, p50, p99))
 
 
 def at_rank(times: Counter[float], percent: float) -> float | None:
-    """A percentile of times with their numbers of photos, by nearest rank; None of none."""
+    """Return a percentile of times with their numbers of photos, by nearest rank; None of none."""
     total = times.total()
     return results.at_rank(sorted(times.items()), total, percent) if total else None
 

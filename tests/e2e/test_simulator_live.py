@@ -29,7 +29,7 @@ from fleet.limits.quotas import Quotas, load_quotas
 from load_tests.photos import Photo, with_comment
 from load_tests.simulator.capacity import PhotoCalls
 from load_tests.simulator.day import Day, simulate
-from load_tests.simulator.model import Parameters, Settings
+from load_tests.simulator.model import Parameters, SimulationSettings
 from load_tests.simulator.tally import at_rank
 from shoebox.aws.connections import Connections
 from shoebox.aws.sqs import SqsClient
@@ -125,10 +125,10 @@ async def test_the_simulator_agrees_with_the_live_fleet(start: Start, tmp_path: 
     assert [name for name, _, _, more in rows if abs(more) > TOLERANCE] == []
 
 
-def settings(stack: Path, quotas: Quotas, seen: Seen) -> Settings:
+def settings(stack: Path, quotas: Quotas, seen: Seen) -> SimulationSettings:
     """Return the same scenario for the simulator, with the times of this run."""
     tick = VISITS * seen.every / round(VISITS * seen.every / TICK)
-    return Settings(
+    return SimulationSettings(
         load_stack(stack), PHOTOS, "flat", quotas, seconds=VISITS * seen.every, tick=tick, parameters=seen.told
     )
 

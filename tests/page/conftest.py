@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[RunningStack]:
-    """The whole stack on this machine: gateway, functions, emulator."""
+    """Start the whole stack on this machine: gateway, functions, emulator."""
     with running_stack() as running:
         yield running
 
@@ -53,13 +53,13 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 def user(request: pytest.FixtureRequest) -> str:
-    """A user whom no other test knows."""
+    """Return a user whom no other test knows."""
     return re.sub(r"\W", "-", request.node.name)[:64]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_gallery(browser: Browser, stack: RunningStack, user: str) -> AsyncIterator[OpenGallery]:
-    """Opens galleries: `await open_gallery(token=…, expected=…, **context options)`, or with the user's own token.
+    """Open galleries: `await open_gallery(token=…, expected=…, **context options)`, or with the user's own token.
 
     At the end none may have an error in its console, and none may have sent its token in a URL.
     """
@@ -84,13 +84,13 @@ async def open_gallery(browser: Browser, stack: RunningStack, user: str) -> Asyn
 
 @pytest.fixture(scope="session")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sample]:
-    """The sample photos by name: good ones of every type, and faulty ones."""
+    """Write the sample photos, by name: good ones of every type, and faulty ones."""
     return {sample.path.name: sample for sample in write_samples(tmp_path_factory.mktemp("samples"), small=True)}
 
 
 @pytest.fixture
 def photo(tmp_path: Path) -> MakePhoto:
-    """Makes a photo of its own content: `photo(seed, kilobytes)`; the file is named after the seed."""
+    """Make photos of different content: `photo(seed, kilobytes)`; the file is named after the seed."""
 
     def make(seed: int, kilobytes: int = 40) -> Path:
         path = tmp_path / f"photo-{seed}.jpg"
@@ -102,7 +102,7 @@ def photo(tmp_path: Path) -> MakePhoto:
 
 @pytest.fixture(scope="session")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A photo that is large enough to go in three parts."""
+    """Make a photo that is large enough to go in three parts."""
     path = tmp_path_factory.mktemp("large") / "large.jpg"
     path.write_bytes(jpeg_of_size(1, 1200, 900, 17 * 1024 * 1024))
     return path

@@ -65,7 +65,7 @@ class Gallery:
         return self.crashes + [t for t in texts if not any(re.search(pattern, t) for pattern in self.expected)]
 
     def uploads(self) -> list[Request]:
-        """The requests that carried bytes to the storage."""
+        """Return the requests that carried bytes to the storage."""
         return [r for r in self.requests if r.method == "PUT" and r.url.startswith(self.stack.s3_url)]
 
     async def open(self, token: str | None) -> None:
@@ -81,7 +81,7 @@ class Gallery:
             await self.held.pop().abort()
 
     def hold(self, route: Route) -> None:
-        """A handler of routes: no answer comes as long as the page is open."""
+        """Handle a route without a response for as long as the page is open."""
         self.held.append(route)
 
     async def listed(self) -> None:
@@ -93,7 +93,7 @@ class Gallery:
         await self.page.set_input_files("#chooser", list(paths))
 
     async def drag(self, step: str, files: Sequence[tuple[str, str, bytes]]) -> None:
-        """A step of drag and drop (dragenter, dragover, dragleave, drop) with files (name, type, bytes)."""
+        """Make a step of drag and drop (dragenter, dragover, dragleave, drop) with files (name, type, bytes)."""
         await self.page.evaluate(_DROP, [_described(files), step])
 
     async def paste(self, name: str, media_type: str, data: bytes) -> None:
@@ -107,12 +107,12 @@ class Gallery:
         await self.devtools.send("Network.emulateNetworkConditions", conditions)
 
     def tile(self, name: str) -> Locator:
-        """The tile of the photo with this name."""
+        """Return the tile of the photo with this name."""
         exactly = re.compile(f"^{re.escape(name)}$")
         return self.page.locator(".tile").filter(has=self.page.locator(".name", has_text=exactly))
 
     def tiles(self, state: str | None = None) -> Locator:
-        """The tiles that are shown, all or those in a state."""
+        """Return the tiles that are shown, all or those in a state."""
         chosen = f'.tile[data-state="{state}"]' if state else ".tile"
         return self.page.locator(f"{chosen}:not([hidden])")
 

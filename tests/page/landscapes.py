@@ -49,7 +49,7 @@ def _with_sun(picture: Pixels, x: Pixels, y: Pixels, chance: np.random.Generator
 
 
 def _skyline(x: Pixels, chance: np.random.Generator) -> Pixels:
-    """A line between -1 and 1: waves of falling height, each with its own phase."""
+    """Return a line between -1 and 1: waves of falling height, each with its own phase."""
     waves = [np.sin(x * chance.uniform(3, 5) * 2**n + chance.uniform(0, 7)) / 1.9**n for n in range(6)]
     line: Pixels = np.sum(waves, axis=0) / 2
     return line

@@ -35,7 +35,7 @@ class RunningStack:
         age: int = 0,
         scopes: tuple[str, ...] = SCOPES,
     ) -> str:
-        """A token that was minted `age` seconds ago and lives for `lifetime` seconds."""
+        """Mint a token `age` seconds ago that lives for `lifetime` seconds."""
         now = time.time() - age
         return mint_token(self.keys[tenant], tenant=tenant, user=user, scopes=scopes, lifetime=lifetime, now=now)
 

@@ -314,7 +314,7 @@ async def test_controls_have_names(open_gallery: OpenGallery, photo: MakePhoto) 
 
 
 async def uploaded(open_gallery: OpenGallery, photo: MakePhoto, count: int, **options: object) -> Gallery:
-    """A gallery with photo-0.jpg, photo-1.jpg … ready and on the screen, the last one first."""
+    """Open a gallery with photo-0.jpg, photo-1.jpg … ready and on the screen, the last one first."""
     gallery = await open_gallery(**options)
     for seed in range(count):
         await gallery.choose(photo(seed))
@@ -323,6 +323,6 @@ async def uploaded(open_gallery: OpenGallery, photo: MakePhoto, count: int, **op
 
 
 async def violations(gallery: Gallery) -> list[tuple[str, list[str]]]:
-    """What axe-core finds: each rule, and the elements that break it."""
+    """Return what axe-core finds: each rule, and the elements that break it."""
     found = (await Axe().run(gallery.page)).response["violations"]
     return [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found]

@@ -72,13 +72,13 @@ async (files) => {
 """
 OUTAGE = """
 async ([seconds, retryAfter]) => {
-  const { outages, persist } = await import("/pages/retry.js");
+  const { retryEvents, withRetries } = await import("/pages/retry.js");
   const told = [];
-  outages.addEventListener("retrying", ({ detail }) => told.push(detail.text));
+  retryEvents.addEventListener("retrying", ({ detail }) => told.push(detail.text));
   const start = performance.now();
   const busy = Object.assign(new Error("Shoebox is busy."), { retry: true, retryAfter });
   let tries = 0;
-  await persist(async () => {
+  await withRetries(async () => {
     tries++;
     if (performance.now() - start < seconds * 1000) throw busy;
   });
@@ -87,10 +87,10 @@ async ([seconds, retryAfter]) => {
 """
 GIVEN_UP = """
 async () => {
-  const { persist } = await import("/pages/retry.js");
+  const { withRetries } = await import("/pages/retry.js");
   let tries = 0;
   try {
-    await persist(() => {
+    await withRetries(() => {
       tries++;
       throw Object.assign(new Error("Shoebox is busy."), { retry: true, retryAfter: 60 });
     });

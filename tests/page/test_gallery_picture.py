@@ -23,7 +23,7 @@ VIEWPORT = {"width": 1280, "height": 920}
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
-    """A landscape for each of the names, and last a large one that takes a while to upload."""
+    """Make a landscape for each of the names, and last a large one that takes a while to upload."""
     for seed, name in zip(reversed(range(len(NAMES))), NAMES, strict=True):
         landscape(seed).save(tmp_path / f"{name}.jpg", quality=90)
     landscape(8, 2400, 1800).save(tmp_path / "sunrise.jpg", quality=100)

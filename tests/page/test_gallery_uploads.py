@@ -317,7 +317,7 @@ async def test_a_hidden_tab_does_not_ask(open_gallery: OpenGallery, photo: MakeP
 
 
 async def cancelled(gallery: Gallery, path: Path) -> Locator:
-    """The tile of an upload that was cancelled while its bytes moved slowly."""
+    """Cancel an upload while its bytes move slowly; return its tile."""
     await gallery.limit_upload(100_000)
     await gallery.choose(path)
     tile = await gallery.wait_for(path.name, "sending")
@@ -332,22 +332,22 @@ def is_abortion(answer: Response) -> bool:
 
 
 def is_upload(gallery: Gallery) -> re.Pattern[str]:
-    """Matches the URLs of originals in the storage; a rendition's has another prefix."""
+    """Match the URLs of originals in the storage; a rendition's has another prefix."""
     return re.compile(re.escape(gallery.stack.s3_url) + r"/[^/]+/originals/")
 
 
 def cors(gallery: Gallery) -> dict[str, str]:
-    """The header that lets the page see an answer of the storage."""
+    """Return the header that lets the page see a response of the storage."""
     return {"access-control-allow-origin": gallery.stack.url}
 
 
 def registrations(gallery: Gallery) -> list[Request]:
-    """The page's requests that registered files."""
+    """Return the page's requests that registered files."""
     return [r for r in gallery.requests if r.method == "POST" and r.url.endswith("/v1/files")]
 
 
 def polls(gallery: Gallery) -> list[Request]:
-    """The page's questions for the state of certain files."""
+    """Return the page's requests for the state of certain files."""
     return [r for r in gallery.requests if "/v1/files?id=" in r.url]
 
 

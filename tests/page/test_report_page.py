@@ -51,7 +51,7 @@ OVERFLOWS = "() => document.documentElement.scrollWidth - document.documentEleme
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_page(browser: Browser) -> AsyncIterator[Open]:
-    """Opens a page's file in a browser; in the end nothing was asked of a network, and no error was logged."""
+    """Open a page's file in a browser; in the end nothing was asked of a network, and no error was logged."""
     asked: list[str] = []
     errors: list[str] = []
     async with AsyncExitStack() as closing:
@@ -74,7 +74,7 @@ async def open_page(browser: Browser) -> AsyncIterator[Open]:
 
 @pytest.fixture
 def report(tmp_path: Path) -> Path:
-    """The report of the christmas run."""
+    """Write the report of the christmas run."""
     return write(christmas(), tmp_path)
 
 
@@ -241,7 +241,7 @@ async def _point(page: Page, chart: int, at: float = AT) -> None:
 
 
 def _known_text(series: Series, at: float) -> str:
-    """The value nearest to a moment, as a table writes it."""
+    """Return the value nearest to a moment, as a table writes it."""
     _, value = min(zip(series.t, series.values, strict=True), key=lambda point: abs(point[0] - at))
     return value_text(None if value is None else float(f"{value:.4g}"), series.unit)
 

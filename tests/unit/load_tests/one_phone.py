@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _answer(told: dict[str, Any]) -> dict[str, Any]:
-    """The calls' results, and Locust's requests with what they failed of."""
+    """Make the calls; return their results, and Locust's requests with the reasons of failures."""
     request = Environment().events.request
     fired: list[dict[str, Any]] = []
     request.add_listener(lambda **facts: fired.append(_shown(facts)))

@@ -34,7 +34,7 @@ class Told:
     before_answer: Callable[[], None] = lambda: None
 
     def answer(self, path: str) -> bytes:
-        """The body for a path."""
+        """Return the body for a path."""
         if path == "/quotas":
             return json.dumps({"quotas": {}, "limits": self.limits}).encode() if self.quotas is None else self.quotas
         if self.metrics is not None:
@@ -44,7 +44,7 @@ class Told:
 
 @contextmanager
 def control_port(told: Told) -> Iterator[str]:
-    """Serves until the end of the block; its address."""
+    """Serve until the end of the block, and yield the address."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

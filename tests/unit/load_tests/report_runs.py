@@ -40,12 +40,12 @@ def christmas(**changed: object) -> Results:
 
 
 def naive(**changed: object) -> Results:
-    """The same load with one function per S3 event: ingest takes all concurrency, and the API is throttled."""
+    """Return the same load with one function per S3 event: ingest takes all concurrency, the API is throttled."""
     return Results.model_validate(_christmas() | _naive() | changed)
 
 
 def simulated_day(**changed: object) -> Results:
-    """A day of ten million uploads, by the minute: a backlog of hours."""
+    """Return a simulated day of ten million uploads, by the minute: a backlog of hours."""
     return Results.model_validate(_christmas() | _simulated_day() | changed)
 
 

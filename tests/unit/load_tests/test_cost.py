@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from load_tests.cost import cost_of, gb_seconds, load_prices
-from load_tests.observe.counted import Counted
+from load_tests.observe.billed import BilledUsage
 
-USAGE = Counted(
+USAGE = BilledUsage(
     gateway_requests=400,
     function_requests={"api": 400, "ingest": 100},
     function_gb_seconds={"api": gb_seconds(512, 400 * 0.07), "ingest": gb_seconds(2048, 100 * 0.7)},
@@ -56,7 +56,7 @@ def test_storage_is_apart() -> None:
 
 def test_what_nobody_counted_has_no_line() -> None:
     """None is not 0: a line of zero dollars would say that it is free."""
-    found = cost_of(Counted(gateway_requests=0, s3_puts=None), uploads=10)
+    found = cost_of(BilledUsage(gateway_requests=0, s3_puts=None), uploads=10)
 
     assert found is not None
     assert [(line.item, line.usd) for line in found.lines] == [("REST requests", 0.0)]

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from one_stack import RECORDED, Told, control_port, limit
 
-from load_tests.observe import Counted, Observed, Observer
+from load_tests.observe import BilledUsage, Observed, Observer
 from load_tests.observe.increases import Increases
 from load_tests.observe.panels import Panels
 from load_tests.observe.processes import ProcessesOfRun, cpu_seconds, role_of
@@ -34,13 +34,13 @@ class Bench:
         self.observer = Observer(url, pid=None, clock=lambda: self.now)
 
     def look(self, samples: dict[str, float] | None = None, *limits: dict[str, Any]) -> None:
-        """The next second: the stack tells this."""
+        """Look in the next second, in which the stack reports this."""
         self.told.samples, self.told.limits = samples or {}, list(limits)
         self.observer.sample()
         self.now += 1
 
     def finish(self, samples: dict[str, float] | None = None, *limits: dict[str, Any]) -> Observed:
-        """The last look."""
+        """Look for the last time, while the stack reports this."""
         self.told.samples, self.told.limits = samples or {}, list(limits)
         return self.observer.finish()
 
@@ -62,7 +62,7 @@ def line(observed: Observed, panel: str, name: str) -> Series:
 
 
 def recorded() -> tuple[bytes, bytes]:
-    """What a real stack told."""
+    """Return /metrics and /quotas of a real stack."""
     return (RECORDED / "metrics.txt").read_bytes(), (RECORDED / "quotas.json").read_bytes()
 
 
@@ -174,7 +174,7 @@ def test_a_stack_that_is_not_there_is_no_fault() -> None:
     assert (observed.looks, observed.gaps) == (2, 2)
     assert (observed.series, observed.limits, observed.queues, observed.processes) == ([], [], [], [])
     assert (observed.repeated, observed.async_events) == (None, None)
-    assert observed.usage == Counted()
+    assert observed.usage == BilledUsage()
 
 
 # --- counters ----------------------------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ def test_an_unused_limit_is_not_told(bench: Bench) -> None:
 
 
 def queue(name: str, waiting: float, in_flight: float = 0, **more: float) -> dict[str, float]:
-    """A queue's samples; more: `oldest_seconds`, `dead_letters`, `received_again_total`."""
+    """Return a queue's samples; more: `oldest_seconds`, `dead_letters`, `received_again_total`."""
     states = {"waiting": waiting, "in_flight": in_flight}
     samples = {f'fleet_queue_messages{{queue="{name}",state="{state}"}}': count for state, count in states.items()}
     return samples | {f'fleet_queue_{key}{{queue="{name}"}}': value for key, value in more.items()}
@@ -338,7 +338,7 @@ def test_environments_are_those_that_have_not_ended(bench: Bench) -> None:
 
 
 def with_more(metrics: bytes, increases: dict[str, float]) -> bytes:
-    """An exposition whose samples, each named by what its line begins with, are more by so much."""
+    """Return an exposition whose samples, each named by what its line begins with, are larger by so much."""
     lines = metrics.decode().splitlines()
     for sample, more in increases.items():
         (n,) = [n for n, text in enumerate(lines) if text.startswith(sample + " ")]
@@ -377,7 +377,7 @@ def test_quantities_for_the_bill(bench: Bench) -> None:
     bench.told.metrics += f'{REQUESTS}{{operation="SendMessage",service="sqs"}} 1\n'.encode()
     usage = bench.finish().usage
 
-    assert usage == Counted(
+    assert usage == BilledUsage(
         gateway_requests=0,
         function_requests={"authorizer": 0, "api": 0, "ingest": 5},
         function_gb_seconds={"authorizer": 0, "api": 0, "ingest": pytest.approx(2.5 * 2)},
@@ -474,7 +474,7 @@ BUSY = "import sys, time\nwhile time.process_time() < 0.3: pass\nprint(flush=Tru
 
 @contextmanager
 def parent(*child: str, **environment: str) -> Iterator[tuple[int, Callable[[], AbstractContextManager[int]]]]:
-    """A process without other children than the one it is told to have: its id, and how to give it that child."""
+    """Start a process without children; yield its id, and how to give it one."""
     told = {"PATH": os.environ["PATH"], "CHILD": json.dumps([sys.executable, "-c", *child]), **environment}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", PARENT], env=told, text=True, **pipes) as process:

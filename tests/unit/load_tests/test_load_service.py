@@ -51,7 +51,7 @@ class Web:
 
 @pytest.fixture(scope="module")
 def handset() -> Iterator[subprocess.Popen[bytes]]:
-    """The process of the module's phones."""
+    """Start the process of the module's phones."""
     program = [sys.executable, str(Path(__file__).with_name("one_phone.py"))]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(program, env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}, **pipes) as process:
@@ -62,7 +62,7 @@ def handset() -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture
 async def web(handset: subprocess.Popen[bytes]) -> AsyncIterator[Web]:
-    """A web server, and a phone for it."""
+    """Start a web server, and a phone for it."""
     made = Web(handset)
     async with Server(made, listen(0, "this test")) as server:
         made.url = f"http://127.0.0.1:{server.port}"

@@ -21,7 +21,7 @@ START = 1_000_000.0
 
 
 def ready(at: float, took: float, visit: int = 0) -> PhotoRecord:
-    """A READY photo: registered `at` seconds of the run, sent after a fifth of `took`, received after half of it."""
+    """Return a READY photo: registered at second `at`, sent after a fifth of `took`, received after half of it."""
     begin = START + at
     return PhotoRecord(visit, Outcome.READY, begin, begin + took / 5, begin + took / 2, begin + took)
 
@@ -67,7 +67,7 @@ OFFERED = Offered(visits=1000, photos=5000, bytes=1, missed=0)
 
 
 def missing(visits: int) -> Offered:
-    """The same with some visits missed."""
+    """Return the same with some visits missed."""
     return OFFERED.model_copy(update={"missed": visits})
 
 

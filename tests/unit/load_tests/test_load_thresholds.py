@@ -43,7 +43,7 @@ def test_anything_else_is_refused(text: str, says: str) -> None:
 
 
 def made(**changed: Any) -> Results:
-    """A whole run's results, changed."""
+    """Return a whole run's results, changed."""
     return report_runs.christmas().model_copy(update=changed)
 
 

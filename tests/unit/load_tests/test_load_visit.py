@@ -70,17 +70,17 @@ class Told:
 
 
 def entry(file_id: str) -> Document:
-    """A registered file's."""
+    """Return a registered file's entry."""
     return {"file_id": file_id, "upload": {"url": "http://s3/x", "headers": {}}}
 
 
 def ready(file_id: str, state: str = "READY", **changed: Any) -> Document:
-    """A settled file's document."""
+    """Return the document of a file in its final state."""
     return {"file_id": file_id, "state": state, **MOMENTS, **changed}
 
 
 def visit(service: AnsweringService, *, give_up_at: float = math.inf, pauses: list[float] | None = None) -> Any:
-    """A visit of two photos: its records, and what was told."""
+    """Make a visit of two photos; return its records, and what Locust's statistics were told."""
     told, slept = Told(), pauses if pauses is not None else []
     phone = PhoneVisit(
         7,

@@ -13,7 +13,7 @@ STACK_FILE = Path(__file__).parents[3] / "stack.yaml"
 
 
 def differences(one: Any, other: Any, place: str = "") -> dict[str, tuple[Any, Any]]:
-    """What differs between two descriptions, by its place."""
+    """Return what differs between two descriptions, by its place."""
     if not (isinstance(one, dict) and isinstance(other, dict)):
         return {} if one == other else {place: (one, other)}
     found: dict[str, tuple[Any, Any]] = {}

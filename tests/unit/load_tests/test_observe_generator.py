@@ -15,7 +15,7 @@ from load_tests.results import Series
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """The host's CPU times (psutil, Linux), as the test sets them."""
+    """Replace the host's CPU times (psutil, Linux) by those that the test sets."""
     times = SimpleNamespace(user=0.0, system=0.0, idle=0.0, iowait=0.0, steal=0.0, guest=0.0, guest_nice=0.0)
     monkeypatch.setattr(generator.psutil, "cpu_times", lambda: _Times(vars(times)))
     return times
@@ -32,7 +32,7 @@ class _Times(SimpleNamespace):
 
 
 def lines(run: GeneratorOfRun) -> dict[tuple[str, str], Series]:
-    """The lines by panel and name."""
+    """Return the lines by panel and name."""
     return {(series.panel, series.name): series for series in run.series()}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from load_tests.report.charts import Chart, charts_of, document, panels_of
 from load_tests.report.palette import DARK, LIGHT, Colours
-from load_tests.report.thinning import MOST, fair_share, thin
+from load_tests.report.thinning import MAX_POINTS, fair_share, thin
 from load_tests.results import Series
 from tests.unit.load_tests.report_runs import christmas, simulated_day
 
@@ -104,21 +104,27 @@ def test_peaks_and_means_are_of_all_points() -> None:
     assert line.mean == "1.05"
 
 
-@pytest.mark.parametrize("points", [10, MOST, MOST + 1, 86_400])
+@pytest.mark.parametrize("points", [10, MAX_POINTS, MAX_POINTS + 1, 86_400])
 def test_lines_have_at_most_so_many_numbers(points: int) -> None:
     """A day by the second fits into a page; its lowest and highest values are still there."""
     values: list[float | None] = [float(n % 97) for n in range(points)]
     found = thin([float(n) for n in range(points)], values)
     columns = [found.values, *(column for column in (found.low, found.high) if column)]
-    assert sum(map(len, columns)) <= max(MOST, points if not found.thinned else 0)
-    assert found.thinned is (points > MOST)
+    assert sum(map(len, columns)) <= max(MAX_POINTS, points if not found.thinned else 0)
+    assert found.thinned is (points > MAX_POINTS)
     assert max(value for value in columns[-1] if value is not None) == min(points - 1, 96)
     assert all(a < b for a, b in itertools.pairwise(found.t))
 
 
 @pytest.mark.parametrize(
     ("lengths", "total", "share"),
-    [([], 100, MOST), ([10, 20], 100, MOST), ([100, 100], 100, 50), ([10, 100, 100], 100, 45), ([900] * 4, 100, 25)],
+    [
+        ([], 100, MAX_POINTS),
+        ([10, 20], 100, MAX_POINTS),
+        ([100, 100], 100, 50),
+        ([10, 100, 100], 100, 45),
+        ([900] * 4, 100, 25),
+    ],
     ids=["none", "all fit", "equal", "a short one", "many"],
 )
 def test_long_lines_share_what_short_ones_leave(lengths: list[int], total: int, share: int) -> None:

@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,19 @@ class _Document(HTMLParser):
             self.texts.append((*self.elements[-1], data))
 
 
+@cache
+def christmas_page() -> str:
+    """Return the report of the christmas run; it is made once."""
+    return report_page(christmas())
+
+
+@cache
+def comparison() -> str:
+    """Return the comparison of naive with christmas; it is made once."""
+    return comparison_page(naive(), christmas())
+
+
+@cache
 def _hostile() -> Results:
     limit = Limit(limit=HOSTILE, subject=HOSTILE, unit=HOSTILE, peak=1, most=1, throttled=1, first_at=1)
     return christmas(
@@ -78,11 +92,12 @@ def _hostile() -> Results:
 )
 def test_names_cannot_break_out(page: Any) -> None:
     """A name with markup is text wherever it stands: the page has the elements of a harmless one, and no other."""
-    document = _Document(page())
+    text = page()
+    document = _Document(text)
     assert sum(tag == "script" for tag, _ in document.elements) == 3
     assert not [tag for tag, _ in document.elements if tag == "img"]
     assert not [attributes for _, attributes in document.elements if any(name.startswith("on") for name in attributes)]
-    assert "{{ 7*7 }}" in page()
+    assert "{{ 7*7 }}" in text
     [data] = [text for _, attributes, text in document.texts if attributes.get("id") == "data"]
     assert HOSTILE in [line["name"] for chart in json.loads(data)["charts"].values() for line in chart["lines"]]
 
@@ -96,7 +111,7 @@ def test_inlined_json_is_still_json() -> None:
 
 @pytest.mark.parametrize(
     "page",
-    [lambda: report_page(christmas()), lambda: comparison_page(naive(), christmas())],
+    [christmas_page, comparison],
     ids=["report", "comparison"],
 )
 def test_the_policy_allows_exactly_what_is_there(page: Any) -> None:
@@ -115,10 +130,10 @@ def test_the_policy_allows_exactly_what_is_there(page: Any) -> None:
 @pytest.mark.parametrize(
     ("page", "most"),
     [
-        (lambda: report_page(christmas()), RUN_BYTES),
+        (christmas_page, RUN_BYTES),
         (lambda: report_page(simulated_day()), RUN_BYTES),
-        (lambda: report_page(christmas(series=_long_lines())), RUN_BYTES),
-        (lambda: comparison_page(naive(), christmas()), RUN_BYTES),
+        (lambda: _long_page(), RUN_BYTES),
+        (comparison, RUN_BYTES),
         (lambda: comparison_page(*[christmas(series=_long_lines())] * 2), COMPARISON_BYTES),
     ],
     ids=["christmas", "day", "long", "comparison", "long comparison"],
@@ -130,13 +145,13 @@ def test_pages_are_small(page: Any, most: int) -> None:
 
 def test_a_page_says_that_its_lines_were_thinned() -> None:
     """A reader knows that a line is drawn from buckets; where it is not, nothing is said."""
-    assert "drawn from buckets" in report_page(christmas(series=_long_lines()))
-    assert "drawn from buckets" not in report_page(christmas())
+    assert "drawn from buckets" in _long_page()
+    assert "drawn from buckets" not in christmas_page()
 
 
 def test_without_a_script_the_page_still_tells() -> None:
     """Means and peaks of each line, and the sections, are plain HTML in the order of the reader's questions."""
-    page = report_page(christmas())
+    page = christmas_page()
     sections = re.findall(r'<section id="(\w+)"', page)
     assert " ".join(sections) == "thresholds photos stages charts limits requests queues processes cost run reading"
     cells = ("", "25.2", "64.2", "4:03")
@@ -183,7 +198,7 @@ def test_percentiles_of_few_are_empty_in_the_csv(tmp_path: Path) -> None:
 
 
 def runs(folder: Path, *found: Results) -> None:
-    """A folder of runs, the oldest first."""
+    """Write a folder of runs, the oldest first."""
     for n, results in enumerate(found):
         run = folder / f"2026112{n}T000000Z-christmas"
         run.mkdir(parents=True)
@@ -301,7 +316,7 @@ def test_pages_are_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out == f"{left / 'report.html'}\n"
     assert (left / "report.html").read_text("utf-8") == report_page(naive())
     assert main([str(left), str(right)]) == 0
-    assert (left / "comparison.html").read_text("utf-8") == comparison_page(naive(), christmas())
+    assert (left / "comparison.html").read_text("utf-8") == comparison()
     assert main([str(left), str(right), "--output", str(tmp_path / "both.html")]) == 0
     assert (tmp_path / "both.html").exists()
 
@@ -335,6 +350,12 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@cache
+def _long_page() -> str:
+    return report_page(christmas(series=_long_lines()))
+
+
+@cache
 def _long_lines() -> list[Series]:
     at = [float(t) for t in range(20_000)]
     return [

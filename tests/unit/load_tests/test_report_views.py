@@ -161,10 +161,10 @@ def test_thresholds_have_units() -> None:
     assert (row.cells[-1], row.kind) == ("✗ missed", "bad")
 
 
-def test_fates_add_up_and_lost_photos_stand_out() -> None:
-    """Each photo has one fate; what must not be is marked."""
+def test_outcomes_add_up_and_lost_photos_stand_out() -> None:
+    """Each photo has one outcome; what must not be is marked."""
     photos = PhotoCounts(ready=16_187, rejected=30, refused=0, unfinished=0, lost=3)
-    rows = {row.cells[0]: row for row in tables.fates(christmas(photos=photos)).rows}
+    rows = {row.cells[0]: row for row in tables.outcomes(christmas(photos=photos)).rows}
     assert (rows["lost"].cells[1], rows["lost"].kind) == ("3", "bad")
     assert rows["rejected"].kind == rows["refused"].kind == ""
 

@@ -20,7 +20,7 @@ from load_tests.results import Results
 from load_tests.simulator.capacity import PhotoCalls
 from load_tests.simulator.day import Day, simulate
 from load_tests.simulator.limits import Limits
-from load_tests.simulator.model import Parameters, Settings
+from load_tests.simulator.model import Parameters, SimulationSettings
 from load_tests.simulator.report import needs_of, results
 from shoebox.stack.model import Stack, StackError, load_stack
 
@@ -30,7 +30,7 @@ NOW = datetime(2026, 12, 1, tzinfo=UTC)
 
 
 def with_maximum(maximum: int | None, stack: Stack = STACK) -> Stack:
-    """The stack with another maximum concurrency of ingest, or none."""
+    """Return the stack with another maximum concurrency of ingest, or none."""
     ingest = stack.functions["ingest"]
     assert ingest.queue is not None
     queue = ingest.queue.model_copy(update={"maximum_concurrency": maximum})
@@ -43,14 +43,14 @@ def lowered(family: str, **changes: float) -> Quotas:
     return AWS_QUOTAS.model_copy(update={family: getattr(AWS_QUOTAS, family).model_copy(update=changes)})
 
 
-def minutes(uploads: int, curve: str = "flat", quotas: Quotas = AWS_QUOTAS, **more: Any) -> Settings:
+def minutes(uploads: int, curve: str = "flat", quotas: Quotas = AWS_QUOTAS, **more: Any) -> SimulationSettings:
     """Five minutes of a stack whose mapping has no limit of its own."""
     few: dict[str, Any] = {"stack": with_maximum(None), "seconds": SHORT, "drain_seconds": 60}
-    return Settings(**{**few, **more}, uploads=uploads, curve=curve, quotas=quotas)
+    return SimulationSettings(**{**few, **more}, uploads=uploads, curve=curve, quotas=quotas)
 
 
 def first_of(day: Day) -> str:
-    """The limit that refused first."""
+    """Return the limit that refused first."""
     return min(day.first.items(), key=lambda item: item[1])[0][0]
 
 
@@ -58,7 +58,7 @@ def first_of(day: Day) -> str:
 @pytest.mark.parametrize("quotas", ["off", "aws", "aws/100", "aws/2000"])
 def test_every_photo_ends_somewhere(quotas: str, curve: str) -> None:
     """Photos are READY, refused, dead letters or on their way; the points of the charts have all of them."""
-    settings = Settings(STACK, 20_003, curve, load_quotas(quotas), seconds=600, drain_seconds=900)
+    settings = SimulationSettings(STACK, 20_003, curve, load_quotas(quotas), seconds=600, drain_seconds=900)
 
     day = simulate(settings)
 
@@ -178,7 +178,7 @@ def test_what_s3_refuses_too_often_becomes_a_dead_letter() -> None:
 
 def test_advice_is_what_the_load_needs_and_it_helps() -> None:
     """A day with a backlog asks for what its peak needs, not for what the backlog used; given that, nothing waits."""
-    narrow = Settings(with_maximum(4), 100 * SHORT, "flat", seconds=SHORT, drain_seconds=900)
+    narrow = SimulationSettings(with_maximum(4), 100 * SHORT, "flat", seconds=SHORT, drain_seconds=900)
     limits = {(limit.limit, limit.subject): limit for limit in results(simulate(narrow), NOW).limits}
     mapping = limits["lambda.mapping_concurrency", "ingest"]
 
@@ -193,7 +193,7 @@ def test_advice_is_what_the_load_needs_and_it_helps() -> None:
 
 def test_advice_is_that_of_quotas_plan() -> None:
     """The needs are those of the curve's busiest second: ten times the mean at Christmas."""
-    settings = Settings(STACK, 10_000_000, "christmas")
+    settings = SimulationSettings(STACK, 10_000_000, "christmas")
 
     needs = {(need.limit, need.subject): need for need in needs_of(settings)}
 
@@ -239,7 +239,7 @@ def _counted(method: Callable[..., Any], asked: Counter[str]) -> Callable[..., A
 
 def test_results_are_a_whole_document() -> None:
     """It reads back the same, its lines are as long as their times, and it has what the report shows."""
-    found = results(simulate(Settings(STACK, 50_000, "christmas", seconds=600, drain_seconds=1200)), NOW)
+    found = results(simulate(SimulationSettings(STACK, 50_000, "christmas", seconds=600, drain_seconds=1200)), NOW)
 
     assert Results.model_validate_json(found.model_dump_json()) == found
     assert {series.panel for series in found.series} == {
@@ -257,7 +257,7 @@ def test_a_stack_without_ingest_is_refused() -> None:
     functions = {name: function for name, function in STACK.functions.items() if name != "ingest"}
 
     with pytest.raises(StackError, match="ingest"):
-        simulate(Settings(STACK.model_copy(update={"functions": functions}), 10))
+        simulate(SimulationSettings(STACK.model_copy(update={"functions": functions}), 10))
 
 
 def test_the_simulator_needs_no_load_generator() -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from fleet.limits.quotas import AWS_QUOTAS, load_quotas
 from load_tests.simulator.backlog import Backlog, Cohort, first
 from load_tests.simulator.clock import Clock
+from load_tests.simulator.invocations import Invocations
 from load_tests.simulator.limits import API, Limits
-from load_tests.simulator.places import Places
 from load_tests.simulator.tally import at_rank
 from shoebox.stack.model import load_stack
 
@@ -87,13 +87,13 @@ def test_taking_leaves_the_rest_of_a_cohort() -> None:
 def test_places_are_held_for_as_long_as_an_invocation_takes(seconds: float, count: int, running: int) -> None:
     """Little's law at the end of ten ticks with so many invocations in each; all of them are counted as requests."""
     clock, limits = Clock(0.5), Limits(STACK, AWS_QUOTAS)
-    places = Places(API, seconds, clock, limits)
+    invocations = Invocations(API, seconds, clock, limits)
     for _ in range(10):
-        assert places.begin(count) == count
+        assert invocations.begin(count) == count
         clock.forward()
 
     uses = {(use.limit, use.subject): use for use in limits.uses(clock.now)}
-    assert (places.running, places.taken_highest()) == (running, running)
+    assert (invocations.running, invocations.take_peak()) == (running, running)
     assert uses["lambda.concurrency", "account"].peak == running
     assert uses["lambda.requests", "account"].peak == 2 * count
 
@@ -101,12 +101,12 @@ def test_places_are_held_for_as_long_as_an_invocation_takes(seconds: float, coun
 def test_places_that_are_not_there_refuse_what_would_follow_in_them() -> None:
     """Ten invocations of half a tick want five places; in the two that there are four run, and six are refused."""
     clock, limits = Clock(0.5), Limits(STACK, load_quotas("aws/500"))
-    places = Places(API, 0.25, clock, limits)
+    invocations = Invocations(API, 0.25, clock, limits)
 
-    assert places.begin(10) == 4
+    assert invocations.begin(10) == 4
     throttled = {use.limit: use.throttled for use in limits.uses(0.0) if use.throttled}
     assert throttled == {"lambda.concurrency": 6}
-    assert ("lambda.concurrency", "account") in limits.watch.first
+    assert ("lambda.concurrency", "account") in limits.refusals.first
 
 
 @pytest.mark.parametrize(("percent", "seconds"), [(50, 2.0), (99, 9.0), (10, 1.0), (100, 9.0)])

@@ -31,7 +31,7 @@ GB = 2**30
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class BilledUsage:
     """Plain numbers of one run; functions, and operations of SQS and SNS, by name."""
 
     gateway_requests: float | None = None
@@ -46,7 +46,7 @@ class Counted:
     sns_publishes: Mapping[str, float] | None = None
 
 
-class CountedOfRun:
+class BilledUsageOfRun:
     """Counts from the first look on."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class CountedOfRun:
         return self._invocations.restarts
 
     def note(self, scrape: Scrape) -> None:
-        """The counters at this look."""
+        """Record the counters at this look."""
         self._looked = True
         self._gateway.note(scrape.by("fleet_gateway_requests_total", "route", "status"))
         self._invocations.note(scrape.by("fleet_invocation_seconds_count", "function"))
@@ -81,21 +81,21 @@ class CountedOfRun:
         self._units.note(scrape.by("fleet_emulator_units_total", "subject", "operation"))
 
     def notes(self) -> Iterator[str]:
-        """What is not counted."""
+        """Yield what is not counted."""
         if not self._emulator_told:
             yield "Requests to S3 and SNS, sent messages and DynamoDB's units: --quotas off has nobody who counts them."
         elif not self._all_pass:
             yield "Only the functions' requests to S3 are counted: what clients send goes straight to the emulator."
 
-    def result(self) -> Counted:
-        """The quantities so far."""
+    def result(self) -> BilledUsage:
+        """Return the quantities so far."""
         functions = {name: total for (name,), total in self._invocations.totals.items()}
         seconds = {name: total for (name,), total in self._seconds.totals.items()}
         gb_seconds = {n: s * self._memory[n] / GB for n, s in seconds.items() if n in self._memory}
         gateway = sum(self._gateway.totals.values()) if self._looked else None
         if not self._emulator_told:
-            return Counted(gateway, functions, gb_seconds, sqs_requests=self._mappings_calls() or None)
-        return Counted(
+            return BilledUsage(gateway, functions, gb_seconds, sqs_requests=self._mappings_calls() or None)
+        return BilledUsage(
             gateway_requests=gateway,
             function_requests=functions,
             function_gb_seconds=gb_seconds,
