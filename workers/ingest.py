@@ -111,7 +111,7 @@ class Ingest:
             return await self._prepare(file, Stages(upload.at, received_at))
 
     async def _look_again(self, generation: Generation, *, newer_may_come: bool) -> File | None:
-        """The file as it stands now, if the generation is its own; else what lies under its keys is to be deleted.
+        """Return the file as it stands now, if the generation is its own; else order what lies under its keys deleted.
 
         A registration is written before its URL is given out, and this read is consistent. So an upload whose
         generation is newer than the item's has lost its item: it was deleted, and an API host whose clock is behind
@@ -180,7 +180,7 @@ def _is_of(file: File | None, generation: Generation) -> TypeGuard[File]:
 
 
 def _event_again(file: File) -> FileEvent | None:
-    """The event of a file that an earlier delivery finished, perhaps without living to publish it."""
+    """Return the event of a file that an earlier delivery finished, perhaps without living to publish it."""
     if file.finished_at is None:
         return None
     return FileEvent(file.generation, file.state, file.finished_at, file.reason, file.picture)
