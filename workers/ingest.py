@@ -142,7 +142,7 @@ class Ingest:
         except PictureRejected as rejected:
             return await self._reject(file, rejected, stages)
         if prepared is None:
-            _log.warning("original_is_gone")
+            _log.warning("original_not_found")
             return None
         async with asyncio.TaskGroup() as puts:
             for rendition in prepared.renditions:
@@ -162,7 +162,7 @@ class Ingest:
     async def _other_was_first(self, file: File) -> None:
         """Another delivery finished the photo meanwhile, and its event is the other's; or it was deleted."""
         REPEATED.inc()
-        _log.info("other_was_first")
+        _log.info("photo_repeated")
         # If the file has gone, the renditions just stored must go, too. Its item was seen, so it cannot come later.
         await self._look_again(file.generation, newer_may_come=False)
 
@@ -171,7 +171,7 @@ def _readable(message: Message) -> Sequence[Upload] | None:
     try:
         return read_uploads(message.body)
     except MalformedEventError as error:
-        _log.error("malformed_event", message_id=message.id, detail=str(error))
+        _log.error("event_malformed", message_id=message.id, detail=str(error))
         return None
 
 
