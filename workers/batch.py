@@ -51,7 +51,7 @@ class Message:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Message:
-        """The message of a record, as Lambda's event source mapping makes it."""
+        """Return the message of a record, as Lambda's event source mapping makes it."""
         attributes = record.get("attributes", {})
         return cls(
             id=record["messageId"],
@@ -76,7 +76,7 @@ class TimeBudget:
     def of_remaining(
         cls, seconds: float, *, to_start: float = 10.0, to_end: float = 2.0, clock: Callable[[], float] = time.monotonic
     ) -> TimeBudget:
-        """The budget of an invocation with `seconds` left.
+        """Return the budget of an invocation with `seconds` left.
 
         A message needs `to_start` seconds to be worth starting, the answer `to_end` seconds to get home; of a short
         invocation they take a third and a tenth at most.
@@ -121,7 +121,7 @@ class BatchResult:
     late: tuple[Message, ...] = ()
 
     def response(self) -> dict[str, Any]:
-        """The handler's answer: a partial batch response."""
+        """Return the handler's answer: a partial batch response."""
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in self.returned]}
 
 
@@ -178,7 +178,7 @@ async def run_batch(
 
 
 def _note_failure(line: Sequence[int], messages: Sequence[Message], fates: list[str], error: BaseException) -> None:
-    """The message of the line that was at work has failed, and those after it are blocked."""
+    """Note that the message of the line that was at work has failed, and that those after it are blocked."""
     for index in line:
         match fates[index]:
             case "cut_off":
@@ -190,7 +190,7 @@ def _note_failure(line: Sequence[int], messages: Sequence[Message], fates: list[
 
 
 def _lines(messages: Sequence[Message]) -> list[list[int]]:
-    """The messages' indices: those that must keep their order in one list, each other one alone."""
+    """Return the messages' indices: those that must keep their order in one list, each other one alone."""
     lines: dict[object, list[int]] = {}
     for index, message in enumerate(messages):
         lines.setdefault((message.queue_arn, message.group) if message.in_order else index, []).append(index)

@@ -86,12 +86,7 @@ class RenderPool:
         processes: int | None = None,
         command: Sequence[str] = COMMAND,
     ) -> None:
-        self._limits = ImageLimits(
-            max_bytes=limits.max_bytes,
-            max_pixels=limits.max_pixels,
-            max_side=limits.max_side,
-            max_pixels_by_type=limits.max_pixels_by_type,
-        )
+        self._limits = ImageLimits.of(limits)
         self._environment = environment
         self._command = command
         self._size = processes or max(1, min(_cores(), memory_at_once // _BYTES_A_PROCESS))
@@ -223,7 +218,7 @@ class RenderPool:
 
     @asynccontextmanager
     async def _process(self, *, fresh: bool) -> AsyncIterator[RenderProcess]:
-        """A process of one's own; one that ended is replaced by the next who needs it."""
+        """Lend a process; one that ended is replaced by the next who needs it."""
         process = await self._idle.get()
         try:
             if fresh or not process.alive:

@@ -174,7 +174,7 @@ class RenderProcess:
             raise self._end() from error
 
     def _end(self) -> Exception:
-        """What the process's end means for its picture."""
+        """Return what the process's end means for its picture."""
         try:
             status = self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:  # it has closed its pipe, but lives

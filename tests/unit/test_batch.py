@@ -146,7 +146,7 @@ GROUPS = [
 
 
 def in_groups(arn: str, names: str) -> list[Message]:
-    """A message for each name, whose first letter is its group."""
+    """Return a message for each name, whose first letter is its group."""
     now = datetime.now(UTC)
     return [Message(name, "", 1, now, receipt=name, queue_arn=arn, group=name[0]) for name in names.split()]
 

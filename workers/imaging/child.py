@@ -183,7 +183,7 @@ def _mapped_bytes() -> int | None:
 
 
 def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Requests and answers, on descriptors of their own: 0 then reads nothing, 1 writes to standard error."""
+    """Return the pipes of requests and responses, on descriptors of their own, which codecs cannot print to."""
     requests, answers = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
