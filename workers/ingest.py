@@ -127,7 +127,7 @@ class Ingest:
         if newer_may_come and file is not None and file.generation.ulid < generation.ulid:
             raise UnknownGenerationError(f"an upload of generation {generation.ulid} after {file.generation.ulid}")
         STALE.inc()
-        _log.warning("stale_upload_buried", state=file.state if file else None)
+        _log.warning("stale_upload_discarded", state=file.state if file else None)
         await self._files.write_tombstone(generation)
         await self._deletions.order(generation)
         return None
@@ -148,17 +148,17 @@ class Ingest:
                 puts.create_task(self._pictures.put_rendition(file.generation, rendition.name, rendition.jpeg))
         picture = _picture(prepared)
         if not await self._files.mark_ready(file.generation, picture, stages):
-            await self._other_was_first(file)
+            await self._skip_duplicate(file)
             return None
         return _finished(file, State.READY, None, stages, picture)
 
     async def _reject(self, file: File, rejected: PictureRejected, stages: Stages) -> FileEvent | None:
         if not await self._files.mark_rejected(file.generation, rejected.reason, rejected.detail, stages):
-            await self._other_was_first(file)
+            await self._skip_duplicate(file)
             return None
         return _finished(file, State.REJECTED, rejected.reason, stages)
 
-    async def _other_was_first(self, file: File) -> None:
+    async def _skip_duplicate(self, file: File) -> None:
         """Another delivery finished the photo meanwhile, and its event is the other's; or it was deleted."""
         REPEATED.inc()
         _log.info("photo_repeated")
