@@ -187,7 +187,7 @@ def logged_events() -> Iterator[tuple[str, str]]:
 
 
 def documented_events() -> set[str]:
-    """The events of the tables in telemetry.md and runtime.md: what is in backticks in a row's first two cells."""
+    """Return the events of the tables in telemetry.md and runtime.md: what is in backticks in their event columns."""
     telemetry = (ROOT / "docs/reference/telemetry.md").read_text()
     runtime = (ROOT / "docs/reference/runtime.md").read_text()
     first_cell, second_cell = r"(?m)^\| ([^|]*) \|", r"(?m)^\| [^|]*\| ([^|]*) \|"
@@ -198,7 +198,7 @@ def documented_events() -> set[str]:
 
 
 def section(page: str, heading: str) -> str:
-    """The text between a heading and the next one."""
+    """Return the text between a heading and the next one."""
     return re.split(r"(?m)^#", page.split(f"{heading}\n")[1])[0]
 
 
