@@ -24,7 +24,6 @@ from workers.cleanup import Cleanup
 
 BUCKET = "shoebox-personal"
 STAGES = Stages(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC))
-
 STORED = 1 + len(RENDITIONS)  # objects of a READY file
 
 

@@ -21,7 +21,6 @@ from workers.cleanup import Cleanup
 
 OWNER = Owner("demo", "anna")
 STAGES = Stages(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC))
-
 STORED = 1 + len(RENDITIONS)  # objects of a READY file
 
 

@@ -85,12 +85,15 @@ def test_every_panel_and_alert_asks_for_something_of_ours() -> None:
     assert [where for where, expression in expressions() if not NAME.search(expression)] == ["FleetDown"]
 
 
-def test_containers_of_every_function_are_scraped() -> None:
-    """Prometheus looks up the name of each function of stack.yaml: a container service has its function's name."""
+def test_every_function_has_a_container_that_is_reloaded_and_scraped() -> None:
+    """A function of stack.yaml is a service of its own name in three files (docs/how-to/add-a-consumer.md)."""
+    functions = load_stack(ROOT / "stack.yaml").functions.keys()
     jobs = {job["job_name"]: job for job in read("prometheus.yml")["scrape_configs"]}
     (lookup,) = jobs["functions"]["dns_sd_configs"]
 
-    assert set(lookup["names"]) == set(load_stack(ROOT / "stack.yaml").functions)
+    assert functions <= read("../compose.yaml")["services"].keys()
+    assert functions <= read("reload.yaml")["services"].keys()
+    assert set(lookup["names"]) == functions
 
 
 def test_the_dashboard_refers_to_the_provisioned_data_source() -> None:

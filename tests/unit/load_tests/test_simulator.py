@@ -151,7 +151,7 @@ def test_the_longer_functions_take_the_more_run_at_once() -> None:
 
 
 def test_calls_are_those_of_the_plan() -> None:
-    """What a photo costs without retries: 5 WCU (a transaction twice), 2.5 RCU, a PUT each object, 1 GET, 0.4 requests."""
+    """What a photo costs without retries: 5 WCU (a transaction twice), 2.5 RCU, its PUTs, 1 GET, 0.4 requests."""
     day = simulate(minutes(30_000, quotas=load_quotas("off")))
 
     calls, photos = day.tally.calls, PhotoCalls()
