@@ -95,7 +95,9 @@ async def timed(call: Any, measured: Measured) -> Any:
     return answer
 
 
-async def drive(at: tuple[Emulator, Any, Any], url: str, options: argparse.Namespace, measured: Measured) -> None:
+async def drive(
+    at: tuple[Emulator, Any, Any], url: str, items: int, options: argparse.Namespace, measured: Measured
+) -> None:
     """Photos at a steady rate, for the round's seconds."""
     running, dynamodb, sqs = at
     process = psutil.Process(running.pid)
@@ -103,7 +105,7 @@ async def drive(at: tuple[Emulator, Any, Any], url: str, options: argparse.Names
     async with asyncio.TaskGroup() as group:
         for number in range(int(options.rate * options.seconds)):
             await asyncio.sleep(max(0.0, began + number / options.rate - time.perf_counter()))
-            group.create_task(photo(dynamodb, sqs, url, number % options.most, measured))
+            group.create_task(photo(dynamodb, sqs, url, number % items, measured))
     measured.cpu += sum(process.cpu_times()[:2]) - before
 
 
@@ -112,10 +114,9 @@ async def compare(items: int, options: argparse.Namespace, folder: Path) -> None
     measured = {way: Measured() for way in WAYS}
     async with emulator(None) as memory, emulator(folder) as kept:
         urls = [await fill(dynamodb, sqs, items) for _, dynamodb, sqs in (memory, kept)]
-        options.most = items
         for _ in range(options.rounds):
             for way, at, url in zip(WAYS, (memory, kept), urls, strict=True):
-                await drive(at, url, options, measured[way])
+                await drive(at, url, items, options, measured[way])
     for way in WAYS:
         print(measured[way].row(items, way), flush=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -55,4 +54,4 @@ class LimitRegistry:
 
 
 def _shown(use: LimitUse) -> dict[str, Any]:
-    return {**asdict(use), "headroom": use.headroom, "factor": use.factor}
+    return {**use.document(), "headroom": use.headroom, "factor": use.factor}

@@ -6,7 +6,6 @@ bucket naming rules": no underscores), and no service has the path.
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -81,7 +80,7 @@ def _action_of(form: bytes, *, whole: bool = False) -> str | None:
 def parse_data_use(body: bytes) -> DataUse:
     """Read the body of a response to `GET /_shoebox/limits`."""
     found = orjson.loads(body)
-    uses = [LimitUse(**{**use, "most": math.inf if use["most"] is None else use["most"]}) for use in found["uses"]]
+    uses = [LimitUse.from_document(use) for use in found["uses"]]
     return DataUse(uses, *([Count(**count) for count in found[kind]] for kind in ("requests", "units")))
 
 

@@ -240,8 +240,8 @@ class _Throughput:
         self._grow(now)
         subject, unit = str(resource), f"{direction[0]}CU/s"
         whole = f"dynamodb.{'index' if resource.gsi else 'table'}_{direction.lower()}s"
-        used, peak, most = max(0.0, self._used.last(now)), self._used.peak, self._whole.rate
-        yield LimitUse(whole, subject, used, peak, most, unit, self._whole_throttles)
+        used, peak, maximum = max(0.0, self._used.last(now)), self._used.peak, self._whole.rate
+        yield LimitUse(whole, subject, used, peak, maximum, unit, self._whole_throttles)
         hot, hottest = self._hottest.last(now), self._hottest.peak
         name = f"dynamodb.partition_{direction.lower()}s"
         yield LimitUse(name, subject, hot, hottest, self._partitions.rate, unit, self._partition_throttles)

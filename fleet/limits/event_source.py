@@ -107,7 +107,7 @@ class _BatchCount:
             self._function,
             used=self._running,
             peak=self._peak,
-            most=self._maximum,
+            maximum=self._maximum,
             unit="batches",
             throttled=self._held,
         )
@@ -186,7 +186,7 @@ class StandardScale(_BatchCount):
         reports_failures: bool = False,
         capacity: Capacity = lambda: math.inf,
     ) -> None:
-        limit = quotas.concurrency_most if maximum is None else min(maximum, quotas.concurrency_most)
+        limit = quotas.concurrency_max if maximum is None else min(maximum, quotas.concurrency_max)
         super().__init__(function, limit)
         self._pollers = min(quotas.pollers, limit)
         self._idle = self._pollers if maximum is not None else min(quotas.pollers_idle, self._pollers)

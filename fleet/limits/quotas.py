@@ -41,7 +41,8 @@ Count = Annotated[float, Field(ge=0), _Count()]
 
 
 class _Family(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Files and `--json` call two quotas by their first names, which are the aliases.
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
     def divided(self, by: float) -> Self:
         """Return the same with every rate and count divided; divided by infinity, without limits."""
@@ -60,7 +61,7 @@ class LambdaQuotas(_Family):
 
     concurrency: Count = 1000
     """Invocations at once, of the account in a region."""
-    unreserved_least: Count = 100
+    unreserved_min: Count = Field(default=100, alias="unreserved_least")
     """Of them, so many cannot be reserved ("Configuring reserved concurrency")."""
     scaling_environments: Count = 1000
     """New execution environments of one function, in every `scaling_seconds`."""
@@ -80,7 +81,8 @@ class MappingQuotas(_Family):
     """And when the queue has been empty for long."""
     concurrency_per_minute: Rate = 300
     """How fast that grows."""
-    concurrency_most: Count = 1250
+    concurrency_max: Count = Field(default=1250, alias="concurrency_most")
+    """Batches at once, at most."""
     in_flight: Count = 120_000
     """Messages of a queue that are received and not yet deleted."""
 
@@ -120,7 +122,7 @@ class S3Quotas(_Family):
 class Quotas(BaseModel):
     """All quotas; `name` is how they were asked for, `scale` what N of `aws/N` was (1 for `aws`)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
     name: str = AWS
     scale: float = 1.0

@@ -44,8 +44,8 @@ class RateLimit:
 
     def use(self, limit: str, subject: str, now: float) -> LimitUse:
         """Return how much of the rate is used."""
-        used, peak, most = self._meter.last(now), self._meter.peak, self._bucket.rate
-        return LimitUse(limit, subject, used, peak, most, UNIT, self._throttled)
+        used, peak, maximum = self._meter.last(now), self._meter.peak, self._bucket.rate
+        return LimitUse(limit, subject, used, peak, maximum, UNIT, self._throttled)
 
 
 def admit(limits: Sequence[RateLimit], now: float, count: int = 1) -> int:

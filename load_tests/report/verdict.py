@@ -81,7 +81,7 @@ def refused_limits(limits: Iterable[Limit]) -> list[Limit]:
 
 def use_of(limit: Limit) -> float | None:
     """Return the highest used part of a limit; None where there is no limit."""
-    return limit.peak / limit.most if limit.most else None
+    return limit.peak / limit.maximum if limit.maximum else None
 
 
 def refusals(results: Results) -> int | None:

@@ -96,10 +96,10 @@ def _limits(day: Day) -> Iterator[Limit]:
                 subject=use.subject,
                 unit=use.unit,
                 peak=use.peak,
-                most=None if math.isinf(use.most) else use.most,
+                maximum=None if math.isinf(use.maximum) else use.maximum,
                 throttled=use.throttled,
                 first_at=day.first.get(name),
-                ask=asks.get(name),
+                raise_to=asks.get(name),
             )
 
 

@@ -157,10 +157,10 @@ PROVISIONED = [
 ]
 
 
-@pytest.mark.parametrize(("quotas", "least", "most", "seconds", "batches"), PROVISIONED)
-def test_provisioned_pollers_grow_faster(quotas: str, least: int, most: int, seconds: int, batches: int):
+@pytest.mark.parametrize(("quotas", "minimum", "maximum", "seconds", "batches"), PROVISIONED)
+def test_provisioned_pollers_grow_faster(quotas: str, minimum: int, maximum: int, seconds: int, batches: int):
     """ "Configuring scaling behavior for SQS event source mappings", provisioned mode."""
-    scale = ProvisionedPollers(least, most, load_quotas(quotas))
+    scale = ProvisionedPollers(minimum, maximum, load_quotas(quotas))
     backlog(scale, seconds)
     assert scale.limit(seconds) == batches
 
@@ -201,7 +201,7 @@ def test_provisioned_pollers_are_as_many_as_the_machine_can_use():
 
 
 @pytest.mark.parametrize(
-    ("make", "most"),
+    ("make", "maximum"),
     [
         pytest.param(lambda: StandardScale(AWS.mappings, function="ingest"), 1250, id="standard"),
         pytest.param(lambda: StandardScale(AWS.mappings, function="ingest", maximum=4), 4, id="MaximumConcurrency"),
@@ -210,7 +210,7 @@ def test_provisioned_pollers_are_as_many_as_the_machine_can_use():
         pytest.param(lambda: StandardScale(load_quotas("off").mappings, function="ingest"), math.inf, id="off"),
     ],
 )
-def test_use_tells_batches_at_work(make: Callable[[], Scale], most: float):
+def test_use_tells_batches_at_work(make: Callable[[], Scale], maximum: float):
     """`lambda.mapping_concurrency` of the function."""
     scale = make()
     for _ in range(3):
@@ -218,12 +218,12 @@ def test_use_tells_batches_at_work(make: Callable[[], Scale], most: float):
     scale.finished()
     scale.held(0.0)
     (use,) = scale.uses(0.0)
-    assert (use.limit, use.subject, use.used, use.peak, use.most) == (
+    assert (use.limit, use.subject, use.used, use.peak, use.maximum) == (
         "lambda.mapping_concurrency",
         "ingest",
         2,
         3,
-        most,
+        maximum,
     )
     assert use.throttled == 1
 
@@ -284,5 +284,5 @@ def test_the_use_of_a_queue_tells_peak_and_refusals():
     queue.refused()
     queue.gone(["a"])
     (use,) = queue.uses(0.0)
-    assert (use.limit, use.subject, use.used, use.peak, use.most) == ("sqs.in_flight", "uploads", 1, 2, 3)
+    assert (use.limit, use.subject, use.used, use.peak, use.maximum) == ("sqs.in_flight", "uploads", 1, 2, 3)
     assert use.throttled == 1

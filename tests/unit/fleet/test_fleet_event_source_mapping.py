@@ -103,7 +103,7 @@ async def test_a_trigger_gets_the_scale_that_it_describes(
 async def test_every_limit_has_its_use(tmp_path: Path):
     """Concurrency of each function, messages in flight of each queue, which two mappings share."""
     async with mappings_of(tmp_path, {"one-fn": {}, "two-fn": {"maximum_concurrency": 4}}) as (mappings, _):
-        uses = {(use.limit, use.subject): use.most for use in mappings.uses(0.0)}
+        uses = {(use.limit, use.subject): use.maximum for use in mappings.uses(0.0)}
     assert uses == {
         ("lambda.mapping_concurrency", "one-fn"): 1250,
         ("lambda.mapping_concurrency", "two-fn"): 4,

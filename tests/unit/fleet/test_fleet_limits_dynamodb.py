@@ -160,14 +160,14 @@ GROWTH = [
 ]
 
 
-@pytest.mark.parametrize(("peak", "minutes", "most"), [pytest.param(*values, id=name) for *values, name in GROWTH])
-def test_a_table_grows_to_twice_its_previous_peak(peak: int, minutes: int, most: int):
+@pytest.mark.parametrize(("peak", "minutes", "maximum"), [pytest.param(*values, id=name) for *values, name in GROWTH])
+def test_a_table_grows_to_twice_its_previous_peak(peak: int, minutes: int, maximum: int):
     """ "Initial throughput and scaling properties": throttling can occur beyond double the peak within 30 minutes."""
     kept = limits()
     write_all(kept, peak, 0.0)
     write_all(kept, 1, MINUTE)  # the next minute, in which the first one's peak is known
     write_all(kept, 1, minutes * MINUTE)
-    assert write_all(kept, 20_000, minutes * MINUTE + 10) == most
+    assert write_all(kept, 20_000, minutes * MINUTE + 10) == maximum
 
 
 def test_a_table_doubles_at_most_every_half_hour_up_to_the_quota():
@@ -241,7 +241,7 @@ def test_without_quotas_nothing_is_refused():
     """`off` is infinite everywhere."""
     kept = DynamoDBLimits(load_quotas("off").dynamodb)
     assert all(kept.admit(WRITE, [Demand(TABLE, "one", 1e9)], 0.0) is None for _ in range(3))
-    assert {use.most for use in kept.uses(1.0)} == {math.inf}
+    assert {use.maximum for use in kept.uses(1.0)} == {math.inf}
 
 
 def test_uses_tell_load_peak_and_refusals():
@@ -250,7 +250,7 @@ def test_uses_tell_load_peak_and_refusals():
     kept.admit(WRITE, [Demand(TABLE, "hot", 1000)], 0.0)
     kept.admit(WRITE, [Demand(TABLE, "cold", 10)], 0.5)
     kept.admit(WRITE, [Demand(TABLE, "hot", 1000)], 0.5)
-    shown = [(use.limit, use.used, use.peak, use.most, use.throttled) for use in kept.uses(1.0)]
+    shown = [(use.limit, use.used, use.peak, use.maximum, use.throttled) for use in kept.uses(1.0)]
     assert shown == [
         ("dynamodb.table_writes", 1010, 1010, 4000, 0),
         ("dynamodb.partition_writes", 1000, 1000, 1000, 1),

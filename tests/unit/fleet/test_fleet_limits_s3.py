@@ -70,8 +70,8 @@ def test_uses_tell_each_prefix():
         kept.admit("PUT", "photos", ORIGINAL, 0.0)
     writes, reads = kept.uses(1.0)
     assert (writes.limit, writes.subject) == ("s3.prefix_writes", "photos/originals/")
-    assert (writes.used, writes.peak, writes.most, writes.throttled) == (2, 2, 2, 1)
-    assert (reads.limit, reads.used, reads.most) == ("s3.prefix_reads", 0, 5500)
+    assert (writes.used, writes.peak, writes.maximum, writes.throttled) == (2, 2, 2, 1)
+    assert (reads.limit, reads.used, reads.maximum) == ("s3.prefix_reads", 0, 5500)
 
 
 def test_memory_is_bounded():

@@ -14,7 +14,7 @@ def test_awss_defaults():
     """The numbers that AWS's quota pages name."""
     quotas = load_quotas()
     assert (quotas.functions.concurrency, quotas.functions.scaling_environments) == (1000, 1000)
-    assert (quotas.mappings.pollers, quotas.mappings.concurrency_per_minute, quotas.mappings.concurrency_most) == (
+    assert (quotas.mappings.pollers, quotas.mappings.concurrency_per_minute, quotas.mappings.concurrency_max) == (
         5,
         300,
         1250,
@@ -72,6 +72,16 @@ def test_a_wrong_file_is_told(tmp_path: Path, content: str, message: str):
     file.write_text(content)
     with pytest.raises(QuotasError, match=message):
         load_quotas(str(file))
+
+
+def test_published_names_of_quotas_stay(tmp_path: Path):
+    """Files and documents call two quotas by the names that they had before the fields were renamed."""
+    file = tmp_path / "q.yaml"
+    file.write_text("base: aws/10\nmappings: {concurrency_most: 3}\nfunctions: {unreserved_least: 4}")
+    quotas = load_quotas(str(file))
+    assert (quotas.mappings.concurrency_max, quotas.functions.unreserved_min) == (3, 4)
+    document = quotas.model_dump()
+    assert (document["mappings"]["concurrency_most"], document["functions"]["unreserved_least"]) == (3, 4)
 
 
 @pytest.mark.parametrize("text", ["", "AWS", "aws/0", "aws/", "aws/1.5", "aws/-3", "missing.yaml", "on"])
