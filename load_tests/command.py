@@ -141,7 +141,7 @@ def load(
 
     [bold]Examples[/bold]
       ./run load smoke
-      ./run load christmas --uploads-per-day 100M       [dim]# in a wind tunnel: aws/N[/dim]
+      ./run load christmas --uploads-per-day 100M       [dim]# scaled down: aws/N[/dim]
       ./run load day --time 20m --threshold 'ready_p99<5' --threshold lost==0
       ./run load smoke --target https://photos.example.com --key demo.pem
       ./run load soak --workers 2 --json

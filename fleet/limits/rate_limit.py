@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from fleet.limits.bucket import Meter, TokenBucket
+from fleet.limits.bucket import RateMeter, TokenBucket
 from fleet.limits.use import LimitUse
 
 UNIT = "requests/s"
@@ -21,7 +21,7 @@ class RateLimit:
 
     def __init__(self, bucket: TokenBucket) -> None:
         self._bucket = bucket
-        self._meter = Meter()
+        self._meter = RateMeter()
         self._throttled = 0
 
     def room(self, now: float) -> float:

@@ -60,7 +60,7 @@ class LimitUse:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class BilledCount:
     """Something that AWS bills, so far: requests, or units of capacity; it never falls.
 
     `service` and `operation` are AWS's names in short, such as `s3` and `PUT`; `subject` is the table or index that
@@ -78,8 +78,8 @@ class DataUse:
     """What is kept and counted beside the emulator: limits, the requests that passed, and units of capacity."""
 
     uses: Sequence[LimitUse] = ()
-    requests: Sequence[Count] = ()
-    units: Sequence[Count] = ()
+    requests: Sequence[BilledCount] = ()
+    units: Sequence[BilledCount] = ()
 
     def document(self) -> dict[str, Any]:
         """Return what is sent to the fleet, for `orjson`."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.limits.bucket import Meter, TokenBucket
+from fleet.limits.bucket import RateMeter, TokenBucket
 from fleet.limits.quotas import QuotasError, load_quotas
 from fleet.limits.use import LimitUse, nearest
 
@@ -24,7 +24,7 @@ def test_awss_defaults():
     assert (quotas.s3.prefix_writes, quotas.s3.prefix_reads) == (3500, 5500)
 
 
-def test_a_wind_tunnel_divides_rates_and_counts_only():
+def test_a_scale_divides_rates_and_counts_only():
     """aws/400: rates as they are, counts rounded up, times and the ten requests a unit not at all."""
     quotas = load_quotas("aws/400")
     assert quotas.functions.concurrency == 3
@@ -124,7 +124,7 @@ def test_a_bucket_says_how_long_to_wait():
 
 def test_a_meter_counts_whole_seconds():
     """Of the last second, and the highest; a gap is nothing."""
-    meter = Meter()
+    meter = RateMeter()
     for now in (1.0, 1.5, 1.9, 2.1):
         meter.add(now)
     assert (meter.last(2.2), meter.peak) == (3, 3)

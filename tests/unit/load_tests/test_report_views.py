@@ -137,7 +137,7 @@ def test_what_was_not_watched_is_unknown() -> None:
 @pytest.mark.parametrize(
     ("run", "said"),
     [
-        (christmas, "A wind tunnel: every photo stands for 100"),
+        (christmas, "Scaled down: every photo stands for 100"),
         (lambda: christmas(scale=1, quotas="aws"), "Full scale: a photo is a photo"),
         (simulated_day, "Simulated, not measured: no photo was uploaded. Full scale"),
     ],
