@@ -113,8 +113,8 @@ class ApiSettings(FilesSettings):
         return 2 * self.uploads_visibility
 
 
-class ConsumerSettings(FilesSettings):
-    """What each function behind a queue needs.
+class ConsumerSettings(Settings):
+    """What any function behind a queue may be told.
 
     `visibility_seconds` is how long it hides its messages at their first receive, 0 for their queue's own timeout
     (`workers.heartbeat`).
@@ -123,7 +123,7 @@ class ConsumerSettings(FilesSettings):
     visibility_seconds: int = Field(default=VISIBILITY_SECONDS, alias="SHOEBOX_VISIBILITY_SECONDS", ge=0, le=43_200)
 
 
-class IngestSettings(ConsumerSettings):
+class IngestSettings(FilesSettings):
     """What the function `ingest` needs. `render_memory` is in bytes, for all photos that are rendered at one time."""
 
     deletions_queue_url: str = Field(alias="SHOEBOX_DELETIONS_QUEUE_URL")
@@ -132,7 +132,7 @@ class IngestSettings(ConsumerSettings):
     render_memory: int = Field(default=1_350_000_000, alias="SHOEBOX_RENDER_MEMORY", gt=0)
 
 
-class CleanupSettings(ConsumerSettings):
+class CleanupSettings(FilesSettings):
     """What the function `cleanup` needs."""
 
 

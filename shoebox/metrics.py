@@ -25,4 +25,4 @@ RENDER_PROCESSES_ENDED = Counter(
 GIVEN_BACK = Counter(
     "shoebox_messages_given_back", "Messages that the deadline left, made visible again at once.", ["function"]
 )
-BATCH_MESSAGES = Counter("shoebox_batch_messages", "Messages of a batch by their fate.", ["function", "fate"])
+BATCH_MESSAGES = Counter("shoebox_batch_messages", "Messages of a batch by their outcome.", ["function", "fate"])

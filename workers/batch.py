@@ -1,6 +1,6 @@
 """One SQS batch as one bounded run: so many messages at once, until the time budget is spent; only failed ids go back.
 
-The rules of the answer: AWS Lambda, "Implementing partial batch responses". A message is done only when its work
+The rules of the response: AWS Lambda, "Implementing partial batch responses". A message is done only when its work
 returned; whatever failed, was cut off or never started is reported. SQS shows it again after its visibility timeout;
 what only lacked time (`BatchResult.late`) can be given back at once (`workers.heartbeat`).
 
@@ -18,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, get_args
 
 from asyncio_pool import AioPool
 
@@ -51,7 +51,7 @@ class Message:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Message:
-        """The message of a record, as Lambda's event source mapping makes it."""
+        """Return the message of a record, as Lambda's event source mapping makes it."""
         attributes = record.get("attributes", {})
         return cls(
             id=record["messageId"],
@@ -76,10 +76,10 @@ class TimeBudget:
     def of_remaining(
         cls, seconds: float, *, to_start: float = 10.0, to_end: float = 2.0, clock: Callable[[], float] = time.monotonic
     ) -> TimeBudget:
-        """The budget of an invocation with `seconds` left.
+        """Return the budget of an invocation with `seconds` left.
 
-        A message needs `to_start` seconds to be worth starting, the answer `to_end` seconds to get home; of a short
-        invocation they take a third and a tenth at most.
+        A message needs `to_start` seconds to be worth starting, the response `to_end` seconds to be sent; of
+        a short invocation they take a third and a tenth at most.
         """
         now = clock()
         return cls(
@@ -121,11 +121,11 @@ class BatchResult:
     late: tuple[Message, ...] = ()
 
     def response(self) -> dict[str, Any]:
-        """The handler's answer: a partial batch response."""
+        """Return the handler's response: a partial batch response."""
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in self.returned]}
 
 
-_LACKED_TIME = frozenset({"cut_off", "not_started"})
+Outcome = Literal["done", "failed", "cut_off", "not_started", "blocked"]
 
 
 async def run_batch(
@@ -142,67 +142,56 @@ async def run_batch(
     """
     began = budget.clock()
     pool = AioPool(size=at_once)
-    fates = ["not_started"] * len(messages)
+    outcomes: list[Outcome] = ["not_started"] * len(messages)
     over = False
 
     async def in_turn(line: Sequence[int]) -> None:
-        """Messages one after the other; the first that raises ends it."""
+        """Work on messages one after the other; the first that raises ends it."""
         for index in line:
             if over or not budget.may_start():
                 return
-            fates[index] = "cut_off"  # until it ends
+            outcomes[index] = "cut_off"  # until it ends
             with log_context(message_id=messages[index].id, receive_count=messages[index].receive_count):
                 await work(messages[index])
-            fates[index] = "done"
+            outcomes[index] = "done"
 
-    runs = [(line, pool.spawn_n(in_turn(line))) for line in _lines(messages)]
+    # Messages that must keep their order share a line; each other message has one of its own.
+    lines: dict[object, list[int]] = {}
+    for index, message in enumerate(messages):
+        lines.setdefault((message.queue_arn, message.group) if message.in_order else index, []).append(index)
+    runs = [(line, pool.spawn_n(in_turn(line))) for line in lines.values()]
     try:
         if runs:
             await asyncio.wait([future for _, future in runs], timeout=budget.left())
     finally:
-        over = True
+        over = True  # a work that swallows its cancellation must not go on with the next message
         await pool.cancel()
     for line, future in runs:
         error = asyncio.CancelledError() if future.cancelled() else future.exception()
         if error and not isinstance(error, asyncio.CancelledError):  # asyncio-pool has both for what it cancelled
-            _note_failure(line, messages, fates, error)
-    for message, fate in zip(messages, fates, strict=True):
-        BATCH_MESSAGES.labels(function, fate).inc()
-        if fate == "cut_off":
+            _note_failure(line, messages, outcomes, error)
+    for message, outcome in zip(messages, outcomes, strict=True):
+        BATCH_MESSAGES.labels(function, outcome).inc()
+        if outcome == "cut_off":
             _log.warning("message_cut_off", message_id=message.id)
+    ended = list(zip(messages, outcomes, strict=True))
     return BatchResult(
-        returned=tuple(message.id for message, fate in zip(messages, fates, strict=True) if fate != "done"),
-        statistics=_statistics(fates, budget.clock() - began),
-        late=tuple(message for message, fate in zip(messages, fates, strict=True) if fate in _LACKED_TIME),
+        returned=tuple(message.id for message, outcome in ended if outcome != "done"),
+        statistics=BatchStatistics(
+            **{outcome: outcomes.count(outcome) for outcome in get_args(Outcome)}, seconds=budget.clock() - began
+        ),
+        late=tuple(message for message, outcome in ended if outcome in ("cut_off", "not_started")),
     )
 
 
-def _note_failure(line: Sequence[int], messages: Sequence[Message], fates: list[str], error: BaseException) -> None:
-    """The message of the line that was at work has failed, and those after it are blocked."""
+def _note_failure(
+    line: Sequence[int], messages: Sequence[Message], outcomes: list[Outcome], error: BaseException
+) -> None:
+    """Note that the message of the line that was at work has failed, and that those after it are blocked."""
     for index in line:
-        match fates[index]:
-            case "cut_off":
-                fates[index] = "failed"
-                message_id = messages[index].id
-                _log.error("message_failed", message_id=message_id, error=type(error).__name__, exc_info=error)
-            case "not_started":
-                fates[index] = "blocked"
-
-
-def _lines(messages: Sequence[Message]) -> list[list[int]]:
-    """The messages' indices: those that must keep their order in one list, each other one alone."""
-    lines: dict[object, list[int]] = {}
-    for index, message in enumerate(messages):
-        lines.setdefault((message.queue_arn, message.group) if message.in_order else index, []).append(index)
-    return list(lines.values())
-
-
-def _statistics(fates: Sequence[str], seconds: float) -> BatchStatistics:
-    return BatchStatistics(
-        done=fates.count("done"),
-        failed=fates.count("failed"),
-        cut_off=fates.count("cut_off"),
-        not_started=fates.count("not_started"),
-        blocked=fates.count("blocked"),
-        seconds=seconds,
-    )
+        if outcomes[index] == "cut_off":
+            outcomes[index] = "failed"
+            message_id = messages[index].id
+            _log.error("message_failed", message_id=message_id, error=type(error).__name__, exc_info=error)
+        elif outcomes[index] == "not_started":
+            outcomes[index] = "blocked"

@@ -8,14 +8,12 @@ one began.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 from shoebox.aws.clients import Clients
 from shoebox.aws.dynamodb import DynamoDBClient
-from shoebox.aws.sqs import open_visibility
 from shoebox.config import AwsSettings, CleanupSettings
 from shoebox.files.deletions import read_order
 from shoebox.files.dynamodb import DynamoDBFileStore
@@ -23,11 +21,9 @@ from shoebox.files.model import Generation
 from shoebox.files.pictures import PictureStore
 from shoebox.files.s3 import open_pictures
 from shoebox.files.store import FileStore
-from shoebox.telemetry import configure_logging, get_logger, log_context
-from workers.batch import Message, TimeBudget, run_batch
-from workers.heartbeat import Heartbeat
-from workers.runtime.context import Context
-from workers.runtime.lifespan import with_lifespan
+from shoebox.telemetry import get_logger
+from workers.batch import Message, run_batch
+from workers.sqs_handler import BatchRunner, sqs_handler
 
 _AT_ONCE = 10
 _log = get_logger()
@@ -61,28 +57,16 @@ class Cleanup:
 
 
 @asynccontextmanager
-async def open_cleanup() -> AsyncIterator[tuple[Cleanup, Heartbeat]]:
-    """Everything cleanup needs, opened once a process."""
-    configure_logging()
-    aws, settings = AwsSettings.from_environment(), CleanupSettings.from_environment()
+async def open_cleanup(aws: AwsSettings, clients: Clients) -> AsyncIterator[BatchRunner]:
+    """Open what cleanup needs, once a process."""
+    settings = CleanupSettings.from_environment()
     async with (
-        Clients(aws) as clients,
-        open_visibility(aws, clients.credentials) as visibility,
         DynamoDBClient.open(aws, clients.credentials) as dynamodb,
         open_pictures(aws, clients, settings.personal_bucket, s3_url=settings.s3_url) as pictures,
     ):
         await pictures.open_client()
         cleanup = Cleanup(DynamoDBFileStore(dynamodb, settings.files_table), pictures)
-        yield cleanup, Heartbeat(visibility, settings.visibility_seconds, "cleanup")
+        yield partial(run_batch, work=cleanup.delete, at_once=_AT_ONCE)
 
 
-@with_lifespan(open_cleanup)
-async def handler(event: Mapping[str, Any], context: Context, resources: tuple[Cleanup, Heartbeat]) -> dict[str, Any]:
-    """Lambda handler: an SQS event of deletion orders; the answer is a partial batch response."""
-    cleanup, heartbeat = resources
-    with log_context(request_id=context.aws_request_id):
-        messages = [Message.of_record(record) for record in event["Records"]]
-        seconds_left = context.get_remaining_time_in_millis() / 1000
-        budget = TimeBudget.of_remaining(seconds_left)
-        run = partial(run_batch, messages, cleanup.delete, at_once=_AT_ONCE, budget=budget, function="cleanup")
-        return (await heartbeat.run(messages, run, seconds_left=seconds_left)).response()
+handler = sqs_handler("cleanup", open_cleanup)

@@ -1,7 +1,7 @@
 """Hides the messages of a batch for a short time at a time, for as long as they are worked on.
 
 AWS asks for a queue's visibility timeout of 6 × the function's timeout ("Configuring a queue for use with Lambda"),
-which is minutes. Whoever dies with a message would hide it for so long. So a batch lowers the timeout of its own
+which is minutes: a process that dies would leave its messages hidden for so long. So a batch lowers the timeout of its
 messages when it begins, renews it while it runs, and stops when it ends, is cancelled, or dies ("Amazon SQS visibility
 timeout": heartbeat). A message that is not done then comes back by itself:
 
@@ -10,8 +10,8 @@ hidden    20 s   60 s   180 s   6 × the function's timeout
 
 The later ones are longer so that an outage of 28 minutes makes no dead letters in the eight receives of stack.yaml.
 What only lacked time is given back at once. None of these calls can fail a batch: without them the queue's own timeout
-counts. When the work is done they get a second, and no more than half of the time that is left to answer: a thousand
-calls to a slow SQS would take longer.
+counts. When the work is done they get a second, and no more than half of the time that is left for the response: a
+thousand calls to a slow SQS would take longer.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from shoebox.metrics import GIVEN_BACK
 from workers.batch import BatchResult, Message
 
 _GROWTH = 3
-_BEATS = 3  # within the time that a message is hidden: one of them may be lost
-_LAST_SECONDS = 1.0  # for what is still to be told when the work is done
+_RENEWALS = 3  # within the time that a message is hidden: one of them may be lost
+_LAST_SECONDS = 1.0  # for calls that still run when the work is done
 _QUEUE_TIMEOUTS = 6  # a queue hides its messages for at least so many timeouts of its function
 
 
@@ -38,14 +38,14 @@ class Visibility(Protocol):
         """Hide messages for so many seconds from now, by receipt handle; returns how many. Raises nothing."""
 
 
-def hidden_seconds(first: int, receive_count: int, most: float) -> int:
-    """How long a message is hidden at this receive: `first` at the first, three times as long at each later one."""
+def hidden_seconds(first: int, receive_count: int, maximum: float) -> int:
+    """Return how long this receive hides a message: `first` at the first, three times as long at each later one."""
     later: int = _GROWTH ** (receive_count - 1)
-    return max(1, min(first * later, int(most)))
+    return max(1, min(first * later, int(maximum)))
 
 
 class Heartbeat:
-    """Of the batches of `function`; at their first receive messages are hidden for `seconds`, 0 for the queue's own."""
+    """Hides the messages of `function`'s batches: for `seconds` at their first receive, 0 for the queue's own time."""
 
     def __init__(
         self,
@@ -72,39 +72,39 @@ class Heartbeat:
             m.receipt: hidden_seconds(self._seconds, m.receive_count, _QUEUE_TIMEOUTS * seconds_left) for m in received
         }
         lowered = asyncio.create_task(self._change(received, hidden))
-        beating = asyncio.create_task(self._beat(received, hidden, end))
+        renewing = asyncio.create_task(self._renew(received, hidden, end))
         try:
             result = await work()
         finally:
-            beating.cancel()
-            await asyncio.wait([beating])
-            await self._last_call(lowered, end)  # what fails at once has its messages lowered all the same
+            renewing.cancel()
+            await asyncio.wait([renewing])
+            await self._wait_briefly(lowered, end)  # what fails at once has its messages lowered all the same
         given_back = asyncio.create_task(self._change(result.late, {m.receipt: 0 for m in result.late}))
-        await self._last_call(given_back, end)
+        await self._wait_briefly(given_back, end)
         GIVEN_BACK.labels(self._function).inc(0 if given_back.cancelled() else given_back.result())
         return result
 
-    async def _last_call(self, call: asyncio.Task[int], end: float) -> None:
-        """Wait for a call, but not so long that the invocation's answer is late; then it is cut off."""
+    async def _wait_briefly(self, call: asyncio.Task[int], end: float) -> None:
+        """Wait for a call, but not so long that the invocation's response is late; then it is cut off."""
         try:
             await asyncio.wait([call], timeout=max(0.0, min(_LAST_SECONDS, (end - self._clock()) / 2)))
         finally:
             call.cancel()
             await asyncio.wait([call])
 
-    async def _beat(self, messages: Sequence[Message], hidden: Mapping[str, int], end: float) -> None:
-        """Renew what is hidden, each message when a third of its time is over, until nobody waits for an answer."""
+    async def _renew(self, messages: Sequence[Message], hidden: Mapping[str, int], end: float) -> None:
+        """Renew what is hidden, each message when a third of its time is over, until the invocation must have ended."""
         begin = self._clock()
-        due = {message.receipt: begin + hidden[message.receipt] / _BEATS for message in messages}
+        due = {message.receipt: begin + hidden[message.receipt] / _RENEWALS for message in messages}
         while (at := min(due.values(), default=math.inf)) < end:
             await self._sleep(at - self._clock())
             now = self._clock()
             renewed = [message for message in messages if due[message.receipt] <= now]
-            due |= {message.receipt: now + hidden[message.receipt] / _BEATS for message in renewed}
+            due |= {message.receipt: now + hidden[message.receipt] / _RENEWALS for message in renewed}
             await self._change(renewed, hidden)
 
     async def _change(self, messages: Sequence[Message], timeouts: Mapping[str, int]) -> int:
-        """Hide messages for so many seconds, by receipt; how many."""
+        """Hide messages for so many seconds, by receipt; return how many."""
         queues: dict[str, dict[str, int]] = {}
         for message in messages:
             if message.receipt:

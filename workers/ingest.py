@@ -13,16 +13,15 @@ file that has gone meanwhile.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from shoebox.aws.clients import Clients
 from shoebox.aws.dynamodb import DynamoDBClient
-from shoebox.aws.sqs import open_visibility
 from shoebox.config import AwsSettings, IngestSettings, Limits, environment_without_aws
 from shoebox.files.deletions import DeletionQueue
 from shoebox.files.dynamodb import DynamoDBFileStore
@@ -34,13 +33,11 @@ from shoebox.files.sns import SnsEventPublisher
 from shoebox.files.sqs import SqsDeletionQueue
 from shoebox.files.store import FileStore, Stages
 from shoebox.metrics import PHOTOS, REPEATED, SKIPPED, STAGE_SECONDS, STALE
-from shoebox.telemetry import configure_logging, get_logger, log_context
+from shoebox.telemetry import get_logger, log_context
 from workers.batch import BatchResult, Message, TimeBudget, run_batch
-from workers.heartbeat import Heartbeat
 from workers.imaging import PictureRejected, Prepared
 from workers.render_pool import RenderPool
-from workers.runtime.context import Context
-from workers.runtime.lifespan import with_lifespan
+from workers.sqs_handler import BatchRunner, sqs_handler
 from workers.uploads import MalformedEventError, Upload, read_uploads
 
 _PASSING_RECEIVES = 2
@@ -72,7 +69,9 @@ class Ingest:
         self._pool = pool
         self._max_bytes = max_bytes
 
-    async def run(self, messages: Sequence[Message], budget: TimeBudget, *, at_once: int) -> BatchResult:
+    async def run(
+        self, messages: Sequence[Message], budget: TimeBudget, *, at_once: int, function: str = "ingest"
+    ) -> BatchResult:
         """Handle a batch: at most `at_once` photos together, within `budget`."""
         received_at = datetime.now(UTC)
         uploads = {message.id: _readable(message) for message in messages}
@@ -88,7 +87,7 @@ class Ingest:
                 event = await self._handle(upload, states.get(upload.generation.key), message, received_at)
                 events.extend([event] if event else [])
 
-        result = await run_batch(messages, work, at_once=at_once, budget=budget, function="ingest")
+        result = await run_batch(messages, work, at_once=at_once, budget=budget, function=function)
         await self._events.publish(events)  # if this fails the whole batch comes again, and publishes again
         return result
 
@@ -112,7 +111,7 @@ class Ingest:
             return await self._prepare(file, Stages(upload.at, received_at))
 
     async def _look_again(self, generation: Generation, *, newer_may_come: bool) -> File | None:
-        """The file as it stands now, if the generation is its own; else what lies under its keys is to be deleted.
+        """Return the file as it stands now, if the generation is its own; else order what lies under its keys deleted.
 
         A registration is written before its URL is given out, and this read is consistent. So an upload whose
         generation is newer than the item's has lost its item: it was deleted, and an API host whose clock is behind
@@ -128,7 +127,7 @@ class Ingest:
         if newer_may_come and file is not None and file.generation.ulid < generation.ulid:
             raise UnknownGenerationError(f"an upload of generation {generation.ulid} after {file.generation.ulid}")
         STALE.inc()
-        _log.warning("stale_upload_buried", state=file.state if file else None)
+        _log.warning("stale_upload_discarded", state=file.state if file else None)
         await self._files.write_tombstone(generation)
         await self._deletions.order(generation)
         return None
@@ -142,27 +141,27 @@ class Ingest:
         except PictureRejected as rejected:
             return await self._reject(file, rejected, stages)
         if prepared is None:
-            _log.warning("original_is_gone")
+            _log.warning("original_not_found")
             return None
         async with asyncio.TaskGroup() as puts:
             for rendition in prepared.renditions:
                 puts.create_task(self._pictures.put_rendition(file.generation, rendition.name, rendition.jpeg))
         picture = _picture(prepared)
         if not await self._files.mark_ready(file.generation, picture, stages):
-            await self._other_was_first(file)
+            await self._skip_duplicate(file)
             return None
         return _finished(file, State.READY, None, stages, picture)
 
     async def _reject(self, file: File, rejected: PictureRejected, stages: Stages) -> FileEvent | None:
         if not await self._files.mark_rejected(file.generation, rejected.reason, rejected.detail, stages):
-            await self._other_was_first(file)
+            await self._skip_duplicate(file)
             return None
         return _finished(file, State.REJECTED, rejected.reason, stages)
 
-    async def _other_was_first(self, file: File) -> None:
+    async def _skip_duplicate(self, file: File) -> None:
         """Another delivery finished the photo meanwhile, and its event is the other's; or it was deleted."""
         REPEATED.inc()
-        _log.info("other_was_first")
+        _log.info("duplicate_delivery_skipped")
         # If the file has gone, the renditions just stored must go, too. Its item was seen, so it cannot come later.
         await self._look_again(file.generation, newer_may_come=False)
 
@@ -181,7 +180,7 @@ def _is_of(file: File | None, generation: Generation) -> TypeGuard[File]:
 
 
 def _event_again(file: File) -> FileEvent | None:
-    """The event of a file that an earlier delivery finished, perhaps without living to publish it."""
+    """Return the event of a file that an earlier delivery finished, perhaps without living to publish it."""
     if file.finished_at is None:
         return None
     return FileEvent(file.generation, file.state, file.finished_at, file.reason, file.picture)
@@ -210,21 +209,14 @@ def _picture(prepared: Prepared) -> Picture:
 
 
 @asynccontextmanager
-async def open_ingest() -> AsyncIterator[tuple[Ingest, Heartbeat, IngestSettings]]:
-    """Everything ingest needs, opened once a process."""
-    configure_logging()
-    aws, limits = AwsSettings.from_environment(), Limits.from_environment()
-    settings = IngestSettings.from_environment()
-    async with AsyncExitStack() as opening:
-        clients = await opening.enter_async_context(Clients(aws))
-        pool = await opening.enter_async_context(
-            RenderPool(limits, memory_at_once=settings.render_memory, environment=environment_without_aws())
-        )
-        dynamodb = await opening.enter_async_context(DynamoDBClient.open(aws, clients.credentials))
-        pictures = await opening.enter_async_context(
-            open_pictures(aws, clients, settings.personal_bucket, s3_url=settings.s3_url)
-        )
-        visibility = await opening.enter_async_context(open_visibility(aws, clients.credentials))
+async def open_ingest(aws: AwsSettings, clients: Clients) -> AsyncIterator[BatchRunner]:
+    """Open what ingest needs, once a process; render processes start first, for they take longest."""
+    limits, settings = Limits.from_environment(), IngestSettings.from_environment()
+    async with (
+        RenderPool(limits, memory_at_once=settings.render_memory, environment=environment_without_aws()) as pool,
+        DynamoDBClient.open(aws, clients.credentials) as dynamodb,
+        open_pictures(aws, clients, settings.personal_bucket, s3_url=settings.s3_url) as pictures,
+    ):
         ingest = Ingest(
             DynamoDBFileStore(dynamodb, settings.files_table),
             pictures,
@@ -234,20 +226,7 @@ async def open_ingest() -> AsyncIterator[tuple[Ingest, Heartbeat, IngestSettings
             max_bytes=limits.max_bytes,
         )
         await pool.wait_until_ready()
-        yield ingest, Heartbeat(visibility, settings.visibility_seconds, "ingest"), settings
+        yield partial(ingest.run, at_once=settings.pictures_at_once)
 
 
-@with_lifespan(open_ingest)
-async def handler(
-    event: Mapping[str, Any], context: Context, resources: tuple[Ingest, Heartbeat, IngestSettings]
-) -> dict[str, Any]:
-    """Lambda handler: an SQS event of S3 notifications; the answer is a partial batch response."""
-    ingest, heartbeat, settings = resources
-    with log_context(request_id=context.aws_request_id):
-        messages = [Message.of_record(record) for record in event["Records"]]
-        seconds_left = context.get_remaining_time_in_millis() / 1000
-        budget = TimeBudget.of_remaining(seconds_left)
-        run = partial(ingest.run, messages, budget, at_once=settings.pictures_at_once)
-        result = await heartbeat.run(messages, run, seconds_left=seconds_left)
-        _log.info("batch_finished", **{k: getattr(result.statistics, k) for k in result.statistics.__slots__})
-        return result.response()
+handler = sqs_handler("ingest", open_ingest)

@@ -86,12 +86,7 @@ class RenderPool:
         processes: int | None = None,
         command: Sequence[str] = COMMAND,
     ) -> None:
-        self._limits = ImageLimits(
-            max_bytes=limits.max_bytes,
-            max_pixels=limits.max_pixels,
-            max_side=limits.max_side,
-            max_pixels_by_type=limits.max_pixels_by_type,
-        )
+        self._limits = ImageLimits.of(limits)
         self._environment = environment
         self._command = command
         self._size = processes or max(1, min(_cores(), memory_at_once // _BYTES_A_PROCESS))
@@ -143,7 +138,7 @@ class RenderPool:
                         await held.enter_async_context(self._heavy_turn.hold(1))
                     if needs.memory:
                         await held.enter_async_context(self._memory.hold(needs.memory))
-                    return _timed(await self._attempt(promised, fetch, needs, held))
+                    return await self._attempt(promised, fetch, needs, held)
             except _MustWait:
                 continue
             except CpuTimeSpent as spent:
@@ -172,30 +167,26 @@ class RenderPool:
             if original is None:
                 return None
             async with self._process(fresh=needs.fresh_process) as process:
-                found = await self._first_call(process, promised, original, needs)
-                if isinstance(found, Prepared):
-                    return found
-                if not self._take_now(found, needs, held):
-                    await self._call(process, process.forget)
-                    raise _MustWait
-                return await self._call(process, lambda: process.render(full=needs.heavy_turn))
+                # A light picture, as most are, needs nothing but some room: the call that inspects it renders it, too.
+                light = not needs.heavy_turn and not needs.memory and self._memory.acquire_now(_LIGHT.peak_bytes)
+                within = _LIGHT if light else Costs(needs.memory, math.inf if needs.heavy_turn else _HEAVY.cpu_seconds)
 
-    async def _first_call(
-        self, process: RenderProcess, promised: Registration, original: Original, needs: _Needs
-    ) -> Prepared | Costs:
-        """Inspect, and render if what is held is enough; a light picture needs nothing but some room."""
-        light = not needs.heavy_turn and not needs.memory and self._memory.acquire_now(_LIGHT.peak_bytes)
-        within = _LIGHT if light else Costs(needs.memory, math.inf if needs.heavy_turn else _HEAVY.cpu_seconds)
-        try:
-            return await self._call(
-                process,
-                lambda: process.prepare(
-                    self._verified(promised, original), promised.media_type, within, full=needs.heavy_turn
-                ),
-            )
-        finally:
-            if light:
-                self._memory.release(_LIGHT.peak_bytes)
+                def inspect() -> Prepared | Costs:
+                    data = self._verified(promised, original)
+                    return process.prepare(data, promised.media_type, within, full=needs.heavy_turn)
+
+                try:
+                    found = await self._call(process, inspect)
+                finally:
+                    if light:
+                        self._memory.release(_LIGHT.peak_bytes)
+                if isinstance(found, Costs):
+                    if not self._take_now(found, needs, held):
+                        await self._call(process, process.forget)
+                        raise _MustWait
+                    found = await self._call(process, lambda: process.render(full=needs.heavy_turn))
+        RENDER_SECONDS.observe(sum(found.timings.values()) / 1e3)
+        return found
 
     def _take_now(self, costs: Costs, needs: _Needs, held: AsyncExitStack) -> bool:
         """Note in `needs` what `costs` take, and hold what is missing of it; False if some of it is taken."""
@@ -223,7 +214,7 @@ class RenderPool:
 
     @asynccontextmanager
     async def _process(self, *, fresh: bool) -> AsyncIterator[RenderProcess]:
-        """A process of one's own; one that ended is replaced by the next who needs it."""
+        """Lend a process; one that ended is replaced by the next who needs it."""
         process = await self._idle.get()
         try:
             if fresh or not process.alive:
@@ -254,17 +245,10 @@ class RenderPool:
 
 
 def is_heavy(costs: Costs) -> bool:
-    """Whether a picture of these costs runs one at a time."""
+    """Tell whether pictures of these costs run one at a time."""
     return costs.peak_bytes > _HEAVY.peak_bytes or costs.cpu_seconds > _HEAVY.cpu_seconds
 
 
 def _cores() -> int:
-    """Cores that this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-def _timed(prepared: Prepared | None) -> Prepared | None:
-    """Observe what the process has measured."""
-    if prepared is not None:
-        RENDER_SECONDS.observe(sum(prepared.timings.values()) / 1e3)
-    return prepared

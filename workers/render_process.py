@@ -74,10 +74,10 @@ class RenderProcess:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._requests = cast("BinaryIO", self._process.stdin)
-        self._answers: BinaryIO = os.fdopen(os.dup(self._process.stdout.fileno()), "rb")
+        self._responses: BinaryIO = os.fdopen(os.dup(self._process.stdout.fileno()), "rb")
         self._process.stdout.close()
         _enlarge(self._requests)
-        _enlarge(self._answers)
+        _enlarge(self._responses)
         self._number = 0
         self._ready = False
         self._killed = False
@@ -95,7 +95,7 @@ class RenderProcess:
     def wait_until_ready(self) -> None:
         """Return when it has loaded its codecs. Raises RenderProcessDied."""
         if not self._ready:
-            with self._killed_unless_answered():
+            with self._killed_unless_whole():
                 self._read()
             self._ready = True
 
@@ -109,7 +109,7 @@ class RenderProcess:
             CpuTimeSpent, RenderFailed, RenderProcessDied: see there.
         """
         self.wait_until_ready()
-        with self._killed_unless_answered():
+        with self._killed_unless_whole():
             frame = self._exchange({"prepare": media_type, "within": asdict(within), "full": full}, [data])
             if "prepared" in frame.content:
                 return _prepared(frame)
@@ -118,12 +118,12 @@ class RenderProcess:
 
     def render(self, *, full: bool) -> Prepared:
         """Render the picture that waits. Raises as `prepare`."""
-        with self._killed_unless_answered():
+        with self._killed_unless_whole():
             return _prepared(self._exchange({"render": True, "full": full}))
 
     def forget(self) -> None:
         """Drop the picture that waits, so that an idle process holds no file."""
-        with self._killed_unless_answered():
+        with self._killed_unless_whole():
             self._exchange({"forget": True})
 
     def kill(self) -> None:
@@ -136,13 +136,13 @@ class RenderProcess:
         self.kill()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_SECONDS)
-        for pipe in (self._requests, self._answers):
+        for pipe in (self._requests, self._responses):
             with suppress(OSError):
                 pipe.close()
 
     @contextmanager
-    def _killed_unless_answered(self) -> Iterator[None]:
-        """Kill the process on anything but a whole answer: what is left in its pipes would be the next picture's."""
+    def _killed_unless_whole(self) -> Iterator[None]:
+        """Kill the process on anything but a whole response: what is left in its pipes would be the next picture's."""
         try:
             yield
         except (PictureRejected, RenderFailed):
@@ -159,7 +159,7 @@ class RenderProcess:
             raise self._end() from error
         frame = self._read()
         if frame.content.get("number") != self._number:
-            message = f"an answer to request {frame.content.get('number')} instead of {self._number}"
+            message = f"a response to request {frame.content.get('number')} instead of {self._number}"
             raise FrameError(message)
         if "rejected" in frame.content:
             raise PictureRejected(*frame.content["rejected"])
@@ -169,12 +169,12 @@ class RenderProcess:
 
     def _read(self) -> Frame:
         try:
-            return read_frame(self._answers)
+            return read_frame(self._responses)
         except (EOFError, OSError) as error:
             raise self._end() from error
 
     def _end(self) -> Exception:
-        """What the process's end means for its picture."""
+        """Return what the process's end means for its picture."""
         try:
             status = self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:  # it has closed its pipe, but lives

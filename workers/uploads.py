@@ -33,7 +33,7 @@ class Upload:
 
 
 def read_uploads(body: str) -> Sequence[Upload]:
-    """The uploads that a message tells of; none for a test event or keys that are no originals.
+    """Return the uploads that a message tells of; none for a test event or keys that are no originals.
 
     Raises:
         MalformedEventError: the text is no S3 event, or one of more than MAX_RECORDS records.

@@ -143,7 +143,7 @@ async def test_a_deleted_photo_leaves_nothing(start: Start, tmp_path: Path) -> N
             await api.delete(str(gone.file_id))
 
             async def only_the_neighbour() -> bool:
-                return len(await live.objects()) == 4
+                return len(await live.objects()) == 1 + len(RENDITIONS)
 
             await until(only_the_neighbour, 60)
             assert all(str(kept.file_id) in key for key in await live.objects())

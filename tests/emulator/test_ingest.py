@@ -507,7 +507,7 @@ async def test_one_event_is_one_photo(bench: Bench):
     """The naive handler takes it to READY; a second try changes nothing, and publishes the same event again."""
     file = await bench.upload(JPEG)
     for _ in range(2):
-        await naive.take(bench.ingest, s3_event(file.generation), Context(), at_once=4)
+        await naive.take(partial(bench.ingest.run, at_once=4), s3_event(file.generation), Context())
 
     found = await bench.table.get(file.key)
     assert found is not None

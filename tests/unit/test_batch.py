@@ -63,13 +63,13 @@ async def test_all_done_returns_an_empty_list() -> None:
 
 async def test_never_more_than_at_once() -> None:
     """With room for three, the fourth waits; and three do run together."""
-    running, most = 0, 0
+    running, peak = 0, 0
     three_run = asyncio.Event()
 
     async def work(message: Message) -> None:
-        nonlocal running, most
+        nonlocal running, peak
         running += 1
-        most = max(most, running)
+        peak = max(peak, running)
         if running == 3:
             three_run.set()
         await three_run.wait()
@@ -78,7 +78,7 @@ async def test_never_more_than_at_once() -> None:
 
     result = await run(work, 9, at_once=3)
 
-    assert (most, result.statistics.done) == (3, 9)
+    assert (peak, result.statistics.done) == (3, 9)
 
 
 async def test_what_could_not_start_in_time_goes_back_untouched() -> None:
@@ -146,7 +146,7 @@ GROUPS = [
 
 
 def in_groups(arn: str, names: str) -> list[Message]:
-    """A message for each name, whose first letter is its group."""
+    """Return a message for each name, whose first letter is its group."""
     now = datetime.now(UTC)
     return [Message(name, "", 1, now, receipt=name, queue_arn=arn, group=name[0]) for name in names.split()]
 
@@ -217,7 +217,7 @@ async def test_a_fifo_group_that_lacks_time_goes_back_whole() -> None:
 
 
 async def test_a_message_that_is_delivered_twice_is_done_twice() -> None:
-    """A standard queue may give a message twice in one batch; each delivery has its own fate."""
+    """A standard queue may give a message twice in one batch; each delivery has its own outcome."""
     now = datetime.now(UTC)
     twice = [Message("m", "", 1, now, receipt=receipt) for receipt in ("r1", "r2")]
 

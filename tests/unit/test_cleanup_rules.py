@@ -21,6 +21,7 @@ from workers.cleanup import Cleanup
 
 OWNER = Owner("demo", "anna")
 STAGES = Stages(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC))
+STORED = 1 + len(RENDITIONS)  # objects of a READY file
 
 
 @dataclass
@@ -90,7 +91,7 @@ async def test_a_file_that_is_not_being_deleted_is_left_alone(bench: Bench) -> N
 
     assert (await bench.deliver(order_text(file.generation))).returned == ()
 
-    assert bench.objects(file) == 4
+    assert bench.objects(file) == STORED
     assert bench.files.files == {file.key: file}
 
 
@@ -121,7 +122,7 @@ async def test_a_slow_order_does_not_touch_what_was_uploaded_anew(bench: Bench) 
 
     assert (await bench.deliver(order_text(old.generation))).returned == ()
 
-    assert bench.objects(new) == 4
+    assert bench.objects(new) == STORED
     assert bench.files.files == {new.key: new}
 
 
@@ -144,7 +145,7 @@ async def test_an_order_in_the_middle_of_its_work_does_not_touch_what_was_upload
     assert (await bench.deliver(order_text(old.generation))).returned == ()
 
     assert new is not None
-    assert bench.objects(new) == 4
+    assert bench.objects(new) == STORED
     assert bench.files.files == {new.key: new}
 
 
@@ -156,7 +157,7 @@ async def test_a_tombstone_takes_its_own_generation_only(bench: Bench) -> None:
 
     assert (await bench.deliver(order_text(old.generation))).returned == ()
 
-    assert (bench.objects(old), bench.objects(new), bench.files.tombstones) == (0, 4, {})
+    assert (bench.objects(old), bench.objects(new), bench.files.tombstones) == (0, STORED, {})
     assert bench.files.files == {new.key: new}
 
 

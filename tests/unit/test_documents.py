@@ -20,7 +20,7 @@ _FENCED = re.compile(r"(?ms)^```.*?^```$")
 
 
 def _anchors(page: Path) -> set[str]:
-    """The anchors that GitHub gives a page's headings: letters, digits, hyphens; blanks become hyphens."""
+    """Return the anchors that GitHub gives a page's headings: letters, digits, hyphens; blanks become hyphens."""
     headings = _HEADING.findall(_FENCED.sub("", page.read_text()))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

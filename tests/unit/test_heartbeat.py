@@ -52,17 +52,17 @@ class Queue:
         await self._sleeping.wait()
 
     def heartbeat(self, seconds: int = 20) -> Heartbeat:
-        """A heartbeat for this queue."""
+        """Return a heartbeat for this queue."""
         return Heartbeat(self, seconds, "test", clock=lambda: self.now, sleep=self.sleep)
 
 
 def message(receipt: str, receive_count: int = 1, arn: str = ARN) -> Message:
-    """A message that was received so often."""
+    """Return a message that was received so often."""
     return Message(receipt, "", receive_count, datetime.now(UTC), receipt=receipt, queue_arn=arn)
 
 
 def result(*late: Message) -> BatchResult:
-    """A batch whose `late` messages lacked time."""
+    """Return a batch whose `late` messages lacked time."""
     return BatchResult(tuple(m.id for m in late), BatchStatistics(0, 0, len(late), 0, 0, 0.0), late)
 
 

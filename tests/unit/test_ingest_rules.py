@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -484,7 +485,7 @@ async def test_a_passing_fault_fails_the_invocation(bench: Bench) -> None:
     event = json.loads(message(file.generation).body)
     bench.pictures.faults.add("fetch", Fault.THROTTLED)
     with pytest.raises(naive.NotDone):
-        await naive.take(bench.ingest, event, Context(), at_once=4)
+        await naive.take(partial(bench.ingest.run, at_once=4), event, Context())
 
-    await naive.take(bench.ingest, event, Context(), at_once=4)
+    await naive.take(partial(bench.ingest.run, at_once=4), event, Context())
     assert bench.files.files[file.key].state is State.READY

@@ -22,7 +22,7 @@ IN_CHAOS = "def test_under_load(): pass"
 
 @pytest.fixture
 def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A folder of tests: a plain one, one that needs Docker, one of chaos; this machine has Docker."""
+    """Make a folder of tests: a plain one, one that needs Docker, one of chaos; this machine has Docker."""
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr(machine, "PARTS", (machine.Part("docker", lambda: None),))
     pytester.makeini(
@@ -38,7 +38,7 @@ def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 
 @pytest.fixture
 def without_docker(inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """The same on a machine without Docker."""
+    """Make the same on a machine without Docker."""
     monkeypatch.setattr(machine, "PARTS", (machine.Part("docker", lambda: REASON),))
     return inner
 

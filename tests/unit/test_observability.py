@@ -27,12 +27,12 @@ TYPE_LINE = re.compile(r"^# TYPE (\w+) (\w+)$", re.MULTILINE)
 
 
 def read(path: str) -> Any:
-    """A YAML file, or a JSON one, which is YAML too."""
+    """Return a YAML file, or a JSON one, which is YAML too."""
     return yaml.safe_load((COMPOSE / path).read_text(encoding="utf-8"))
 
 
 def panels() -> list[dict[str, Any]]:
-    """The dashboard's panels."""
+    """Return the dashboard's panels."""
     found: list[dict[str, Any]] = json.loads((COMPOSE / "grafana/dashboards/shoebox.json").read_text())["panels"]
     return found
 
@@ -49,7 +49,7 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def series(tmp_path: Path) -> set[str]:
-    """The names of all series that the fleet and the functions may show."""
+    """Return the names of all series that the fleet and the functions may show."""
     metrics = Metrics(tmp_path / "metrics")
     nothing = FleetStatistics([], [], [], CacheStatistics(0, 0, 0))
     show_gauges(metrics, lambda: nothing, LimitRegistry(load_quotas(), list))
@@ -58,12 +58,12 @@ def series(tmp_path: Path) -> set[str]:
 
 
 def names_of(family: str, kind: str) -> set[str]:
-    """A family's series (Prometheus, "Metric types")."""
+    """Return a family's series (Prometheus, "Metric types")."""
     return {f"{family}_{part}" for part in ("bucket", "count", "sum")} if kind == "histogram" else {family}
 
 
 def unknown(expression: str, series: set[str]) -> set[str]:
-    """The metrics of ours that an expression asks for, and nobody shows."""
+    """Return the metrics of ours that an expression asks for, and nobody shows."""
     return set(NAME.findall(expression)) - series
 
 
@@ -85,12 +85,15 @@ def test_every_panel_and_alert_asks_for_something_of_ours() -> None:
     assert [where for where, expression in expressions() if not NAME.search(expression)] == ["FleetDown"]
 
 
-def test_containers_of_every_function_are_scraped() -> None:
-    """Prometheus looks up the name of each function of stack.yaml: a container service has its function's name."""
+def test_every_function_has_a_container_that_is_reloaded_and_scraped() -> None:
+    """A function of stack.yaml is a service of its own name in three files (docs/how-to/add-a-consumer.md)."""
+    functions = load_stack(ROOT / "stack.yaml").functions.keys()
     jobs = {job["job_name"]: job for job in read("prometheus.yml")["scrape_configs"]}
     (lookup,) = jobs["functions"]["dns_sd_configs"]
 
-    assert set(lookup["names"]) == set(load_stack(ROOT / "stack.yaml").functions)
+    assert functions <= read("../compose.yaml")["services"].keys()
+    assert functions <= read("reload.yaml")["services"].keys()
+    assert set(lookup["names"]) == functions
 
 
 def test_the_dashboard_refers_to_the_provisioned_data_source() -> None:
@@ -102,7 +105,7 @@ def test_the_dashboard_refers_to_the_provisioned_data_source() -> None:
 
 
 def schema_errors(dashboard: dict[str, Any]) -> list[str]:
-    """What Grafana's own schemas find wrong in a dashboard, in its panels' options, and in their queries."""
+    """Return what Grafana's own schemas find wrong in a dashboard, in its panels' options, and in their queries."""
     found = [("", "dashboard", "Dashboard", dashboard)]
     for panel in dashboard["panels"]:
         assert panel["type"] == "timeseries", "add the schema of this type of panel"
@@ -119,7 +122,7 @@ def schema_errors(dashboard: dict[str, Any]) -> list[str]:
 
 @cache
 def validator(file: str, definition: str) -> jsonschema_rs.Validator:
-    """A validator of one definition of a schema in tests/data/grafana."""
+    """Return a validator of one definition of a schema in tests/data/grafana."""
     schema = json.loads((ROOT / f"tests/data/grafana/{file}.jsonschema.json").read_text())
     return jsonschema_rs.validator_for(schema | {"$ref": f"#/definitions/{definition}"})
 

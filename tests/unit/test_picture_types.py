@@ -9,7 +9,7 @@ from shoebox_client.picture_types import ENDINGS, HEIF, MEDIA_TYPES, REFUSED, me
 
 
 def ftyp(*brands: bytes) -> bytes:
-    """A HEIF file's first box with a major brand, a minor version and compatible brands."""
+    """Return a HEIF file's first box with a major brand, a minor version and compatible brands."""
     body = b"ftyp" + brands[0] + bytes(4) + b"".join(brands[1:])
     return (len(body) + 4).to_bytes(4, "big") + body
 

@@ -40,7 +40,7 @@ MISBEHAVING = (sys.executable, str(Path(child_of_test.__file__)))
 
 @asynccontextmanager
 async def pool_of(processes: int, folder: Path) -> AsyncIterator[RenderPool]:
-    """A pool whose processes misbehave when a picture tells them to."""
+    """Return a pool whose processes misbehave when a picture tells them to."""
     environment = environment_without_aws() | {"TEST_FOLDER": str(folder), "PYTHONPATH": str(Path.cwd())}
     pool = RenderPool(Limits(), memory_at_once=10**9, environment=environment, processes=processes, command=MISBEHAVING)
     async with asyncio.timeout(120), pool:
@@ -56,20 +56,20 @@ async def pool(tmp_path: Path) -> AsyncIterator[RenderPool]:
 
 
 def picture(width: int) -> bytes:
-    """A JPEG of this width; those of `misbehaving_child` are commands."""
+    """Return a JPEG of this width; those of `misbehaving_child` are commands."""
     out = io.BytesIO()
     Image.new("RGB", (width, 16), (200, 100, 50)).save(out, "JPEG")
     return out.getvalue()
 
 
 def promise(data: bytes, **lies: object) -> Registration:
-    """What a client registers for `data`."""
+    """Return what a client registers for `data`."""
     facts = {"name": "photo", "size": len(data), "media_type": "image/jpeg", "sha256": sha256(data).hexdigest()}
     return Registration(**(facts | lies))  # type: ignore[arg-type]
 
 
 def got(data: bytes | None, size: int = 0) -> Callable[[], Awaitable[Original]]:
-    """What fetches `data`."""
+    """Return what fetches `data`."""
 
     async def fetch() -> Original:
         return Original(data, size or len(data or b""), datetime.now(UTC))
@@ -85,7 +85,7 @@ async def render(pool: RenderPool, data: bytes) -> Prepared:
 
 
 def ended(cause: str) -> float:
-    """Processes that ended for this cause so far."""
+    """Count the processes that ended for this cause so far."""
     return REGISTRY.get_sample_value("shoebox_render_processes_ended_total", {"cause": cause}) or 0.0
 
 
@@ -222,7 +222,7 @@ def test_each_signal_has_a_word() -> None:
 
 @contextmanager
 def started(*command: str) -> Iterator[RenderProcess]:
-    """A process of this command."""
+    """Return a process of this command."""
     environment = environment_without_aws() | {"PYTHONPATH": str(Path.cwd()), "TEST_FOLDER": "."}
     process = RenderProcess(ImageLimits(), environment, command)
     try:

@@ -18,7 +18,7 @@ KEY = f"originals/0/demo/anna_1/{FILE_ID}/{ULID}"
 
 
 def s3_event(*keys: str) -> str:
-    """An event as S3 sends it (Amazon S3, "Event message structure")."""
+    """Return an event as S3 sends it (Amazon S3, "Event message structure")."""
     records: list[dict[str, Any]] = [
         {
             "eventVersion": "2.1",

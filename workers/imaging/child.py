@@ -1,10 +1,10 @@
 """A process that inspects and renders pictures for its parent: `python -m workers.imaging.child PARENT_PID LIMITS`.
 
-It takes requests on standard input and gives answers on what was standard output (`workers.imaging.frames`). Codecs may
-print: descriptor 1 leads to standard error from the start. Each picture has a bound on CPU time (ITIMER_PROF, which
-ends the process by SIGPROF) and on memory (RLIMIT_AS, which makes allocations fail), both from its header. The process
-ends with its input, and with its parent (Linux); SIGTERM and SIGINT, which may be sent to the whole process group, are
-for the parent.
+It reads requests from standard input and writes responses to what was standard output (`workers.imaging.frames`).
+Codecs may print: descriptor 1 leads to standard error from the start. Each picture has a bound on CPU time
+(ITIMER_PROF, which ends the process by SIGPROF) and on memory (RLIMIT_AS, which makes allocations fail), both from its
+header. The process ends with its input, and with its parent (Linux); SIGTERM and SIGINT, which may be sent to the
+whole process group, are for the parent.
 """
 
 from __future__ import annotations
@@ -59,24 +59,24 @@ FULL = CpuBound(3.0, 4.0)
 def main() -> None:
     """Serve requests until the input ends."""
     parent, limits = int(sys.argv[1]), ImageLimits(**json.loads(sys.argv[2]))
-    requests, answers = _take_pipes()
+    requests, responses = _take_pipes()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _end_with(parent)
     _warm_up(limits)
-    write_frame(answers, {"ready": True})
+    write_frame(responses, {"ready": True})
     with suppress(EOFError, BrokenPipeError):
-        serve(requests, answers, limits)
+        serve(requests, responses, limits)
 
 
-def serve(requests: BinaryIO, answers: BinaryIO, limits: ImageLimits) -> None:
-    """Answer requests until their pipe is closed.
+def serve(requests: BinaryIO, responses: BinaryIO, limits: ImageLimits) -> None:
+    """Respond to requests until their pipe is closed.
 
     `{"prepare": media_type, "within": costs}` comes with the file. Where it costs no more it is rendered at once, else
-    the answer is `{"costs": {peak_bytes, cpu_seconds}}`, and the picture waits for `{"render": true}` or
-    `{"forget": true}`. Other answers: `{"prepared": …}` with the renditions' bytes, `{"rejected": [reason, detail]}`,
-    or `{"failed": text}` for a bug. Every answer has the request's `number`; `full` says which bound on CPU time holds.
+    the response is `{"costs": {peak_bytes, cpu_seconds}}`, and the picture waits for `{"render": true}` or
+    `{"forget": true}`. Others are `{"prepared": …}` with the renditions' bytes, `{"rejected": [reason, detail]}`,
+    or `{"failed": text}` for a bug. Each has its request's `number`; `full` says which bound on CPU time holds.
     """
     waiting: Inspection | None = None
     while True:
@@ -84,41 +84,41 @@ def serve(requests: BinaryIO, answers: BinaryIO, limits: ImageLimits) -> None:
         blobs: Sequence[bytes] = ()
         try:
             inspection, waiting = waiting, None
-            answer, waiting, blobs = _answer(request, inspection, limits)
+            response, waiting, blobs = _respond(request, inspection, limits)
         except PictureRejected as rejected:
-            answer = {"rejected": [rejected.reason, rejected.detail]}
+            response = {"rejected": [rejected.reason, rejected.detail]}
         except Exception as error:  # noqa: BLE001 - this is the outer layer: a bug fails one picture, and is told
-            answer = {"failed": f"{type(error).__name__}: {error}"}
-        write_frame(answers, {**answer, "number": request.content["number"]}, blobs)
+            response = {"failed": f"{type(error).__name__}: {error}"}
+        write_frame(responses, {**response, "number": request.content["number"]}, blobs)
         del request, inspection, blobs
 
 
-def _answer(
+def _respond(
     request: Frame, waiting: Inspection | None, limits: ImageLimits
 ) -> tuple[dict[str, object], Inspection | None, Sequence[bytes]]:
-    """Answer one request, `waiting` being the picture that waits: the answer, the picture that waits now, bytes."""
+    """Carry out a request, `waiting` being the picture that waits; return response, picture that waits now, blobs."""
     content = request.content
     if "forget" in content:
         return {"forgotten": True}, None, ()
-    resolved = FULL if content["full"] else TIGHT
-    inspection = _inspect(request, resolved, limits) if "prepare" in content else waiting
+    bound = FULL if content["full"] else TIGHT
+    inspection = _inspect(request, bound, limits) if "prepare" in content else waiting
     assert inspection is not None, "no picture waits"
     costs = {"peak_bytes": inspection.peak_bytes, "cpu_seconds": inspection.cpu_seconds}
-    if any(costs[name] > most for name, most in content.get("within", {}).items()):
+    if any(costs[name] > limit for name, limit in content.get("within", {}).items()):
         return {"costs": costs}, inspection, ()
-    prepared = _render(inspection, resolved)
+    prepared = _render(inspection, bound)
     return {"prepared": _facts(prepared)}, None, [r.jpeg for r in prepared.renditions]
 
 
-def _inspect(request: Frame, resolved: CpuBound, limits: ImageLimits) -> Inspection:
+def _inspect(request: Frame, bound: CpuBound, limits: ImageLimits) -> Inspection:
     [data] = request.blobs
-    with _bounds(resolved.of(0), FILE_COPIES * len(data) + MEMORY_SLACK):
+    with _bounds(bound.of(0), FILE_COPIES * len(data) + MEMORY_SLACK):
         return inspect(data, request.content["prepare"], limits)
 
 
-def _render(inspection: Inspection, resolved: CpuBound) -> Prepared:
+def _render(inspection: Inspection, bound: CpuBound) -> Prepared:
     memory = int(MEMORY_FACTOR * inspection.peak_bytes) + FILE_COPIES * len(inspection.data) + MEMORY_SLACK
-    with _bounds(resolved.of(inspection.cpu_seconds), memory):
+    with _bounds(bound.of(inspection.cpu_seconds), memory):
         return render(inspection)
 
 
@@ -138,7 +138,7 @@ def _facts(prepared: Prepared) -> dict[str, object]:
 
 @contextmanager
 def _bounds(cpu_seconds: float, memory: int) -> Iterator[None]:
-    """Inside this, so much CPU time from now on, and so much more address space than there is now.
+    """Allow so much CPU time from now on, and so much more address space than there is now.
 
     The end of the CPU time is SIGPROF, which nobody else sends: SIGXCPU is of a limit that others have set. A failed
     allocation is `too_costly` only if it was this bound that failed it; else the process ends: a passing fault.
@@ -183,13 +183,13 @@ def _mapped_bytes() -> int | None:
 
 
 def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Requests and answers, on descriptors of their own: 0 then reads nothing, 1 writes to standard error."""
-    requests, answers = os.dup(0), os.dup(1)
+    """Return the pipes of requests and responses, on descriptors of their own, which codecs cannot print to."""
+    requests, responses = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    return os.fdopen(requests, "rb"), os.fdopen(answers, "wb", buffering=0)
+    return os.fdopen(requests, "rb"), os.fdopen(responses, "wb", buffering=0)
 
 
 def _end_with(parent: int) -> None:

@@ -28,7 +28,7 @@ MAX_FLAT_PIXELS = 12_000_000
 
 
 def peak_bytes(media_type: str, header: Header) -> int:
-    """How much memory rendering takes at most beside the file itself."""
+    """Return how many bytes rendering takes at most beside the file itself."""
     pixels = header.width * header.height
     if media_type != "image/jpeg":
         return pixels * DECODER_BYTES[media_type] + LATER_BYTES
@@ -39,7 +39,7 @@ def peak_bytes(media_type: str, header: Header) -> int:
 
 
 def cpu_seconds(media_type: str, header: Header) -> float:
-    """How much CPU time rendering takes if the file has data for all of its pixels."""
+    """Return the CPU time that rendering takes if the file has data for all of its pixels."""
     nanoseconds = DECODER_NS[media_type]
     if media_type == "image/jpeg":
         nanoseconds += SCAN_NS * header.scans + (ARITHMETIC_NS if header.arithmetic else 0)
@@ -53,8 +53,8 @@ def check_costs(media_type: str, header: Header, size: int, limits: ImageLimits)
     if media_type in SMALL_WHEN_FLAT and pixels > max(MAX_FLAT_PIXELS, size * MAX_PIXELS_PER_BYTE):
         raise PictureRejected("too_costly", f"the file has {size} bytes for {megapixels}")
     if pixels * header.scans > limits.max_scan_pixels:
-        most = max(1, limits.max_scan_pixels // pixels)
-        raise PictureRejected("too_costly", f"the picture has {header.scans} scans; {megapixels} may have {most}")
+        max_scans = max(1, limits.max_scan_pixels // pixels)
+        raise PictureRejected("too_costly", f"the picture has {header.scans} scans; {megapixels} may have {max_scans}")
     peak = peak_bytes(media_type, header)
     if peak > limits.max_peak_bytes:
         detail = f"{megapixels} of this kind take {peak / 1e6:.0f} MB; the limit is {limits.max_peak_bytes / 1e6:.0f}"

@@ -30,7 +30,7 @@ PILLOW_ERRORS = (
 
 
 def decode(data: bytes, media_type: str, header: Header, long_side: int) -> Image.Image:
-    """The first frame's pixels, in whatever mode the file has, not yet turned upright.
+    """Return the first frame's pixels, in whatever mode the file has, not yet turned upright.
 
     A JPEG comes as small as its codec can make it without falling below a preview of `long_side` pixels; other
     codecs only know full size. Raises `PictureRejected` (`truncated`, `corrupt`, `unsupported_type`).
@@ -63,7 +63,7 @@ def _decode_webp(header: Header) -> Image.Image:
 
 
 def _decode_gif(header: Header) -> Image.Image:
-    """The first frame where it stands; around it nothing is drawn, so the picture is transparent there."""
+    """Return the first frame where it stands; around it nothing is drawn, so the picture is transparent there."""
     frame = GifImageFile(io.BytesIO(b"".join(header.pieces)))
     assert header.first_frame is not None
     left, top, width, height = header.first_frame

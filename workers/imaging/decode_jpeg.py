@@ -44,7 +44,7 @@ FORMATS = {1: ("GRAY", "L", "L"), 3: ("RGBX", "RGB", "RGBX"), 4: ("CMYK", "CMYK"
 
 
 def decode_jpeg(header: Header, long_side: int) -> Image.Image:
-    """The picture as L, RGB or CMYK, scaled by n/8 so that its long side is `long_side` or little more.
+    """Return the picture as L, RGB or CMYK, scaled by n/8 so that its long side is `long_side` or little more.
 
     Raises `PictureRejected`: `truncated` if data of the picture are missing, `corrupt` on any other damage that the
     codec notices.
@@ -75,7 +75,7 @@ def decode_jpeg(header: Header, long_side: int) -> Image.Image:
 
 
 def choose_eighths(longest: int, long_side: int) -> int:
-    """The n of the codec's n/8 for a picture of `longest` pixels along its long side.
+    """Return the n of the codec's n/8 for a picture of `longest` pixels along its long side.
 
     The smallest that lands within `CLOSE_ENOUGH` and `long_side`; failing that, the smallest quick one above.
     """
@@ -90,7 +90,7 @@ def _scaled(side: int, eighths: int) -> int:
 
 
 def _turbo(picture: bytes, header: Header, size: tuple[int, int]) -> Image.Image:
-    """Raises ValueError with the codec's first warning."""
+    """Decode; raises ValueError with the codec's first warning."""
     colorspace, mode, raw = FORMATS[header.channels]
     pixels = simplejpeg.decode_jpeg(picture, colorspace, min_width=size[0], min_height=size[1])
     if pixels.shape[:2] != (size[1], size[0]):

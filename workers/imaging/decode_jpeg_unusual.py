@@ -25,7 +25,7 @@ FOLLOWING = b"\x5a" * 64, b"\xa5" * 64  # each bit of one differs from that of t
 
 
 def decode_unusual(header: Header, size: tuple[int, int]) -> Image.Image:
-    """The picture, at `size` or the next larger one that the codec knows.
+    """Return the picture, at `size` or the next larger one that the codec knows.
 
     Raises `PictureRejected`: `truncated` if data are missing, `corrupt`, `too_costly`.
     """
@@ -53,7 +53,7 @@ def _decode(picture: bytes, header: Header, size: tuple[int, int]) -> Image.Imag
 
 
 def _followed_by(pieces: Sequence[Piece], following: bytes) -> bytes:
-    """The picture with `following` behind each restart interval of each scan."""
+    """Return the picture with `following` behind each restart interval of each scan."""
     parts = list(pieces)
     for index in coded_pieces(pieces):
         parts[index] = RESTART.sub(lambda found: following + found[0], pieces[index]) + following

@@ -24,7 +24,7 @@ LOW_BYTES = "RGB;16L"  # Pillow keeps the first byte of a sample, or in this ord
 
 
 def decode_png(header: Header) -> Image.Image:
-    """The picture, its checksums compared: Pillow does not compare those of IDAT.
+    """Return the picture, its checksums compared: Pillow does not compare those of IDAT.
 
     Raises `PictureRejected` (`corrupt`), and what Pillow raises on bad bytes.
     """

@@ -39,6 +39,3 @@ class PictureRejected(ImagingError):
         super().__init__(f"{reason}: {detail}")
         self.reason: Reason = reason
         self.detail = detail[:1].upper() + detail[1:].removesuffix(".") + "."
-
-    def __reduce__(self) -> tuple[type[PictureRejected], tuple[Reason, str]]:
-        return PictureRejected, (self.reason, self.detail)

@@ -86,13 +86,13 @@ def _directory(tiff: bytes, offset: int, order: Order) -> dict[int, Entry]:
 
 
 def _number(entries: dict[int, Entry], tag: int, order: Order) -> int:
-    """The first value of `tag`; 0 if there is none. Signs are ignored: a negative offset leads outside."""
+    """Return the first value of `tag`; 0 if there is none. Signs are ignored: a negative offset leads outside."""
     kind, _, value = entries.get(tag, (0, 0, b""))
     return int.from_bytes(value[: NUMBER_SIZES.get(kind, 0)], order)
 
 
 def _texts(tiff: bytes, directories: tuple[dict[int, Entry], ...], tag: int, order: Order) -> Iterator[str]:
-    """The texts of `tag` that are not blank, one a directory at most."""
+    """Return the texts of `tag` that are not blank, one a directory at most."""
     for entries in directories:
         kind, count, value = entries.get(tag, (0, 0, b""))
         if kind not in TEXTS:

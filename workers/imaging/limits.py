@@ -1,9 +1,9 @@
-"""What a picture may be at most, checked on the header before anything is decoded."""
+"""Limits on a picture, checked on its header before anything is decoded."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from workers.imaging.errors import PictureRejected
 
@@ -14,9 +14,8 @@ MIB = 1024 * 1024
 class ImageLimits:
     """Bytes of the file, pixels summed over all frames, and pixels along one side.
 
-    `max_pixels_by_type` holds for the media types that it names, beside `max_pixels`; `shoebox.config.Limits` has the
-    table. `max_peak_bytes` is the memory that rendering may be estimated to take, `max_scan_pixels` the pixels of a
-    JPEG times its scans.
+    `max_pixels_by_type` holds for the media types that it names, beside `max_pixels`. `max_peak_bytes` is the memory
+    that rendering may be estimated to take, `max_scan_pixels` the pixels of a JPEG times its scans.
     """
 
     max_bytes: int = 100 * MIB
@@ -26,8 +25,17 @@ class ImageLimits:
     max_peak_bytes: int = 1_200_000_000
     max_scan_pixels: int = 2_000_000_000
 
+    @classmethod
+    def of(cls, settings: object) -> ImageLimits:
+        """Return the limits that `settings` (`shoebox.config.Limits`) has attributes of, and the defaults of the rest.
+
+        Imaging runs in processes that have no settings, so it cannot import that model.
+        """
+        names = [limit.name for limit in fields(cls)]
+        return cls(**{name: getattr(settings, name) for name in names if hasattr(settings, name)})
+
     def for_type(self, media_type: str) -> ImageLimits:
-        """These limits, with the `max_pixels` of `media_type`."""
+        """Return these limits, with the `max_pixels` of `media_type`."""
         return replace(self, max_pixels=min(self.max_pixels, self.max_pixels_by_type.get(media_type, self.max_pixels)))
 
     def check_bytes(self, size: int) -> None:

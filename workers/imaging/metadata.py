@@ -25,7 +25,7 @@ XMP_DATES = (
 
 
 def read_metadata(header: Header) -> Metadata:
-    """The facts of `header`; what is missing or malformed is None. Never raises."""
+    """Return the facts of `header`; what is missing or malformed is None. Never raises."""
     exif, xmp = read_exif(header.exif), read_xmp(header.xmp)
     captured_at, source = next(_dates(exif, xmp), (None, None))
     return Metadata(

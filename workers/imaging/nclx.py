@@ -30,7 +30,7 @@ SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 
 @lru_cache(maxsize=8)
 def profile_of(primaries: int, transfer: int) -> bytes:
-    """The ICC profile of colour primaries and transfer characteristics; empty if they are sRGB's or unknown."""
+    """Return the ICC profile of colour primaries and transfer characteristics; empty if they are sRGB's or unknown."""
     if primaries not in PRIMARIES or (primaries == 1 and transfer not in HDR):
         return b""
     name, colours = PRIMARIES[primaries]
@@ -44,7 +44,7 @@ def profile_of(primaries: int, transfer: int) -> bytes:
 
 
 def warnings_of(primaries: int, transfer: int) -> set[WarningCode]:
-    """What is lost of such colours."""
+    """Return what is lost of such colours."""
     return {"hdr_clipped"} if transfer in HDR and primaries in PRIMARIES else set()
 
 
@@ -66,7 +66,7 @@ def _fixed(*values: float) -> bytes:
 
 
 def _profile(tags: dict[bytes, bytes]) -> bytes:
-    """A display profile holding `tags` (ICC.1:2022, 7.2 and 7.3)."""
+    """Return a display profile holding `tags` (ICC.1:2022, 7.2 and 7.3)."""
     table, body, start = struct.pack(">I", len(tags)), b"", 132 + 12 * len(tags)
     for name, value in tags.items():
         table += name + struct.pack(">II", start + len(body), len(value))

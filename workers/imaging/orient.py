@@ -23,7 +23,7 @@ TURNED_BY_DECODER = frozenset({"image/heic"})
 
 
 def pending_orientation(media_type: str, header: Header) -> int:
-    """The orientation (1-8) that the decoded pixels still have."""
+    """Return the orientation (1-8) that the decoded pixels still have."""
     if media_type in TURNED_BY_DECODER:
         return 1
     return header.orientation or read_exif(header.exif).orientation

@@ -45,7 +45,7 @@ class Inspection:
 
     @property
     def megapixels(self) -> float:
-        """What rendering weighs."""
+        """Pixels of one frame, in millions."""
         return self.width * self.height / 1e6
 
     @property
@@ -60,7 +60,7 @@ class Inspection:
 
 
 def prepare(data: bytes, declared_type: str, limits: ImageLimits) -> Prepared:
-    """`inspect`, then `render`."""
+    """Inspect a picture, then render it."""
     return render(inspect(data, declared_type, limits))
 
 
@@ -122,7 +122,7 @@ def _largest(inspection: Inspection, watch: _Stopwatch) -> Image.Image:
 
 
 def _renditions(images: list[Image.Image]) -> tuple[Rendition, ...]:
-    """A picture too small for a size comes again under that size's name, encoded only once."""
+    """Encode each; a picture too small for a size comes again under that size's name, encoded only once."""
     encoded: dict[int, bytes] = {}
     for image in images:
         if id(image) not in encoded:

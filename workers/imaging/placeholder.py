@@ -17,14 +17,14 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def placeholder(image: Image.Image) -> str:
-    """The ThumbHash of an opaque `image` of any size, as base64."""
+    """Return the ThumbHash of an opaque `image` of any size, as base64."""
     size = fit(*image.size, MAX_SIDE)
     small = image.convert("RGB").resize(size, Image.Resampling.BOX)
     return base64.b64encode(thumb_hash(np.asarray(small))).decode("ascii")
 
 
 def thumb_hash(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
-    """The hash of `pixels` (height, width, 3), at most 100 along each side."""
+    """Return the hash of `pixels` (height, width, 3), at most 100 along each side."""
     height, width = pixels.shape[:2]
     red, green, blue = np.moveaxis(pixels / 255.0, -1, 0)
     wide = width > height
@@ -43,7 +43,7 @@ def thumb_hash(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
 
 
 def _encode(channel: Floats, nx: int, ny: int) -> tuple[float, list[float], float]:
-    """The mean, the other cosine terms scaled to 0-1, and their scale."""
+    """Return the mean, the other cosine terms scaled to 0-1, and their scale."""
     height, width = channel.shape
     terms = _cosines(ny, height) @ channel @ _cosines(nx, width).T / channel.size
     kept = [float(terms[y, x]) for y in range(ny) for x in range(nx) if x * ny < nx * (ny - y)]

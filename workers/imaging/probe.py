@@ -13,7 +13,7 @@ from workers.imaging.limits import ImageLimits
 
 
 def probe(data: bytes, media_type: str, limits: ImageLimits) -> Header:
-    """The header of `data`, within `limits`, without decoding a pixel.
+    """Return the header of `data`, within `limits`, without decoding a pixel.
 
     Raises `PictureRejected`: `truncated`, `corrupt`, `unsupported_type`, `too_many_pixels` or `too_costly`.
     """

@@ -9,7 +9,7 @@ REDUCING_GAP = 3.0
 
 
 def fit(width: int, height: int, long_side: int) -> tuple[int, int]:
-    """The largest size of the same shape whose long side is at most `long_side`, never larger than given."""
+    """Return the largest size of the same shape whose long side is at most `long_side`, never larger than given."""
     longest = max(width, height)
     if longest <= long_side:
         return width, height

@@ -8,7 +8,7 @@ from workers.imaging.headers.boxes import primary_codings
 
 
 def confirm(data: bytes, declared: str) -> str:
-    """The media type of `data`, which is what `declared` says.
+    """Return the media type of `data`, which is what `declared` says.
 
     Raises `PictureRejected`: `unsupported_type` if Shoebox does not take `declared`, or what the bytes are;
     `wrong_type` if the bytes are something else.

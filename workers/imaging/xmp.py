@@ -24,7 +24,7 @@ NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def read_xmp(packet: bytes) -> Mapping[str, str]:
-    """The picture's own simple properties of the four namespaces, such as `xmp:CreateDate`. Never raises.
+    """Return the picture's own simple properties of the four namespaces, such as `xmp:CreateDate`. Never raises.
 
     Of a damaged packet it answers with what stands before the damage, of one larger than `MAX_XMP_BYTES` with nothing.
     """

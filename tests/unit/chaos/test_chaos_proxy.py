@@ -27,7 +27,7 @@ async def server() -> AsyncIterator[ScriptedServer]:
 
 @pytest.fixture
 async def proxy(server: ScriptedServer) -> AsyncIterator[Proxy]:
-    """A proxy before it."""
+    """Start a proxy before it."""
     async with Proxy(int(server.url.rpartition(":")[2]), Random(1)).running() as proxy:
         yield proxy
 

@@ -24,7 +24,7 @@ def lab(xyz: np.ndarray) -> np.ndarray:
 
 
 def ciede2000(one: Colour, other: Colour) -> float:
-    """The difference of two sRGB colours by ISO/CIE 11664-6; 1 is just noticeable."""
+    """Return the difference of two sRGB colours by ISO/CIE 11664-6; 1 is just noticeable."""
     return lab_difference(lab(SRGB @ linear(one)), lab(SRGB @ linear(other)))
 
 

@@ -38,14 +38,14 @@ def save(image: Image.Image, form: str, **options: Any) -> bytes:
 
 
 def turned(form: str, orientation: int) -> bytes:
-    """The scene, stored turned, with the orientation noted in the format's own way."""
+    """Return the scene, stored turned, with the orientation noted in the format's own way."""
     stored = stored_sideways(scene(320, 240), orientation)
     options: dict[str, Any] = {"lossless": True} if form == "WEBP" else {}
     return save(stored, form, exif=exif_block(orientation=orientation), **options)
 
 
 def opened(jpeg: bytes) -> Image.Image:
-    """A rendition, decoded by Pillow: not by what made it."""
+    """Return a rendition, decoded by Pillow: not by what made it."""
     image = Image.open(io.BytesIO(jpeg), formats=["JPEG"])
     image.load()
     return image
@@ -65,19 +65,19 @@ def seen_corners(image: Image.Image) -> dict[str, str]:
 
 
 def chunk(kind: bytes, payload: bytes) -> bytes:
-    """A PNG chunk with a right checksum."""
+    """Return a PNG chunk with a right checksum."""
     return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
 
 
 def png_claiming(width: int, height: int) -> bytes:
-    """A PNG of a hundred bytes whose header claims a size."""
+    """Return a PNG of a hundred bytes whose header claims a size."""
     ihdr = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     body = chunk(b"IHDR", ihdr) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
 
 
 def gif_of(frames: int, width: int, height: int) -> bytes:
-    """A GIF of `frames` empty frames, each 15 bytes, on a screen of the given size."""
+    """Return a GIF of `frames` empty frames, each 15 bytes, on a screen of the given size."""
     frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x01\x44\x00\x00"
     return b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0) + frame * frames + b"\x3b"
 
@@ -88,20 +88,20 @@ def flat(colour: tuple[int, ...], mode: str = "RGB", size: tuple[int, int] = (64
 
 
 def middle(jpeg: bytes) -> tuple[int, int, int]:
-    """The RGB colour in the middle of a rendition."""
+    """Return the RGB colour in the middle of a rendition."""
     image = opened(jpeg).convert("RGB")
     red, green, blue = np.asarray(image)[image.height // 2, image.width // 2].tolist()
     return red, green, blue
 
 
 def scans_of(data: bytes) -> tuple[bytes, list[bytes]]:
-    """A JPEG cut before each start of scan: what stands before the first, and the scans with the tables before them."""
+    """Return a JPEG cut before each start of scan: what stands before the first, and each scan with its tables."""
     parts = data.removesuffix(b"\xff\xd9").split(b"\xff\xda")
     return parts[0], [b"\xff\xda" + part for part in parts[1:]]
 
 
 def scan_bomb(width: int, height: int, scans: int, *, hidden: bool = False) -> bytes:
-    """A progressive JPEG whose last scan stands `scans` times more.
+    """Return a progressive JPEG whose last scan stands `scans` times more.
 
     `hidden`: behind a comment that holds an end-of-image marker.
     """
@@ -128,7 +128,7 @@ def baseline_in_scans(image: Image.Image, repeats: int = 1) -> bytes:
 
 
 def webp_of(frame: Image.Image, canvas: tuple[int, int]) -> bytes:
-    """An animated WebP with one frame in the upper left of a canvas whose background is blue (RFC 9649, 2.7.1.1)."""
+    """Return an animated WebP with one frame in the upper left of a canvas with blue background (RFC 9649, 2.7.1.1)."""
     still = save(frame, "WEBP", lossless=True)[12:]
     sides = [(side - 1).to_bytes(3, "little") for side in (*canvas, *frame.size)]
     anmf = bytes(6) + sides[2] + sides[3] + bytes(3) + b"\0" + still
@@ -142,7 +142,7 @@ POSITION: Fields = {2: (5, struct.pack(">6I", 50, 1, 43, 1, 0, 1)), 4: (5, struc
 
 
 def tiff_block(main: Fields, photo: Fields | None = None, gps: Fields | None = None, pointer_type: int = 4) -> bytes:
-    """An EXIF block as no library writes it: tag → type and raw value (big endian) of its three directories."""
+    """Return an EXIF block as no library writes it: tag → type and raw value (big endian) of its three directories."""
     pointers = {tag: 0 for tag, fields in ((0x8769, photo), (0x8825, gps)) if fields is not None}
     value = ">H" if pointer_type in (3, 8) else ">I"
 
@@ -168,7 +168,7 @@ def tiff_block(main: Fields, photo: Fields | None = None, gps: Fields | None = N
 
 
 def xmp_packet(attributes: str = "", elements: str = "") -> bytes:
-    """An XMP packet with these attributes and children of its description."""
+    """Return an XMP packet with these attributes and children of its description."""
     spaces = " ".join(
         f'xmlns:{prefix}="http://ns.adobe.com/{path}/1.0/"'
         for prefix, path in (("xmp", "xap"), ("exif", "exif"), ("photoshop", "photoshop"), ("tiff", "tiff"))
@@ -188,7 +188,7 @@ END_OF_BLOCK = "1010"
 
 
 def jpeg_of_layout(sampling: Sampling, width: int = 96, height: int = 64, interval: int = 0) -> bytes:
-    """A JPEG whose components are sampled so, of blocks of random brightness; with `interval` it has restart markers.
+    """Return a JPEG whose components are sampled so, of blocks of random brightness; `interval`: with restart markers.
 
     Written by hand, as no library at hand writes all layouts.
     """
@@ -226,7 +226,7 @@ def _units(sampling: Sampling, source: random.Random, count: int) -> bytes:
 
 
 def jpeg_in_scans(sampling: Sampling, width: int = 96, height: int = 64, **options: Any) -> bytes:
-    """The scene, its components sampled so, one component per scan; each is coded as a greyscale picture is."""
+    """Return the scene, its components sampled so, one component per scan; each is coded as a greyscale picture is."""
     across, down = (max(factors[axis] for factors in sampling) for axis in (0, 1))
     image = scene(width, height)
     planes = Image.merge("CMYK", [*image.convert("YCbCr").split(), image.rotate(180).convert("L")])

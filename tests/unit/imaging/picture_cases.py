@@ -50,18 +50,18 @@ class Case:
 
 
 def segment(marker: int, body: bytes) -> bytes:
-    """A JPEG segment."""
+    """Return a JPEG segment."""
     return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
 
 
 def before(data: bytes, marker: int, extra: bytes) -> bytes:
-    """`data` with `extra` before the first segment of this marker; only for markers that no segment contains."""
+    """Return `data` with `extra` before the first segment of this marker; only for markers that no segment contains."""
     start = data.index(bytes([0xFF, marker]))
     return data[:start] + extra + data[start:]
 
 
 def cut_scan(data: bytes) -> bytes:
-    """A JPEG without the last two fifths of its bytes, but with an end-of-image marker."""
+    """Return a JPEG without the last two fifths of its bytes, but with an end-of-image marker."""
     return data[: len(data) * 6 // 10] + b"\xff\xd9"
 
 
@@ -85,7 +85,7 @@ def palette_png(depth: int) -> bytes:
 
 
 def small_frame_gif(left: int, top: int, *, transparent: bool = False) -> bytes:
-    """A 40x30 screen with a blue background and one red frame of 10x10; with `transparent`, blue is."""
+    """Return a 40x30 screen with a blue background and one red frame of 10x10; with `transparent`, blue is."""
     palette = bytes([255, 0, 0, 0, 0, 255])
     control = b"\x21\xf9\x04\x01\0\0\x01\0" if transparent else b""
     codes = [4, *[0, 0, 4] * 49, 0, 0, 5]  # clear before a code grows
@@ -104,7 +104,7 @@ def with_alpha(mode: str) -> Image.Image:
 
 
 def samples_of_16_bits(channels: int) -> bytes:
-    """A PNG of 8x8 pixels with alpha of 16 bits, wholly transparent."""
+    """Return a PNG of 8x8 pixels with alpha of 16 bits, wholly transparent."""
     ihdr = struct.pack(">IIBBBBB", 8, 8, 16, {2: 4, 4: 6}[channels], 0, 0, 0)
     row = b"\0" + (b"\x12\x34" * (channels - 1) + b"\0\0") * 8
     return PNG[:8] + chunk(b"IHDR", ihdr) + chunk(b"IDAT", zlib.compress(row * 8)) + chunk(b"IEND", b"")
@@ -296,7 +296,7 @@ def cases_of_frames() -> dict[str, Case]:
 
 
 def with_colours(data: bytes, primaries: int, transfer: int) -> bytes:
-    """A HEIC or AVIF whose `nclx` numbers (ITU-T H.273) say so."""
+    """Return a HEIC or AVIF whose `nclx` numbers (ITU-T H.273) say so."""
     at = data.index(b"nclx") + 4
     return data[:at] + struct.pack(">HH", primaries, transfer) + data[at + 4 :]
 
@@ -324,13 +324,13 @@ def cases_of_heif() -> dict[str, Case]:
 
 
 def with_notes(main: Fields, photo: Fields | None = None, gps: Fields | None = None, pointer_type: int = 4) -> bytes:
-    """A JPEG with these EXIF directories."""
+    """Return a JPEG with these EXIF directories."""
     block = b"Exif\0\0" + tiff_block(main, photo, gps, pointer_type)
     return JPEG[:2] + segment(0xE1, block) + JPEG[2:]
 
 
 def cases_of_metadata() -> dict[str, Case]:
-    """What cameras and programs note, in the places and types that they use (more: test_imaging_dates.py)."""
+    """Return what cameras and programs note, in the places and types that they use (more: test_imaging_dates.py)."""
     day, other, zero = b"2024:07:05 10:11:12\0", b"2023:02:03 04:05:06\0", b"0000:00:00 00:00:00\0"
 
     def dated(data: bytes, source: str, date: str = "2024-07-05T10:11:12") -> Case:

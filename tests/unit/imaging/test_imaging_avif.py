@@ -17,7 +17,7 @@ SCENE = scene(128, 96)
 
 
 def in_the_middle(image: Image.Image) -> Colour:
-    """The mean colour of the middle, over 8 x 8 pixels."""
+    """Return the mean colour of the middle, over 8 x 8 pixels."""
     x, y = image.width // 2 - 4, image.height // 2 - 4
     red, green, blue = (
         image.convert("RGB").crop((x, y, x + 8, y + 8)).resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))

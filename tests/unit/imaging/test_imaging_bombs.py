@@ -37,19 +37,19 @@ def outcome(process: RenderProcess, data: bytes, media_type: str) -> str:
 
 
 def png(*chunks: bytes, width: int = 1, height: int = 1, mode: int = 2, depth: int = 8, interlaced: int = 0) -> bytes:
-    """A PNG of these chunks behind its header."""
+    """Return a PNG of these chunks behind its header."""
     ihdr = struct.pack(">IIBBBBB", width, height, depth, mode, 0, 0, interlaced)
     return SIGNATURE + chunk(b"IHDR", ihdr) + b"".join(chunks) + chunk(b"IEND", b"")
 
 
 def sized(jpeg: bytes, marker: bytes, width: int, height: int) -> bytes:
-    """A JPEG whose frame claims another size."""
+    """Return a JPEG whose frame claims another size."""
     at = jpeg.index(marker) + 5
     return jpeg[:at] + struct.pack(">HH", height, width) + jpeg[at + 4 :]
 
 
 def arithmetic(jpeg: bytes) -> bytes:
-    """A progressive JPEG that calls its scans arithmetic-coded."""
+    """Return a progressive JPEG that calls its scans arithmetic-coded."""
     return jpeg.replace(b"\xff\xc2", b"\xff\xca", 1)
 
 
@@ -65,17 +65,17 @@ LARGE = Image.new("RGB", (2000, 1500), (90, 120, 150))
 
 
 def stated(form: str, width: int, height: int) -> bytes:
-    """A flat picture of 3 megapixels whose container states another size."""
+    """Return a flat picture of 3 megapixels whose container states another size."""
     return save(LARGE, form).replace(struct.pack(">II", 2000, 1500), struct.pack(">II", width, height))
 
 
 def box(kind: bytes, payload: bytes) -> bytes:
-    """A box of HEIF or AVIF."""
+    """Return a box of HEIF or AVIF."""
     return (len(payload) + 8).to_bytes(4, "big") + kind + payload
 
 
 def heif_of(brand: bytes, *tables: bytes) -> bytes:
-    """A file of this brand with a picture that is made of `tables`."""
+    """Return a file of this brand with a picture that is made of `tables`."""
     head = box(b"hdlr", bytes(8) + b"pict" + bytes(13)) + box(b"pitm", bytes(4) + b"\0\1")
     return box(b"ftyp", brand + bytes(4) + brand + b"mif1miaf") + box(b"meta", bytes(4) + head + b"".join(tables))
 

@@ -168,7 +168,7 @@ def test_ycck_is_the_same_picture_as_cmyk() -> None:
 
 
 def cmyk_profile() -> bytes:
-    """A profile by which every ink is the same dark grey: its table holds one value."""
+    """Return a profile by which every ink is the same dark grey: its table holds one value."""
     icc = ASSUMED_CMYK.read_bytes()
     table = 240 + 52  # of the tag A2B0, behind its header
     return icc[:table] + bytes([100]) * (len(icc) - table)

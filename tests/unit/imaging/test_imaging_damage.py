@@ -45,7 +45,7 @@ EACH_FILE = pytest.mark.parametrize("name", FILES)
 
 
 def tried(data: bytes, media_type: str) -> Prepared | str:
-    """What was prepared, or the reason; anything but a rejection fails the test by itself."""
+    """Return what was prepared, or the reason; anything but a rejection fails the test by itself."""
     try:
         return prepare(data, media_type, LIMITS)
     except PictureRejected as rejection:
@@ -178,7 +178,7 @@ def test_a_codec_that_finds_another_size_does_not_decode(name: str, monkeypatch:
 
 
 def pixels(data: bytes, media_type: str) -> bytes | str:
-    """The decoded pixels, before orientation and colours; or the reason."""
+    """Return the decoded pixels, before orientation and colours; or the reason."""
     try:
         image = decode(data, media_type, inspect(data, media_type, LIMITS).header, 2048)
     except PictureRejected as rejection:

@@ -36,7 +36,7 @@ DAY, OTHER_DAY = "2024-07-05T10:11:12", "2023-02-03T04:05:06"
 
 
 def of(main: Fields, photo: Fields | None = None, xmp: bytes = b"") -> tuple[str | None, str | None]:
-    """The date that is taken from these directories and this packet, and its source."""
+    """Return the date that is taken from these directories and this packet, and its source."""
     found = read_metadata(Header(1, 1, exif=tiff_block(main, photo), xmp=xmp))
     return found.captured_at, found.captured_at_source
 
@@ -227,13 +227,13 @@ PACKET = xmp_packet('xmp:CreateDate="2024-07-05T10:11:12"')
 
 
 def in_png(payload: bytes) -> bytes:
-    """A PNG with an iTXt chunk."""
+    """Return a PNG with an iTXt chunk."""
     png = save(flat((1, 2, 3)), "PNG")
     return png[:33] + chunk(b"iTXt", payload) + png[33:]
 
 
 def in_jpeg(*payloads: bytes) -> bytes:
-    """A JPEG with these APP1 segments."""
+    """Return a JPEG with these APP1 segments."""
     jpeg = save(flat((1, 2, 3)), "JPEG")
     return jpeg[:2] + b"".join(b"\xff\xe1" + struct.pack(">H", len(p) + 2) + p for p in payloads) + jpeg[2:]
 

@@ -20,7 +20,7 @@ HEIC = FILES["HEIC"]
 
 
 def box(kind: bytes, *payload: bytes) -> bytes:
-    """A box around `payload`."""
+    """Return a box around `payload`."""
     body = b"".join(payload)
     return struct.pack(">I", len(body) + 8) + kind + body
 
@@ -28,7 +28,7 @@ def box(kind: bytes, *payload: bytes) -> bytes:
 def container(
     types: Sequence[bytes], parts: Mapping[int, Sequence[int]], size: tuple[int, int], brand: bytes = b"heic"
 ) -> bytes:
-    """A file of items 1, 2, …, the first of them primary and all of one size; `parts` is what is derived from what."""
+    """Return a file of items 1, 2, …, the first primary and all of one size; `parts` is what is derived from what."""
     entries = [box(b"infe", struct.pack(">IHH4sx", 0x02000000, n, 0, kind)) for n, kind in enumerate(types, 1)]
     refs = [box(b"dimg", struct.pack(f">HH{len(to)}H", item, len(to), *to)) for item, to in parts.items()]
     given = b"".join(struct.pack(">HBB", n, 1, 1) for n in range(1, len(types) + 1))
@@ -42,7 +42,7 @@ def container(
 
 
 def tiled(tile_size: int, width: int, height: int) -> bytes:
-    """A HEIC made of tiles, as phones write it."""
+    """Return a HEIC made of tiles, as phones write it."""
     out = io.BytesIO()
     pillow_heif.from_pillow(scene(width, height)).save(out, quality=40, tile_size=tile_size)
     return out.getvalue()
@@ -131,7 +131,7 @@ def test_pictures_made_of_too_many_are_refused_by_their_header(
 
 
 def lying(form: str, width: int, height: int) -> bytes:
-    """A picture of 256 x 192 whose container states another size."""
+    """Return a picture of 256 x 192 whose container states another size."""
     return FILES[form].replace(struct.pack(">II", 256, 192), struct.pack(">II", width, height), 1)
 
 

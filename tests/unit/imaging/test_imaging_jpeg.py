@@ -270,7 +270,7 @@ def test_whatever_stands_between_scans_the_walk_ends(junk: bytes, marker: bytes)
 
 
 def _flat_in_unusual_layout() -> bytes:
-    """A mid-grey JPEG of 24x8 whose luminance is sampled 3x1, written by hand.
+    """Return a mid-grey JPEG of 24x8 whose luminance is sampled 3x1, written by hand.
 
     Each block is the two shortest codes of the standard tables: no difference in DC, end of block.
     """

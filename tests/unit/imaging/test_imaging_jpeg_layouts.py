@@ -24,7 +24,7 @@ MISSING = (5, 20, 40, 60, 80, 95)  # percent
 
 
 def tried(data: bytes) -> Prepared | str:
-    """What was prepared, or why not."""
+    """Return what was prepared, or why not."""
     try:
         return prepare(data, "image/jpeg", ImageLimits())
     except PictureRejected as rejected:

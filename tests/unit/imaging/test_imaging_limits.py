@@ -1,4 +1,3 @@
-import pickle
 import struct
 import time
 
@@ -13,7 +12,7 @@ from workers.imaging.costs import check_costs, peak_bytes
 from workers.imaging.headers import Header
 from workers.imaging.headers.cursor import MAX_STEPS
 
-LIMITS = ImageLimits(max_pixels_by_type=Limits().max_pixels_by_type)
+LIMITS = ImageLimits.of(Limits())
 
 
 def reason_of(data: bytes, declared: str, limits: ImageLimits = LIMITS) -> str:
@@ -23,8 +22,17 @@ def reason_of(data: bytes, declared: str, limits: ImageLimits = LIMITS) -> str:
     return caught.value.reason
 
 
+def test_what_is_checked_is_what_clients_are_told() -> None:
+    """The settings' limits arrive by their names, and imaging's defaults, which tools and tests use, are the same."""
+    told = Limits(max_bytes=1, max_pixels=70_000_000, max_side=3)
+    limits = ImageLimits.of(told)
+    assert (limits.max_bytes, limits.max_pixels, limits.max_side) == (1, 70_000_000, 3)
+    assert limits.max_pixels_by_type == told.max_pixels_by_type == {"image/webp": 60_000_000}
+    assert ImageLimits.of(Limits()) == ImageLimits(max_pixels_by_type=Limits().max_pixels_by_type)
+
+
 def animated_webp(frames: int, side: int) -> bytes:
-    """A WebP whose frames are empty chunks on a square canvas."""
+    """Return a WebP whose frames are empty chunks on a square canvas."""
     size = (side - 1).to_bytes(3, "little")
     body = b"WEBPVP8X" + struct.pack("<I", 10) + b"\x02\0\0\0" + size + size
     body += (b"ANMF" + struct.pack("<I", 16) + bytes(16)) * frames
@@ -97,10 +105,10 @@ def test_weights_grow_with_what_decoding_holds() -> None:
     assert baseline.peak_bytes < progressive.peak_bytes < png.peak_bytes
 
 
-def test_a_rejection_survives_the_way_between_processes() -> None:
-    """Reason and detail, which is a sentence, are still there after pickling."""
-    copy = pickle.loads(pickle.dumps(PictureRejected("corrupt", "the why of it")))
-    assert (copy.reason, copy.detail) == ("corrupt", "The why of it.")
+def test_a_rejection_says_why_in_a_sentence() -> None:
+    """Details are shown to people as they are."""
+    rejected = PictureRejected("corrupt", "the why of it")
+    assert (rejected.reason, rejected.detail, str(rejected)) == ("corrupt", "The why of it.", "corrupt: the why of it")
 
 
 @pytest.mark.parametrize("side", [7_746, 9_220])
@@ -115,7 +123,7 @@ def test_each_type_has_its_own_limit(side: int) -> None:
 @pytest.mark.parametrize("media_type", ["image/png", "image/webp", "image/gif", "image/heic", "image/avif"])
 def test_pixel_limits_keep_the_memory_that_the_function_has(media_type: str) -> None:
     """The limit that GET /v1/limits states for a type fits into the bound on its peak, whatever the picture's form."""
-    limits = ImageLimits(max_pixels_by_type=Limits().max_pixels_by_type).for_type(media_type)
+    limits = ImageLimits.of(Limits()).for_type(media_type)
     header = Header(limits.max_pixels, 1, channels=4)
     assert peak_bytes(media_type, header) <= limits.max_peak_bytes
     check_costs(media_type, header, limits.max_bytes, limits)

@@ -13,7 +13,7 @@ from workers.imaging.metadata import Metadata, read_metadata
 
 
 def noted(**fields: object) -> Metadata:
-    """The metadata of a header with a block of those EXIF fields, written by Pillow."""
+    """Return the metadata of a header with a block of those EXIF fields, written by Pillow."""
     exif = Image.Exif()
     for tag, value in fields.pop("main", {}).items():  # type: ignore[attr-defined]
         exif[tag] = value

@@ -11,14 +11,14 @@ from workers.imaging.placeholder import placeholder, thumb_hash
 
 
 def reference(pixels: np.ndarray) -> bytes:
-    """The hash that the published encoder makes of opaque pixels."""
+    """Return the hash that the published encoder makes of opaque pixels."""
     height, width = pixels.shape[:2]
     opaque = np.dstack([pixels, np.full((height, width), 255, np.uint8)])
     return bytes(thumbhash.rgba_to_thumb_hash(width, height, opaque.ravel().tolist()))
 
 
 def nibbles(hashed: bytes) -> list[int]:
-    """The hash's cosine terms."""
+    """Return the hash's cosine terms."""
     return [half for byte in hashed[5:] for half in (byte & 15, byte >> 4)]
 
 

@@ -13,7 +13,7 @@ LIMITS = ImageLimits()
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
-    """The whole set, written once."""
+    """Return the whole set, written once."""
     return write_samples(tmp_path_factory.mktemp("samples") / "new" / "folder")
 
 

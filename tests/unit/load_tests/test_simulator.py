@@ -23,6 +23,7 @@ from load_tests.simulator.limits import Limits
 from load_tests.simulator.model import Parameters, SimulationSettings
 from load_tests.simulator.report import needs_of, results
 from shoebox.stack.model import Stack, StackError, load_stack
+from shoebox_client.renditions import RENDITIONS
 
 STACK = load_stack(Path(__file__).parents[3] / "stack.yaml")
 SHORT = 300
@@ -150,13 +151,13 @@ def test_the_longer_functions_take_the_more_run_at_once() -> None:
 
 
 def test_calls_are_those_of_the_plan() -> None:
-    """What a photo costs without retries: 5 WCU (a transaction twice), 2.5 RCU, 4 PUTs, 1 GET, 0.4 requests."""
+    """What a photo costs without retries: 5 WCU (a transaction twice), 2.5 RCU, its PUTs, 1 GET, 0.4 requests."""
     day = simulate(minutes(30_000, quotas=load_quotas("off")))
 
     calls, photos = day.tally.calls, PhotoCalls()
     assert calls.write_units / 30_000 == photos.table_writes + photos.index_writes == 5
     assert calls.read_units / 30_000 == pytest.approx(photos.table_reads, rel=0.01)
-    assert (calls.puts, calls.gets) == (4 * 30_000, 30_000)
+    assert (calls.puts, calls.gets) == ((1 + len(RENDITIONS)) * 30_000, 30_000)
     assert calls.requests == pytest.approx(0.4 * 30_000, rel=0.01)
     assert calls.invocations["authorizer"] == 3_000
 

@@ -41,7 +41,7 @@ def read_avif(data: bytes, limits: ImageLimits) -> Header:
 
 
 def decode_avif(data: bytes, header: Header) -> Image.Image:
-    """The first frame with eight bits a channel. Raises `PictureRejected` (`truncated`, `corrupt`)."""
+    """Return the first frame with eight bits a channel. Raises `PictureRejected` (`truncated`, `corrupt`)."""
     from PIL import Image
 
     decoder = _opened(data)
@@ -65,7 +65,7 @@ def _opened(data: bytes) -> Any:
 
 
 def _fault(error: BaseException) -> PictureRejected:
-    """What libavif's words mean for the picture."""
+    """Return what libavif's words mean for the picture."""
     text = str(error)
     if "Out of memory" in text:
         raise MemoryError(text) from error

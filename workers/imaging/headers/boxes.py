@@ -54,7 +54,7 @@ class Items:
     colours: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def coded(self) -> tuple[set[str], int]:
-        """The codings that the primary picture is made of, and the pixels that are decoded for it.
+        """Return the codings that the primary picture is made of, and the pixels that are decoded for it.
 
         A part counts as often as it is used. Raises `PictureRejected` (`corrupt`) if it is derived too often.
         """
@@ -130,7 +130,7 @@ def check_boxes(data: bytes) -> None:
 
 
 def primary_codings(data: bytes) -> set[str]:
-    """The item types (four characters each) that the primary picture is coded in; empty if the file cannot be read."""
+    """Return the item types (four characters each) that the primary picture is coded in; empty if it cannot be read."""
     try:
         return read_items(data).coded()[0]
     except PictureRejected:
@@ -138,7 +138,7 @@ def primary_codings(data: bytes) -> set[str]:
 
 
 def read_items(data: bytes) -> Items:
-    """The file's still pictures; without `primary` if it has none, as a film has.
+    """Return the file's still pictures; without `primary` if it has none, as a film has.
 
     Only what decides about types and costs is read, and only as far as the boxes reach: whether the file is sound is
     for its library to say. Raises `PictureRejected` (`truncated`) where a box announces more than its end.

@@ -33,13 +33,13 @@ class Cursor:
         self.steps = 0
 
     def take(self, count: int) -> bytes:
-        """The next `count` bytes."""
+        """Return the next `count` bytes."""
         start = self.position
         self.skip(count)
         return self.data[start : self.position]
 
     def byte(self) -> int:
-        """The next byte."""
+        """Return the next byte."""
         self.skip(1)
         return self.data[self.position - 1]
 

@@ -45,7 +45,7 @@ def read_heic(data: bytes, limits: ImageLimits) -> Header:
 
 
 def primary_image(data: bytes) -> pillow_heif.HeifImage:
-    """The picture a viewer would show, not yet decoded."""
+    """Return the picture a viewer would show, not yet decoded."""
     try:
         heif = pillow_heif.open_heif(data, convert_hdr_to_8bit=True)
         return heif[heif.primary_index]
@@ -54,7 +54,7 @@ def primary_image(data: bytes) -> pillow_heif.HeifImage:
 
 
 def heif_fault(error: BaseException) -> PictureRejected:
-    """What libheif's words mean for the picture."""
+    """Return what libheif's words mean for the picture."""
     text = str(error) or "no picture inside"
     # Its limit on pixels is above ours, and that on the size a part may have is what the file itself announces.
     if "Image size" in text or "image size" in text:

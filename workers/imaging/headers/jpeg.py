@@ -78,7 +78,7 @@ def read_jpeg(data: bytes) -> Header:
 
 
 def coded_pieces(pieces: Sequence[Piece]) -> Iterator[int]:
-    """The indices of those of a header's pieces that are coded data; each stands behind its scan's header."""
+    """Return the indices of those of a header's pieces that are coded data; each stands behind its scan's header."""
     return (index for index in range(1, len(pieces)) if pieces[index - 1][:2] == SCAN_START)
 
 
@@ -228,7 +228,7 @@ class _Walk:
         return found.start() if found else len(self.cursor.data)
 
     def _colour_marker(self, frame: _Frame) -> bytes:
-        """A marker for the colours that libjpeg would assume (jdapimin.c, default_decompress_parms)."""
+        """Return a marker for the colours that libjpeg would assume (jdapimin.c, default_decompress_parms)."""
         if frame.channels == 1:
             return b""
         known = (NO_TRANSFORM, YCBCR) if frame.channels == 3 else (NO_TRANSFORM, YCCK)
@@ -243,7 +243,7 @@ class _Walk:
 
 
 def _join_icc(parts: dict[int, bytes]) -> bytes:
-    """The profile from its numbered parts (ICC.1:2022 annex B.4), or nothing if one is missing."""
+    """Return the profile from its numbered parts (ICC.1:2022 annex B.4), or nothing if one is missing."""
     count = parts[1][13] if 1 in parts else 0
     if not count or sorted(parts) != list(range(1, count + 1)):
         return b""

@@ -106,19 +106,19 @@ def _chunks(
 
 
 def _unpack_icc(payload: bytes) -> bytes:
-    """The profile, or nothing if it is broken or unpacks to more than any profile has."""
+    """Return the profile, or nothing if it is broken or unpacks to more than any profile has."""
     _, _, rest = payload.partition(b"\x00")
     return _inflate(rest[1:], MAX_ICC_BYTES)
 
 
 def _xmp(payload: bytes) -> bytes:
-    """The packet in an iTXt chunk behind its keyword, or nothing: compressed or not, language, translated keyword."""
+    """Return the packet in an iTXt chunk, behind compression, language and translated keyword; or nothing."""
     *_, text = payload[2:].split(b"\x00", 2)
     return _inflate(text, MAX_XMP_BYTES) if payload[:1] == b"\x01" else text
 
 
 def _inflate(packed: bytes, max_bytes: int) -> bytes:
-    """What `packed` unpacks to, or nothing if it is broken or more than `max_bytes`."""
+    """Return what `packed` unpacks to, or nothing if it is broken or more than `max_bytes`."""
     inflate = zlib.decompressobj()
     try:
         unpacked = inflate.decompress(packed, max_bytes)
