@@ -21,7 +21,7 @@ from emulator.limiter.tables import ItemMemory, Schemas, known_item, table_name
 from emulator.limiter.writes import Tables, Write
 from fleet.http.asgi import App, BodyTooLarge, Disconnected, Receive, Response, Scope, Send, read_body, respond
 from fleet.limits.capacity import MAX_ITEM_BYTES
-from fleet.limits.dynamodb import Direction, DynamoDBLimits, Throttled
+from fleet.limits.dynamodb import Direction, DynamoDBLimits, ThrottleCause
 from fleet.limits.use import Count, LimitUse
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def _table_names(request: Request) -> set[str]:
     return {table_name(content["TableName"]) for action in request["TransactItems"] for content in action.values()}
 
 
-def _throttled(refused: Throttled, part: Read | Write) -> Response:
+def _throttled(refused: ThrottleCause, part: Read | Write) -> Response:
     assert part.table is not None  # what is unlimited is never refused
     return throttled(refused, part.table.arn_of(refused.resource))
 

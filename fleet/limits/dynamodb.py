@@ -70,8 +70,8 @@ class Demand(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Throttled:
-    """Why a request is refused."""
+class ThrottleCause:
+    """What refuses a request: a limit of a table or index."""
 
     resource: Resource
     direction: Direction
@@ -83,7 +83,7 @@ class Throttled:
         return f"{'Index' if self.resource.gsi else 'Table'}{self.direction}{self.limit}"
 
 
-Decisions: TypeAlias = list[Throttled | None]
+Decisions: TypeAlias = list[ThrottleCause | None]
 
 
 class DynamoDBLimits:
@@ -96,7 +96,7 @@ class DynamoDBLimits:
         self._quotas = quotas
         self._throughputs: dict[tuple[Resource, Direction], _Throughput] = {}
 
-    def admit(self, direction: Direction, demands: Sequence[Demand], now: float) -> Throttled | None:
+    def admit(self, direction: Direction, demands: Sequence[Demand], now: float) -> ThrottleCause | None:
         """Take all that a request wants, or nothing; the first limit that refuses it."""
         if refused := self._first_refusal(direction, demands, now):
             return refused
@@ -165,7 +165,7 @@ class DynamoDBLimits:
 
     def _first_refusal(
         self, direction: Direction, demands: Sequence[Demand], now: float, count: int = 1
-    ) -> Throttled | None:
+    ) -> ThrottleCause | None:
         """Return the first limit that refuses a request, counted for `count` of such requests."""
         for demand in demands:
             if refused := self._refusal(direction, demand, demand.units, demand.units, now, count):
@@ -174,9 +174,9 @@ class DynamoDBLimits:
 
     def _refusal(
         self, direction: Direction, demand: Demand, units: float, whole: float, now: float, count: int
-    ) -> Throttled | None:
+    ) -> ThrottleCause | None:
         limit = self._throughput(demand.resource, direction).refusal(demand.key, units, whole, now, count)
-        return Throttled(demand.resource, direction, limit) if limit else None
+        return ThrottleCause(demand.resource, direction, limit) if limit else None
 
     def _throughput(self, resource: Resource, direction: Direction) -> _Throughput:
         throughput = self._throughputs.get((resource, direction))

@@ -6,7 +6,7 @@ import pytest
 
 from fleet.limits.bucket import Highest, KeyedBuckets
 from fleet.limits.capacity import EVENTUAL, STRONG, TRANSACTIONAL, item_size, read_units, value_size, write_units
-from fleet.limits.dynamodb import Demand, Direction, DynamoDBLimits, LimitType, Resource, Throttled
+from fleet.limits.dynamodb import Demand, Direction, DynamoDBLimits, LimitType, Resource, ThrottleCause
 from fleet.limits.quotas import DynamoDBQuotas, load_quotas
 
 TABLE, OTHER, INDEX = Resource("files"), Resource("orders"), Resource("files", "by-owner")
@@ -99,7 +99,7 @@ def test_a_partition_has_its_units_a_second(direction: Direction, units: int):
     """ "Best practices for designing and using partition keys effectively": 1,000 and 3,000, then it refuses."""
     kept = limits()
     assert kept.admit(direction, [Demand(TABLE, "hot", units)], 0.0) is None
-    assert kept.admit(direction, [Demand(TABLE, "hot", 1)], 0.0) == Throttled(TABLE, direction, KEY_RANGE)
+    assert kept.admit(direction, [Demand(TABLE, "hot", 1)], 0.0) == ThrottleCause(TABLE, direction, KEY_RANGE)
     assert kept.admit(direction, [Demand(TABLE, "hot", units)], 1.0) is None
 
 
@@ -120,16 +120,16 @@ def test_a_hot_key_hurts_nobody_else(direction: Direction, demand: Demand):
 
 
 REASONS = [
-    (Throttled(TABLE, WRITE, KEY_RANGE), "TableWriteKeyRangeThroughputExceeded"),
-    (Throttled(TABLE, READ, KEY_RANGE), "TableReadKeyRangeThroughputExceeded"),
-    (Throttled(INDEX, WRITE, KEY_RANGE), "IndexWriteKeyRangeThroughputExceeded"),
-    (Throttled(INDEX, READ, ACCOUNT), "IndexReadAccountLimitExceeded"),
-    (Throttled(TABLE, WRITE, ACCOUNT), "TableWriteAccountLimitExceeded"),
+    (ThrottleCause(TABLE, WRITE, KEY_RANGE), "TableWriteKeyRangeThroughputExceeded"),
+    (ThrottleCause(TABLE, READ, KEY_RANGE), "TableReadKeyRangeThroughputExceeded"),
+    (ThrottleCause(INDEX, WRITE, KEY_RANGE), "IndexWriteKeyRangeThroughputExceeded"),
+    (ThrottleCause(INDEX, READ, ACCOUNT), "IndexReadAccountLimitExceeded"),
+    (ThrottleCause(TABLE, WRITE, ACCOUNT), "TableWriteAccountLimitExceeded"),
 ]
 
 
 @pytest.mark.parametrize(("throttled", "reason"), REASONS)
-def test_a_refusal_has_awss_reason(throttled: Throttled, reason: str):
+def test_a_refusal_has_awss_reason(throttled: ThrottleCause, reason: str):
     """ "ThrottlingReason": ResourceType + OperationType + LimitType."""
     assert throttled.reason == reason
 
@@ -139,7 +139,7 @@ def test_a_write_that_its_index_cannot_take_is_refused_and_takes_nothing():
     kept = limits()
     kept.admit(WRITE, [Demand(INDEX, "owner", 1000)], 0.0)
     refused = kept.admit(WRITE, [Demand(TABLE, "fresh", 1000), Demand(INDEX, "owner", 1)], 0.0)
-    assert refused == Throttled(INDEX, WRITE, KEY_RANGE)
+    assert refused == ThrottleCause(INDEX, WRITE, KEY_RANGE)
     assert kept.admit(WRITE, [Demand(TABLE, "fresh", 1000)], 0.0) is None
 
 
@@ -147,9 +147,9 @@ def test_a_new_table_takes_four_thousand_writes():
     """ "DynamoDB on-demand capacity mode": a new table's throughput, which its partitions bound."""
     kept = limits()
     assert write_all(kept, 5000, 0.0) == 4000
-    assert kept.admit(WRITE, [Demand(TABLE, "any", 1)], 0.0) == Throttled(TABLE, WRITE, KEY_RANGE)
+    assert kept.admit(WRITE, [Demand(TABLE, "any", 1)], 0.0) == ThrottleCause(TABLE, WRITE, KEY_RANGE)
     assert kept.admit(READ, [Demand(TABLE, None, 12_000)], 0.0) is None
-    assert kept.admit(READ, [Demand(TABLE, None, 1)], 0.0) == Throttled(TABLE, READ, KEY_RANGE)
+    assert kept.admit(READ, [Demand(TABLE, None, 1)], 0.0) == ThrottleCause(TABLE, READ, KEY_RANGE)
 
 
 GROWTH = [
@@ -181,7 +181,7 @@ def test_a_table_doubles_at_most_every_half_hour_up_to_the_quota():
     assert taken == [4000, 8000, 16_000, 32_000, 40_000, 40_000]
     now += 10
     write_all(kept, 40_000, now)
-    assert kept.admit(WRITE, [Demand(TABLE, "any", 1)], now) == Throttled(TABLE, WRITE, ACCOUNT)
+    assert kept.admit(WRITE, [Demand(TABLE, "any", 1)], now) == ThrottleCause(TABLE, WRITE, ACCOUNT)
 
 
 def test_a_peak_is_not_more_than_the_table_could_serve():
@@ -199,7 +199,7 @@ def test_a_read_is_charged_when_its_size_is_known():
     kept = limits()
     kept.admit(READ, [Demand(TABLE, "big", 0.5)], 0.0)
     kept.charge(READ, [Demand(TABLE, "big", 5999.5)], 0.0)
-    assert kept.admit(READ, [Demand(TABLE, "big", 0.5)], 0.9) == Throttled(TABLE, READ, KEY_RANGE)
+    assert kept.admit(READ, [Demand(TABLE, "big", 0.5)], 0.9) == ThrottleCause(TABLE, READ, KEY_RANGE)
     assert kept.admit(READ, [Demand(TABLE, "big", 0.5)], 1.1) is None
 
 
@@ -215,7 +215,7 @@ def test_a_write_larger_than_the_bucket_passes_a_full_one():
     """In a wind tunnel a partition has less than an item needs: it waits for a full bucket and leaves a debt."""
     kept = DynamoDBLimits(load_quotas("aws/1000").dynamodb)
     assert kept.admit(WRITE, [Demand(TABLE, "key", 3)], 0.0) is None
-    assert kept.admit(WRITE, [Demand(TABLE, "key", 1)], 2.9) == Throttled(TABLE, WRITE, KEY_RANGE)
+    assert kept.admit(WRITE, [Demand(TABLE, "key", 1)], 2.9) == ThrottleCause(TABLE, WRITE, KEY_RANGE)
     assert kept.admit(WRITE, [Demand(TABLE, "key", 3)], 3.1) is None
 
 
@@ -224,9 +224,9 @@ def test_a_transaction_passes_whole_or_says_which_part_does_not():
     kept = limits()
     kept.admit(WRITE, [Demand(TABLE, "a", 1)], 0.0)
     parts = [[Demand(TABLE, "a", 600)], [Demand(TABLE, "b", 600)], [Demand(TABLE, "a", 600)]]
-    assert kept.admit_together(WRITE, parts, 0.0) == [None, None, Throttled(TABLE, WRITE, KEY_RANGE)]
+    assert kept.admit_together(WRITE, parts, 0.0) == [None, None, ThrottleCause(TABLE, WRITE, KEY_RANGE)]
     assert kept.admit_together(WRITE, parts[:2], 0.0) is None
-    assert kept.admit_together(WRITE, parts[:1], 0.0) == [Throttled(TABLE, WRITE, KEY_RANGE)]
+    assert kept.admit_together(WRITE, parts[:1], 0.0) == [ThrottleCause(TABLE, WRITE, KEY_RANGE)]
 
 
 def test_a_transaction_counts_whole_against_its_table():
@@ -234,7 +234,7 @@ def test_a_transaction_counts_whole_against_its_table():
     kept = limits()
     kept.admit(WRITE, [Demand(TABLE, None, 2500)], 0.0)
     decisions = kept.admit_together(WRITE, [[Demand(TABLE, key, 800)] for key in "abc"], 0.0)
-    assert decisions == [None, Throttled(TABLE, WRITE, KEY_RANGE), Throttled(TABLE, WRITE, KEY_RANGE)]
+    assert decisions == [None, ThrottleCause(TABLE, WRITE, KEY_RANGE), ThrottleCause(TABLE, WRITE, KEY_RANGE)]
 
 
 def test_without_quotas_nothing_is_refused():
