@@ -124,10 +124,10 @@ def _check_reservations(quotas: LambdaQuotas, reserved: Mapping[str, float]) -> 
         QuotasError: so much is reserved.
     """
     total = sum(reserved.values())
-    if total and quotas.concurrency - total < quotas.unreserved_least:
+    if total and quotas.concurrency - total < quotas.unreserved_min:
         names = ", ".join(f"{function} {count:,.0f}" for function, count in reserved.items() if count)
         raise QuotasError(
-            f"Of the account's concurrency of {quotas.concurrency:,.0f} at least {quotas.unreserved_least:,.0f} must "
+            f"Of the account's concurrency of {quotas.concurrency:,.0f} at least {quotas.unreserved_min:,.0f} must "
             f"stay unreserved, and {total:,.0f} are reserved ({names}). Reserve less, or raise the quota."
         )
 

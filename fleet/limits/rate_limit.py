@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from fleet.limits.bucket import Meter, TokenBucket
+from fleet.limits.bucket import RateMeter, TokenBucket
 from fleet.limits.use import LimitUse
 
 UNIT = "requests/s"
@@ -21,7 +21,7 @@ class RateLimit:
 
     def __init__(self, bucket: TokenBucket) -> None:
         self._bucket = bucket
-        self._meter = Meter()
+        self._meter = RateMeter()
         self._throttled = 0
 
     def room(self, now: float) -> float:
@@ -43,8 +43,8 @@ class RateLimit:
 
     def use(self, limit: str, subject: str, now: float) -> LimitUse:
         """Return how much of the rate is used."""
-        used, peak, most = self._meter.last(now), self._meter.peak, self._bucket.rate
-        return LimitUse(limit, subject, used, peak, most, UNIT, self._throttled)
+        used, peak, maximum = self._meter.last(now), self._meter.peak, self._bucket.rate
+        return LimitUse(limit, subject, used, peak, maximum, UNIT, self._throttled)
 
 
 def admit(limits: Sequence[RateLimit], now: float, count: int = 1) -> int:

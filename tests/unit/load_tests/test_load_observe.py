@@ -75,7 +75,7 @@ def test_a_recorded_look_is_read() -> None:
     assert scrape.one("shoebox_photos_repeated_total") == 0
     assert not [name for name in scrape.samples if name.endswith(("_bucket", "_created"))]
     assert {use.limit for use in scrape.limits} >= {"lambda.concurrency", "s3.prefix_writes", "dynamodb.table_writes"}
-    assert next(use.most for use in scrape.limits if use.limit == "lambda.concurrency") == 1000
+    assert next(use.maximum for use in scrape.limits if use.limit == "lambda.concurrency") == 1000
 
 
 MISSING = {
@@ -236,14 +236,14 @@ LIMITS = {
 }
 
 
-@pytest.mark.parametrize(("told", "peak", "throttled", "first_at", "ask"), LIMITS.values(), ids=LIMITS)
+@pytest.mark.parametrize(("told", "peak", "throttled", "first_at", "raise_to"), LIMITS.values(), ids=LIMITS)
 def test_a_limit_over_the_run(
     bench: Bench,
     told: list[dict[str, Any] | None],
     peak: float,
     throttled: int,
     first_at: float | None,
-    ask: float | None,
+    raise_to: float | None,
 ) -> None:
     """Its highest use and refusals in the run, when they began, and what to ask for: 80 % used is enough."""
     other = limit("gateway.rate", "account")
@@ -252,7 +252,7 @@ def test_a_limit_over_the_run(
     observed = bench.finish({}, *after)
 
     (found,) = observed.limits
-    assert (found.peak, found.throttled, found.first_at, found.ask) == (peak, throttled, first_at, ask)
+    assert (found.peak, found.throttled, found.first_at, found.raise_to) == (peak, throttled, first_at, raise_to)
 
 
 def test_an_unused_limit_is_not_told(bench: Bench) -> None:
