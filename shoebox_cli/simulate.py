@@ -140,7 +140,7 @@ def simulate(
 
 @contextmanager
 def _progress(output: Output) -> Iterator[Callable[[float], None]]:
-    """Show a bar on stderr where people look; it is told the part that is done."""
+    """Show a progress bar where stderr is a terminal; what it yields is called with the part that is done."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     shown = output.progress and output.stderr.is_terminal

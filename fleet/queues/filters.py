@@ -34,7 +34,7 @@ _ABSENT = object()
 _OPERATORS = ("prefix", "suffix", "equals-ignore-case", "anything-but", "numeric", "exists")
 
 Rule: TypeAlias = Callable[[Any], bool]
-"""Whether one value is as wanted; `_ABSENT` stands for none."""
+"""Whether one value matches; `_ABSENT` stands for a field that is not there."""
 Matcher: TypeAlias = Callable[[Mapping[str, Any]], bool]
 
 

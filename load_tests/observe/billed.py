@@ -1,4 +1,4 @@
-"""Quantities that AWS bills, counted over a run. Pure. None: nobody counts it here, which is not the same as 0.
+"""Quantities that AWS bills, counted over a run. Pure. None: not counted here, which is not the same as 0.
 
 gateway     requests that the gateway answered, refused ones too: API Gateway bills what it receives.
 functions   invocations that ran, and their seconds times the function's memory: what Lambda would bill, with one

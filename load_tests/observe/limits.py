@@ -31,7 +31,7 @@ class _LimitState:
 
 
 class LimitsOfRun:
-    """Every limit that a stack keeps, from the first look on."""
+    """Every limit that a stack keeps, from the first sample on."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str], _LimitState] = {}
@@ -40,7 +40,7 @@ class LimitsOfRun:
         self._at = 0.0
 
     def note(self, t: float, uses: Iterable[LimitUse]) -> None:
-        """Record the limits, `t` seconds after the first look."""
+        """Record the limits, `t` seconds after the first sample."""
         known = {(use.limit, use.subject): use for use in uses}
         if not known:
             return  # every fleet has limits, so the process that keeps them did not respond in time
@@ -81,9 +81,9 @@ class LimitsOfRun:
 
 
 def _raise_to(wanted: float, maximum: float, *, hit: bool) -> float | None:
-    """Return what to ask AWS for, as `fleet.limits.plan`: what was wanted is to be 80 % of it.
+    """Return the value to ask AWS for, as `fleet.limits.plan` does: the demand is to be 80 % of it.
 
-    Of a limit that was hit, at least all of it was wanted.
+    The demand on a limit that was hit was at least the limit.
     """
     if maximum == math.inf or not (hit or wanted > TARGET * maximum):
         return None

@@ -1,4 +1,4 @@
-"""Looks at a stack once a second, and returns at the end what happened between the first look and the last."""
+"""Samples a stack once a second, and returns at the end what happened between the first sample and the last."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SKIPPED = "shoebox_photos_skipped_total"
 
 @dataclass(frozen=True, slots=True)
 class AsyncEvents:
-    """Asynchronous invocations of the run by their end, and the most that waited or ran at a look."""
+    """Asynchronous invocations of the run by their end, and the highest number that waited or ran in a sample."""
 
     succeeded: int
     given_up: int

@@ -21,7 +21,7 @@ class _QueuePeaks:
 
 
 class QueuesOfRun:
-    """Every queue that the fleet looks at, dead-letter queues too, and Lambda's own of asynchronous events."""
+    """Every queue that the fleet reports, dead-letter queues too, and Lambda's own of asynchronous events."""
 
     def __init__(self) -> None:
         self._seen: defaultdict[str, _QueuePeaks] = defaultdict(_QueuePeaks)

@@ -13,7 +13,7 @@ TIMEOUT = 5.0
 
 
 class Source:
-    """Looks at the stack whose control port is at `url`."""
+    """Scrapes the stack whose control port is at `url`."""
 
     def __init__(self, url: str, *, seconds: float = TIMEOUT) -> None:
         parts = urllib.parse.urlsplit(url)
