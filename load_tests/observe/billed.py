@@ -47,7 +47,7 @@ class BilledUsage:
 
 
 class BilledUsageOfRun:
-    """Counts from the first look on."""
+    """Counts from the first sample on."""
 
     def __init__(self) -> None:
         self._gateway: Increases[tuple[str, ...]] = Increases()
@@ -65,7 +65,7 @@ class BilledUsageOfRun:
         return self._invocations.restarts
 
     def note(self, scrape: Scrape) -> None:
-        """Record the counters at this look."""
+        """Record the counters at this sample."""
         self._looked = True
         self._gateway.note(scrape.by("fleet_gateway_requests_total", "route", "status"))
         self._invocations.note(scrape.by("fleet_invocation_seconds_count", "function"))

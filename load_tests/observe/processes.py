@@ -97,7 +97,7 @@ class ProcessesOfRun:
         return frozenset() if self._pid is None else frozenset({"CPU", "memory"})
 
     def note(self, t: float, scrape: Scrape | None, panels: Panels, *, last: bool = False) -> None:
-        """Record the processes at this look; at the last one the memory of all of them is read."""
+        """Record the processes at this sample; at the last one the memory of all of them is read."""
         if self._pid is not None:
             self._note_own(t, panels, last=last)
         elif scrape:

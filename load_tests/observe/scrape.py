@@ -1,4 +1,4 @@
-"""One look at a stack: the samples of its /metrics that a run is interested in, and the limits of its /quotas.
+"""One sample of a stack: the values of its /metrics that a run needs, and the limits of its /quotas.
 
 Names and meaning: docs/reference/telemetry.md and docs/reference/limits.md.
 """

@@ -9,7 +9,7 @@ from load_tests.observe.scrape import BadScrape, Scrape, parse_scrape
 
 _FAULTS = (OSError, http.client.HTTPException, BadScrape)
 TIMEOUT = 5.0
-"""Seconds that a response may take; then the look is a gap."""
+"""Seconds that a response may take; then the sample is a gap."""
 
 
 class Source:
@@ -19,7 +19,7 @@ class Source:
         parts = urllib.parse.urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=seconds)
         self.last_error = ""
-        """Why the last look failed; empty if it did not."""
+        """Why the last sample failed; empty if it did not."""
 
     def look(self) -> Scrape | None:
         """Return what the stack reports now; None when it does not answer, or not as a fleet does."""
@@ -29,7 +29,7 @@ class Source:
             self._connection.close()
             self.last_error = str(error) or type(error).__name__
             return None
-        except BaseException:  # a greenlet may be killed here: half a response would spoil the next look
+        except BaseException:  # a greenlet may be killed here: half a response would spoil the next sample
             self._connection.close()
             raise
         self.last_error = ""
