@@ -32,7 +32,8 @@ class TokenBucket:
 
     def charge(self, now: float, tokens: float) -> None:
         """Take tokens; where they were not there, the bucket falls into debt, which refuses others."""
-        self._refill(now)
+        if now > self._at:  # mostly not, since whoever charges has just asked for the tokens: this saves the call
+            self._refill(now)
         self._tokens -= tokens
 
     def has(self, now: float, tokens: float = 1.0) -> bool:

@@ -25,9 +25,8 @@ class RateLimit:
         self._throttled = 0
 
     def room(self, now: float) -> float:
-        """Return how many requests may pass now, one after the other: whole, or infinite."""
-        tokens = self._bucket.tokens(now)
-        return tokens if tokens == math.inf else max(0, math.floor(tokens))
+        """Return the tokens that are there: so many requests, rounded down, may pass now; negative in debt."""
+        return self._bucket.tokens(now)
 
     def take(self, now: float, count: int) -> None:
         """Let so many requests pass, for which `room` was enough."""
@@ -53,14 +52,14 @@ def admit(limits: Sequence[RateLimit], now: float, count: int = 1) -> int:
 
     Nothing changes after the first refusal, so one limit, the first of the narrowest, refuses all of the rest.
     """
-    admitted: float = count
+    admitted = count
     narrowest: RateLimit | None = None
     for limit in limits:
         if (room := limit.room(now)) < admitted:
-            admitted, narrowest = room, limit
+            admitted, narrowest = max(0, math.floor(room)), limit
     if narrowest:
-        narrowest.refuse(count - int(admitted))
+        narrowest.refuse(count - admitted)
     if admitted:
         for limit in limits:
-            limit.take(now, int(admitted))
-    return int(admitted)
+            limit.take(now, admitted)
+    return admitted

@@ -18,7 +18,7 @@ from one_stack import RECORDED, Told, control_port, limit
 from load_tests.observe import BilledUsage, Observed, Observer
 from load_tests.observe.increases import Increases
 from load_tests.observe.panels import Panels
-from load_tests.observe.processes import ProcessesOfRun, cpu_seconds, role_of
+from load_tests.observe.processes import FLEET, ProcessesOfRun, cpu_seconds, role_of
 from load_tests.observe.scrape import BadScrape, parse_scrape
 from load_tests.results import Series
 
@@ -515,6 +515,20 @@ def test_processes_here_are_seen_by_role() -> None:
     assert found.memory_mb > 1
     cores = next(s for s in panels.series() if (s.panel, s.name) == ("CPU", "function ingest"))
     assert cores.values[0] == pytest.approx(found.cpu_seconds / 10, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("argument", "role"),
+    [
+        ("/home/me/emulator/server/main.py", "emulator"),
+        ("--data=/home/me/emulator/.shoebox", FLEET),
+        ("/home/me/workers.runtime/stack.yaml", FLEET),
+    ],
+)
+def test_a_role_is_told_by_the_program_alone(argument: str, role: str) -> None:
+    """A folder may have any name: a checkout in one called "emulator" changes no role."""
+    with parent(IDLE, argument) as (_, child_of), child_of() as child:
+        assert role_of(psutil.Process(child)) == role
 
 
 def test_a_child_that_looks_like_the_fleet_is_asked_twice() -> None:
