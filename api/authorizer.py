@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from api.tenant_keys import Rules, TenantKeys
+from api.tenant_keys import KeyCachePolicy, TenantKeys
 from shoebox.config import AuthorizerSettings
 from shoebox.errors import Unauthorized
 from shoebox.telemetry import configure_logging, get_logger, log_context
@@ -35,7 +35,7 @@ class Authorizer:
         self._keys = keys
         self._now = now
 
-    async def judge(self, event: Mapping[str, Any]) -> dict[str, Any]:
+    async def authorize(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return the response to a request event: a policy and a flat context of strings.
 
         Allow carries `tenant`, `user`, `scope` and `expires_at`; Deny carries `code` and `detail` for the caller.
@@ -107,11 +107,11 @@ async def open_authorizer() -> AsyncIterator[Authorizer]:
     configure_logging()
     settings = AuthorizerSettings.from_environment()
     async with open_key_source(settings.keys_url) as source:
-        yield Authorizer(TenantKeys(source, Rules(ttl=settings.keys_ttl)))
+        yield Authorizer(TenantKeys(source, KeyCachePolicy(ttl=settings.keys_ttl)))
 
 
 @with_lifespan(open_authorizer)
 async def handler(event: Mapping[str, Any], context: Context, authorizer: Authorizer) -> dict[str, Any]:
     """Lambda handler: a REST API's REQUEST authorizer event; return a policy with context."""
     with log_context(request_id=context.aws_request_id):
-        return await authorizer.judge(event)
+        return await authorizer.authorize(event)

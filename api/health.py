@@ -51,7 +51,7 @@ class HealthCheck:
         self._lock = asyncio.Lock()
         self._last: tuple[datetime, Health] | None = None
 
-    async def look(self) -> Health:
+    async def run(self) -> Health:
         """Return how things are, as of two seconds ago at most."""
         async with self._lock:
             now = self._services.now()
@@ -72,7 +72,7 @@ class HealthCheck:
 @router.get("/healthz", response_model=Health, responses={503: {"model": Health, "description": "Not all is well."}})
 async def show_health(request: Request) -> Response:
     """Show whether the API works; no token is needed."""
-    health = await request.state.health.look()
+    health = await request.state.health.run()
     return Json(health, 200 if health.status == "ok" else 503)
 
 

@@ -12,7 +12,7 @@ HANDLER_PATTERN = r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
-class Part(BaseModel):
+class StackModel(BaseModel):
     """A part of the description: frozen, and closed to unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -45,7 +45,7 @@ class InMemory(OnePhoto):
     def losing(self, operation: str, lose: bool) -> Iterator[None]:
         """Lose the next reply to an operation, if it is asked for."""
         for call in CALLS[operation] if lose else ():
-            self.memory.faults.add(call, Fault.LOST_REPLY)
+            self.memory.faults.add(call, Fault.LOST_RESPONSE)
         yield
         self.memory.faults.clear()
 

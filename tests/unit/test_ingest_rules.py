@@ -218,7 +218,7 @@ async def test_a_crash_before_the_event_is_made_good(bench: Bench) -> None:
     assert first == again
 
 
-@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_REPLY])
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_RESPONSE])
 async def test_events_that_may_not_be_published_are_published_again(bench: Bench, fault: Fault) -> None:
     """The whole batch fails, so that each of its messages comes again."""
     file = await bench.upload()
@@ -257,7 +257,7 @@ async def test_a_throttled_bucket_fails_that_message_alone(bench: Bench, call: s
     assert bench.files.files[file.key].state is State.READY
 
 
-@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_REPLY])
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_RESPONSE])
 @pytest.mark.parametrize(("data", "call"), [(PHOTO, "mark_ready"), (NO_PHOTO, "mark_rejected")])
 async def test_a_final_write_that_failed_costs_no_event(bench: Bench, data: bytes, call: str, fault: Fault) -> None:
     """Written or not, the message comes again, and then the event is published."""

@@ -225,12 +225,12 @@ async def test_a_put_sent_again_with_other_headers_changes_nothing_for_readers(b
     assert original.encoding == "gzip"  # so it came this far
 
     shown = (await bench.client().get(f"/v1/files/{file['file_id']}")).json()
-    reply = await bench.get(shown["original_url"])
-    assert (reply.status, reply.body) == (200, b"photo")
-    assert reply.headers["content-type"] == "image/jpeg"
-    assert reply.headers["content-disposition"] == "attachment; filename*=UTF-8''page.html.jpg"
-    assert reply.headers["content-encoding"] == "identity"
-    assert reply.headers["cache-control"] == "private, max-age=3600, immutable"
+    response = await bench.get(shown["original_url"])
+    assert (response.status, response.body) == (200, b"photo")
+    assert response.headers["content-type"] == "image/jpeg"
+    assert response.headers["content-disposition"] == "attachment; filename*=UTF-8''page.html.jpg"
+    assert response.headers["content-encoding"] == "identity"
+    assert response.headers["cache-control"] == "private, max-age=3600, immutable"
 
 
 async def test_files_are_listed_newest_first_in_pages(bench: MemoryBench) -> None:
@@ -334,11 +334,11 @@ async def test_deleting_again_orders_again(bench: MemoryBench) -> None:
     assert [order.after_ingest for order in bench.deletions.orders] == [False, True]
 
 
-async def test_a_lost_reply_hides_nobodys_own_deletion(bench: MemoryBench) -> None:
-    """The table's reply is lost for good: 503, and the client, who asks again, gets 202 and its order."""
+async def test_a_lost_response_hides_nobodys_own_deletion(bench: MemoryBench) -> None:
+    """The table's response is lost for good: 503, and the client, who asks again, gets 202 and its order."""
     file_id = (await bench.register(b"old"))["file_id"]
     await bench.finish(file_id, PICTURE)
-    bench.files.faults.add("start_deletion", Fault.LOST_REPLY)
+    bench.files.faults.add("start_deletion", Fault.LOST_RESPONSE)
 
     answers = [await bench.client().delete(f"/v1/files/{file_id}") for _ in range(2)]
 
@@ -346,7 +346,7 @@ async def test_a_lost_reply_hides_nobodys_own_deletion(bench: MemoryBench) -> No
     assert len(bench.deletions.orders) == 1
 
 
-@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_REPLY])
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_RESPONSE])
 async def test_a_registration_that_failed_can_be_asked_for_again(bench: MemoryBench, fault: Fault) -> None:
     """Written or not, the next request is told the same file, and there is only one."""
     bench.files.faults.add("register", fault)
@@ -426,7 +426,7 @@ async def test_a_queue_that_does_not_answer_holds_up_no_registration(
     file = await bench.register(b"broken")
     await bench.finish(file["file_id"])
 
-    bench.deletions.faults.add("order", Fault.NO_REPLY)
+    bench.deletions.faults.add("order", Fault.NO_RESPONSE)
     monkeypatch.setattr(routes, "ORDER_SECONDS", 0)
 
     assert (await bench.register(b"broken"))["state"] == "REGISTERED"

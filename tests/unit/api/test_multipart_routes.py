@@ -102,7 +102,7 @@ async def test_completing_again_does_no_harm(bench: MemoryBench, upload: Upload)
 async def test_a_lost_reply_completes_an_upload_all_the_same(bench: MemoryBench, upload: Upload) -> None:
     """S3 has joined the parts and knows no such upload any more; the client asks once more, and the file is there."""
     await upload.send(1, 2, 3)
-    bench.pictures.faults.add("complete_multipart", Fault.LOST_REPLY)
+    bench.pictures.faults.add("complete_multipart", Fault.LOST_RESPONSE)
 
     answers = [await upload.complete() for _ in range(2)]
 
@@ -113,7 +113,7 @@ async def test_a_lost_reply_completes_an_upload_all_the_same(bench: MemoryBench,
 async def test_a_lost_reply_opens_an_upload_all_the_same(bench: MemoryBench) -> None:
     """The table has noted the upload, and the client, who asks once more, finds it open."""
     file = await bench.register(DATA)
-    bench.files.faults.add("open_multipart", Fault.LOST_REPLY)
+    bench.files.faults.add("open_multipart", Fault.LOST_RESPONSE)
 
     answers = [await bench.client().post(f"/v1/files/{file['file_id']}/multipart") for _ in range(2)]
 
