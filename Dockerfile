@@ -1,13 +1,13 @@
-# Shoebox in one image: every function, the fleet and the command line; which one runs is the container's command.
+# One image for every function, the fleet and the command line. The container's command says which one runs.
 #   docker build -t shoebox .                        any function: docker run shoebox api.app.handler
 #   docker build -t shoebox-load --target load .     Locust with load_tests
-# Builds need BuildKit. Behind a registry that has a certificate of its own: --secret id=ca,src=CA-BUNDLE (never kept).
-# BASE: Debian 13 (or an image made from it) with Python 3.13 as `python3`. PILLOW=pillow where there is no AVX2.
+# Builds need BuildKit. If a registry has its own certificate: --secret id=ca,src=CA-BUNDLE; no layer keeps it.
+# BASE: Debian 13 (or an image made from it) with Python 3.13 as `python3`. PILLOW=pillow for a processor without AVX2.
 ARG BASE=python:3.13-slim
 
-# --- what compiles and installs; nothing of it but /opt/venv is kept ---------------------------------------------------
+# --- compile and install; only /opt/venv is kept -----------------------------------------------------------------------
 FROM ${BASE} AS build
-# python3-dev only where Python is Debian's: others bring their headers along.
+# python3-dev only for Debian's Python: other images have the headers already.
 RUN apt-get update -qq \
  && include=$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))') \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
@@ -21,8 +21,8 @@ RUN --mount=type=secret,id=ca,target=/run/ca.crt \
  && /opt/uv/bin/pip install -q --disable-pip-version-check --no-cache-dir --require-hashes -r /requirements/uv.txt
 ENV UV_LINK_MODE=copy UV_NO_CONFIG=1 UV_PYTHON=/opt/venv/bin/python
 
-# Pillow first, and alone: compiling pillow-simd takes half a minute, and only its own requirement makes that happen again.
-# No cache of wheels here: it does not know flags. CPATH shows Pillow's setup.py where Debian has tiff.h.
+# Pillow first, in a layer of its own: compiling pillow-simd takes half a minute, and only a change of its requirement
+# repeats it. --no-cache, because uv's cache of wheels ignores compiler flags. CPATH: Debian's place for tiff.h.
 ARG PILLOW=pillow-simd
 COPY requirements/pillow.txt requirements/pillow-simd.txt /requirements/
 RUN --mount=type=secret,id=ca,target=/run/ca.crt \
@@ -31,7 +31,7 @@ RUN --mount=type=secret,id=ca,target=/run/ca.crt \
     python3 -m venv --without-pip /opt/venv \
  && /opt/uv/bin/uv pip install -q --no-cache --compile-bytecode --no-deps --require-hashes -r "/requirements/$PILLOW.txt"
 
-# Of botocore's 430 services only those that Shoebox, and finding credentials, need; of NumPy not its tests.
+# Keep only those of botocore's 430 services that Shoebox, or finding credentials, needs. Remove NumPy's tests.
 COPY requirements/image.txt /requirements/
 RUN --mount=type=secret,id=ca,target=/run/ca.crt --mount=type=cache,id=shoebox-uv,target=/root/.cache/uv \
     if [ -s /run/ca.crt ]; then export SSL_CERT_FILE=/run/ca.crt; fi; \
@@ -42,9 +42,9 @@ RUN --mount=type=secret,id=ca,target=/run/ca.crt --mount=type=cache,id=shoebox-u
         -exec rm -r {} + \
  && find numpy -type d -name tests -prune -exec rm -r {} +
 
-# --- our code, readable by everybody, with its byte code ---------------------------------------------------------------
-# A function needs api, shoebox, shoebox_client and workers. The others, 3 of the image's 313 MB, are for the containers
-# that provision, run the fleet and host functions: a second image would save nobody anything.
+# --- our code, readable by every user, with byte code ------------------------------------------------------------------
+# A function needs api, shoebox, shoebox_client and workers. The other packages, 3 of the image's 313 MB, are for the
+# containers that provision, run the fleet and host functions. A second image would save too little.
 FROM ${BASE} AS code
 WORKDIR /var/task
 COPY stack.yaml ./
@@ -68,7 +68,7 @@ COPY shoebox shoebox
 COPY shoebox_client shoebox_client
 RUN python3 -m compileall -q . && chmod -R u=rwX,go=rX .
 
-# --- what both images run on: Python, the shared libraries, the packages, a user of its own ---------------------------
+# --- the base of both images: Python, shared libraries, packages, a user -----------------------------------------------
 FROM ${BASE} AS runtime
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \

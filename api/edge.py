@@ -43,7 +43,7 @@ class Edge:
             await self._respond(scope, receive, response)
             route = getattr(scope.get("route"), "path", None)
             milliseconds = round((time.perf_counter() - begin) * 1000, 1)
-            _log.info("request", method=method, route=route, status=response.status, ms=milliseconds)
+            _log.info("request_finished", method=method, route=route, status=response.status, ms=milliseconds)
 
     async def _respond(self, scope: Scope, receive: Receive, response: _Response) -> None:
         body = await _read(receive)

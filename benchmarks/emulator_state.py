@@ -31,7 +31,7 @@ WAYS = ("in memory", "kept")
 
 
 @dataclass
-class Measured:
+class CallTimes:
     """CPU seconds and calls of the emulator, and the times of its calls in milliseconds."""
 
     cpu: float = 0.0
@@ -74,7 +74,7 @@ async def fill(dynamodb: Any, sqs: Any, items: int) -> str:
     return str((await sqs.create_queue(QueueName="work"))["QueueUrl"])
 
 
-async def photo(dynamodb: Any, sqs: Any, url: str, number: int, measured: Measured) -> None:
+async def photo(dynamodb: Any, sqs: Any, url: str, number: int, measured: CallTimes) -> None:
     """Make the calls of one photo."""
     key = {"pk": {"S": f"F#demo#anna#{number}"}}
     await timed(dynamodb.put_item(TableName=TABLE, Item=item(number)), measured)
@@ -86,7 +86,7 @@ async def photo(dynamodb: Any, sqs: Any, url: str, number: int, measured: Measur
         await timed(sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"]), measured)
 
 
-async def timed(call: Any, measured: Measured) -> Any:
+async def timed(call: Any, measured: CallTimes) -> Any:
     """Await a call, and record its time."""
     began = time.perf_counter()
     answer = await call
@@ -95,7 +95,9 @@ async def timed(call: Any, measured: Measured) -> Any:
     return answer
 
 
-async def drive(at: tuple[Emulator, Any, Any], url: str, options: argparse.Namespace, measured: Measured) -> None:
+async def drive(
+    at: tuple[Emulator, Any, Any], url: str, items: int, options: argparse.Namespace, measured: CallTimes
+) -> None:
     """Photos at a steady rate, for the round's seconds."""
     running, dynamodb, sqs = at
     process = psutil.Process(running.pid)
@@ -103,19 +105,18 @@ async def drive(at: tuple[Emulator, Any, Any], url: str, options: argparse.Names
     async with asyncio.TaskGroup() as group:
         for number in range(int(options.rate * options.seconds)):
             await asyncio.sleep(max(0.0, began + number / options.rate - time.perf_counter()))
-            group.create_task(photo(dynamodb, sqs, url, number % options.most, measured))
+            group.create_task(photo(dynamodb, sqs, url, number % items, measured))
     measured.cpu += sum(process.cpu_times()[:2]) - before
 
 
 async def compare(items: int, options: argparse.Namespace, folder: Path) -> None:
     """Run the rounds in turns, and print the rows of the table."""
-    measured = {way: Measured() for way in WAYS}
+    measured = {way: CallTimes() for way in WAYS}
     async with emulator(None) as memory, emulator(folder) as kept:
         urls = [await fill(dynamodb, sqs, items) for _, dynamodb, sqs in (memory, kept)]
-        options.most = items
         for _ in range(options.rounds):
             for way, at, url in zip(WAYS, (memory, kept), urls, strict=True):
-                await drive(at, url, options, measured[way])
+                await drive(at, url, items, options, measured[way])
     for way in WAYS:
         print(measured[way].row(items, way), flush=True)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import orjson
 
 from fleet.limits.quotas import Quotas
-from fleet.limits.use import Count, DataUse, LimitUse, nearest
+from fleet.limits.use import BilledCount, DataUse, LimitUse, nearest
 
 
 class LimitRegistry:
@@ -33,12 +32,12 @@ class LimitRegistry:
         return self._known
 
     @property
-    def requests(self) -> Sequence[Count]:
+    def requests(self) -> Sequence[BilledCount]:
         """Requests that had passed to the emulator at the last `refresh`."""
         return self._data.requests
 
     @property
-    def units(self) -> Sequence[Count]:
+    def units(self) -> Sequence[BilledCount]:
         """Capacity units that tables had used at the last `refresh`."""
         return self._data.units
 
@@ -55,4 +54,4 @@ class LimitRegistry:
 
 
 def _shown(use: LimitUse) -> dict[str, Any]:
-    return {**asdict(use), "headroom": use.headroom, "factor": use.factor}
+    return {**use.document(), "headroom": use.headroom, "factor": use.factor}

@@ -80,7 +80,7 @@ def show_gauges(metrics: Metrics, statistics: Callable[[], FleetStatistics], lim
         ),
         ("fleet_limit_used", "How much of a limit is used.", limit, of_limits(lambda use: use.used)),
         ("fleet_limit_peak", "The highest use since the start.", limit, of_limits(lambda use: use.peak)),
-        ("fleet_limit_most", "The limit.", limit, of_limits(lambda use: use.most)),
+        ("fleet_limit_most", "The limit.", limit, of_limits(lambda use: use.maximum)),
         ("fleet_limit_throttled", "Refusals by this limit.", limit, of_limits(lambda use: use.throttled)),
     ):
         metrics.watch(name, text, labels, read)

@@ -63,7 +63,7 @@ Scale = Annotated[
     float, _option(_LOAD, "SHOEBOX_LOAD_SCALE", "Divide load and limits by N. Else: by what this machine needs.", min=0)
 ]
 MaxRate = Annotated[
-    float | None, _option(_LOAD, "SHOEBOX_LOAD_MOST", "Photos a second that this machine does.", min=0.01)
+    float | None, _option(_LOAD, "SHOEBOX_LOAD_MOST", "Photos a second that this machine does.", "--most", min=0.01)
 ]
 Mix = Annotated[str | None, _option(_LOAD, "SHOEBOX_LOAD_PHOTOS", f"Photos: {', '.join(MIXES)}.", parser=_mix)]
 Seed = Annotated[int, _option(_LOAD, "SHOEBOX_LOAD_SEED", "Of arrivals and pictures.", min=0)]
@@ -120,7 +120,7 @@ def load(
     uploads_per_day: Uploads = None,
     duration: Duration = None,
     scale: Scale = 0,
-    most: MaxRate = None,
+    max_rate: MaxRate = None,
     photos: Mix = None,
     seed: Seed = 1,
     workers: Workers = 0,
@@ -141,7 +141,7 @@ def load(
 
     [bold]Examples[/bold]
       ./run load smoke
-      ./run load christmas --uploads-per-day 100M       [dim]# in a wind tunnel: aws/N[/dim]
+      ./run load christmas --uploads-per-day 100M       [dim]# scaled down: aws/N[/dim]
       ./run load day --time 20m --threshold 'ready_p99<5' --threshold lost==0
       ./run load smoke --target https://photos.example.com --key demo.pem
       ./run load soak --workers 2 --json
@@ -155,7 +155,7 @@ def load(
         uploads_per_day=uploads_per_day,
         seconds=duration,
         scale=scale,
-        max_rate=most,
+        max_rate=max_rate,
         mix=photos,
         seed=seed,
         workers=workers,

@@ -126,7 +126,7 @@ def _notes(facts: RunFacts) -> Iterator[str]:
     scale = facts.plan.scale
     if scale != 1:
         yield (
-            f"A wind tunnel: the load is 1/{scale:g} of what it stands for, and the stack keeps 1/{scale:g} of AWS's"
+            f"Scaled down: the load is 1/{scale:g} of what it stands for, and the stack keeps 1/{scale:g} of AWS's"
             f" limits ({facts.plan.quotas}). Sizes and times are not scaled."
         )
     if facts.settings.quotas != facts.plan.quotas:

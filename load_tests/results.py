@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA = 1
 WHOLE = "registered → ready"
@@ -113,18 +113,23 @@ class Series(_Model):
 
 
 class Limit(_Model):
-    """One limit's use over the run, as `fleet.limits.use.LimitUse`; None: infinite."""
+    """One limit's use over the run, as `fleet.limits.use.LimitUse`; a `maximum` of None is infinite.
+
+    results.json calls the two fields with an alias by it, so that the folders of earlier runs can still be read.
+    """
+
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
     limit: str
     subject: str
     unit: str
     peak: float
-    most: float | None
+    maximum: float | None = Field(alias="most")
     throttled: int
     first_at: float | None = None
     """When it was first seen to refuse, seconds of the run."""
-    ask: float | None = None
-    """What to raise it to, where it was hit or nearly so."""
+    raise_to: float | None = Field(default=None, alias="ask")
+    """The value to ask AWS for, where the limit was hit or nearly so."""
 
 
 class Throttle(_Model):

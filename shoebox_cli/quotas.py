@@ -156,11 +156,12 @@ def _show_numbers(chosen: Limits, plain: Limits, output: Output) -> None:
     if output.json:
         output.document(chosen.model_dump())
         return
-    sources = {chosen.name: chosen, plain.name: plain}  # one column where AWS's own were chosen
+    # One column where AWS's own were chosen.
+    sources = {source.name: source.model_dump(exclude={"name", "scale"}) for source in (chosen, plain)}
     table = DataTable(("quota", *sources), right=sources, whole=("quota", *sources))
-    for family, numbers in chosen.model_dump(exclude={"name", "scale"}).items():
+    for family, numbers in sources[chosen.name].items():
         for name in numbers:
-            values = (number_text(getattr(getattr(source, family), name)) for source in sources.values())
+            values = (number_text(source[family][name]) for source in sources.values())
             table.add_row(f"{family}.{name}", *values)
     output.table(table)
 
@@ -217,7 +218,7 @@ def plan(
                 "limit": need.limit,
                 "subject": need.subject,
                 "needed": need.needed,
-                "most": need.most,
+                "most": need.maximum,
                 "factor": need.factor,
                 "unit": need.unit,
                 "verdict": need.status.value,
@@ -237,7 +238,7 @@ def plan(
     )
     for need in needed:
         factor = _times(need.factor, digits=2)  # what is below 1 matters, and by how much
-        cells = (number_text(need.needed), number_text(need.most), factor)
+        cells = (number_text(need.needed), number_text(need.maximum), factor)
         table.add_row(need.limit, need.subject, *cells, need.unit, need.advice)
     output.line(f"At the peak: {load.rate:,.0f} photos a second")
     output.table(table)

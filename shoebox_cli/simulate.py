@@ -242,7 +242,7 @@ def _show_advice(settings: SimulationSettings, output: Output) -> None:
         drop=("unit", "of", "now"),
     )
     for need in short:
-        needed, now = number_text(need.needed), number_text(need.most)
+        needed, now = number_text(need.needed), number_text(need.maximum)
         table.add_row(need.limit, need.subject, needed, now, need.unit, need.advice)
     output.table(table)
 

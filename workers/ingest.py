@@ -161,7 +161,7 @@ class Ingest:
     async def _skip_duplicate(self, file: File) -> None:
         """Another delivery finished the photo meanwhile, and its event is the other's; or it was deleted."""
         REPEATED.inc()
-        _log.info("duplicate_delivery_skipped")
+        _log.info("photo_repeated")
         # If the file has gone, the renditions just stored must go, too. Its item was seen, so it cannot come later.
         await self._look_again(file.generation, newer_may_come=False)
 
@@ -170,7 +170,7 @@ def _readable(message: Message) -> Sequence[Upload] | None:
     try:
         return read_uploads(message.body)
     except MalformedEventError as error:
-        _log.error("malformed_event", message_id=message.id, detail=str(error))
+        _log.error("event_malformed", message_id=message.id, detail=str(error))
         return None
 
 

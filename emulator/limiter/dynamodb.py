@@ -21,8 +21,8 @@ from emulator.limiter.tables import ItemMemory, Schemas, known_item, table_name
 from emulator.limiter.writes import Tables, Write
 from fleet.http.asgi import App, BodyTooLarge, Disconnected, Receive, Response, Scope, Send, read_body, respond
 from fleet.limits.capacity import MAX_ITEM_BYTES
-from fleet.limits.dynamodb import Direction, DynamoDBLimits, Throttled
-from fleet.limits.use import Count, LimitUse
+from fleet.limits.dynamodb import DemandRefusal, Direction, DynamoDBLimits
+from fleet.limits.use import BilledCount, LimitUse
 
 if TYPE_CHECKING:
     from fleet.limits.quotas import DynamoDBQuotas
@@ -54,7 +54,7 @@ class DynamoDBLimiter:
         """Yield how much of each limit is used."""
         return self._limits.uses(self._clock())
 
-    def units(self) -> Iterator[Count]:
+    def units(self) -> Iterator[BilledCount]:
         """Yield the capacity units that were used."""
         return self._limits.units()
 
@@ -252,7 +252,7 @@ def _table_names(request: Request) -> set[str]:
     return {table_name(content["TableName"]) for action in request["TransactItems"] for content in action.values()}
 
 
-def _throttled(refused: Throttled, part: Read | Write) -> Response:
+def _throttled(refused: DemandRefusal, part: Read | Write) -> Response:
     assert part.table is not None  # what is unlimited is never refused
     return throttled(refused, part.table.arn_of(refused.resource))
 

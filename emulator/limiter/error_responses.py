@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 import orjson
 
 from fleet.http.asgi import Headers, Response
-from fleet.limits.dynamodb import Decisions, Direction, LimitType, Throttled
+from fleet.limits.dynamodb import Decisions, DemandRefusal, Direction, LimitType
 
 _TABLE_MESSAGE = (
     "Throughput exceeds the current capacity of your table or index. DynamoDB is automatically scaling your table or"
@@ -49,7 +49,7 @@ def dynamodb_response(body: dict[str, Any], status: int = 200) -> Response:
     return Response(status, content, headers)
 
 
-def throttled(refused: Throttled, arn: str) -> Response:
+def throttled(refused: DemandRefusal, arn: str) -> Response:
     """Return ThrottlingException, or RequestLimitExceeded for the account's quota; `arn` is the resource's.
 
     On-demand tables get ThrottlingException for what ProvisionedThroughputExceededException is for provisioned ones.
@@ -121,7 +121,7 @@ def s3_refusal_headers(headers: Mapping[bytes, bytes]) -> Headers:
     return more
 
 
-def _message(refused: Throttled) -> str:
+def _message(refused: DemandRefusal) -> str:
     if refused.limit is LimitType.ACCOUNT:
         return _ACCOUNT_MESSAGE
     return _INDEX_MESSAGE if refused.resource.gsi else _TABLE_MESSAGE

@@ -81,7 +81,7 @@ class Limiter:
             self._requests.add_target(target)
             return await self._app(scope, receive, send)
         if scope["path"] == PATH:
-            return await respond(send, json_response(200, self.data_use()))
+            return await respond(send, json_response(200, self.data_use().document()))
         service = service_of(scope, headers)
         if service == S3:
             wanted = request_for_objects(scope, headers.get(b"host", b"").decode("latin-1"))

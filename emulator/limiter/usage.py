@@ -6,7 +6,6 @@ bucket naming rules": no underscores), and no service has the path.
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from collections.abc import Iterator
 import orjson
 
 from fleet.http.asgi import Message, Receive
-from fleet.limits.use import Count, DataUse, LimitUse
+from fleet.limits.use import BilledCount, DataUse, LimitUse
 
 PATH = "/_shoebox/limits"
 _SQS = b"AmazonSQS."
@@ -64,12 +63,12 @@ class RequestCounts:
 
         return receive_and_count
 
-    def counts(self) -> Iterator[Count]:
+    def counts(self) -> Iterator[BilledCount]:
         """Yield each operation with its requests so far."""
         for (service, operation), count in self._counts.items():
-            yield Count(service, operation, count)
+            yield BilledCount(service, operation, count)
         for target, count in self._targets.items():
-            yield Count("sqs", target[len(_SQS) :].decode("latin-1"), count)
+            yield BilledCount("sqs", target[len(_SQS) :].decode("latin-1"), count)
 
 
 def _action_of(form: bytes, *, whole: bool = False) -> str | None:
@@ -81,8 +80,8 @@ def _action_of(form: bytes, *, whole: bool = False) -> str | None:
 def parse_data_use(body: bytes) -> DataUse:
     """Read the body of a response to `GET /_shoebox/limits`."""
     found = orjson.loads(body)
-    uses = [LimitUse(**{**use, "most": math.inf if use["most"] is None else use["most"]}) for use in found["uses"]]
-    return DataUse(uses, *([Count(**count) for count in found[kind]] for kind in ("requests", "units")))
+    uses = [LimitUse.from_document(use) for use in found["uses"]]
+    return DataUse(uses, *([BilledCount(**count) for count in found[kind]] for kind in ("requests", "units")))
 
 
 async def read_data_use(url: str, seconds: float = 5.0) -> DataUse:

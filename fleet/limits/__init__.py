@@ -1,6 +1,6 @@
 """AWS's limits as pure objects: the caller passes the time, so the live fleet and the day simulator share them.
 
-quotas        how much of everything: AWS's defaults, a wind tunnel, none, or a file
+quotas        how much of everything: AWS's defaults, a fraction of them, none, or a file
 bucket        token buckets, also one for each of millions of keys, and what is counted by the second
 rate_limit    a bucket with what it let pass and what it refused
 use           how much of a limit is used, and how often it refused

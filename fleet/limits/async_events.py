@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import TypeAlias
 
 MAX_AGE = 6 * 3600.0
-_AFTER_ERRORS = (60.0, 120.0)
-_THROTTLE_FIRST, _THROTTLE_LONGEST = 1.0, 300.0
+_ERROR_DELAYS = (60.0, 120.0)
+_MIN_THROTTLE_DELAY, _MAX_THROTTLE_DELAY = 1.0, 300.0
 
 
 class Condition(StrEnum):
@@ -25,7 +25,7 @@ class Condition(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class RetryAfter:
     """Try it once more, after so many seconds."""
 
     delay: float
@@ -38,7 +38,7 @@ class GiveUp:
     condition: Condition
 
 
-Next: TypeAlias = Again | GiveUp
+Decision: TypeAlias = RetryAfter | GiveUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,15 @@ class AsyncRules:
     retries: int = 2
     max_age: float = MAX_AGE
 
-    def after_error(self, errors: int, age: float) -> Next:
+    def after_error(self, errors: int, age: float) -> Decision:
         """When the function has failed `errors` times: one minute after the first, two after the second."""
         if errors > self.retries:
             return GiveUp(Condition.RETRIES)
-        return self._if_young(_AFTER_ERRORS[errors - 1], age)
+        return self._retry_within_age(_ERROR_DELAYS[errors - 1], age)
 
-    def after_throttle(self, throttles: int, age: float) -> Next:
+    def after_throttle(self, throttles: int, age: float) -> Decision:
         """When `throttles` tries in a row were refused, by a limit or by Lambda itself: 1 s, doubling to 5 minutes."""
-        return self._if_young(min(_THROTTLE_FIRST * 2.0 ** (throttles - 1), _THROTTLE_LONGEST), age)
+        return self._retry_within_age(min(_MIN_THROTTLE_DELAY * 2.0 ** (throttles - 1), _MAX_THROTTLE_DELAY), age)
 
-    def _if_young(self, delay: float, age: float) -> Next:
-        return Again(delay) if age + delay <= self.max_age else GiveUp(Condition.AGE)
+    def _retry_within_age(self, delay: float, age: float) -> Decision:
+        return RetryAfter(delay) if age + delay <= self.max_age else GiveUp(Condition.AGE)

@@ -11,7 +11,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Hashable
 
-_SWEEP = 2  # keys looked at in each call: more than the one that is added, so what is idle goes
+_MAX_SWEPT = 2  # keys looked at in each call: more than the one that is added, so what is idle goes
 
 
 class TokenBucket:
@@ -32,7 +32,8 @@ class TokenBucket:
 
     def charge(self, now: float, tokens: float) -> None:
         """Take tokens; where they were not there, the bucket falls into debt, which refuses others."""
-        self._refill(now)
+        if now > self._at:  # mostly not, since whoever charges has just asked for the tokens: this saves the call
+            self._refill(now)
         self._tokens -= tokens
 
     def has(self, now: float, tokens: float = 1.0) -> bool:
@@ -59,21 +60,21 @@ class TokenBucket:
 class KeyBucket(TokenBucket):
     """One key's bucket, and how much was taken in the second of the last take."""
 
-    __slots__ = ("_given", "_second", "touched")
+    __slots__ = ("_second", "_taken", "touched")
 
     def __init__(self, rate: float, now: float) -> None:
         super().__init__(rate)
         self.touched = now
-        self._second, self._given = -1, 0.0
+        self._second, self._taken = -1, 0.0
 
-    def give(self, now: float, tokens: float) -> float:
+    def take(self, now: float, tokens: float) -> float:
         """Take tokens, if need be into debt; return what was taken in this second so far."""
         self.charge(now, tokens)
         second = int(now)
         if second != self._second:
-            self._second, self._given = second, 0.0
-        self._given += tokens
-        return self._given
+            self._second, self._taken = second, 0.0
+        self._taken += tokens
+        return self._taken
 
 
 class KeyedBuckets:
@@ -104,7 +105,7 @@ class KeyedBuckets:
 
     def _sweep(self, now: float) -> None:
         """Forget the longest idle that are full; one in debt goes to the end, so that it hides no others."""
-        for _ in range(min(_SWEEP, len(self._buckets))):
+        for _ in range(min(_MAX_SWEPT, len(self._buckets))):
             key, bucket = next(iter(self._buckets.items()))
             if now - bucket.touched < 1.0:  # a burst is one second's rate: none is full sooner
                 return
@@ -115,7 +116,7 @@ class KeyedBuckets:
                 self._buckets.move_to_end(key)
 
 
-class _BySecond:
+class _PerSecond:
     """A number of each whole second: that of the last one, and the highest of any so far (`peak`)."""
 
     __slots__ = ("_last", "_second", "_value", "peak")
@@ -126,37 +127,37 @@ class _BySecond:
 
     def last(self, now: float) -> float:
         """Return the number of the last whole second."""
-        self._turn(now)
+        self._roll_over(now)
         return self._last
 
-    def _turn(self, now: float) -> None:
+    def _roll_over(self, now: float) -> None:
         second = int(now)
         if second != self._second:
             self._last = self._value if second == self._second + 1 else 0.0
             self._second, self._value = second, 0.0
 
 
-class Meter(_BySecond):
+class RateMeter(_PerSecond):
     """How many a second."""
 
     __slots__ = ()
 
     def add(self, now: float, count: float = 1.0) -> None:
         """Count so many, now."""
-        self._turn(now)
+        self._roll_over(now)
         self._value += count
         if self._value > self.peak:
             self.peak = self._value
 
 
-class Highest(_BySecond):
+class PeakPerSecond(_PerSecond):
     """The highest number noted in a second."""
 
     __slots__ = ()
 
     def note(self, now: float, value: float) -> None:
         """Note a number of this second."""
-        self._turn(now)
+        self._roll_over(now)
         if value > self._value:
             self._value = value
             self.peak = max(self.peak, value)

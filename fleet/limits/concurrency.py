@@ -69,16 +69,16 @@ class LambdaLimits:
 
         Nothing changes after the first refusal, so one limit, the first of the narrowest, refuses all of the rest.
         """
-        admitted: float = count
+        admitted = count
         narrowest: _InvocationLimit | None = None
         for limit in self._limits:
             if (room := limit.room(function, now, synchronous=synchronous)) < admitted:
-                admitted, narrowest = room, limit
+                admitted, narrowest = max(0, math.floor(room)), limit
         if narrowest:
-            narrowest.refuse(function, count - int(admitted))
+            narrowest.refuse(function, count - admitted)
         for limit in self._limits if admitted else ():
-            limit.enter(function, now, int(admitted), synchronous=synchronous)
-        return int(admitted)
+            limit.enter(function, now, admitted, synchronous=synchronous)
+        return admitted
 
     def leave(self, function: str, now: float, count: int = 1) -> None:
         """Give back the places of so many invocations."""
@@ -102,7 +102,7 @@ class _InvocationLimit(Protocol):
     """One of the limits that an invocation must all pass: it enters only when every one has room."""
 
     def room(self, function: str, now: float, *, synchronous: bool) -> float:
-        """Return how many it would allow now, one after the other: whole, or infinite."""
+        """Return how many it would allow now, one after the other; to be rounded down, and negative in debt."""
 
     def refuse(self, function: str, count: int) -> ThrottleReason:
         """Count invocations for which there was no room; return the reason of their refusal."""
@@ -124,10 +124,10 @@ def _check_reservations(quotas: LambdaQuotas, reserved: Mapping[str, float]) -> 
         QuotasError: so much is reserved.
     """
     total = sum(reserved.values())
-    if total and quotas.concurrency - total < quotas.unreserved_least:
+    if total and quotas.concurrency - total < quotas.unreserved_min:
         names = ", ".join(f"{function} {count:,.0f}" for function, count in reserved.items() if count)
         raise QuotasError(
-            f"Of the account's concurrency of {quotas.concurrency:,.0f} at least {quotas.unreserved_least:,.0f} must "
+            f"Of the account's concurrency of {quotas.concurrency:,.0f} at least {quotas.unreserved_min:,.0f} must "
             f"stay unreserved, and {total:,.0f} are reserved ({names}). Reserve less, or raise the quota."
         )
 
@@ -144,7 +144,8 @@ class _Concurrency:
     def room(self, function: str, now: float, *, synchronous: bool) -> float:
         pool = _pool_of(function, self._limits)
         limit = self._limits[pool]
-        return limit if limit == math.inf else max(0, math.ceil(limit - self._running[pool]))
+        # Scaled limits may be fractions: 2.5 allow a third invocation while two run.
+        return limit if limit == math.inf else math.ceil(limit - self._running[pool])
 
     def refuse(self, function: str, count: int) -> ThrottleReason:
         pool = _pool_of(function, self._limits)

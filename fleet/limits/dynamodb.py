@@ -13,7 +13,7 @@ quota       40,000 and 40,000 for a table or index ("Quotas in Amazon DynamoDB")
 A table write that an index cannot take is refused ("Understanding Global Secondary Index (GSI) write throttling and
 back pressure in DynamoDB"). No burst of 300 seconds: "Burst capacity can't alleviate partition-level throttling".
 
-A request may cost more than a bucket holds, for sizes are not divided in a wind tunnel: it passes a full bucket and
+A request may cost more than a bucket holds, for `aws/N` divides quotas and not sizes: it passes a full bucket and
 leaves it in debt, so the rate is right and nothing is refused for ever.
 """
 
@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from fleet.limits.bucket import Highest, KeyedBuckets, Meter, TokenBucket
-from fleet.limits.use import Count, LimitUse
+from fleet.limits.bucket import KeyedBuckets, PeakPerSecond, RateMeter, TokenBucket
+from fleet.limits.use import BilledCount, LimitUse
 
 if TYPE_CHECKING:  # the emulator's process builds these without pydantic, whose import takes longer than all of ours
     from fleet.limits.quotas import DynamoDBQuotas
@@ -70,7 +70,7 @@ class Demand(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Throttled:
+class DemandRefusal:
     """Why a request is refused."""
 
     resource: Resource
@@ -83,7 +83,7 @@ class Throttled:
         return f"{'Index' if self.resource.gsi else 'Table'}{self.direction}{self.limit}"
 
 
-Decisions: TypeAlias = list[Throttled | None]
+Decisions: TypeAlias = list[DemandRefusal | None]
 
 
 class DynamoDBLimits:
@@ -96,7 +96,7 @@ class DynamoDBLimits:
         self._quotas = quotas
         self._throughputs: dict[tuple[Resource, Direction], _Throughput] = {}
 
-    def admit(self, direction: Direction, demands: Sequence[Demand], now: float) -> Throttled | None:
+    def admit(self, direction: Direction, demands: Sequence[Demand], now: float) -> DemandRefusal | None:
         """Take all that a request wants, or nothing; the first limit that refuses it."""
         if refused := self._first_refusal(direction, demands, now):
             return refused
@@ -158,14 +158,14 @@ class DynamoDBLimits:
         for (resource, direction), throughput in self._throughputs.items():
             yield from throughput.uses(resource, direction, now)
 
-    def units(self) -> Iterator[Count]:
+    def units(self) -> Iterator[BilledCount]:
         """Yield the capacity units that each table and index has used; what was refused used none."""
         for (resource, direction), throughput in self._throughputs.items():
-            yield Count("dynamodb", str(direction), throughput.units, str(resource))
+            yield BilledCount("dynamodb", str(direction), throughput.units, str(resource))
 
     def _first_refusal(
         self, direction: Direction, demands: Sequence[Demand], now: float, count: int = 1
-    ) -> Throttled | None:
+    ) -> DemandRefusal | None:
         """Return the first limit that refuses a request, counted for `count` of such requests."""
         for demand in demands:
             if refused := self._refusal(direction, demand, demand.units, demand.units, now, count):
@@ -174,9 +174,9 @@ class DynamoDBLimits:
 
     def _refusal(
         self, direction: Direction, demand: Demand, units: float, whole: float, now: float, count: int
-    ) -> Throttled | None:
+    ) -> DemandRefusal | None:
         limit = self._throughput(demand.resource, direction).refusal(demand.key, units, whole, now, count)
-        return Throttled(demand.resource, direction, limit) if limit else None
+        return DemandRefusal(demand.resource, direction, limit) if limit else None
 
     def _throughput(self, resource: Resource, direction: Direction) -> _Throughput:
         throughput = self._throughputs.get((resource, direction))
@@ -199,8 +199,8 @@ class _Throughput:
         self._growth = Growth(new, quota)
         self._quota = quota
         self._whole = TokenBucket(self._growth.capacity)
-        self._used = Meter()
-        self._hottest = Highest()
+        self._used = RateMeter()
+        self._hottest = PeakPerSecond()
         self._partition_throttles = self._whole_throttles = 0
         self._units = self._told = 0.0
 
@@ -228,7 +228,7 @@ class _Throughput:
         self._used.add(now, units)
         self._units += units
         if key is not None:
-            self._hottest.note(now, self._partitions.at(key, now).give(now, units))
+            self._hottest.note(now, self._partitions.at(key, now).take(now, units))
 
     @property
     def units(self) -> float:
@@ -240,14 +240,14 @@ class _Throughput:
         self._grow(now)
         subject, unit = str(resource), f"{direction[0]}CU/s"
         whole = f"dynamodb.{'index' if resource.gsi else 'table'}_{direction.lower()}s"
-        used, peak, most = max(0.0, self._used.last(now)), self._used.peak, self._whole.rate
-        yield LimitUse(whole, subject, used, peak, most, unit, self._whole_throttles)
+        used, peak, maximum = max(0.0, self._used.last(now)), self._used.peak, self._whole.rate
+        yield LimitUse(whole, subject, used, peak, maximum, unit, self._whole_throttles)
         hot, hottest = self._hottest.last(now), self._hottest.peak
         name = f"dynamodb.partition_{direction.lower()}s"
         yield LimitUse(name, subject, hot, hottest, self._partitions.rate, unit, self._partition_throttles)
 
     def _grow(self, now: float) -> None:
-        if self._growth.turn(now, self._used.peak):
+        if self._growth.update(now, self._used.peak):
             self._whole.rate = self._whole.burst = self._growth.capacity
 
 
@@ -266,7 +266,7 @@ class Growth:
         self._peaks: deque[tuple[int, float]] = deque()
         self.capacity = min(new, quota)
 
-    def turn(self, now: float, peak: float) -> bool:
+    def update(self, now: float, peak: float) -> bool:
         """Tell the highest load so far; whether the capacity may have changed."""
         minute = int(now // 60)
         if minute == self._minute:

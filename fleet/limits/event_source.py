@@ -59,10 +59,10 @@ class Scale(Protocol):
     def started(self, count: int = 1) -> None:
         """Note that so many batches have begun."""
 
-    def held(self, now: float) -> None:
+    def blocked(self, now: float) -> None:
         """Note that polling has to wait for a batch to end."""
 
-    def ended(self, now: float, outcome: InvocationOutcome) -> None:
+    def invocation_ended(self, now: float, outcome: InvocationOutcome) -> None:
         """Note that an invocation ended, or was throttled: its batch is still at work then."""
 
     def finished(self, count: int = 1) -> None:
@@ -78,7 +78,7 @@ class _BatchCount:
     def __init__(self, function: str, maximum: float) -> None:
         self._function = function
         self._maximum = maximum
-        self._running = self._peak = self._held = 0
+        self._running = self._peak = self._blocked = 0
 
     def pause(self, now: float) -> float:
         """Return 0: receive calls are not limited."""
@@ -89,9 +89,9 @@ class _BatchCount:
         self._running += count
         self._peak = max(self._peak, self._running)
 
-    def held(self, now: float) -> None:
+    def blocked(self, now: float) -> None:
         """Count a wait for a batch to end, unless it is for want of capacity, which is no limit of AWS."""
-        self._held += not self._capacity_binds(now)
+        self._blocked += not self._capacity_binds(now)
 
     def _capacity_binds(self, now: float) -> bool:
         return False
@@ -107,9 +107,9 @@ class _BatchCount:
             self._function,
             used=self._running,
             peak=self._peak,
-            most=self._maximum,
+            maximum=self._maximum,
             unit="batches",
-            throttled=self._held,
+            throttled=self._blocked,
         )
 
 
@@ -130,7 +130,7 @@ class FixedScale(_BatchCount):
     def received(self, now: float, *, messages: int, wanted: int, size: int) -> None:
         """Change nothing."""
 
-    def ended(self, now: float, outcome: InvocationOutcome) -> None:
+    def invocation_ended(self, now: float, outcome: InvocationOutcome) -> None:
         """Change nothing."""
 
 
@@ -186,7 +186,7 @@ class StandardScale(_BatchCount):
         reports_failures: bool = False,
         capacity: Capacity = lambda: math.inf,
     ) -> None:
-        limit = quotas.concurrency_most if maximum is None else min(maximum, quotas.concurrency_most)
+        limit = quotas.concurrency_max if maximum is None else min(maximum, quotas.concurrency_max)
         super().__init__(function, limit)
         self._pollers = min(quotas.pollers, limit)
         self._idle = self._pollers if maximum is not None else min(quotas.pollers_idle, self._pollers)
@@ -214,7 +214,7 @@ class StandardScale(_BatchCount):
         self._level.at(now, self._minimum(now))
         self._level.backlog(messages >= wanted)
 
-    def ended(self, now: float, outcome: InvocationOutcome) -> None:
+    def invocation_ended(self, now: float, outcome: InvocationOutcome) -> None:
         """Lower the number for throttles, and for errors of a function that does not report failures itself."""
         failed = outcome is InvocationOutcome.FUNCTION_ERROR
         lowers = outcome is InvocationOutcome.THROTTLED or (failed and self._lowers_on_errors)
@@ -282,7 +282,7 @@ class ProvisionedPollers(_BatchCount):
         self._level.backlog(bool(messages) and messages >= wanted)
         self._bytes.charge(now, size)
 
-    def ended(self, now: float, outcome: InvocationOutcome) -> None:
+    def invocation_ended(self, now: float, outcome: InvocationOutcome) -> None:
         """Change nothing: pollers stay."""
 
 

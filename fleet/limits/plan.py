@@ -29,7 +29,7 @@ class NeedStatus(StrEnum):
 class Need:
     """What a load needs of one limit; names and units are those of `LimitUse`.
 
-    `needed` is at the peak, `most` what there is now. `ceiling` is the highest that anybody can get, and `instead`
+    `needed` is at the peak, `maximum` what there is now. `ceiling` is the highest that anybody can get, and `instead`
     what to do where that is too low. `where` says what is raised, if not a quota of AWS. `reserved` is what others
     have of the same quota: it is raised for them, too.
     """
@@ -37,7 +37,7 @@ class Need:
     limit: str
     subject: str
     needed: float
-    most: float
+    maximum: float
     unit: str
     ceiling: float = math.inf
     instead: str = ""
@@ -47,14 +47,14 @@ class Need:
     @property
     def factor(self) -> float:
         """How many times the planned load would hit the limit; below 1 it is hit by the plan."""
-        return self.most / self.needed if self.needed else math.inf
+        return self.maximum / self.needed if self.needed else math.inf
 
     @property
     def status(self) -> NeedStatus:
         """Whether there is enough, could be, or never will be."""
-        if self.needed <= self.most * TARGET:
+        if self.needed <= self.maximum * TARGET:
             return NeedStatus.OK
-        return NeedStatus.RAISE if self.needed <= self.ceiling and self.ceiling > self.most else NeedStatus.FIXED
+        return NeedStatus.RAISE if self.needed <= self.ceiling and self.ceiling > self.maximum else NeedStatus.FIXED
 
     @property
     def raise_to(self) -> float | None:

@@ -1,7 +1,7 @@
 """Quotas: how much of everything an account may use. AWS's defaults, with the page that each comes from.
 
 `aws` is what a new account has in a large region; `aws/N` divides every rate and every count by N, so that a laptop
-meets at its own load what AWS would at N times that load (a wind tunnel); `off` has no limits; a YAML file changes
+meets at its own load what AWS would at N times that load; `off` has no limits; a YAML file changes
 single ones. Sizes and times are never scaled: a photo stays as large and a handler as slow.
 """
 
@@ -16,32 +16,33 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 AWS = "aws"
 OFF = "off"
-_TUNNEL = re.compile(r"aws(?:/([1-9]\d{0,5}))?")
+_SCALED = re.compile(r"aws(?:/([1-9]\d{0,5}))?")
 
 
 class QuotasError(ValueError):
     """The quotas cannot be used; the message says what is wrong, and what is expected."""
 
 
-class _Rate:
+class _RateMark:
     """Marks a rate: divided as it is."""
 
 
-class _Count:
+class _CountMark:
     """Marks a count: divided, rounded up, at least 1."""
 
 
-class _Each:
+class _PerUnitMark:
     """Marks what is for each of a count: not divided, since the count is; but no limit where there are none."""
 
 
-Rate = Annotated[float, Field(gt=0), _Rate()]
-Each = Annotated[float, Field(gt=0), _Each()]
-Count = Annotated[float, Field(ge=0), _Count()]
+Rate = Annotated[float, Field(gt=0), _RateMark()]
+PerUnit = Annotated[float, Field(gt=0), _PerUnitMark()]
+Count = Annotated[float, Field(ge=0), _CountMark()]
 
 
 class _Family(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Files and `--json` call two quotas by their first names, which are the aliases.
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
     def divided(self, by: float) -> Self:
         """Return the same with every rate and count divided; divided by infinity, without limits."""
@@ -50,7 +51,7 @@ class _Family(BaseModel):
                 name: _divide(getattr(self, name), by, mark)
                 for name, field in type(self).model_fields.items()
                 for mark in field.metadata
-                if isinstance(mark, _Rate | _Count | _Each)
+                if isinstance(mark, _RateMark | _CountMark | _PerUnitMark)
             }
         )
 
@@ -60,12 +61,12 @@ class LambdaQuotas(_Family):
 
     concurrency: Count = 1000
     """Invocations at once, of the account in a region."""
-    unreserved_least: Count = 100
+    unreserved_min: Count = Field(default=100, alias="unreserved_least")
     """Of them, so many cannot be reserved ("Configuring reserved concurrency")."""
     scaling_environments: Count = 1000
     """New execution environments of one function, in every `scaling_seconds`."""
     scaling_seconds: float = Field(default=10.0, gt=0)
-    requests_per_environment: Each = 10.0
+    requests_per_environment: PerUnit = 10.0
     """Requests a second for each unit of concurrency."""
     async_queue: Count = 100_000
     """Events that may wait; AWS names no number, only that it is a queue of its own."""
@@ -80,7 +81,8 @@ class MappingQuotas(_Family):
     """And when the queue has been empty for long."""
     concurrency_per_minute: Rate = 300
     """How fast that grows."""
-    concurrency_most: Count = 1250
+    concurrency_max: Count = Field(default=1250, alias="concurrency_most")
+    """Batches at once, at most."""
     in_flight: Count = 120_000
     """Messages of a queue that are received and not yet deleted."""
 
@@ -120,7 +122,7 @@ class S3Quotas(_Family):
 class Quotas(BaseModel):
     """All quotas; `name` is how they were asked for, `scale` what N of `aws/N` was (1 for `aws`)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
     name: str = AWS
     scale: float = 1.0
@@ -137,7 +139,7 @@ class Quotas(BaseModel):
 
     def count(self, described: float) -> float:
         """Return a count of stack.yaml, such as a reserved concurrency, at this scale: 0, or at least 1."""
-        return described if self.off else _divide(described, self.scale, _Count())
+        return described if self.off else _divide(described, self.scale, _CountMark())
 
     def rate(self, described: float) -> float:
         """Return a rate of stack.yaml, such as a route's, at this scale."""
@@ -158,7 +160,7 @@ def load_quotas(text: str = AWS) -> Quotas:
     """
     if text == OFF:
         return _scaled(text, math.inf)
-    if found := _TUNNEL.fullmatch(text):
+    if found := _SCALED.fullmatch(text):
         return _scaled(text, float(found[1] or 1))
     path = Path(text)
     if not path.is_file():
@@ -181,7 +183,7 @@ def _of_file(path: Path) -> Quotas:
     if not isinstance(content, dict):
         raise QuotasError(f"{path} is no mapping of names to quotas")
     base = content.pop("base", AWS)
-    if not isinstance(base, str) or not (base == OFF or _TUNNEL.fullmatch(base)):
+    if not isinstance(base, str) or not (base == OFF or _SCALED.fullmatch(base)):
         raise QuotasError(f"{path}: base is {base!r}; write aws, aws/N or off")
     quotas = load_quotas(base)
     merged = {"name": str(path), "scale": quotas.scale}
@@ -197,12 +199,12 @@ def _of_file(path: Path) -> Quotas:
         raise QuotasError(f"{path} has quotas that cannot be used:\n" + "\n".join(lines)) from error
 
 
-def _divide(value: float, by: float, mark: _Rate | _Count | _Each) -> float:
+def _divide(value: float, by: float, mark: _RateMark | _CountMark | _PerUnitMark) -> float:
     if by == math.inf:
         return math.inf
     match mark:
-        case _Each():
+        case _PerUnitMark():
             return value
-        case _Count():
+        case _CountMark():
             return float(max(math.ceil(value / by), 1 if value else 0))
     return value / by

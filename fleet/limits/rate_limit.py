@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from fleet.limits.bucket import Meter, TokenBucket
+from fleet.limits.bucket import RateMeter, TokenBucket
 from fleet.limits.use import LimitUse
 
 UNIT = "requests/s"
@@ -21,13 +21,12 @@ class RateLimit:
 
     def __init__(self, bucket: TokenBucket) -> None:
         self._bucket = bucket
-        self._meter = Meter()
+        self._meter = RateMeter()
         self._throttled = 0
 
     def room(self, now: float) -> float:
-        """Return how many requests may pass now, one after the other: whole, or infinite."""
-        tokens = self._bucket.tokens(now)
-        return tokens if tokens == math.inf else max(0, math.floor(tokens))
+        """Return the tokens that are there: so many requests, rounded down, may pass now; negative in debt."""
+        return self._bucket.tokens(now)
 
     def take(self, now: float, count: int) -> None:
         """Let so many requests pass, for which `room` was enough."""
@@ -44,8 +43,8 @@ class RateLimit:
 
     def use(self, limit: str, subject: str, now: float) -> LimitUse:
         """Return how much of the rate is used."""
-        used, peak, most = self._meter.last(now), self._meter.peak, self._bucket.rate
-        return LimitUse(limit, subject, used, peak, most, UNIT, self._throttled)
+        used, peak, maximum = self._meter.last(now), self._meter.peak, self._bucket.rate
+        return LimitUse(limit, subject, used, peak, maximum, UNIT, self._throttled)
 
 
 def admit(limits: Sequence[RateLimit], now: float, count: int = 1) -> int:
@@ -53,14 +52,14 @@ def admit(limits: Sequence[RateLimit], now: float, count: int = 1) -> int:
 
     Nothing changes after the first refusal, so one limit, the first of the narrowest, refuses all of the rest.
     """
-    admitted: float = count
+    admitted = count
     narrowest: RateLimit | None = None
     for limit in limits:
         if (room := limit.room(now)) < admitted:
-            admitted, narrowest = room, limit
+            admitted, narrowest = max(0, math.floor(room)), limit
     if narrowest:
-        narrowest.refuse(count - int(admitted))
+        narrowest.refuse(count - admitted)
     if admitted:
         for limit in limits:
-            limit.take(now, int(admitted))
-    return int(admitted)
+            limit.take(now, admitted)
+    return admitted

@@ -73,6 +73,6 @@ class _Prefix:
     __slots__ = ("reads", "writes")
 
     def __init__(self, reads: float, writes: float) -> None:
-        # A wind tunnel may have less than one request a second; a bucket that holds less than one would refuse all.
+        # With `aws/N` there may be less than one request a second; a bucket that holds less than one would refuse all.
         self.reads = RateLimit(TokenBucket(reads, max(reads, 1.0)))
         self.writes = RateLimit(TokenBucket(writes, max(writes, 1.0)))

@@ -15,7 +15,7 @@ from fleet.environments.invocation import InvokeResult
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class BatchOutcome:
     """Message ids to delete and to leave in the queue; `failure` says why the whole batch failed, if it did."""
 
     delete: frozenset[str]
@@ -27,7 +27,7 @@ class _WholeBatchFails(ValueError):
     pass
 
 
-def outcome(message_ids: Iterable[str], result: InvokeResult, *, reports_failures: bool = True) -> Outcome:
+def batch_outcome(message_ids: Iterable[str], result: InvokeResult, *, reports_failures: bool = True) -> BatchOutcome:
     """Return what becomes of a batch's messages after its function has run.
 
     Without `reports_failures` (ReportBatchItemFailures) only an error of the function fails a batch, whatever the
@@ -37,16 +37,16 @@ def outcome(message_ids: Iterable[str], result: InvokeResult, *, reports_failure
     """
     sent = frozenset(message_ids)
     if result.function_error is not None:
-        return Outcome(frozenset(), sent, "function error")
+        return BatchOutcome(frozenset(), sent, "function error")
     if not reports_failures:
-        return Outcome(sent, frozenset())
+        return BatchOutcome(sent, frozenset())
     try:
         failed = _failed(result.payload)
     except _WholeBatchFails as error:
-        return Outcome(frozenset(), sent, str(error))
+        return BatchOutcome(frozenset(), sent, str(error))
     if failed - sent:
-        return Outcome(frozenset(), sent, "itemIdentifier is not in the batch")
-    return Outcome(sent - failed, failed)
+        return BatchOutcome(frozenset(), sent, "itemIdentifier is not in the batch")
+    return BatchOutcome(sent - failed, failed)
 
 
 def _failed(payload: bytes) -> frozenset[str]:

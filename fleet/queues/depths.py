@@ -63,7 +63,7 @@ class Depths:
         self._queues = queues
         self._clock = clock
         self._now = now
-        self._looked_at = float("-inf")
+        self._counted_at = float("-inf")
         self._looking = asyncio.Lock()
         self._failed = False
         self.known: Sequence[Depth] = ()
@@ -71,9 +71,9 @@ class Depths:
     async def refresh(self) -> None:
         """Look, unless that was done just now; where SQS does not answer, nothing is known."""
         async with self._looking:
-            if self._clock() - self._looked_at < FRESH_SECONDS:
+            if self._clock() - self._counted_at < FRESH_SECONDS:
                 return
-            self._looked_at = self._clock()
+            self._counted_at = self._clock()
             try:
                 async with asyncio.timeout(TIMEOUT):
                     counts = await asyncio.gather(*(self._count(queue) for queue in self._queues))
@@ -96,7 +96,7 @@ class Depths:
         by_name = {queue.name: count for queue, count in zip(self._queues, counts, strict=True)}
         for queue in self._queues:
             waiting, *others = by_name[queue.name]
-            queue.monitor.looked(now, waiting, sum(others))
+            queue.monitor.counted(now, waiting, sum(others))
         depths = []
         for queue in self._queues:
             dead = by_name.get(queue.dead_letter or "")

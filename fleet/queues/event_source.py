@@ -24,7 +24,7 @@ from fleet.errors import InvokeError, Throttled
 from fleet.limits.event_source import InvocationOutcome, Scale
 from fleet.limits.use import LimitUse
 from fleet.metrics import Metrics
-from fleet.queues.batch_outcome import Outcome, outcome
+from fleet.queues.batch_outcome import BatchOutcome, batch_outcome
 from fleet.queues.batches import BatchBuffer, SqsMessage, event_of
 from fleet.queues.filters import Filters
 from fleet.queues.mapping_errors import MappingErrors
@@ -201,7 +201,7 @@ class EventSourceMapping:
     async def _acquire_slot(self) -> None:
         since = self._clock()
         if not self._has_capacity():
-            self._scale.held(since)
+            self._scale.blocked(since)
         while not self._has_capacity():
             if self._scale.limit(self._clock()) < 1 and self._clock() - since >= _HOST_SECONDS:
                 # To receive all the same would bring messages nearer to the dead-letter queue with each receive.
@@ -335,7 +335,7 @@ class EventSourceMapping:
                 self._count("deleted", len(done))
             failed_groups |= {m.group for m in batch if m.message_id in found.keep}
 
-    async def _invoke(self, batch: list[SqsMessage]) -> Outcome:
+    async def _invoke(self, batch: list[SqsMessage]) -> BatchOutcome:
         """Invoke the function, again while it is throttled; return which messages are done."""
         ids = [message.message_id for message in batch]
         event = event_of(batch)
@@ -345,17 +345,17 @@ class EventSourceMapping:
             try:
                 result = await self._invoker.invoke(self.settings.function, event)
             except Throttled:
-                self._scale.ended(self._clock(), InvocationOutcome.THROTTLED)
+                self._scale.invocation_ended(self._clock(), InvocationOutcome.THROTTLED)
             except InvokeError as error:  # such as one message that alone is more than 6 MB
-                return Outcome(frozenset(), frozenset(ids), error.message)
+                return BatchOutcome(frozenset(), frozenset(ids), error.message)
             else:
                 failed = result.function_error is not None
                 ended = InvocationOutcome.FUNCTION_ERROR if failed else InvocationOutcome.SUCCESS
-                self._scale.ended(self._clock(), ended)
-                return outcome(ids, result, reports_failures=self.settings.reports_failures)
+                self._scale.invocation_ended(self._clock(), ended)
+                return batch_outcome(ids, result, reports_failures=self.settings.reports_failures)
             pause = backoff.next()
             if self._clock() + pause >= visible_at:  # others receive its messages then, so this copy is dropped
-                return Outcome(frozenset(), frozenset(ids), "throttled")
+                return BatchOutcome(frozenset(), frozenset(ids), "throttled")
             await self._sleep(pause)
 
     async def _delete(self, messages: Sequence[SqsMessage]) -> bool:

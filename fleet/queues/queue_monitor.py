@@ -13,7 +13,7 @@ waiting     what waits tells nobody. It was sent after the last moment at which 
 
 A queue that nobody here receives from, such as a dead-letter queue, has the moment alone at which it was last seen
 empty: of what was sent elsewhere before, that is its age in this queue. Nothing is known of a queue that was never seen
-empty, or not for `LOST` seconds: there is no age then, rather than a guess.
+empty, or not for `MAX_GAP_SECONDS`: there is no age then, rather than a guess.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import Iterable
 
 from fleet.queues.batches import SqsMessage
 
-LOST = 60.0
+MAX_GAP_SECONDS = 60.0
 """After so many seconds between two looks nobody knows when what waits now began to."""
 
 
@@ -39,7 +39,7 @@ class QueueMonitor:
         self._in_flight: dict[str, tuple[float, float]] = {}  # when each was sent, and when it is a dead letter
         self._newest = -math.inf
         self._empty_at = -math.inf
-        self._looked_at = -math.inf
+        self._counted_at = -math.inf
         self._waiting = 0
 
     def received(self, now: float, messages: Iterable[SqsMessage], visibility: float) -> None:
@@ -55,15 +55,15 @@ class QueueMonitor:
         for message in messages:
             self._in_flight.pop(message.message_id, None)
 
-    def looked(self, now: float, waiting: int, others: int) -> None:
+    def counted(self, now: float, waiting: int, others: int) -> None:
         """Note that so many wait, and so many others are in flight or delayed."""
-        if now - self._looked_at > LOST:
+        if now - self._counted_at > MAX_GAP_SECONDS:
             self._empty_at = -math.inf
         if not waiting:
             self._empty_at = now
         if not (waiting or others):
             self._in_flight.clear()  # whoever deleted them
-        self._looked_at, self._waiting = now, waiting
+        self._counted_at, self._waiting = now, waiting
 
     def oldest(self, now: float) -> float | None:
         """Return the seconds since the oldest message was sent; 0 when there is none, None when that is not known."""

@@ -58,5 +58,5 @@ class FunctionsOfRun:
         for use in scrape.limits:
             if use.limit in _LIMITS:
                 lines.setdefault(use.subject, use.used)
-                lines |= {} if use.most == math.inf else {f"{use.subject} limit": use.most}
+                lines |= {} if use.maximum == math.inf else {f"{use.subject} limit": use.maximum}
         return lines

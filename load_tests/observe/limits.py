@@ -70,23 +70,23 @@ class LimitsOfRun:
             subject=use.subject,
             unit=use.unit,
             peak=seen.peak,
-            most=None if use.most == math.inf else use.most,
+            maximum=None if use.maximum == math.inf else use.maximum,
             throttled=throttled,
             first_at=seen.first_at,
-            ask=_ask(max(seen.peak, seen.wanted), use.most, hit=throttled > 0),
+            raise_to=_raise_to(max(seen.peak, seen.wanted), use.maximum, hit=throttled > 0),
         )
 
 
-def _ask(wanted: float, most: float, *, hit: bool) -> float | None:
+def _raise_to(wanted: float, maximum: float, *, hit: bool) -> float | None:
     """Return what to ask AWS for, as `fleet.limits.plan`: what was wanted is to be 80 % of it.
 
     Of a limit that was hit, at least all of it was wanted.
     """
-    if most == math.inf or not (hit or wanted > TARGET * most):
+    if maximum == math.inf or not (hit or wanted > TARGET * maximum):
         return None
-    return rounded_up(max(wanted, most if hit else 0.0) / TARGET)
+    return rounded_up(max(wanted, maximum if hit else 0.0) / TARGET)
 
 
 def _nearness(limit: Limit) -> tuple[float, int, str, str]:
-    factor = math.inf if limit.most is None or not limit.peak else limit.most / limit.peak
+    factor = math.inf if limit.maximum is None or not limit.peak else limit.maximum / limit.peak
     return factor, -limit.throttled, limit.limit, limit.subject

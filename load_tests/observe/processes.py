@@ -31,6 +31,7 @@ LOOK_FOR_NEW_SECONDS = 2.0
 """New processes are looked for so often; what they used before they were found counts."""
 
 _MB = 2**20
+_EMULATOR = "emulator/server/main.py"  # the program that emulator.embedded starts
 Measured = TypeVar("Measured")
 
 
@@ -56,13 +57,14 @@ def usage_of(process: psutil.Process) -> ProcessUsage:
 
 def role_of(process: psutil.Process) -> str:
     """Return the role of a process of a stack: `fleet and gateway`, `emulator`, or `function …`."""
-    line = " ".join(process.cmdline())
-    if "workers.runtime" in line:
+    arguments = process.cmdline()
+    if "workers.runtime" in arguments:
         return f"function {process.environ().get('AWS_LAMBDA_FUNCTION_NAME', '?').removeprefix('shoebox-')}"
     parent = process.parent()
-    if "workers.imaging.child" in line and parent is not None:
+    if "workers.imaging.child" in arguments and parent is not None:
         return role_of(parent)
-    return "emulator" if "emulator" in line or "ministack" in line else FLEET
+    # The whole end of the path: a checkout, or a data folder, may have "emulator" in its name.
+    return "emulator" if any(each.endswith(_EMULATOR) for each in arguments) else FLEET
 
 
 def cpu_seconds(process: psutil.Process) -> float:

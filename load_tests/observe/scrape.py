@@ -73,7 +73,7 @@ def parse_scrape(metrics: bytes, quotas: bytes) -> Scrape:
         BadScrape: one of them is something else.
     """
     try:
-        return Scrape(_samples(metrics.decode()), tuple(_limits(quotas)))
+        return Scrape(_samples(metrics.decode()), tuple(map(LimitUse.from_document, orjson.loads(quotas)["limits"])))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise BadScrape(f"not what a fleet says: {error}") from error
 
@@ -86,10 +86,3 @@ def _samples(text: str) -> dict[str, dict[Labels, float]]:
             if math.isfinite(sample.value):
                 samples.setdefault(sample.name, {})[frozenset(sample.labels.items())] = sample.value
     return samples
-
-
-def _limits(document: bytes) -> Iterator[LimitUse]:
-    for use in orjson.loads(document)["limits"]:
-        most = math.inf if use["most"] is None else float(use["most"])
-        numbers = (float(use["used"]), float(use["peak"]), most)
-        yield LimitUse(use["limit"], use["subject"], *numbers, use["unit"], int(use["throttled"]))

@@ -81,9 +81,9 @@ def _limit_row(limit: Limit) -> tuple[Any, ...]:
         limit.subject,
         limit.unit,
         limit.peak,
-        limit.most,
+        limit.maximum,
         factor,
         limit.throttled,
         limit.first_at,
-        limit.ask,
+        limit.raise_to,
     )

@@ -81,7 +81,7 @@ def refused_limits(limits: Iterable[Limit]) -> list[Limit]:
 
 def use_of(limit: Limit) -> float | None:
     """Return the highest used part of a limit; None where there is no limit."""
-    return limit.peak / limit.most if limit.most else None
+    return limit.peak / limit.maximum if limit.maximum else None
 
 
 def refusals(results: Results) -> int | None:
@@ -192,6 +192,6 @@ def _scale(results: Results) -> str:
     if results.scale == 1:
         return f"{how}Full scale: a photo is a photo, and limits are as they are (quotas: {results.quotas})."
     return (
-        f"{how}A wind tunnel: every photo stands for {number(results.scale)}, and load and limits are one part in "
+        f"{how}Scaled down: every photo stands for {number(results.scale)}, and load and limits are one part in "
         f"{number(results.scale)} of what they stand for (quotas: {results.quotas}). Times are as they would be."
     )

@@ -158,13 +158,13 @@ def _pool(
     """Yield the concurrency of the account or a reservation, and the ten requests a second of each unit of it."""
     own = pool != "account"
     others = 0.0 if own else sum(reserved.values())
-    most = reserved[pool] if own else quotas.functions.concurrency - others
+    maximum = reserved[pool] if own else quotas.functions.concurrency - others
     name = "lambda.reserved_concurrency" if own else "lambda.concurrency"
     where = "reserved_concurrency in stack.yaml" if own else ""
-    yield Need(name, pool, sum(running[m] for m in members), most, "invocations", where=where, reserved=others)
+    yield Need(name, pool, sum(running[m] for m in members), maximum, "invocations", where=where, reserved=others)
     each = quotas.functions.requests_per_environment
     requests = sum(rates[m] for m in members)
-    ceiling = math.inf if math.inf in (each, most) else each * most
+    ceiling = math.inf if math.inf in (each, maximum) else each * maximum
     enough = rounded_up(requests / each / TARGET + others)
     instead = f"it is {each:,.0f} for each unit of concurrency, so raise {name} to {enough:,.0f}"
     yield Need("lambda.requests", pool, requests, ceiling, "requests/s", ceiling=ceiling, instead=instead)
@@ -176,9 +176,9 @@ def _scaling(name: str, function: Function, concurrency: float, quotas: Quotas) 
     if function.queue and function.queue.provisioned is None:
         grown = mappings.pollers + mappings.concurrency_per_minute / 60 * lambdas.scaling_seconds
         concurrency = min(concurrency, grown)
-    new, most = math.ceil(concurrency / function.slots), lambdas.scaling_environments
+    new, maximum = math.ceil(concurrency / function.slots), lambdas.scaling_environments
     instead = "keep environments warm (provisioned concurrency), or give each more slots"
-    return Need("lambda.scaling", name, new, most, "environments/10 s", ceiling=most, instead=instead)
+    return Need("lambda.scaling", name, new, maximum, "environments/10 s", ceiling=maximum, instead=instead)
 
 
 def _mapping(stack: Stack, quotas: Quotas, load: PhotoLoad) -> Iterator[Need]:
@@ -186,21 +186,21 @@ def _mapping(stack: Stack, quotas: Quotas, load: PhotoLoad) -> Iterator[Need]:
     if trigger is None:
         return
     batches = at_once(load.rate / trigger.batch_size, load.ingest_seconds)
-    standard = quotas.mappings.concurrency_most
-    most, ceiling, where = standard, standard, ""
+    standard = quotas.mappings.concurrency_max
+    maximum, ceiling, where = standard, standard, ""
     if trigger.maximum_concurrency is not None:
-        most = min(standard, quotas.count(trigger.maximum_concurrency))
+        maximum = min(standard, quotas.count(trigger.maximum_concurrency))
         ceiling, where = min(standard, quotas.count(_MAX_MAPPING_CONCURRENCY)), "maximum_concurrency in stack.yaml"
     elif trigger.provisioned:
-        most, ceiling = (quotas.count(n) * 10 for n in (trigger.provisioned.maximum, _MAX_POLLERS))
+        maximum, ceiling = (quotas.count(n) * 10 for n in (trigger.provisioned.maximum, _MAX_POLLERS))
         where = "ten for each of provisioned.maximum in stack.yaml"
     instead = "use provisioned pollers, larger batches, or several queues"
     name = "lambda.mapping_concurrency"
-    yield Need(name, _INGEST, batches, most, "batches", ceiling=ceiling, instead=instead, where=where)
+    yield Need(name, _INGEST, batches, maximum, "batches", ceiling=ceiling, instead=instead, where=where)
     # A message is in flight from its receipt until its batch is done.
-    flying, most = at_once(load.rate, load.ingest_seconds), quotas.mappings.in_flight
+    flying, maximum = at_once(load.rate, load.ingest_seconds), quotas.mappings.in_flight
     instead = "use several queues, or make batches quicker"
-    yield Need("sqs.in_flight", trigger.name, flying, most, "messages", ceiling=most, instead=instead)
+    yield Need("sqs.in_flight", trigger.name, flying, maximum, "messages", ceiling=maximum, instead=instead)
 
 
 def _dynamodb(quotas: Quotas, load: PhotoLoad) -> Iterator[Need]:
@@ -213,23 +213,23 @@ def _dynamodb(quotas: Quotas, load: PhotoLoad) -> Iterator[Need]:
     yield Need("dynamodb.table_reads", "files", reads, limits.table_reads, "RCU/s")
     yield _new_table("dynamodb.new_table_reads", "files", reads, limits.new_table_reads, "RCU/s")
     # A file has a partition key of its own, so only the index of one user's files can be hot.
-    hot, most = min(load.user_rate, load.rate) / OWNER_SHARDS * load.index_writes, limits.partition_writes
+    hot, maximum = min(load.user_rate, load.rate) / OWNER_SHARDS * load.index_writes, limits.partition_writes
     instead = f"spread keys over more than {OWNER_SHARDS} shards an owner (OWNER_SHARDS)"
-    yield Need("dynamodb.partition_writes", index, hot, most, "WCU/s", ceiling=most, instead=instead)
+    yield Need("dynamodb.partition_writes", index, hot, maximum, "WCU/s", ceiling=maximum, instead=instead)
 
 
-def _new_table(name: str, subject: str, needed: float, most: float, unit: str) -> Need:
+def _new_table(name: str, subject: str, needed: float, maximum: float, unit: str) -> Need:
     """Return the need of a new on-demand table: no quota, it is warmed ("Understanding DynamoDB warm throughput")."""
     instead = f"warm it to {rounded_up(needed / TARGET):,.0f} before (WarmThroughput)"
-    return Need(name, subject, needed, most, unit, ceiling=most, instead=instead)
+    return Need(name, subject, needed, maximum, unit, ceiling=maximum, instead=instead)
 
 
 def _s3(quotas: Quotas, load: PhotoLoad) -> Iterator[Need]:
     limits = quotas.s3
-    for kind, prefix, calls, most in (
+    for kind, prefix, calls, maximum in (
         ("writes", "personal/originals/", 1, limits.prefix_writes),
         ("reads", "personal/originals/", 1, limits.prefix_reads),
         ("writes", "personal/renditions/", len(RENDITIONS), limits.prefix_writes),
     ):
         needed = load.rate * calls
-        yield Need(f"s3.prefix_{kind}", prefix, needed, most, "requests/s", ceiling=most, instead=_SPREAD)
+        yield Need(f"s3.prefix_{kind}", prefix, needed, maximum, "requests/s", ceiling=maximum, instead=_SPREAD)

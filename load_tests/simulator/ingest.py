@@ -69,14 +69,14 @@ class Ingest:
         self._empty = False
         free = scale.limit(now) - self.running
         if free <= 0:
-            self._limits.held(now)
+            self._limits.blocked(now)
             return
         if scale.pause(now) > 0:
             return
         wanted = min(free, waiting)
         batches = self._limits.enter(INGEST, now, wanted)
         if batches < wanted:
-            scale.ended(now, InvocationOutcome.THROTTLED)
+            scale.invocation_ended(now, InvocationOutcome.THROTTLED)
         if batches:
             self._begin(batches, min(waiting, batches * self._size))
 

@@ -94,9 +94,9 @@ class Limits:
         """PUT renditions, as ingest does."""
         return self._logged("s3", now, count, self._s3.admit("PUT", _BUCKET, _RENDITION, now, count))
 
-    def held(self, now: float) -> None:
+    def blocked(self, now: float) -> None:
         """Log that the mapping has as many batches at work as it may."""
-        self.scale.held(now)
+        self.scale.blocked(now)
         self.refusals.add("mapping", now)
 
     def uses(self, now: float) -> Iterator[LimitUse]:

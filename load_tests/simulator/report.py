@@ -96,10 +96,10 @@ def _limits(day: Day) -> Iterator[Limit]:
                 subject=use.subject,
                 unit=use.unit,
                 peak=use.peak,
-                most=None if math.isinf(use.most) else use.most,
+                maximum=None if math.isinf(use.maximum) else use.maximum,
                 throttled=use.throttled,
                 first_at=day.first.get(name),
-                ask=asks.get(name),
+                raise_to=asks.get(name),
             )
 
 
@@ -177,7 +177,7 @@ def _refusals(name: LimitName) -> Value:
 def _notes(day: Day) -> Iterator[str]:
     yield "Simulated: times of functions are parameters, not measurements of this run; see docs/reference/simulate.md."
     if day.settings.quotas.scale not in (1.0, math.inf):
-        yield "Limits are divided, the uploads are as told: give them divided, too (a wind tunnel)."
+        yield "Limits are divided, the uploads are as told: divide them by the same number."
     for need in needs_of(day.settings):
         if need.status is not NeedStatus.OK:
             yield f"The busiest second needs {need.needed:,.0f} of {need.limit} of {need.subject}: {need.advice}."

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tests.chaos import answers, messages, outages, processes
+from tests.chaos import messages, outages, processes, proxied
 from tests.chaos.lab import Experiment
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
-    for module in (processes, messages, answers, outages)
+    for module in (processes, messages, proxied, outages)
     for experiment in module.EXPERIMENTS
 }
 

@@ -1,4 +1,4 @@
-"""The one judge of all experiments: photo by photo, by what the API, S3, the table and the topic say.
+"""Verdicts of all experiments: photo by photo, from what the API, S3, the table and the topic say.
 
 A photo that was stored and not deleted must be READY, its original be what was sent, its renditions show its own
 code, and an event of its own be published for each time that it became READY. Nothing else may be left.
@@ -29,8 +29,8 @@ class Verdict:
     """Counts of photos, and what was wrong with which; `findings` empty means that the experiment was passed.
 
     lost: item, bytes or renditions of a kept photo are gone, or are another's. no_event: it became READY more often
-    than events of different ids came; doubled: less often. stuck: not READY, or not deleted, when time was up.
-    orphans: objects and items that belong to nothing. refused: never stored. wrong: answers that a client must not get.
+    than events of different ids came; doubled: less often. stuck: not READY, or not deleted, at the timeout.
+    orphans: objects and items that belong to nothing. refused: never stored. wrong: responses that no client must get.
     """
 
     photos: int = 0
@@ -52,7 +52,7 @@ class Verdict:
         return not self.findings
 
     def document(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return it as JSON."""
         return {"passed": self.passed, **asdict(self)}
 
 
@@ -84,7 +84,7 @@ class Events:
         sqs = await self._stack.client("sqs")
         try:
             await self._take(sqs)
-        except sqs.exceptions.QueueDoesNotExist:  # an emulator that lost its data; the photos tell
+        except sqs.exceptions.QueueDoesNotExist:  # an emulator that lost its data, as the verdict on the photos shows
             await self.subscribe()
 
     async def _take(self, sqs: Any) -> None:
@@ -100,18 +100,18 @@ class Events:
 class Judge:
     """Judges the photos of a load."""
 
-    def __init__(self, stack: Stack, events: Events, load: Load, patience: float = 1.0) -> None:
+    def __init__(self, stack: Stack, events: Events, load: Load, timeout_factor: float = 1.0) -> None:
         self._stack = stack
         self._events = events
         self._load = load
-        self._patience = patience
+        self._timeout_factor = timeout_factor
 
     async def judge(self, *, seconds: float, quiet: Iterable[str] = (), may_refuse: bool = False) -> Verdict:
         """Wait until all is as it should be, or `seconds` are over, and say what is not.
 
-        `quiet` queues must be empty, too, before the last look: what still lies there could do harm later.
+        `quiet` queues must be empty, too, before the last look: a message that is still there could do harm later.
         """
-        end = time.monotonic() + seconds * self._patience
+        end = time.monotonic() + seconds * self._timeout_factor
         while time.monotonic() < end and not await self._settled(quiet):  # noqa: ASYNC110 - it is in other processes
             await asyncio.sleep(0.5)
         verdict = Verdict(photos=len(self._load.photos), wrong=len(self._load.wrong))
@@ -174,7 +174,7 @@ class Judge:
             verdict.findings.append(f"{name}: {'; '.join(faults)}")
 
     async def _judge_rest(self, kept: set[str], refused: set[str], verdict: Verdict) -> None:
-        """Return what is in the bucket and in the table and should not be."""
+        """Judge what is in the bucket and in the table and should not be."""
         objects = Counter((key.partition("/")[0], _file_id(key)) for key in await self.objects())
         for (kind, file_id), count in objects.items():
             allowed = {"originals": 1, "renditions": len(RENDITIONS)}[kind] if file_id in kept else 0
@@ -199,7 +199,7 @@ class Judge:
         return [key for key in keys if self._of_load(key, "/")]
 
     async def _items_but(self, file_ids: set[str]) -> dict[str, str]:
-        """State by key of all items of the load's owners but these files' own, tombstones among them."""
+        """Return state by key of all items of the load's owners but these files' own, tombstones among them."""
         dynamodb, found = await self._stack.client("dynamodb"), {}
         pages = dynamodb.get_paginator("scan")
         async for page in pages.paginate(TableName=self._stack.name("table", "files"), ConsistentRead=True):

@@ -1,4 +1,4 @@
-"""What an experiment is, and what it gets: a running stack, photos, the judge, and chance from the seed."""
+"""What an experiment is, and what it gets: a running stack, photos, the judge, and random numbers from the seed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Literal
 
 from tests.chaos.judge import Events, Judge, Verdict
 from tests.chaos.load import Load
-from tests.chaos.stack import Change, Stack, impatient
+from tests.chaos.stack import Change, Stack, short_timeouts
 
 Kind = Literal["plain", "proxied", "own"]
 """On which stack: one that it shares with others, one behind the proxy, or one that it makes."""
@@ -21,23 +21,23 @@ Kind = Literal["plain", "proxied", "own"]
 
 @dataclass
 class Lab:
-    """One experiment's means: so many `photos`, and what stretches the time that the judge waits."""
+    """What one experiment works with: so many `photos`, and the factor by which the judge waits longer."""
 
     name: str
     photos: int
-    patience: float
+    timeout_factor: float
     folder: Path
     random: Random
     stack: Stack
     events: Events
 
     def load(self) -> Load:
-        """Photos of an owner of this experiment."""
+        """Return a load without photos yet, of an owner of this experiment."""
         return Load(self.stack, self.folder / "photos", self.name, self.random)
 
     def judge(self, load: Load) -> Judge:
         """Return the judge of a load."""
-        return Judge(self.stack, self.events, load, self.patience)
+        return Judge(self.stack, self.events, load, self.timeout_factor)
 
 
 Run = Callable[[Lab], Awaitable[Verdict]]
@@ -55,7 +55,7 @@ class Experiment:
     run: Run
     kind: Kind
     short: bool = False
-    changes: tuple[Change, ...] = (impatient,)
+    changes: tuple[Change, ...] = (short_timeouts,)
     options: tuple[str, ...] = ()
     disk: int | None = None
 
@@ -63,11 +63,11 @@ class Experiment:
 class Suite:
     """Runs experiments one after another; those that share a stack share it."""
 
-    def __init__(self, folder: Path, *, seed: int, photos: int, patience: float = 1.0) -> None:
+    def __init__(self, folder: Path, *, seed: int, photos: int, timeout_factor: float = 1.0) -> None:
         self._folder = folder
         self._seed = seed
         self._photos = photos
-        self._patience = patience
+        self._timeout_factor = timeout_factor
         self._shared: dict[Kind, tuple[Stack, Events]] = {}
         self._open = AsyncExitStack()
 
@@ -86,9 +86,9 @@ class Suite:
             else:
                 stack, events = await self._shared_stack(experiment)
             name, folder = experiment.name, self._folder / experiment.name
-            chance = Random(f"{self._seed}:{name}")
+            random = Random(f"{self._seed}:{name}")
             stack.random.seed(f"{self._seed}:{name}")
-            lab = Lab(name, self._photos, self._patience, folder, chance, stack, events)
+            lab = Lab(name, self._photos, self._timeout_factor, folder, random, stack, events)
             begin = time.monotonic()
             verdict = await experiment.run(lab)
             verdict.seconds = time.monotonic() - begin

@@ -1,4 +1,4 @@
-"""The load of an experiment: photos made, uploaded and deleted by their owners, all through our own client."""
+"""The load of an experiment: photos that are made, uploaded and deleted by their owners, all through our own client."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _ONCE = RetryPolicy(max_attempts=1)
 
 @dataclass
 class Load:
-    """The photos of one experiment, and what its clients were told. `user` owns what names no other owner."""
+    """The photos of one experiment, and wrong responses to its clients. `user` owns what names no other owner."""
 
     stack: Stack
     folder: Path
     user: str
     random: Random
     photos: list[Photo] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)  # answers that a client must not get
+    wrong: list[str] = field(default_factory=list)  # responses that a client must not get
 
     async def make(self, count: int, *, tenant: str = TENANT, user: str | None = None) -> list[Photo]:
         """Draw photos, each with a code of its own, for an owner."""
@@ -106,8 +106,8 @@ class Load:
             start_new_session=True,
         )
 
-    def told(self, photos: Sequence[Photo], stdout: bytes) -> None:
-        """Take over from the JSON of `shoebox upload` which photos are stored."""
+    def note_stored(self, photos: Sequence[Photo], stdout: bytes) -> None:
+        """Note which photos are stored, from the JSON of `shoebox upload`."""
         records = json.loads(stdout)["files"] if stdout else []
         ready = {record["sha256"] for record in records if record["outcome"] == "READY"}
         for photo in photos:
@@ -116,7 +116,7 @@ class Load:
                 photo.notes.append("not READY for `shoebox upload`")
 
     async def states(self, photos: Sequence[Photo]) -> dict[str, str]:
-        """State by file id, of those that exist."""
+        """Return the state by file id, of those that exist."""
         found: dict[str, str] = {}
         for owner in {(photo.tenant, photo.user) for photo in photos}:
             theirs = [photo for photo in photos if (photo.tenant, photo.user) == owner]
@@ -127,7 +127,7 @@ class Load:
         return found
 
     async def until_ready(self, photos: Sequence[Photo], seconds: float = 60) -> float:
-        """Wait until all are READY, or time is up; how long it took."""
+        """Wait until all are READY, or time is up; return how long it took."""
         begin = time.monotonic()
         while time.monotonic() < begin + seconds:
             states = await self.states(photos)
@@ -137,7 +137,7 @@ class Load:
         return time.monotonic() - begin
 
     async def ready(self, count: int, **owner: str) -> list[Photo]:
-        """Photos that are READY."""
+        """Make photos, upload them, and wait until they are READY."""
         photos = await self.make(count, **owner)
         await self.upload(photos)
         await self.until_ready(photos)
@@ -174,7 +174,7 @@ class Load:
         await asyncio.gather(*(self._again(photo, seconds) for photo in photos))
 
     async def replace(self, photos: Sequence[Photo], *, over: float, seconds: float = 90) -> None:
-        """Each owner deletes, and uploads the same bytes anew as soon as that is allowed."""
+        """Delete as each owner, and upload the same bytes anew as soon as that is allowed."""
 
         async def one(photo: Photo, at: float) -> None:
             await self._delete(photo, at, seconds)

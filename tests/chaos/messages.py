@@ -1,4 +1,4 @@
-"""Experiments with messages and uploads that nobody expects: twice, late, old, far too long, malformed, bombs."""
+"""Experiments with unexpected messages and uploads: twice, late, old, far too long, malformed, bombs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def record(bucket: str, key: str) -> dict[str, Any]:
 
 
 async def send(stack: Stack, bodies: Sequence[str]) -> int:
-    """Put messages into the uploads queue; how many."""
+    """Put messages into the uploads queue; return how many."""
     sqs = await stack.client("sqs")
     for body in bodies:
         await sqs.send_message(QueueUrl=stack.queue_url("uploads"), MessageBody=body)
@@ -89,7 +89,7 @@ async def duplicates(lab: Lab) -> Verdict:
 
 
 async def malformed(lab: Lab) -> Verdict:
-    """They end as dead letters, alone: good messages, which came together with them, are not held up."""
+    """Send malformed messages together with good ones: only they become dead letters, and they delay no others."""
     load, stack = lab.load(), lab.stack
     judge = lab.judge(load)
     (first,) = await load.ready(1)
@@ -125,7 +125,7 @@ def unknown_id(random: Random) -> str:
 
 
 async def old_url(lab: Lab) -> Verdict:
-    """Bytes that were deleted do not come back, and those of a new registration are not touched."""
+    """PUT with old URLs: deleted bytes do not come back, and those of a new registration are not touched."""
     load = lab.load()
     photos = await load.make(lab.photos)
     links = await _register(load, photos)
@@ -145,7 +145,7 @@ async def old_url(lab: Lab) -> Verdict:
 
 
 async def _register(load: Load, photos: Sequence[Photo]) -> dict[str, UploadInstruction]:
-    """Register photos of one owner; how to send each."""
+    """Register photos of one owner; return how to send each."""
     async with load.api(photos[0]) as api:
         entries = await api.register(
             [
@@ -165,12 +165,12 @@ async def _put(photo: Photo, link: UploadInstruction) -> int:
 
 
 async def bombs(lab: Lab) -> Verdict:
-    """Innocents are READY, none later than the bombs allow; the note tells how long the slowest took."""
+    """Upload bombs beside ordinary photos, which all become READY; the note says how long the slowest took."""
     return await _bombs(lab, side=10_000, seconds=600)
 
 
 async def small_bombs(lab: Lab) -> Verdict:
-    """Return the short form."""
+    """Do the same with smaller bombs, for the short form."""
     return await _bombs(lab, side=4_000, seconds=120)
 
 
@@ -187,7 +187,7 @@ async def _bombs(lab: Lab, side: int, seconds: float) -> Verdict:
     slowest = await load.until_ready(photos, seconds)
     verdict = await lab.judge(load).judge(seconds=30)
     verdict.faults = len(others.photos)
-    verdict.note = f"the last innocent was READY {slowest:.1f} s after its upload"
+    verdict.note = f"the last ordinary photo was READY {slowest:.1f} s after its upload"
     return verdict
 
 

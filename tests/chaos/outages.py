@@ -1,4 +1,4 @@
-"""Experiments with what Shoebox stands on: no host, no disk, no emulator, and ingest that comes too late."""
+"""Experiments with what Shoebox depends on: no host, no disk, no emulator, and ingest that starts too late."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ async def hosted(stack: Stack, function: str = "ingest") -> AsyncIterator[None]:
         await process.wait()
 
 
-def _very_impatient(stack: dict[str, Any]) -> None:
+def _shorter_timeouts(stack: dict[str, Any]) -> None:
     stack["functions"]["ingest"]["timeout"] = 3
     stack["queues"]["uploads"] |= {"visibility_timeout": 18, "max_receive_count": 5}
 
 
 def _short_registrations(stack: dict[str, Any]) -> None:
-    """Nothing becomes a dead letter meanwhile, which another experiment tries."""
+    # Long timeouts, so that nothing becomes a dead letter meanwhile: that is another experiment.
     stack["functions"]["ingest"]["timeout"] = 10
     stack["queues"]["uploads"]["visibility_timeout"] = 60
     for function in ("api", "ingest"):
@@ -56,12 +56,12 @@ def _short_registrations(stack: dict[str, Any]) -> None:
 
 
 async def no_host(lab: Lab) -> Verdict:
-    """Photos wait for a host, and become no dead letters."""
+    """Check that photos wait for a host, and become no dead letters."""
     return await _late(lab, 5 * 18 + 60)
 
 
 async def late_ingest(lab: Lab) -> Verdict:
-    """Who has sent the bytes in time has done all that was asked."""
+    """Check that a photo becomes READY whose bytes were sent before its registration expired."""
     return await _late(lab, 130)
 
 
@@ -93,7 +93,7 @@ async def outage(lab: Lab, how: str) -> Verdict:
         await asyncio.sleep(_OUTAGE_SECONDS)
         stack.proxy.away = False
     stdout, stderr = await asyncio.wait_for(communicating, 300)
-    load.told(photos, stdout)
+    load.note_stored(photos, stdout)
     verdict = await lab.judge(load).judge(seconds=60)
     verdict.faults = 1
     verdict.note = f"upload ended with {process.returncode}: {_last(stderr)}" if process.returncode else ""
@@ -115,16 +115,16 @@ async def full_disk(lab: Lab, keep: int) -> Verdict:
     states = await _states(load)
     died = stack.process is not None and stack.process.returncode is not None
     code = await stack.stop()
-    words = stack.words()
+    errors = stack.error_output()
     filler.unlink()
-    await stack.start_until_it_does()
+    await stack.start_with_retries()
     verdict = await lab.judge(load).judge(seconds=60, may_refuse=True)
     verdict.faults = 1
     stored = sum(photo.stored for photo in new)
     ready = sum(state == "READY" for state in states.values())
     verdict.note = f"{stored} of {len(new)} taken on a full disk, {ready} READY in all; up ended with {code}"
     if died:
-        verdict.findings.append(f"up died: {_last(words.encode())}")
+        verdict.findings.append(f"up died: {_last(errors.encode())}")
     if verdict.lost and code == 0:
         verdict.findings.append("the stop ended with 0, although not everything was saved")
     return verdict
@@ -165,7 +165,7 @@ EXPERIMENTS = [
         "a joined function has no host for longer than five receives last",
         no_host,
         "own",
-        changes=(_very_impatient,),
+        changes=(_shorter_timeouts,),
         options=("--join", "ingest"),
     ),
     Experiment(

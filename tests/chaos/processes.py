@@ -18,7 +18,7 @@ from tests.chaos.stack import ROLES, Stack, send_signal, stopped
 _LOAD_SECONDS = 6
 _HITS = 4
 SAVED_SECONDS = 5
-"""What an emulator that is killed may forget."""
+"""An emulator that is killed may lose what came in its last seconds; so many are allowed here."""
 LOST_WORKER_SECONDS = 25
 """After the loss of a worker its photos must be READY: its messages are hidden for 20 s."""
 
@@ -30,7 +30,7 @@ def _one_slot(stack: dict[str, Any]) -> None:
 
 
 async def kill(lab: Lab, role: str) -> Verdict:
-    """SIGKILL to a process of the role at random moments."""
+    """Send SIGKILL to a process of the role at random moments."""
 
     async def act() -> int:
         processes = lab.stack.processes(role)
@@ -40,7 +40,7 @@ async def kill(lab: Lab, role: str) -> Verdict:
 
 
 async def hold(lab: Lab, role: str) -> Verdict:
-    """SIGSTOP to all processes of the role at random moments, SIGCONT after one to four seconds."""
+    """Send SIGSTOP to all processes of the role at random moments, and SIGCONT after one to four seconds."""
 
     async def act() -> int:
         processes = lab.stack.processes(role)
@@ -65,13 +65,13 @@ async def lost_worker(lab: Lab, number: signal.Signals) -> Verdict:
     finally:
         send_signal(workers, signal.SIGCONT)
     seconds = time.monotonic() - begin
-    load.told(photos, stdout)
+    load.note_stored(photos, stdout)
     verdict = await lab.judge(load).judge(seconds=30)
     verdict.faults = hit
     verdict.note = f"upload ended with {process.returncode}, {seconds:.1f} s after the worker was lost"
     if process.returncode:
         verdict.findings.append(f"upload ended with {process.returncode}: {stderr.decode(errors='replace')[-200:]}")
-    if seconds > LOST_WORKER_SECONDS * lab.patience:
+    if seconds > LOST_WORKER_SECONDS * lab.timeout_factor:
         verdict.findings.append(f"the photos of a lost worker took {seconds:.0f} s")
     return verdict
 
@@ -108,9 +108,9 @@ async def _under_load(lab: Lab, act: Callable[[], Awaitable[int]]) -> Verdict:
 
 
 async def restart(lab: Lab, pause: float = 0.0, slow: float = 0.0) -> Verdict:
-    """SIGKILL to `up` under load, and a start on the same data; nothing at all may be lost.
+    """Send SIGKILL to `up` under load, and start on the same data; nothing at all may be lost.
 
-    The emulator of the one before stands still for `slow` seconds, as on a slow disk, or until the new one has started.
+    The former emulator is stopped for `slow` seconds, as on a slow disk, or until the new one has started.
     """
     load, stack = lab.load(), lab.stack
     old = await load.ready(lab.photos // 2)
@@ -124,11 +124,11 @@ async def restart(lab: Lab, pause: float = 0.0, slow: float = 0.0) -> Verdict:
         send_signal(emulator, signal.SIGSTOP)
         await stack.kill()
         await asyncio.sleep(pause)
-        starting = asyncio.create_task(stack.start_until_it_does())
+        starting = asyncio.create_task(stack.start_with_retries())
         await asyncio.wait([starting], timeout=slow)
         send_signal(emulator, signal.SIGCONT)
         refusals += await starting
-        alarm |= _tells_of_loss(stack)
+        alarm |= _reports_loss(stack)
         return 1
 
     faults = await beside(load.upload(new, over=6), [lab.random.uniform(1, 3)], again)
@@ -136,14 +136,15 @@ async def restart(lab: Lab, pause: float = 0.0, slow: float = 0.0) -> Verdict:
     verdict.faults = faults
     verdict.note = f"{refusals} starts refused, because the one before still saved" if refusals else ""
     if alarm:
-        verdict.findings.append("a false alarm: up told of a loss after a kill of up alone")
+        verdict.findings.append("a false alarm: up reported a loss after a kill of up alone")
     return verdict
 
 
 async def crash(lab: Lab, roles: Sequence[str]) -> Verdict:
-    """SIGKILL to all processes of the roles at once, and a start.
+    """Send SIGKILL to all processes of the roles at once, and start again.
 
-    Photos of a while ago must be there; younger ones may be gone, if it is said, but leave nothing behind.
+    Photos stored more than `SAVED_SECONDS` ago must be there; younger ones may be gone, if the start reports it, but
+    leave nothing behind.
     """
     load, stack = lab.load(), lab.stack
     old = await load.ready(lab.photos // 2)
@@ -154,8 +155,8 @@ async def crash(lab: Lab, roles: Sequence[str]) -> Verdict:
     await asyncio.sleep(lab.random.uniform(2, 4))
     stored = [photo for photo in load.photos if photo.stored]
     faults = send_signal([process for role in roles for process in stack.processes(role)], signal.SIGKILL)
-    code = await stack.ended()
-    await stack.start_until_it_does()
+    code = await stack.wait()
+    await stack.start_with_retries()
     states = await load.states(stored)
     forgotten = [photo for photo in stored if photo.file_id not in states]
     await uploading
@@ -165,15 +166,15 @@ async def crash(lab: Lab, roles: Sequence[str]) -> Verdict:
     verdict = await lab.judge(load).judge(seconds=60)
     verdict.faults = faults
     verdict.note = f"up ended with {code}; of {len(stored)} stored photos {len(forgotten)} were forgotten"
-    if forgotten and not _tells_of_loss(stack):
-        verdict.findings.append("what was lost is not said at the next start")
+    if forgotten and not _reports_loss(stack):
+        verdict.findings.append("the next start does not report what was lost")
     return verdict
 
 
-def _tells_of_loss(stack: Stack) -> bool:
-    """Whether the last start has said on the terminal that data is gone."""
-    words = stack.words().lower()
-    return "lost" in words or "cut off" in words or "forgot" in words
+def _reports_loss(stack: Stack) -> bool:
+    """Tell whether the last start has reported on the terminal that data is lost."""
+    errors = stack.error_output().lower()
+    return "lost" in errors or "cut off" in errors or "forgot" in errors
 
 
 EXPERIMENTS = [

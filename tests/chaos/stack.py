@@ -38,11 +38,11 @@ ROLES = ("main", "emulator", "authorizer", "api", "ingest", "cleanup", "decode")
 
 
 class StackFailedError(Exception):
-    """`shoebox up` ended instead of starting; with the end of what it said."""
+    """`shoebox up` ended instead of starting; the message is what it wrote to stderr."""
 
 
-def impatient(stack: dict[str, Any]) -> None:
-    """Messages of a dead worker come back after 24 s instead of six minutes; clean-up is never the bottleneck."""
+def short_timeouts(stack: dict[str, Any]) -> None:
+    """Let messages of a dead worker come back after 24 s instead of six minutes; clean-up is never the bottleneck."""
     stack["functions"]["cleanup"]["queue"]["maximum_concurrency"] = 6
     stack["functions"]["ingest"]["timeout"] = 4
     stack["queues"]["uploads"]["visibility_timeout"] = 24
@@ -70,7 +70,7 @@ class Stack:
 
     folder: Path
     random: Random
-    changes: tuple[Change, ...] = (impatient,)
+    changes: tuple[Change, ...] = (short_timeouts,)
     options: tuple[str, ...] = ()
     proxied: bool = False
     disk: int | None = None
@@ -128,8 +128,8 @@ class Stack:
         self.addresses = await self._announced(self.process)
         await self._open()
 
-    async def start_until_it_does(self, seconds: float = 60) -> int:
-        """Start, again and again while it refuses because of the one before; how often it refused."""
+    async def start_with_retries(self, seconds: float = 60) -> int:
+        """Start, again and again while the former stack still saves; return how often the start was refused."""
         end, refusals = time.monotonic() + seconds, 0
         while True:
             try:
@@ -143,22 +143,22 @@ class Stack:
                 return refusals
 
     async def kill(self) -> None:
-        """SIGKILL to the main process; its emulator is left to itself."""
+        """Send SIGKILL to the main process alone; its emulator notices, saves and ends."""
         assert self.process is not None
         with suppress(ProcessLookupError):
             self.process.kill()
         await self.process.wait()
         await self._close()
 
-    async def ended(self, seconds: float = 60) -> int:
-        """Wait for its end; the exit code."""
+    async def wait(self, seconds: float = 60) -> int:
+        """Wait for its end; return the exit code."""
         assert self.process is not None
         code = await asyncio.wait_for(self.process.wait(), seconds)
         await self._close()
         return code
 
     async def stop(self) -> int:
-        """SIGTERM, as an operator stops it; the exit code."""
+        """Send SIGTERM, as an operator stops it; return the exit code."""
         assert self.process is not None
         await self._close()
         if self.process.returncode is None:
@@ -208,9 +208,9 @@ class Stack:
         if process.returncode is None:
             process.kill()
             await process.wait()
-        raise StackFailedError(self.words())
+        raise StackFailedError(self.error_output())
 
-    def words(self) -> str:
+    def error_output(self) -> str:
         """Return what the last start has written to stderr so far."""
         return self.error_file.read_text(errors="replace")
 
@@ -226,7 +226,7 @@ class Stack:
             return []
 
     def processes(self, role: str) -> list[psutil.Process]:
-        """Those of a role: main, emulator, a function's name, or decode for what ingest's environments started."""
+        """Return those of a role: main, emulator, a function's name, or decode for ingest's children."""
         return [process for process in self.all_processes() if self._role(process) == role]
 
     def _role(self, process: psutil.Process) -> str | None:
@@ -296,7 +296,7 @@ class Stack:
 
 
 def send_signal(processes: Iterable[psutil.Process], number: signal.Signals) -> int:
-    """Send a signal to those that still live; to how many."""
+    """Send a signal to those that still live; return to how many."""
     sent = 0
     for process in processes:
         with suppress(psutil.Error):
@@ -307,7 +307,7 @@ def send_signal(processes: Iterable[psutil.Process], number: signal.Signals) -> 
 
 @contextmanager
 def stopped(processes: Sequence[psutil.Process]) -> Iterator[None]:
-    """SIGSTOP to the processes for the block."""
+    """Stop the processes with SIGSTOP for the block."""
     send_signal(processes, signal.SIGSTOP)
     try:
         yield
@@ -327,6 +327,6 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
 
 
 def environment() -> dict[str, str]:
-    """Variables of a command under test: none of ours."""
+    """Return the variables of a command under test, without our own settings."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("SHOEBOX_", "AWS_", "PYTHONDONTWRITE"))}
     return {**clean, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}

@@ -1,5 +1,6 @@
-"""compose/: Prometheus scrapes, and the alerts and the dashboard ask for, what there is."""
+"""What is scraped, asked for and documented is what the code counts and logs: compose/, docs/reference/telemetry.md."""
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -24,6 +25,11 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose"
 NAME = re.compile(r"\b(?:fleet|shoebox)_\w+")
 TYPE_LINE = re.compile(r"^# TYPE (\w+) (\w+)$", re.MULTILINE)
+EVENT = re.compile(r"[a-z]+[0-9a-z]*(_[a-z0-9]+)+")
+LOGGERS = {"_log", "log"}
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
+LOGGING_PACKAGES = ("api", "emulator", "fleet", "shoebox", "standalone", "workers")
+EMULATORS_OWN_LOG = ROOT / "emulator" / "server"  # runs inside of ministack, whose log is text
 
 
 def read(path: str) -> Any:
@@ -164,3 +170,43 @@ def test_no_panel_lies_on_another() -> None:
     assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) < 24
     assert len({panel["id"] for panel in panels()}) == len(panels())
+
+
+def logged_events() -> Iterator[tuple[str, str]]:
+    """Yield the first argument of every call of a logger, with its file."""
+    for package in LOGGING_PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if path.is_relative_to(EMULATORS_OWN_LOG):
+                continue
+            for node in ast.walk(ast.parse(path.read_text())):
+                match node:
+                    case ast.Call(func=ast.Attribute(value=ast.Name(id=logger), attr=level), args=[event, *_]) if (
+                        logger in LOGGERS and level in LEVELS
+                    ):
+                        yield str(path.relative_to(ROOT)), ast.literal_eval(event)
+
+
+def documented_events() -> set[str]:
+    """Return the events of the tables in telemetry.md and runtime.md: what is in backticks in their event columns."""
+    telemetry = (ROOT / "docs/reference/telemetry.md").read_text()
+    runtime = (ROOT / "docs/reference/runtime.md").read_text()
+    first_cell, second_cell = r"(?m)^\| ([^|]*) \|", r"(?m)^\| [^|]*\| ([^|]*) \|"
+    cells = re.findall(first_cell, section(telemetry, "### Events of the functions"))
+    cells += re.findall(second_cell, section(telemetry, "### Events of the fleet and its hosts"))
+    cells += re.findall(first_cell, section(runtime, "## Log events"))
+    return {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} - {"event", "message"}
+
+
+def section(page: str, heading: str) -> str:
+    """Return the text between a heading and the next one."""
+    return re.split(r"(?m)^#", page.split(f"{heading}\n")[1])[0]
+
+
+def test_every_log_event_is_documented_and_every_documented_one_is_logged() -> None:
+    """The tables of the reference and the calls of the loggers name the same events."""
+    assert {event for _, event in logged_events()} == documented_events()
+
+
+def test_log_events_are_in_one_dialect() -> None:
+    """An event is a name in snake case of at least two words, as in `photo_finished`: no sentence, no format string."""
+    assert [(path, event) for path, event in logged_events() if not EVENT.fullmatch(event)] == []

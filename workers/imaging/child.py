@@ -101,25 +101,19 @@ def _respond(
     if "forget" in content:
         return {"forgotten": True}, None, ()
     bound = FULL if content["full"] else TIGHT
-    inspection = _inspect(request, bound, limits) if "prepare" in content else waiting
+    inspection = waiting
+    if "prepare" in content:
+        [data] = request.blobs
+        with _bounds(bound.of(0), FILE_COPIES * len(data) + MEMORY_SLACK):
+            inspection = inspect(data, content["prepare"], limits)
     assert inspection is not None, "no picture waits"
     costs = {"peak_bytes": inspection.peak_bytes, "cpu_seconds": inspection.cpu_seconds}
     if any(costs[name] > limit for name, limit in content.get("within", {}).items()):
         return {"costs": costs}, inspection, ()
-    prepared = _render(inspection, bound)
-    return {"prepared": _facts(prepared)}, None, [r.jpeg for r in prepared.renditions]
-
-
-def _inspect(request: Frame, bound: CpuBound, limits: ImageLimits) -> Inspection:
-    [data] = request.blobs
-    with _bounds(bound.of(0), FILE_COPIES * len(data) + MEMORY_SLACK):
-        return inspect(data, request.content["prepare"], limits)
-
-
-def _render(inspection: Inspection, bound: CpuBound) -> Prepared:
     memory = int(MEMORY_FACTOR * inspection.peak_bytes) + FILE_COPIES * len(inspection.data) + MEMORY_SLACK
     with _bounds(bound.of(inspection.cpu_seconds), memory):
-        return render(inspection)
+        prepared = render(inspection)
+    return {"prepared": _facts(prepared)}, None, [r.jpeg for r in prepared.renditions]
 
 
 def _facts(prepared: Prepared) -> dict[str, object]:

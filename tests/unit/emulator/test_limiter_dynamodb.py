@@ -540,7 +540,7 @@ async def test_infinite_limits_survive_json(emulator: FakeDynamoDB, clock: Clock
     limiter = Limiter(emulator, load_quotas("off"), clock)
     await put(limiter)
     reply = await request(limiter, scope_of("GET", PATH))
-    assert {use.most for use in parse_data_use(reply.body).uses} == {math.inf}
+    assert {use.maximum for use in parse_data_use(reply.body).uses} == {math.inf}
 
 
 @pytest.mark.parametrize("name", ["aws", "aws/7", "off"])

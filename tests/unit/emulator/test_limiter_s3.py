@@ -9,7 +9,7 @@ from emulator.limiter.middleware import Limiter
 from emulator.limiter.s3 import S3, bucket_of_host, request_for_objects, service_of
 from fleet.http.asgi import Receive, Scope, Send
 from fleet.limits.quotas import Quotas, S3Quotas
-from fleet.limits.use import Count
+from fleet.limits.use import BilledCount
 
 S3_SIGNED = b"AWS4-HMAC-SHA256 Credential=ASIAX/20260101/us-east-1/s3/aws4_request, SignedHeaders=host"
 SQS_SIGNED = S3_SIGNED.replace(b"/s3/", b"/sqs/")
@@ -176,26 +176,26 @@ async def test_requests_of_other_services_are_not_limited(limiter: Limiter, emul
 
 
 COUNTED = [
-    (scope_of("PUT", "/photos/originals/a", PRESIGNED), b"x", Count("s3", "PUT", 1), "a photo"),
-    (scope_of("GET", "/photos", b"list-type=2"), b"", Count("s3", "LIST", 1), "a list, which costs as a PUT"),
-    (scope_of("PUT", "/photos", b"cors"), b"", Count("s3", "BUCKET", 1), "about a bucket"),
+    (scope_of("PUT", "/photos/originals/a", PRESIGNED), b"x", BilledCount("s3", "PUT", 1), "a photo"),
+    (scope_of("GET", "/photos", b"list-type=2"), b"", BilledCount("s3", "LIST", 1), "a list, which costs as a PUT"),
+    (scope_of("PUT", "/photos", b"cors"), b"", BilledCount("s3", "BUCKET", 1), "about a bucket"),
     (
         scope_of("POST", "/", headers={b"x-amz-target": b"AmazonSQS.SendMessageBatch", b"authorization": SQS_SIGNED}),
         b"{}",
-        Count("sqs", "SendMessageBatch", 1),
+        BilledCount("sqs", "SendMessageBatch", 1),
         "SQS, JSON",
     ),
     (
         scope_of("POST", "/", headers={b"authorization": S3_SIGNED.replace(b"/s3/", b"/sns/"), b"content-type": FORM}),
         b"Action=PublishBatch&Version=2010-03-31&TopicArn=x",
-        Count("sns", "PublishBatch", 1),
+        BilledCount("sns", "PublishBatch", 1),
         "SNS, a form in two pieces",
     ),
 ]
 
 
 @pytest.mark.parametrize(("scope", "body", "expected"), [pytest.param(*values, id=name) for *values, name in COUNTED])
-async def test_requests_that_pass_are_counted(emulator: FakeDynamoDB, scope: Scope, body: bytes, expected: Count):
+async def test_requests_that_pass_are_counted(emulator: FakeDynamoDB, scope: Scope, body: bytes, expected: BilledCount):
     """By service and operation, as AWS bills them."""
     limiter = Limiter(emulator, Quotas(), lambda: 0.0)
     await request(limiter, scope, body)
@@ -209,7 +209,7 @@ async def test_what_is_refused_or_of_no_interest_is_not_counted(limiter: Limiter
     await request(limiter, scope_of("POST", "/", headers={b"authorization": S3_SIGNED.replace(b"/s3/", b"/iam/")}))
     await request(limiter, scope_of("POST", "/", headers={b"x-amz-target": b"Kinesis.PutRecord"}))
     assert statuses == [200, 503, 503]
-    assert limiter.data_use().requests == [Count("s3", "PUT", 1)]
+    assert limiter.data_use().requests == [BilledCount("s3", "PUT", 1)]
 
 
 async def test_made_up_operations_do_not_fill_the_memory(limiter: Limiter):

@@ -13,7 +13,7 @@ from fleet.async_events import AsyncEvents, AsyncStatistics, DeliveryError
 from fleet.environments.invocation import Call, InvokeResult, failure
 from fleet.errors import InvokeError, Throttled
 from fleet.functions import FunctionSpec
-from fleet.limits.async_events import Again, AsyncRules, Condition, GiveUp
+from fleet.limits.async_events import AsyncRules, Condition, GiveUp, RetryAfter
 
 
 @dataclass
@@ -205,6 +205,6 @@ async def test_the_queue_is_bounded():
 def test_the_rules_are_decisions():
     """Each with its delay or its reason."""
     rules = AsyncRules()
-    assert [rules.after_error(n, 0) for n in (1, 2, 3)] == [Again(60), Again(120), GiveUp(Condition.RETRIES)]
-    assert rules.after_throttle(20, 21_300) == Again(300)
+    assert [rules.after_error(n, 0) for n in (1, 2, 3)] == [RetryAfter(60), RetryAfter(120), GiveUp(Condition.RETRIES)]
+    assert rules.after_throttle(20, 21_300) == RetryAfter(300)
     assert rules.after_throttle(20, 21_301) == GiveUp(Condition.AGE)

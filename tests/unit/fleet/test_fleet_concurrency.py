@@ -163,7 +163,7 @@ def test_without_quotas_nothing_is_refused():
     """`off`: infinite everywhere."""
     kept = limits(load_quotas("off").functions)
     assert enter(kept, "a", 20_000) == []
-    assert all(use.most == math.inf for use in kept.uses(1.0))
+    assert all(use.maximum == math.inf for use in kept.uses(1.0))
 
 
 def test_use_and_refusals_are_told():

@@ -11,7 +11,7 @@ from fleet.async_events import AsyncStatistics
 from fleet.gateway.authorizer import CacheStatistics
 from fleet.limit_registry import LimitRegistry
 from fleet.limits.quotas import load_quotas
-from fleet.limits.use import Count, DataUse
+from fleet.limits.use import BilledCount, DataUse
 from fleet.metrics import Metrics
 from fleet.queues.batches import SqsMessage
 from fleet.queues.depths import Depth, Depths, MonitoredQueue
@@ -125,7 +125,7 @@ async def test_what_is_billed_is_in_the_metrics(metrics: Metrics):
     """Requests by service and operation, units by table."""
 
     async def data_limits() -> DataUse:
-        return DataUse([], [Count("s3", "PUT", 7)], [Count("dynamodb", "Write", 2.5, "files")])
+        return DataUse([], [BilledCount("s3", "PUT", 7)], [BilledCount("dynamodb", "Write", 2.5, "files")])
 
     registry = LimitRegistry(load_quotas(), list, data_limits)
     show_counts(metrics, registry)

@@ -600,7 +600,7 @@ async def test_scaling_learns_of_throttles_errors_and_backlog(bench: MakeBench):
         def received(self, now: float, *, messages: int, wanted: int, size: int) -> None:
             told.append((messages, wanted, size > 0))
 
-        def ended(self, now: float, end: InvocationOutcome) -> None:
+        def invocation_ended(self, now: float, end: InvocationOutcome) -> None:
             told.append(end)
 
     async with bench(scale=Told(1)) as b:

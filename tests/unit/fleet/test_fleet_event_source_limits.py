@@ -35,7 +35,7 @@ GROWTH = [
     pytest.param("aws", 2, 60, 2, id="MaximumConcurrency below five"),
     pytest.param("aws", 100, 60, 100, id="MaximumConcurrency above"),
     pytest.param("aws", 1000, 600, 1000, id="the highest MaximumConcurrency"),
-    pytest.param("aws/100", None, 0, 1, id="a wind tunnel begins with one"),
+    pytest.param("aws/100", None, 0, 1, id="aws/100 begins with one"),
     pytest.param("aws/100", None, 60, 4, id="grows by three a minute"),
     pytest.param("aws/100", None, 3600, 13, id="up to thirteen"),
 ]
@@ -104,7 +104,7 @@ LOWERED = [
 def test_throttles_and_function_errors_lower_it(end: InvocationOutcome, reports: bool, batches: int):
     """ "Handling errors for an SQS event source in Lambda", backoff strategy and ReportBatchItemFailures."""
     scale = StandardScale(AWS.mappings, reports_failures=reports)
-    scale.ended(0.0, end)
+    scale.invocation_ended(0.0, end)
     assert scale.limit(0.0) == batches
 
 
@@ -112,10 +112,10 @@ def test_it_is_lowered_once_a_second_and_never_below_one():
     """A hundred throttles at once are one reason; a hundred seconds of them leave one batch."""
     scale = StandardScale(AWS.mappings)
     for _ in range(100):
-        scale.ended(0.0, InvocationOutcome.THROTTLED)
+        scale.invocation_ended(0.0, InvocationOutcome.THROTTLED)
     assert scale.limit(0.0) == 3
     for second in range(1, 100):
-        scale.ended(float(second), InvocationOutcome.THROTTLED)
+        scale.invocation_ended(float(second), InvocationOutcome.THROTTLED)
     assert scale.limit(99.0) == 1
 
 
@@ -123,7 +123,7 @@ def test_what_was_lowered_comes_back_without_backlog():
     """A mapping with little traffic does not stay at one batch for ever."""
     scale = StandardScale(AWS.mappings)
     for second in range(20):
-        scale.ended(float(second), InvocationOutcome.THROTTLED)
+        scale.invocation_ended(float(second), InvocationOutcome.THROTTLED)
     assert (scale.limit(19.0), scale.limit(29.0), scale.limit(30.0)) == (1, 1, 5)
 
 
@@ -152,15 +152,15 @@ PROVISIONED = [
     pytest.param("aws", 2, 200, 60, 1020, id="1,000 invokes more in a minute"),
     pytest.param("aws", 2, 200, 300, 2000, id="the maximum"),
     pytest.param("aws", 2, 2000, 3600, 20_000, id="20,000 at most"),
-    pytest.param("aws/100", 2, 200, 0, 10, id="a wind tunnel has one poller"),
+    pytest.param("aws/100", 2, 200, 0, 10, id="aws/100 has one poller"),
     pytest.param("aws/100", 2, 200, 3600, 20, id="and two at most"),
 ]
 
 
-@pytest.mark.parametrize(("quotas", "least", "most", "seconds", "batches"), PROVISIONED)
-def test_provisioned_pollers_grow_faster(quotas: str, least: int, most: int, seconds: int, batches: int):
+@pytest.mark.parametrize(("quotas", "minimum", "maximum", "seconds", "batches"), PROVISIONED)
+def test_provisioned_pollers_grow_faster(quotas: str, minimum: int, maximum: int, seconds: int, batches: int):
     """ "Configuring scaling behavior for SQS event source mappings", provisioned mode."""
-    scale = ProvisionedPollers(least, most, load_quotas(quotas))
+    scale = ProvisionedPollers(minimum, maximum, load_quotas(quotas))
     backlog(scale, seconds)
     assert scale.limit(seconds) == batches
 
@@ -169,8 +169,8 @@ def test_provisioned_pollers_sink_to_their_minimum_and_no_error_takes_them():
     """They are dedicated."""
     scale = ProvisionedPollers(2, 200, AWS)
     backlog(scale, 60)
-    scale.ended(60.0, InvocationOutcome.THROTTLED)
-    scale.ended(60.0, InvocationOutcome.FUNCTION_ERROR)
+    scale.invocation_ended(60.0, InvocationOutcome.THROTTLED)
+    scale.invocation_ended(60.0, InvocationOutcome.FUNCTION_ERROR)
     assert scale.limit(60) == 1020
     empty(scale, 100, start=61)
     assert scale.limit(200) == 20
@@ -201,7 +201,7 @@ def test_provisioned_pollers_are_as_many_as_the_machine_can_use():
 
 
 @pytest.mark.parametrize(
-    ("make", "most"),
+    ("make", "maximum"),
     [
         pytest.param(lambda: StandardScale(AWS.mappings, function="ingest"), 1250, id="standard"),
         pytest.param(lambda: StandardScale(AWS.mappings, function="ingest", maximum=4), 4, id="MaximumConcurrency"),
@@ -210,20 +210,20 @@ def test_provisioned_pollers_are_as_many_as_the_machine_can_use():
         pytest.param(lambda: StandardScale(load_quotas("off").mappings, function="ingest"), math.inf, id="off"),
     ],
 )
-def test_use_tells_batches_at_work(make: Callable[[], Scale], most: float):
+def test_use_tells_batches_at_work(make: Callable[[], Scale], maximum: float):
     """`lambda.mapping_concurrency` of the function."""
     scale = make()
     for _ in range(3):
         scale.started()
     scale.finished()
-    scale.held(0.0)
+    scale.blocked(0.0)
     (use,) = scale.uses(0.0)
-    assert (use.limit, use.subject, use.used, use.peak, use.most) == (
+    assert (use.limit, use.subject, use.used, use.peak, use.maximum) == (
         "lambda.mapping_concurrency",
         "ingest",
         2,
         3,
-        most,
+        maximum,
     )
     assert use.throttled == 1
 
@@ -238,7 +238,7 @@ def test_use_tells_batches_at_work(make: Callable[[], Scale], most: float):
 def test_what_the_machine_holds_back_is_not_awss_doing(make: Callable[[], Scale]):
     """A laptop's two slots are no limit that production would meet."""
     scale = make()
-    scale.held(0.0)
+    scale.blocked(0.0)
     (use,) = scale.uses(0.0)
     assert use.throttled == 0
 
@@ -247,14 +247,14 @@ def test_a_fixed_scale_ignores_what_happens():
     """Functions whose environments others bring."""
     scale = FixedScale(5)
     backlog(scale, 60)
-    scale.ended(60.0, InvocationOutcome.THROTTLED)
+    scale.invocation_ended(60.0, InvocationOutcome.THROTTLED)
     assert (scale.limit(60.0), scale.pause(60.0)) == (5, 0.0)
 
 
 # Amazon SQS, "Amazon SQS message quotas": 120,000 in flight.
 IN_FLIGHT = [
     pytest.param("aws", 120_000, id="aws"),
-    pytest.param("aws/100", 1_200, id="a wind tunnel"),
+    pytest.param("aws/100", 1_200, id="aws/100"),
     pytest.param("off", math.inf, id="off"),
 ]
 
@@ -284,5 +284,5 @@ def test_the_use_of_a_queue_tells_peak_and_refusals():
     queue.refused()
     queue.gone(["a"])
     (use,) = queue.uses(0.0)
-    assert (use.limit, use.subject, use.used, use.peak, use.most) == ("sqs.in_flight", "uploads", 1, 2, 3)
+    assert (use.limit, use.subject, use.used, use.peak, use.maximum) == ("sqs.in_flight", "uploads", 1, 2, 3)
     assert use.throttled == 1

@@ -80,7 +80,7 @@ BATCHES = [
     pytest.param({"maximum_concurrency": 4}, {}, 4, id="maximum concurrency"),
     pytest.param({"provisioned": {}}, {}, 20, id="two provisioned pollers"),
     pytest.param({}, {"max_environments": 1}, 4, id="one environment's slots"),
-    pytest.param({"maximum_concurrency": 100}, {"quotas": load_quotas("aws/100")}, 1, id="a wind tunnel"),
+    pytest.param({"maximum_concurrency": 100}, {"quotas": load_quotas("aws/100")}, 1, id="aws/100"),
     pytest.param({"provisioned": {"minimum": 200}}, {"quotas": load_quotas("aws/100")}, 20, id="provisioned in it"),
     pytest.param({}, {"quotas": load_quotas("off")}, 32, id="no quotas, all slots"),
     pytest.param({"maximum_concurrency": 6}, {"quotas": load_quotas("off")}, 6, id="no quotas, maximum concurrency"),
@@ -103,7 +103,7 @@ async def test_a_trigger_gets_the_scale_that_it_describes(
 async def test_every_limit_has_its_use(tmp_path: Path):
     """Concurrency of each function, messages in flight of each queue, which two mappings share."""
     async with mappings_of(tmp_path, {"one-fn": {}, "two-fn": {"maximum_concurrency": 4}}) as (mappings, _):
-        uses = {(use.limit, use.subject): use.most for use in mappings.uses(0.0)}
+        uses = {(use.limit, use.subject): use.maximum for use in mappings.uses(0.0)}
     assert uses == {
         ("lambda.mapping_concurrency", "one-fn"): 1250,
         ("lambda.mapping_concurrency", "two-fn"): 4,

@@ -49,7 +49,7 @@ def test_without_quotas_nothing_is_refused():
     """Also not by throttles of the stack: `off` is off."""
     throttle = GatewayThrottle(load_quotas("off"), Throttle(rate=0, burst=0), {"/x": Throttle(rate=1, burst=1)})
     assert admitted(throttle, "/x", 20_000) == 20_000
-    assert use(throttle, "account").most == math.inf
+    assert use(throttle, "account").maximum == math.inf
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_stacks_throttles_are_scaled():
     """aws/N divides them as it divides the account's."""
     throttle = GatewayThrottle(load_quotas("aws/10"), None, {"/x": Throttle(rate=100, burst=50)})
     assert admitted(throttle, "/x", 100) == 5
-    assert use(throttle, "/x").most == 10
+    assert use(throttle, "/x").maximum == 10
 
 
 def test_uses_tell_rates_peaks_and_refusals():
@@ -102,7 +102,7 @@ def test_uses_tell_rates_peaks_and_refusals():
     admitted(throttle, "/x", 6, now=100.0)
     admitted(throttle, "GET /y", 2, now=100.5)
     admitted(throttle, None, 1, now=101.0)
-    assert {use.subject: (use.used, use.peak, use.most, use.throttled) for use in throttle.uses(101.5)} == {
+    assert {use.subject: (use.used, use.peak, use.maximum, use.throttled) for use in throttle.uses(101.5)} == {
         "account": (5, 5, 10, 0),
         "stage": (4, 4, 4, 2),
         "/x": (4, 4, math.inf, 0),

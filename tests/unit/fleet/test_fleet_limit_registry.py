@@ -4,15 +4,15 @@ import orjson
 
 from fleet.limit_registry import LimitRegistry
 from fleet.limits.quotas import load_quotas
-from fleet.limits.use import Count, DataUse, LimitUse
+from fleet.limits.use import BilledCount, DataUse, LimitUse
 
 NEAR = LimitUse("lambda.concurrency", "account", 3, 5, 10, "invocations", throttled=2)
 FAR = LimitUse("s3.requests", "photos/originals", 1, 1, 100, "requests/s")
 OFF = LimitUse("gateway.rate", "account", 1, 1, float("inf"), "requests/s")
 
 
-PUTS = Count("s3", "PUT", 7)
-WRITES = Count("dynamodb", "Write", 3.0, "files")
+PUTS = BilledCount("s3", "PUT", 7)
+WRITES = BilledCount("dynamodb", "Write", 3.0, "files")
 
 
 async def data_limits() -> DataUse:

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from fleet.limits.bucket import Highest, KeyedBuckets
+from fleet.limits.bucket import KeyedBuckets, PeakPerSecond
 from fleet.limits.capacity import EVENTUAL, STRONG, TRANSACTIONAL, item_size, read_units, value_size, write_units
-from fleet.limits.dynamodb import Demand, Direction, DynamoDBLimits, LimitType, Resource, Throttled
+from fleet.limits.dynamodb import Demand, DemandRefusal, Direction, DynamoDBLimits, LimitType, Resource
 from fleet.limits.quotas import DynamoDBQuotas, load_quotas
 
 TABLE, OTHER, INDEX = Resource("files"), Resource("orders"), Resource("files", "by-owner")
@@ -99,7 +99,7 @@ def test_a_partition_has_its_units_a_second(direction: Direction, units: int):
     """ "Best practices for designing and using partition keys effectively": 1,000 and 3,000, then it refuses."""
     kept = limits()
     assert kept.admit(direction, [Demand(TABLE, "hot", units)], 0.0) is None
-    assert kept.admit(direction, [Demand(TABLE, "hot", 1)], 0.0) == Throttled(TABLE, direction, KEY_RANGE)
+    assert kept.admit(direction, [Demand(TABLE, "hot", 1)], 0.0) == DemandRefusal(TABLE, direction, KEY_RANGE)
     assert kept.admit(direction, [Demand(TABLE, "hot", units)], 1.0) is None
 
 
@@ -120,16 +120,16 @@ def test_a_hot_key_hurts_nobody_else(direction: Direction, demand: Demand):
 
 
 REASONS = [
-    (Throttled(TABLE, WRITE, KEY_RANGE), "TableWriteKeyRangeThroughputExceeded"),
-    (Throttled(TABLE, READ, KEY_RANGE), "TableReadKeyRangeThroughputExceeded"),
-    (Throttled(INDEX, WRITE, KEY_RANGE), "IndexWriteKeyRangeThroughputExceeded"),
-    (Throttled(INDEX, READ, ACCOUNT), "IndexReadAccountLimitExceeded"),
-    (Throttled(TABLE, WRITE, ACCOUNT), "TableWriteAccountLimitExceeded"),
+    (DemandRefusal(TABLE, WRITE, KEY_RANGE), "TableWriteKeyRangeThroughputExceeded"),
+    (DemandRefusal(TABLE, READ, KEY_RANGE), "TableReadKeyRangeThroughputExceeded"),
+    (DemandRefusal(INDEX, WRITE, KEY_RANGE), "IndexWriteKeyRangeThroughputExceeded"),
+    (DemandRefusal(INDEX, READ, ACCOUNT), "IndexReadAccountLimitExceeded"),
+    (DemandRefusal(TABLE, WRITE, ACCOUNT), "TableWriteAccountLimitExceeded"),
 ]
 
 
 @pytest.mark.parametrize(("throttled", "reason"), REASONS)
-def test_a_refusal_has_awss_reason(throttled: Throttled, reason: str):
+def test_a_refusal_has_awss_reason(throttled: DemandRefusal, reason: str):
     """ "ThrottlingReason": ResourceType + OperationType + LimitType."""
     assert throttled.reason == reason
 
@@ -139,7 +139,7 @@ def test_a_write_that_its_index_cannot_take_is_refused_and_takes_nothing():
     kept = limits()
     kept.admit(WRITE, [Demand(INDEX, "owner", 1000)], 0.0)
     refused = kept.admit(WRITE, [Demand(TABLE, "fresh", 1000), Demand(INDEX, "owner", 1)], 0.0)
-    assert refused == Throttled(INDEX, WRITE, KEY_RANGE)
+    assert refused == DemandRefusal(INDEX, WRITE, KEY_RANGE)
     assert kept.admit(WRITE, [Demand(TABLE, "fresh", 1000)], 0.0) is None
 
 
@@ -147,9 +147,9 @@ def test_a_new_table_takes_four_thousand_writes():
     """ "DynamoDB on-demand capacity mode": a new table's throughput, which its partitions bound."""
     kept = limits()
     assert write_all(kept, 5000, 0.0) == 4000
-    assert kept.admit(WRITE, [Demand(TABLE, "any", 1)], 0.0) == Throttled(TABLE, WRITE, KEY_RANGE)
+    assert kept.admit(WRITE, [Demand(TABLE, "any", 1)], 0.0) == DemandRefusal(TABLE, WRITE, KEY_RANGE)
     assert kept.admit(READ, [Demand(TABLE, None, 12_000)], 0.0) is None
-    assert kept.admit(READ, [Demand(TABLE, None, 1)], 0.0) == Throttled(TABLE, READ, KEY_RANGE)
+    assert kept.admit(READ, [Demand(TABLE, None, 1)], 0.0) == DemandRefusal(TABLE, READ, KEY_RANGE)
 
 
 GROWTH = [
@@ -160,14 +160,14 @@ GROWTH = [
 ]
 
 
-@pytest.mark.parametrize(("peak", "minutes", "most"), [pytest.param(*values, id=name) for *values, name in GROWTH])
-def test_a_table_grows_to_twice_its_previous_peak(peak: int, minutes: int, most: int):
+@pytest.mark.parametrize(("peak", "minutes", "maximum"), [pytest.param(*values, id=name) for *values, name in GROWTH])
+def test_a_table_grows_to_twice_its_previous_peak(peak: int, minutes: int, maximum: int):
     """ "Initial throughput and scaling properties": throttling can occur beyond double the peak within 30 minutes."""
     kept = limits()
     write_all(kept, peak, 0.0)
     write_all(kept, 1, MINUTE)  # the next minute, in which the first one's peak is known
     write_all(kept, 1, minutes * MINUTE)
-    assert write_all(kept, 20_000, minutes * MINUTE + 10) == most
+    assert write_all(kept, 20_000, minutes * MINUTE + 10) == maximum
 
 
 def test_a_table_doubles_at_most_every_half_hour_up_to_the_quota():
@@ -181,7 +181,7 @@ def test_a_table_doubles_at_most_every_half_hour_up_to_the_quota():
     assert taken == [4000, 8000, 16_000, 32_000, 40_000, 40_000]
     now += 10
     write_all(kept, 40_000, now)
-    assert kept.admit(WRITE, [Demand(TABLE, "any", 1)], now) == Throttled(TABLE, WRITE, ACCOUNT)
+    assert kept.admit(WRITE, [Demand(TABLE, "any", 1)], now) == DemandRefusal(TABLE, WRITE, ACCOUNT)
 
 
 def test_a_peak_is_not_more_than_the_table_could_serve():
@@ -199,7 +199,7 @@ def test_a_read_is_charged_when_its_size_is_known():
     kept = limits()
     kept.admit(READ, [Demand(TABLE, "big", 0.5)], 0.0)
     kept.charge(READ, [Demand(TABLE, "big", 5999.5)], 0.0)
-    assert kept.admit(READ, [Demand(TABLE, "big", 0.5)], 0.9) == Throttled(TABLE, READ, KEY_RANGE)
+    assert kept.admit(READ, [Demand(TABLE, "big", 0.5)], 0.9) == DemandRefusal(TABLE, READ, KEY_RANGE)
     assert kept.admit(READ, [Demand(TABLE, "big", 0.5)], 1.1) is None
 
 
@@ -212,10 +212,10 @@ def test_what_is_given_back_can_be_taken_again():
 
 
 def test_a_write_larger_than_the_bucket_passes_a_full_one():
-    """In a wind tunnel a partition has less than an item needs: it waits for a full bucket and leaves a debt."""
+    """With `aws/N` a partition has less than an item needs: it waits for a full bucket and leaves a debt."""
     kept = DynamoDBLimits(load_quotas("aws/1000").dynamodb)
     assert kept.admit(WRITE, [Demand(TABLE, "key", 3)], 0.0) is None
-    assert kept.admit(WRITE, [Demand(TABLE, "key", 1)], 2.9) == Throttled(TABLE, WRITE, KEY_RANGE)
+    assert kept.admit(WRITE, [Demand(TABLE, "key", 1)], 2.9) == DemandRefusal(TABLE, WRITE, KEY_RANGE)
     assert kept.admit(WRITE, [Demand(TABLE, "key", 3)], 3.1) is None
 
 
@@ -224,9 +224,9 @@ def test_a_transaction_passes_whole_or_says_which_part_does_not():
     kept = limits()
     kept.admit(WRITE, [Demand(TABLE, "a", 1)], 0.0)
     parts = [[Demand(TABLE, "a", 600)], [Demand(TABLE, "b", 600)], [Demand(TABLE, "a", 600)]]
-    assert kept.admit_together(WRITE, parts, 0.0) == [None, None, Throttled(TABLE, WRITE, KEY_RANGE)]
+    assert kept.admit_together(WRITE, parts, 0.0) == [None, None, DemandRefusal(TABLE, WRITE, KEY_RANGE)]
     assert kept.admit_together(WRITE, parts[:2], 0.0) is None
-    assert kept.admit_together(WRITE, parts[:1], 0.0) == [Throttled(TABLE, WRITE, KEY_RANGE)]
+    assert kept.admit_together(WRITE, parts[:1], 0.0) == [DemandRefusal(TABLE, WRITE, KEY_RANGE)]
 
 
 def test_a_transaction_counts_whole_against_its_table():
@@ -234,14 +234,14 @@ def test_a_transaction_counts_whole_against_its_table():
     kept = limits()
     kept.admit(WRITE, [Demand(TABLE, None, 2500)], 0.0)
     decisions = kept.admit_together(WRITE, [[Demand(TABLE, key, 800)] for key in "abc"], 0.0)
-    assert decisions == [None, Throttled(TABLE, WRITE, KEY_RANGE), Throttled(TABLE, WRITE, KEY_RANGE)]
+    assert decisions == [None, DemandRefusal(TABLE, WRITE, KEY_RANGE), DemandRefusal(TABLE, WRITE, KEY_RANGE)]
 
 
 def test_without_quotas_nothing_is_refused():
     """`off` is infinite everywhere."""
     kept = DynamoDBLimits(load_quotas("off").dynamodb)
     assert all(kept.admit(WRITE, [Demand(TABLE, "one", 1e9)], 0.0) is None for _ in range(3))
-    assert {use.most for use in kept.uses(1.0)} == {math.inf}
+    assert {use.maximum for use in kept.uses(1.0)} == {math.inf}
 
 
 def test_uses_tell_load_peak_and_refusals():
@@ -250,7 +250,7 @@ def test_uses_tell_load_peak_and_refusals():
     kept.admit(WRITE, [Demand(TABLE, "hot", 1000)], 0.0)
     kept.admit(WRITE, [Demand(TABLE, "cold", 10)], 0.5)
     kept.admit(WRITE, [Demand(TABLE, "hot", 1000)], 0.5)
-    shown = [(use.limit, use.used, use.peak, use.most, use.throttled) for use in kept.uses(1.0)]
+    shown = [(use.limit, use.used, use.peak, use.maximum, use.throttled) for use in kept.uses(1.0)]
     assert shown == [
         ("dynamodb.table_writes", 1010, 1010, 4000, 0),
         ("dynamodb.partition_writes", 1000, 1000, 1000, 1),
@@ -272,14 +272,14 @@ def test_memory_is_bounded_by_the_keys_of_a_second():
     """A hundred thousand keys, each used once, leave those of about a second."""
     buckets = KeyedBuckets(1000)
     for number in range(100_000):
-        buckets.at(number, number / 1000).give(number / 1000, 1)
+        buckets.at(number, number / 1000).take(number / 1000, 1)
     assert len(buckets) <= 1002
 
 
 def test_a_key_in_debt_is_not_forgotten():
     """Forgetting it would forgive the debt; the keys behind it go all the same."""
     buckets = KeyedBuckets(1)
-    buckets.at("debtor", 0.0).give(0.0, 100)
+    buckets.at("debtor", 0.0).take(0.0, 100)
     for number in range(1000):
         buckets.at(number, 2.0 + number / 100)
     assert not buckets.at("debtor", 20.0).has(20.0, 1)
@@ -288,7 +288,7 @@ def test_a_key_in_debt_is_not_forgotten():
 
 def test_the_highest_of_a_second_is_told_in_the_next_one():
     """And forgotten after it; the peak stays."""
-    highest = Highest()
+    highest = PeakPerSecond()
     for now, value in ((0.1, 3.0), (0.2, 7.0), (0.9, 5.0)):
         highest.note(now, value)
     assert (highest.last(1.5), highest.last(2.0), highest.peak) == (7.0, 0.0, 7.0)

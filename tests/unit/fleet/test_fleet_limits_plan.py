@@ -69,7 +69,7 @@ def planned(stack: Stack = STACK, quotas: str = "aws", **load: float) -> dict[tu
 
 
 @pytest.mark.parametrize(
-    ("limit", "subject", "needed", "most"),
+    ("limit", "subject", "needed", "maximum"),
     [
         pytest.param("gateway.rate", "account", 400, 10_000, id="Amazon API Gateway quotas"),
         pytest.param("lambda.concurrency", "account", 103, 1000, id="Understanding Lambda function scaling"),
@@ -91,11 +91,11 @@ def planned(stack: Stack = STACK, quotas: str = "aws", **load: float) -> dict[tu
         ),
     ],
 )
-def test_what_a_thousand_photos_a_second_need(limit: str, subject: str, needed: float, most: float) -> None:
+def test_what_a_thousand_photos_a_second_need(limit: str, subject: str, needed: float, maximum: float) -> None:
     """Each limit by the calls that photos make; the ids name the AWS pages. The counts' proof: tests/e2e."""
     found = planned()[limit, subject]
 
-    assert (found.needed, found.most) == (pytest.approx(needed), most)
+    assert (found.needed, found.maximum) == (pytest.approx(needed), maximum)
 
 
 def test_short_functions_are_held_by_their_requests() -> None:
@@ -117,8 +117,8 @@ def test_a_reservation_has_its_own_row() -> None:
     found = planned(changed("ingest", reserved_concurrency=80))
 
     own, account = found["lambda.reserved_concurrency", "ingest"], found["lambda.concurrency", "account"]
-    assert (own.needed, own.most, own.raise_to) == (pytest.approx(70), 80, 88)
-    assert (account.needed, account.most) == (pytest.approx(33), 920)
+    assert (own.needed, own.maximum, own.raise_to) == (pytest.approx(70), 80, 88)
+    assert (account.needed, account.maximum) == (pytest.approx(33), 920)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_who_shares_a_limit(busy: str, busy_key: str, method: str, key: str, pas
     assert kept.admit(method, "photos", key, 0.0) == passes
 
 
-def test_a_wind_tunnel_lets_one_go_at_a_time():
+def test_scaled_down_limits_let_one_go_at_a_time():
     """A rate below one a second still has a burst of one."""
     kept = S3Limits(load_quotas("aws/10000").s3)
     passed = [kept.admit("PUT", "photos", ORIGINAL, now) for now in (0.0, 1.0, 2.9)]
@@ -70,8 +70,8 @@ def test_uses_tell_each_prefix():
         kept.admit("PUT", "photos", ORIGINAL, 0.0)
     writes, reads = kept.uses(1.0)
     assert (writes.limit, writes.subject) == ("s3.prefix_writes", "photos/originals/")
-    assert (writes.used, writes.peak, writes.most, writes.throttled) == (2, 2, 2, 1)
-    assert (reads.limit, reads.used, reads.most) == ("s3.prefix_reads", 0, 5500)
+    assert (writes.used, writes.peak, writes.maximum, writes.throttled) == (2, 2, 2, 1)
+    assert (reads.limit, reads.used, reads.maximum) == ("s3.prefix_reads", 0, 5500)
 
 
 def test_memory_is_bounded():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from fleet.queues.batches import SqsMessage, message_of
-from fleet.queues.queue_monitor import LOST, QueueMonitor
+from fleet.queues.queue_monitor import MAX_GAP_SECONDS, QueueMonitor
 
 VISIBILITY = 30.0
 
@@ -17,9 +17,9 @@ def message(name: str, sent_at: float, times: int = 1) -> SqsMessage:
 
 def backlog(monitor: QueueMonitor) -> None:
     """Send at 100, 101 and later; the first two are in flight, eight wait."""
-    monitor.looked(99, 0, 0)
+    monitor.counted(99, 0, 0)
     monitor.received(110, [message("a", 100), message("b", 101)], VISIBILITY)
-    monitor.looked(111, 8, 2)
+    monitor.counted(111, 8, 2)
 
 
 def worked_off(monitor: QueueMonitor) -> None:
@@ -31,51 +31,51 @@ def worked_off(monitor: QueueMonitor) -> None:
 def emptied(monitor: QueueMonitor) -> None:
     """Make a backlog that is worked off."""
     worked_off(monitor)
-    monitor.looked(119, 0, 0)
+    monitor.counted(119, 0, 0)
 
 
 def deleted_by_others(monitor: QueueMonitor) -> None:
     """Delete what was in flight without telling."""
     backlog(monitor)
-    monitor.looked(119, 0, 0)
+    monitor.counted(119, 0, 0)
 
 
 def never_received(monitor: QueueMonitor) -> None:
     """See it empty, then with messages that nobody takes: a dead-letter queue."""
-    monitor.looked(99, 0, 0)
-    monitor.looked(100, 3, 0)
+    monitor.counted(99, 0, 0)
+    monitor.counted(100, 3, 0)
 
 
 def never_empty(monitor: QueueMonitor) -> None:
     """See it full the first time."""
-    monitor.looked(119, 3, 0)
+    monitor.counted(119, 3, 0)
 
 
 def long_unseen(monitor: QueueMonitor) -> None:
     """Look after a time that is longer than what was known holds."""
-    monitor.looked(119 - LOST - 1, 0, 0)
-    monitor.looked(119, 3, 0)
+    monitor.counted(119 - MAX_GAP_SECONDS - 1, 0, 0)
+    monitor.counted(119, 3, 0)
 
 
 def failed_once(monitor: QueueMonitor) -> None:
     """Have a message wait for its next try; meanwhile a younger one is done."""
-    monitor.looked(99, 0, 0)
+    monitor.counted(99, 0, 0)
     monitor.received(100, [message("a", 100)], VISIBILITY)
     monitor.received(115, [message("b", 114)], VISIBILITY)
     monitor.deleted([message("b", 114)])
-    monitor.looked(116, 1, 0)
+    monitor.counted(116, 1, 0)
 
 
 def dead(monitor: QueueMonitor) -> None:
     """Receive a message for the last time; its visibility timeout has passed, and SQS has moved it."""
-    monitor.looked(79, 0, 0)
+    monitor.counted(79, 0, 0)
     monitor.received(80, [message("a", 80, times=3)], VISIBILITY)
-    monitor.looked(119, 0, 1)
+    monitor.counted(119, 0, 1)
 
 
 def not_dead_yet(monitor: QueueMonitor) -> None:
     """Receive a message for the last time, which is still hidden."""
-    monitor.looked(99, 0, 0)
+    monitor.counted(99, 0, 0)
     monitor.received(100, [message("a", 80, times=3)], VISIBILITY)
 
 

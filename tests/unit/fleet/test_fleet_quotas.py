@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.limits.bucket import Meter, TokenBucket
+from fleet.limits.bucket import RateMeter, TokenBucket
 from fleet.limits.quotas import QuotasError, load_quotas
 from fleet.limits.use import LimitUse, nearest
 
@@ -14,7 +14,7 @@ def test_awss_defaults():
     """The numbers that AWS's quota pages name."""
     quotas = load_quotas()
     assert (quotas.functions.concurrency, quotas.functions.scaling_environments) == (1000, 1000)
-    assert (quotas.mappings.pollers, quotas.mappings.concurrency_per_minute, quotas.mappings.concurrency_most) == (
+    assert (quotas.mappings.pollers, quotas.mappings.concurrency_per_minute, quotas.mappings.concurrency_max) == (
         5,
         300,
         1250,
@@ -24,7 +24,7 @@ def test_awss_defaults():
     assert (quotas.s3.prefix_writes, quotas.s3.prefix_reads) == (3500, 5500)
 
 
-def test_a_wind_tunnel_divides_rates_and_counts_only():
+def test_a_scale_divides_rates_and_counts_only():
     """aws/400: rates as they are, counts rounded up, times and the ten requests a unit not at all."""
     quotas = load_quotas("aws/400")
     assert quotas.functions.concurrency == 3
@@ -74,6 +74,16 @@ def test_a_wrong_file_is_told(tmp_path: Path, content: str, message: str):
         load_quotas(str(file))
 
 
+def test_published_names_of_quotas_stay(tmp_path: Path):
+    """Files and documents call two quotas by the names that they had before the fields were renamed."""
+    file = tmp_path / "q.yaml"
+    file.write_text("base: aws/10\nmappings: {concurrency_most: 3}\nfunctions: {unreserved_least: 4}")
+    quotas = load_quotas(str(file))
+    assert (quotas.mappings.concurrency_max, quotas.functions.unreserved_min) == (3, 4)
+    document = quotas.model_dump()
+    assert (document["mappings"]["concurrency_most"], document["functions"]["unreserved_least"]) == (3, 4)
+
+
 @pytest.mark.parametrize("text", ["", "AWS", "aws/0", "aws/", "aws/1.5", "aws/-3", "missing.yaml", "on"])
 def test_a_wrong_name_is_told(text: str):
     """With all that may be written."""
@@ -114,7 +124,7 @@ def test_a_bucket_says_how_long_to_wait():
 
 def test_a_meter_counts_whole_seconds():
     """Of the last second, and the highest; a gap is nothing."""
-    meter = Meter()
+    meter = RateMeter()
     for now in (1.0, 1.5, 1.9, 2.1):
         meter.add(now)
     assert (meter.last(2.2), meter.peak) == (3, 3)

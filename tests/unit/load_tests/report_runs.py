@@ -210,9 +210,9 @@ def _limits() -> list[Limit]:
     ]
 
 
-def _limit(name: str, subject: str, unit: str, peak: float, most: float | None, **more: float | None) -> Limit:
+def _limit(name: str, subject: str, unit: str, peak: float, maximum: float | None, **more: float | None) -> Limit:
     return Limit.model_validate(
-        {"limit": name, "subject": subject, "unit": unit, "peak": peak, "most": most, "throttled": 0} | more
+        {"limit": name, "subject": subject, "unit": unit, "peak": peak, "most": maximum, "throttled": 0} | more
     )
 
 
@@ -269,8 +269,8 @@ def _series(seed: int, *, held: bool) -> list[Series]:
     def ready(t: float) -> float:
         return max(0.0, min(_curve(t) if not backlog[int(t)] else capacity, capacity) + noisy(0, 1.6))
 
-    def concurrency(most: float, per: float) -> Callable[[float], float | None]:
-        return lambda t: None if 300 <= t < 312 else round(min(most, _curve(t) * per + abs(noisy(0, 0.4))))
+    def concurrency(maximum: float, per: float) -> Callable[[float], float | None]:
+        return lambda t: None if 300 <= t < 312 else round(min(maximum, _curve(t) * per + abs(noisy(0, 0.4))))
 
     age = [value / capacity for value in backlog]
     lines = [

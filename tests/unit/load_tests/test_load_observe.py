@@ -18,7 +18,7 @@ from one_stack import RECORDED, Told, control_port, limit
 from load_tests.observe import BilledUsage, Observed, Observer
 from load_tests.observe.increases import Increases
 from load_tests.observe.panels import Panels
-from load_tests.observe.processes import ProcessesOfRun, cpu_seconds, role_of
+from load_tests.observe.processes import FLEET, ProcessesOfRun, cpu_seconds, role_of
 from load_tests.observe.scrape import BadScrape, parse_scrape
 from load_tests.results import Series
 
@@ -75,7 +75,7 @@ def test_a_recorded_look_is_read() -> None:
     assert scrape.one("shoebox_photos_repeated_total") == 0
     assert not [name for name in scrape.samples if name.endswith(("_bucket", "_created"))]
     assert {use.limit for use in scrape.limits} >= {"lambda.concurrency", "s3.prefix_writes", "dynamodb.table_writes"}
-    assert next(use.most for use in scrape.limits if use.limit == "lambda.concurrency") == 1000
+    assert next(use.maximum for use in scrape.limits if use.limit == "lambda.concurrency") == 1000
 
 
 MISSING = {
@@ -236,14 +236,14 @@ LIMITS = {
 }
 
 
-@pytest.mark.parametrize(("told", "peak", "throttled", "first_at", "ask"), LIMITS.values(), ids=LIMITS)
+@pytest.mark.parametrize(("told", "peak", "throttled", "first_at", "raise_to"), LIMITS.values(), ids=LIMITS)
 def test_a_limit_over_the_run(
     bench: Bench,
     told: list[dict[str, Any] | None],
     peak: float,
     throttled: int,
     first_at: float | None,
-    ask: float | None,
+    raise_to: float | None,
 ) -> None:
     """Its highest use and refusals in the run, when they began, and what to ask for: 80 % used is enough."""
     other = limit("gateway.rate", "account")
@@ -252,7 +252,7 @@ def test_a_limit_over_the_run(
     observed = bench.finish({}, *after)
 
     (found,) = observed.limits
-    assert (found.peak, found.throttled, found.first_at, found.ask) == (peak, throttled, first_at, ask)
+    assert (found.peak, found.throttled, found.first_at, found.raise_to) == (peak, throttled, first_at, raise_to)
 
 
 def test_an_unused_limit_is_not_told(bench: Bench) -> None:
@@ -515,6 +515,20 @@ def test_processes_here_are_seen_by_role() -> None:
     assert found.memory_mb > 1
     cores = next(s for s in panels.series() if (s.panel, s.name) == ("CPU", "function ingest"))
     assert cores.values[0] == pytest.approx(found.cpu_seconds / 10, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("argument", "role"),
+    [
+        ("/home/me/emulator/server/main.py", "emulator"),
+        ("--data=/home/me/emulator/.shoebox", FLEET),
+        ("/home/me/workers.runtime/stack.yaml", FLEET),
+    ],
+)
+def test_a_role_is_told_by_the_program_alone(argument: str, role: str) -> None:
+    """A folder may have any name: a checkout in one called "emulator" changes no role."""
+    with parent(IDLE, argument) as (_, child_of), child_of() as child:
+        assert role_of(psutil.Process(child)) == role
 
 
 def test_a_child_that_looks_like_the_fleet_is_asked_twice() -> None:

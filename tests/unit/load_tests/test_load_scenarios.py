@@ -50,7 +50,7 @@ def test_the_scale_is_the_smallest_round_one_that_the_machine_does(peak: float, 
     assert scale_for(peak, max_rate) == scale
 
 
-def test_a_large_day_is_run_in_a_wind_tunnel() -> None:
+def test_a_large_day_is_scaled_down() -> None:
     """Load and quotas are divided alike, and time is not."""
     plan = make_plan(SCENARIOS["christmas"], LoadSettings(uploads_per_day=100_000_000, seconds=300, max_rate=50))
 

@@ -65,7 +65,7 @@ def comparison() -> str:
 
 @cache
 def _hostile() -> Results:
-    limit = Limit(limit=HOSTILE, subject=HOSTILE, unit=HOSTILE, peak=1, most=1, throttled=1, first_at=1)
+    limit = Limit(limit=HOSTILE, subject=HOSTILE, unit=HOSTILE, peak=1, maximum=1, throttled=1, first_at=1)
     return christmas(
         scenario=HOSTILE,
         title=HOSTILE,
@@ -79,6 +79,14 @@ def _hostile() -> Results:
         requests=[RequestStats(name=HOSTILE, count=1, failures=1, seconds=None, reasons={HOSTILE: 1})],
         series=[Series(panel=HOSTILE, name=HOSTILE, unit=HOSTILE, t=[0.0, 1.0], values=[1.0, 2.0])],
     )
+
+
+def test_published_keys_of_a_limit_stay() -> None:
+    """A limit's `maximum` and `raise_to` are `most` and `ask` in results.json, so that earlier runs can be read."""
+    document = json.loads(christmas().model_dump_json())
+    assert {limit["ask"] for limit in document["limits"] if limit["ask"]} == {12, 75, 150}
+    assert {"maximum", "raise_to"}.isdisjoint(document["limits"][0])
+    assert Results.model_validate(document) == christmas()
 
 
 @pytest.mark.parametrize(
@@ -128,7 +136,7 @@ def test_the_policy_allows_exactly_what_is_there(page: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "most"),
+    ("page", "maximum"),
     [
         (christmas_page, RUN_BYTES),
         (lambda: report_page(simulated_day()), RUN_BYTES),
@@ -138,9 +146,9 @@ def test_the_policy_allows_exactly_what_is_there(page: Any) -> None:
     ],
     ids=["christmas", "day", "long", "comparison", "long comparison"],
 )
-def test_pages_are_small(page: Any, most: int) -> None:
+def test_pages_are_small(page: Any, maximum: int) -> None:
     """A page can be sent by mail, however long the run was."""
-    assert len(page().encode()) <= most
+    assert len(page().encode()) <= maximum
 
 
 def test_a_page_says_that_its_lines_were_thinned() -> None:

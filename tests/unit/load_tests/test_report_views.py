@@ -65,7 +65,7 @@ def test_percentiles_of_few_say_so() -> None:
 
 def test_refusals_are_counted_once() -> None:
     """The figure, what throttled first and the reasons have the same sum; batches that waited are explained."""
-    waited = Limit(limit="lambda.mapping_concurrency", subject="ingest", unit="batches", peak=4, most=4, throttled=3)
+    waited = Limit(limit="lambda.mapping_concurrency", subject="ingest", unit="batches", peak=4, maximum=4, throttled=3)
     run = christmas(limits=[waited], throttles=[Throttle(subject="ingest", reason=waited.limit, count=3)])
     totals = [table.rows[-1].cells[-1] for table in (tables.first_refusals(run), tables.throttles(run))]
     [figure] = [figure for figure in verdict_of(run).figures if figure.about == "refusals by limits"]
@@ -116,8 +116,8 @@ def test_a_run_without_thresholds_has_not_passed() -> None:
 def test_what_limited(limits: list[tuple[str, float, float | None, int, float | None]], said: str) -> None:
     """The limit that refused first, or else the nearest one."""
     found = [
-        Limit(limit=name, subject="x", unit="", peak=peak, most=most, throttled=throttled, first_at=first)
-        for name, peak, most, throttled, first in limits
+        Limit(limit=name, subject="x", unit="", peak=peak, maximum=maximum, throttled=throttled, first_at=first)
+        for name, peak, maximum, throttled, first in limits
     ]
     assert _plain(limited_by(christmas(limits=found))) == said
 
@@ -137,7 +137,7 @@ def test_what_was_not_watched_is_unknown() -> None:
 @pytest.mark.parametrize(
     ("run", "said"),
     [
-        (christmas, "A wind tunnel: every photo stands for 100"),
+        (christmas, "Scaled down: every photo stands for 100"),
         (lambda: christmas(scale=1, quotas="aws"), "Full scale: a photo is a photo"),
         (simulated_day, "Simulated, not measured: no photo was uploaded. Full scale"),
     ],

@@ -183,9 +183,9 @@ def test_advice_is_what_the_load_needs_and_it_helps() -> None:
     limits = {(limit.limit, limit.subject): limit for limit in results(simulate(narrow), NOW).limits}
     mapping = limits["lambda.mapping_concurrency", "ingest"]
 
-    assert (mapping.peak, mapping.most) == (4, 4)
-    assert mapping.ask == 9  # 100 photos a second × 0.7 s / 10 = 7, and a fifth free
-    wide = simulate(replace(narrow, stack=with_maximum(int(mapping.ask))))
+    assert (mapping.peak, mapping.maximum) == (4, 4)
+    assert mapping.raise_to == 9  # 100 photos a second × 0.7 s / 10 = 7, and a fifth free
+    wide = simulate(replace(narrow, stack=with_maximum(int(mapping.raise_to))))
     before, after = (
         results(day, NOW).stages["registered → ready"].percentiles["99"] for day in (simulate(narrow), wide)
     )

@@ -1,4 +1,4 @@
-"""Experiments behind the proxy: answers that are lost, S3 that is slow, orders that come twice."""
+"""Experiments behind the proxy: responses that are lost, S3 that is slow, deletion orders that come twice."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SHARES = dict.fromkeys(OPERATIONS, 0.2) | {"transaction": 0.4, "publish": 0.5, 
 
 
 async def lose(lab: Lab, operation: str) -> Verdict:
-    """Upload all, delete half; many of the operation's answers get lost on their way to a function."""
+    """Upload all, delete half; many of the operation's responses are lost on their way to a function."""
     assert lab.stack.proxy is not None
     load, fault = lab.load(), Fault("lose", OPERATIONS[operation], _SHARES[operation])
     async with lab.stack.proxy.injecting(fault):
@@ -49,7 +49,7 @@ async def lose(lab: Lab, operation: str) -> Verdict:
 
 
 async def lose_any(lab: Lab) -> Verdict:
-    """All writes of all functions, those that follow a late PUT among them."""
+    """Lose responses to all writes of all functions, those that follow a late PUT among them."""
     assert lab.stack.proxy is not None
     writes = ("UpdateItem", "PutItem", "DeleteItem", "TransactWriteItems", "SendMessage", "PublishBatch")
     fault = Fault("lose", lambda r: r.action in writes or OPERATIONS["delete-object"](r), 0.2)
@@ -60,7 +60,7 @@ async def lose_any(lab: Lab) -> Verdict:
 
 
 async def lose_fleet(lab: Lab) -> Verdict:
-    """Messages that were not deleted for all that the fleet knows, or come again."""
+    """Lose SQS's responses to the fleet: it does not know which messages were deleted, and receives some again."""
     assert lab.stack.proxy is not None
     names = ("DeleteMessage", "DeleteMessageBatch", "ChangeMessageVisibility", "ChangeMessageVisibilityBatch")
     load, fault = lab.load(), Fault("lose", lambda r: r.action in names, 0.2, by_functions=False)
