@@ -1,4 +1,4 @@
-"""Logs: structlog JSON lines with stable keys, one a fact. Keys: docs/reference/telemetry.md.
+"""Logs: structlog JSON lines with stable keys, one for each event. Keys: docs/reference/telemetry.md.
 
 Whoever runs a request or a message binds `request_id`, `tenant`, `file_id` or `trace_id` with `log_context`;
 every line below then carries them. Tokens, URLs with signatures, and file names are never logged.
@@ -46,7 +46,7 @@ def get_logger(**values: Any) -> structlog.typing.FilteringBoundLogger:
 
 
 class _Unfailing:
-    """A stream that drops what cannot be written, on a full disk: a log must not stop what it tells of."""
+    """A stream that drops what cannot be written, such as on a full disk: logging must not fail the request."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

@@ -62,7 +62,7 @@ T = TypeVar("T")
 
 
 class Fault(Enum):
-    """What happens to a call."""
+    """How a call fails."""
 
     THROTTLED = auto()
     """Nothing is done; it raises Unavailable."""
@@ -73,7 +73,7 @@ class Fault(Enum):
 
 
 class Faults:
-    """The faults that are to come, by the name of the call; and how often each was called."""
+    """The faults that are planned, by the name of the call; and how often each was called."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
@@ -86,7 +86,7 @@ class Faults:
             self._planned[call, number] = fault
 
     def clear(self) -> None:
-        """Forget what is to come."""
+        """Forget the planned faults."""
         self._planned.clear()
 
     def next(self, call: str) -> Fault | Exception | None:
@@ -110,7 +110,7 @@ def _may_fail(
     @wraps(call)
     async def wrapped(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         fault = self.faults.next(call.__name__)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # as a call over a network: without it no test would see a race
         if isinstance(fault, Exception):
             raise fault
         if fault is Fault.NO_RESPONSE:
@@ -152,24 +152,22 @@ class MemoryFileStore:
         self._frozen = dict(self.files)
 
     def thaw(self) -> None:
-        """Let all reads see the truth again."""
+        """Let all reads be consistent again."""
         self._frozen = None
 
     @_may_fail
     async def register(self, owner: Owner, registrations: Sequence[Registration]) -> RegisterResult:
         """Register files."""
         now, lifetime = self._now(), self._registration_seconds
-        files = []
-        for registration in registrations:
-            key = FileKey(owner, owner.file_id(registration.sha256))
+        wanted = {FileKey(owner, owner.file_id(r.sha256)): r for r in registrations}
+        for key, registration in wanted.items():
             before = self.files.get(key)
             if needs_registering(before, registration, now, lifetime=lifetime):
                 file = register_anew(before, key, registration, now, lifetime=lifetime)
                 if before and before.generation != file.generation:
                     self._put_tombstone(before.generation, before.upload_id, before.supersedes)
                 self.files[key] = file
-            files.append(self.files[key])
-        return RegisterResult(files)
+        return RegisterResult([self.files[FileKey(owner, owner.file_id(r.sha256))] for r in registrations])
 
     @_may_fail
     async def get(self, key: FileKey) -> File | None:
@@ -282,7 +280,7 @@ class MemoryFileStore:
             register_until=None,
             upload_id=None,
             supersedes=None,
-            **copy.deepcopy(found),  # as nothing of a caller's changes what a database holds
+            **copy.deepcopy(found),  # a caller that changes its metadata later must not change what is stored
         )
         return True
 
@@ -355,7 +353,7 @@ class MemoryPictureStore:
         return f"{address}&signature={self._signature(method, address, headers or {})}"
 
     def send(self, method: str, url: str, data: bytes = b"", headers: Mapping[str, str] | None = None) -> LinkResponse:
-        """Send a client's request by a link; refuse what was not signed, has ended, or does not fit its checksum.
+        """Send a client's request by a link; refuse what was not signed, has expired, or does not fit its checksum.
 
         The content's length counts as sent, and need not be among the headers.
         """

@@ -2,7 +2,7 @@
 
 `load_stack` reads and checks the file; `shoebox.stack.deployment.resolve` names everything in it for one deployment.
 A new section needs a model here, a field of `StackSections`, its ARN in `shoebox.stack.deployment`, the words of its
-permissions in `shoebox.stack.policies`, and somebody who makes it (`emulator.provision`).
+permissions in `shoebox.stack.policies`, and a step of `emulator.provision` that creates it.
 """
 
 # ruff: noqa: RUF012 - these classes are pydantic's, which copies defaults for each object
@@ -148,10 +148,10 @@ class QueueTrigger(StackModel):
 
 
 class Asynchronous(StackModel):
-    """What becomes of events that nobody waits for ("Configuring error handling settings", asynchronous invocation).
+    """Error handling of asynchronous invocations ("Configuring error handling settings").
 
-    Retries after errors of the function; age in seconds at which an event is given up; the queue for records of those
-    that are, to which the function needs the permission `send`.
+    Retries after errors of the function; the age in seconds at which an event is discarded; the queue for records of
+    discarded events, to which the function needs the permission `send`.
     """
 
     retries: int = Field(default=2, ge=0, le=2)
@@ -210,7 +210,9 @@ class Stack(StackSections):
         return self
 
 
-_PLACEHOLDERS: dict[str, StackModel] = {  # for parts that are wrong, so that what names them is not
+_PLACEHOLDERS: dict[
+    str, StackModel
+] = {  # stand in for parts with errors, so that references to them are not reported, too
     "buckets": Bucket(),
     "queues": Queue(visibility_timeout=43_200),
     "topics": Topic(),

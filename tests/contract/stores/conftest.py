@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import aiohttp
 import pytest
@@ -64,7 +64,7 @@ async def clients(backend: Backend | None) -> AsyncIterator[Clients | None]:
 
 
 class Clock:
-    """Time that passes when told."""
+    """A clock that only tests move."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -72,10 +72,6 @@ class Clock:
     def __call__(self) -> datetime:
         """Return the time."""
         return self.now
-
-    def advance(self, **duration: float) -> None:
-        """Let time pass."""
-        self.now += timedelta(**duration)
 
 
 @pytest.fixture
