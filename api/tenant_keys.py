@@ -1,12 +1,12 @@
-"""The tenants' public keys, held for a while: what the authorizer asks before it trusts a signature.
+"""A cache of the tenants' public keys, for the authorizer.
 
-Anyone can send a token that names any tenant and any key, so every rule here bounds what a stranger can cause:
+Anyone can send a token that names any tenant and any key, so every rule here bounds what such requests can cause:
 
-- Keys are fresh for `ttl`. After that they are fetched again; if that fails they serve on until they are `max_stale`
+- Keys are fresh for `ttl`. After that they are fetched again; if that fails they are used until they are `max_stale`
   old, and the next try waits `retry_after`.
-- An unknown key id makes one fetch per tenant in `retry_after`: a rotated key is found, a guess costs nothing more.
-- An unknown tenant is remembered for `retry_after`, in a memory of its own: guesses never push out real tenants.
-- Requests for one tenant at one time share one fetch. Both memories forget the least recently asked.
+- An unknown key id makes one fetch per tenant in `retry_after`: a rotated key is found, and guesses cost nothing more.
+- An unknown tenant is remembered for `retry_after`, in a cache of its own: guesses never evict real tenants.
+- Requests for one tenant at one time share one fetch. Both caches evict the least recently used.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class KeyCachePolicy:
-    """How long what is remembered, in seconds, and of how many tenants."""
+    """How long entries are kept, in seconds, and of how many tenants."""
 
     ttl: float = 300
     max_stale: float = 3600
@@ -39,7 +39,7 @@ class KeyCachePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What the store did and holds."""
+    """Fetches so far, failed ones among them, and the known and unknown tenants in the cache now."""
 
     fetches: int
     failures: int
@@ -55,7 +55,7 @@ class _Known:
 
 
 class TenantKeys:
-    """Finds the key that a token names, and remembers it."""
+    """Finds the key that a token names, in the cache or at its source."""
 
     def __init__(
         self, source: KeySource, policy: KeyCachePolicy | None = None, *, clock: Callable[[], float] = time.monotonic
@@ -73,7 +73,7 @@ class TenantKeys:
 
         Raises:
             Unauthorized: tenant_unknown or key_unknown.
-            Unavailable: the keys cannot be fetched now, and none that would still do are held.
+            Unavailable: the keys cannot be fetched now, and none that are fresh enough are cached.
         """
         if self._should_fetch(tenant, key_id):
             await self._refresh(tenant)
@@ -88,7 +88,7 @@ class TenantKeys:
 
     @property
     def statistics(self) -> Statistics:
-        """What the store did so far, and holds now."""
+        """A snapshot."""
         return Statistics(self._fetches, self._failures, len(self._known), len(self._unknown))
 
     def _should_fetch(self, tenant: str, key_id: str) -> bool:
@@ -108,13 +108,13 @@ class TenantKeys:
         return (age >= self._policy.ttl and (may_try or not failed_last)) or (key_id not in held.keys and may_try)
 
     async def _refresh(self, tenant: str) -> None:
-        """Fetch a tenant's keys, or wait for the fetch that is under way; shielded, as others wait for it too."""
+        """Fetch a tenant's keys, or wait for the fetch that is in flight."""
         task = self._fetches_in_flight.get(tenant)
         if task is None:
             task = asyncio.create_task(self._fetch_keys(tenant))
             self._fetches_in_flight[tenant] = task
             task.add_done_callback(lambda _: self._fetches_in_flight.pop(tenant, None))
-        await asyncio.shield(task)
+        await asyncio.shield(task)  # one request that is cancelled must not cancel the fetch of the others
 
     async def _fetch_keys(self, tenant: str) -> None:
         self._fetches += 1
@@ -124,7 +124,10 @@ class TenantKeys:
         except (Unavailable, JwksError) as error:
             self._failures += 1
             _log.warning("tenant_keys_not_fetched", tenant=tenant, detail=str(error))
-            self._note_failure(tenant)
+            if tenant in self._known:
+                self._known[tenant] = replace(self._known[tenant], tried_at=self._clock())
+            if tenant in self._unknown:
+                self._unknown[tenant] = self._clock()
             return
         now = self._clock()
         if keys is None:
@@ -133,12 +136,6 @@ class TenantKeys:
         else:
             self._unknown.pop(tenant, None)
             _remember(self._known, tenant, _Known(keys, now, now), self._policy.max_tenants)
-
-    def _note_failure(self, tenant: str) -> None:
-        if tenant in self._known:
-            self._known[tenant] = replace(self._known[tenant], tried_at=self._clock())
-        if tenant in self._unknown:
-            self._unknown[tenant] = self._clock()
 
 
 def _remember(memory: OrderedDict[str, _Value], tenant: str, value: _Value, max_size: int) -> None:

@@ -36,10 +36,10 @@ async def authorizer(address: str) -> AsyncIterator[Authorizer]:
 
 
 async def authorize(authorizer: Authorizer, pair: KeyPair, tenant: str) -> dict[str, str]:
-    """Return the context of the answer to a token of `tenant`, signed with `pair`."""
+    """Return the context of the response to a token of `tenant`, signed with `pair`."""
     token = mint_token(pair, tenant=tenant, user="anna", now=time.time())
-    answer = await authorizer.authorize({"methodArn": ARN, "headers": {"authorization": f"Bearer {token}"}})
-    context: dict[str, str] = answer["context"]
+    response = await authorizer.authorize({"methodArn": ARN, "headers": {"authorization": f"Bearer {token}"}})
+    context: dict[str, str] = response["context"]
     return context
 
 
@@ -74,5 +74,5 @@ async def test_only_keys_are_public(address: str, root: Clients, provisioned: Re
             ("PUT", f"{base}/keys/open.json", 403),
             ("DELETE", f"{base}/keys/open.json", 403),
         ):
-            async with http.request(method, url) as answer:
-                assert answer.status == status, (method, url)
+            async with http.request(method, url) as response:
+                assert response.status == status, (method, url)

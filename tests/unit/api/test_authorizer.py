@@ -43,21 +43,23 @@ def authorizer(published: dict[str, bytes], now: int) -> Authorizer:
 
 async def denial(authorizer: Authorizer, event: dict[str, Any]) -> str:
     """Return the code of the denial that an event is answered with."""
-    answer = await authorizer.authorize(event)
-    (statement,) = answer["policyDocument"]["Statement"]
+    response = await authorizer.authorize(event)
+    (statement,) = response["policyDocument"]["Statement"]
     assert statement["Effect"] == "Deny"
-    assert set(answer["context"]) == {"code", "detail"}
-    assert answer["principalId"] == "nobody"
-    return str(answer["context"]["code"])
+    assert set(response["context"]) == {"code", "detail"}
+    assert response["principalId"] == "nobody"
+    return str(response["context"]["code"])
 
 
 async def test_a_good_token_may_pass_everywhere(
     authorizer: Authorizer, authorizer_event: Event, token: Token, now: int
 ) -> None:
     """The policy allows the whole stage, for the gateway keeps it for every path; the context is flat text."""
-    answer = await authorizer.authorize(authorizer_event(f"Bearer {token(scopes=['files:read'])}", path="/v1/files/f1"))
+    response = await authorizer.authorize(
+        authorizer_event(f"Bearer {token(scopes=['files:read'])}", path="/v1/files/f1")
+    )
 
-    assert answer == {
+    assert response == {
         "principalId": "demo/anna",
         "policyDocument": {
             "Version": "2012-10-17",
@@ -79,9 +81,9 @@ async def test_the_scheme_and_the_header_come_in_any_case(
     authorizer: Authorizer, authorizer_event: Event, token: Token, form: str, name: str
 ) -> None:
     """HTTP's own rules for names, schemes and blanks (RFC 9110, 5.1, 5.5 and 11.1)."""
-    answer = await authorizer.authorize(authorizer_event(form.format(token()), name=name))
+    response = await authorizer.authorize(authorizer_event(form.format(token()), name=name))
 
-    assert answer["context"]["user"] == "anna"
+    assert response["context"]["user"] == "anna"
 
 
 async def test_an_event_without_multi_value_headers_is_read(
@@ -218,8 +220,8 @@ from workers.runtime.context import Context
 
 async def main():
     async with handler.lifespan():
-        answers = [await handler(event, Context()) for event in json.load(sys.stdin)]
-    print(json.dumps(answers), file=sys.stderr)
+        responses = [await handler(event, Context()) for event in json.load(sys.stdin)]
+    print(json.dumps(responses), file=sys.stderr)
 
 asyncio.run(main())
 """
@@ -234,8 +236,8 @@ asyncio.run(main())
         )
         log, told = await process.communicate(json.dumps(events).encode())
 
-    answers = json.loads(told)
-    assert [answer["context"].get("code") for answer in answers] == [
+    responses = json.loads(told)
+    assert [response["context"].get("code") for response in responses] == [
         None,
         "token_expired",
         "tenant_unknown",

@@ -1,4 +1,4 @@
-"""The health check: it asks seldom, waits briefly, and tells what it found and nothing more."""
+"""The health check: it caches its result, bounds its wait, and shows the state of each dependency only."""
 
 from __future__ import annotations
 
