@@ -75,7 +75,7 @@ class InvocationFilter(logging.Filter):
 
 
 class StdoutHandler(logging.StreamHandler[TextIO]):
-    """Writes records to stdout."""
+    """Writes records to stdout, one line each."""
 
     @property
     def log_sink(self) -> Self:
