@@ -88,8 +88,7 @@ async def _tell_again(live: LiveStack, key: str, times: int) -> None:
 
 
 WRONG_TABLE = Change(
-    r"(handler: workers\.ingest\.handler\n(    .*\n)+?    environment:) \*files\n",
-    r'\1\n      <<: *files\n      SHOEBOX_FILES_TABLE: "not-there"\n',
+    r"(handler: workers\.ingest\.handler\n(?:    .*\n)+?      SHOEBOX_FILES_TABLE: ).*\n", r'\1"not-there"\n'
 )
 HASTY = (*SHORT_VISIBILITY, Change(r"(uploads: \{.*)max_receive_count: \d+\}", r"\1max_receive_count: 1}"))
 
