@@ -42,7 +42,7 @@ class Edge:
             _log.info("request_finished", method=method, route=route, status=response.status, ms=milliseconds)
 
     async def _respond(self, scope: Scope, receive: Receive, response: _Response) -> None:
-        body = await _read(receive)
+        body = await _read_body(receive)
         if body is None:
             refused = problem(scope, 413, "body_too_large", "A request's body may have 1 MiB; pictures go to S3.")
             await refused(scope, receive, response.send)
@@ -95,7 +95,7 @@ class _Replay:
         return {"type": "http.request", "body": body, "more_body": False}
 
 
-async def _read(receive: Receive) -> bytes | None:
+async def _read_body(receive: Receive) -> bytes | None:
     """Return the whole body; None if it is too large."""
     body = bytearray()
     while True:

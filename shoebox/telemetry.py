@@ -34,7 +34,7 @@ def configure_logging(
             structlog.processors.JSONRenderer(serializer=_dumps),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.BytesLoggerFactory(_Unfailing(stream or sys.stdout.buffer)),  # type: ignore[arg-type]
+        logger_factory=structlog.BytesLoggerFactory(_BestEffortStream(stream or sys.stdout.buffer)),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
 
@@ -45,7 +45,7 @@ def get_logger(**values: Any) -> structlog.typing.FilteringBoundLogger:
     return logger
 
 
-class _Unfailing:
+class _BestEffortStream:
     """A stream that drops what cannot be written, such as on a full disk: logging must not fail the request."""
 
     def __init__(self, stream: BinaryIO) -> None:

@@ -99,7 +99,7 @@ async def test_completing_again_does_no_harm(bench: MemoryBench, upload: Upload)
     assert await bench.stored(upload.key.file_id) == DATA
 
 
-async def test_a_lost_reply_completes_an_upload_all_the_same(bench: MemoryBench, upload: Upload) -> None:
+async def test_a_lost_response_completes_an_upload_all_the_same(bench: MemoryBench, upload: Upload) -> None:
     """S3 has joined the parts and knows no such upload any more; the client asks once more, and the file is there."""
     await upload.send(1, 2, 3)
     bench.pictures.faults.add("complete_multipart", Fault.LOST_RESPONSE)
@@ -110,7 +110,7 @@ async def test_a_lost_reply_completes_an_upload_all_the_same(bench: MemoryBench,
     assert await bench.stored(upload.key.file_id) == DATA
 
 
-async def test_a_lost_reply_opens_an_upload_all_the_same(bench: MemoryBench) -> None:
+async def test_a_lost_response_opens_an_upload_all_the_same(bench: MemoryBench) -> None:
     """The table has noted the upload, and the client, who asks once more, finds it open."""
     file = await bench.register(DATA)
     bench.files.faults.add("open_multipart", Fault.LOST_RESPONSE)
