@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import orjson
 
@@ -27,6 +27,7 @@ from shoebox.aws.clients import Clients
 from shoebox.aws.errors import AwsError
 from shoebox.config import AwsSettings
 from shoebox.telemetry import get_logger
+from shoebox.timestamps import iso
 
 _log = get_logger(action="fleet.async_events")
 
@@ -174,9 +175,9 @@ class AsyncEvents:
         del counts.pending[event]
 
     async def _run(self, event: _Event, counts: _Counts) -> Condition | None:
-        """Try until the function has succeeded, which is None; or return why the event is given up."""
+        """Invoke the function until it succeeds, and return None; or return why the event is given up."""
         function, rules = event.function, event.function.asynchronous
-        if function.reserved_concurrency == 0:
+        if function.reserved_concurrency == 0:  # AWS: no try at all, the event goes to its destination at once
             return Condition.OFF
         while True:
             try:
@@ -218,11 +219,16 @@ def invocation_record(
     now: datetime | None = None,
 ) -> bytes:
     """Return AWS's invocation record, version 1.0, of an event that was given up; what a response lacks is null."""
-    stamp = (now or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    response: Any = None
+    if last and last.payload:
+        try:
+            response = orjson.loads(last.payload)
+        except orjson.JSONDecodeError:  # a custom runtime may report an error in any form
+            response = last.payload.decode(errors="replace")
     return orjson.dumps(
         {
             "version": "1.0",
-            "timestamp": stamp,
+            "timestamp": iso(now or datetime.now(UTC)),
             "requestContext": {
                 "requestId": call.request_id,
                 "functionArn": f"{function.arn}:{VERSION}",
@@ -232,7 +238,7 @@ def invocation_record(
             "requestPayload": orjson.loads(call.payload),
             "responseContext": last
             and {"statusCode": 200, "executedVersion": VERSION, "functionError": last.function_error},
-            "responsePayload": orjson.loads(last.payload) if last and last.payload else None,
+            "responsePayload": response,
         }
     )
 
