@@ -1,4 +1,4 @@
-"""/docs: the API's description as one readable page, made of the OpenAPI document; no script, nothing from outside."""
+"""/docs: the OpenAPI document as one HTML page, without scripts and without anything from another origin."""
 
 from __future__ import annotations
 
@@ -66,34 +66,23 @@ def _page(text: bytes) -> bytes:
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     scopes = [scope for need in operation.get("security", []) for names in need.values() for scope in names]
     needs = f"<p>Needs a token with {_code(', '.join(scopes))}.</p>" if scopes else "<p>Needs no token.</p>"
+    parameters = [
+        (_code(each["name"]), escape(each["in"]), _type(each["schema"]), _words(each.get("description", "")))
+        for each in operation.get("parameters", [])
+    ]
+    bodies = "".join(
+        f"<p>Body: {_code(media_type)} {_type(content['schema'])}</p>"
+        for media_type, content in operation.get("requestBody", {}).get("content", {}).items()
+    )
+    responses = []
+    for status, response in sorted(operation["responses"].items()):
+        documents = [_type(content.get("schema", {})) for content in response.get("content", {}).values()]
+        responses.append((_code(status), _words(response["description"]), ", ".join(documents)))
     return f"""<section id="{escape(operation["operationId"])}">
 <h3><span class="method">{escape(method.upper())}</span> {_code(path)}</h3>
 {_paragraphs(operation.get("description") or operation.get("summary", ""))}{needs}
-{_parameters(operation.get("parameters", []))}{_body(operation)}{_responses(operation["responses"])}</section>"""
-
-
-def _parameters(parameters: list[dict[str, Any]]) -> str:
-    rows = [
-        (_code(p["name"]), escape(p["in"]), _type(p["schema"]), _words(p.get("description", ""))) for p in parameters
-    ]
-    return _table(("Parameter", "In", "Type", ""), rows)
-
-
-def _body(operation: dict[str, Any]) -> str:
-    contents = operation.get("requestBody", {}).get("content", {})
-    return "".join(f"<p>Body: {_code(kind)} {_type(content['schema'])}</p>" for kind, content in contents.items())
-
-
-def _responses(responses: dict[str, Any]) -> str:
-    rows = [
-        (_code(status), _words(response["description"]), ", ".join(map(_media, response.get("content", {}).items())))
-        for status, response in sorted(responses.items())
-    ]
-    return _table(("Status", "Meaning", "Document"), rows)
-
-
-def _media(content: tuple[str, dict[str, Any]]) -> str:
-    return _type(content[1].get("schema", {}))
+{_table(("Parameter", "In", "Type", ""), parameters)}{bodies}
+{_table(("Status", "Meaning", "Document"), responses)}</section>"""
 
 
 def _schema(name: str, schema: dict[str, Any]) -> str:
@@ -118,13 +107,12 @@ def _type(schema: dict[str, Any]) -> str:
     if "enum" in schema or "const" in schema:
         return " or ".join(_code(str(value)) for value in schema.get("enum", [schema.get("const")]))
     name = schema.get("title", "object") if "properties" in schema else schema.get("type", "any JSON")
-    return escape(" ".join([str(name), *_bounds(schema)]))
-
-
-def _bounds(schema: dict[str, Any]) -> list[str]:
+    parts = [str(name)]
+    if "format" in schema:
+        parts.append(f"({schema['format']})")
     words = {"minimum": "from", "maximum": "to", "maxLength": "up to", "pattern": "like", "default": "default"}
-    found = [f"{word} {schema[key]}" for key, word in words.items() if schema.get(key) is not None]
-    return [f"({schema['format']})", *found] if "format" in schema else found
+    parts += [f"{word} {schema[key]}" for key, word in words.items() if schema.get(key) is not None]
+    return escape(" ".join(parts))
 
 
 def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -144,5 +132,5 @@ def _code(text: str) -> str:
 
 
 def _words(text: str) -> str:
-    """Text with Markdown's `code` and *emphasis*, which is all that descriptions use."""
+    """Return text as HTML, with Markdown's `code` and *emphasis*: descriptions use nothing else."""
     return _EMPHASIS.sub(r"<em>\1</em>", _INLINE_CODE.sub(r"<code>\1</code>", escape(text)))

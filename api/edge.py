@@ -1,4 +1,4 @@
-"""The API's outer layer: the request's id, the body's limit, HEAD, safe headers, one log line, and the last resort."""
+"""The API's outermost middleware: request id, body limit, HEAD, safe headers, one log line, and unexpected errors."""
 
 from __future__ import annotations
 
@@ -19,11 +19,7 @@ _log = get_logger()
 
 
 class Edge:
-    """ASGI middleware around the whole application.
-
-    An exception that nobody expected ends here as a problem 500 that says nothing: this is the outermost layer, and
-    what it lets through would reach the caller as the gateway's words, without an id.
-    """
+    """ASGI middleware around the whole application."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -46,14 +42,16 @@ class Edge:
             _log.info("request_finished", method=method, route=route, status=response.status, ms=milliseconds)
 
     async def _respond(self, scope: Scope, receive: Receive, response: _Response) -> None:
-        body = await _read(receive)
+        body = await _read_body(receive)
         if body is None:
             refused = problem(scope, 413, "body_too_large", "A request's body may have 1 MiB; pictures go to S3.")
             await refused(scope, receive, response.send)
             return
         try:
             await self._app(scope, _Replay(body, receive), response.send)
-        except Exception:  # the outermost layer: see the class
+        except Exception:
+            # The outermost layer: what it let through would reach the caller as the gateway's own 502, without the
+            # request's id. The problem says nothing of the cause, which may hold names or keys; the log has it.
             _log.exception("request_failed")
             if response.status:
                 raise
@@ -97,7 +95,7 @@ class _Replay:
         return {"type": "http.request", "body": body, "more_body": False}
 
 
-async def _read(receive: Receive) -> bytes | None:
+async def _read_body(receive: Receive) -> bytes | None:
     """Return the whole body; None if it is too large."""
     body = bytearray()
     while True:

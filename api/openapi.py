@@ -1,9 +1,8 @@
-"""The API's description, OpenAPI 3.1: FastAPI's own, corrected where this API answers differently."""
+"""The API's description, OpenAPI 3.1: FastAPI's own, corrected where this API responds differently."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -44,8 +43,8 @@ async def show_openapi(request: Request) -> Response:
 
 
 def _correct(document: dict[str, Any]) -> None:
-    """Problems have their own media type; FastAPI's own form of validation errors is never sent."""
-    for operation in _operations(document):
+    """Give problems their own media type, and take out FastAPI's form of validation errors, which is never sent."""
+    for operation in (operation for path in document["paths"].values() for operation in path.values()):
         responses = operation["responses"]
         for status in [status for status, response in responses.items() if _is_fastapis_own(response)]:
             del responses[status]
@@ -55,10 +54,6 @@ def _correct(document: dict[str, Any]) -> None:
                 content[MEDIA_TYPE] = content.pop("application/json")
     for name in _FASTAPIS_OWN:
         document["components"]["schemas"].pop(name, None)
-
-
-def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    return (operation for path in document["paths"].values() for operation in path.values())
 
 
 def _is_fastapis_own(response: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""The gallery's files: `/` and `/pages/*`, from a list that is made at start; no path of a request meets the disk."""
+"""The gallery's files at `/` and `/pages/*`, read into memory once, so that no path of a request reaches the disk."""
 
 from __future__ import annotations
 
@@ -44,17 +44,18 @@ class Page:
 
 @lru_cache
 def load_pages(folder: Path = FOLDER) -> dict[str, Page]:
-    """Every file below `folder` of a type that is served, by its path; hidden ones are left out."""
+    """Return every file below `folder` of a type that is served, by its path; hidden ones are left out."""
     found = {path.relative_to(folder): path for path in folder.rglob("*") if path.suffix in _TYPES and path.is_file()}
-    return {
-        name.as_posix(): _page(path)
-        for name, path in found.items()
-        if not any(part.startswith(".") for part in name.parts)
-    }
+    pages = {}
+    for name, path in found.items():
+        if not any(part.startswith(".") for part in name.parts):
+            content = path.read_bytes()
+            pages[name.as_posix()] = Page(content, _TYPES[path.suffix], hashlib.sha256(content).hexdigest()[:20])
+    return pages
 
 
 def content_security_policy(s3_url: str) -> str:
-    """Scripts and styles are our own; pictures and requests may also go to S3 at `s3_url`."""
+    """Return the policy: scripts and styles of our own only, pictures and requests also from and to S3 at `s3_url`."""
     parts = urlsplit(s3_url)
     s3 = f"{parts.scheme}://{parts.netloc}"
     rules = {
@@ -75,16 +76,16 @@ def content_security_policy(s3_url: str) -> str:
 @router.get("/")
 async def show_gallery(request: Request, services: ServicesOf) -> Response:
     """Show the gallery."""
-    return _answer(request, "index.html", services.settings.s3_public_url)
+    return _respond(request, "index.html", services.settings.s3_public_url)
 
 
 @router.get("/pages/{path:path}")
 async def show_page(path: str, request: Request, services: ServicesOf) -> Response:
     """Show a file of the gallery."""
-    return _answer(request, path, services.settings.s3_public_url)
+    return _respond(request, path, services.settings.s3_public_url)
 
 
-def _answer(request: Request, path: str, s3_url: str) -> Response:
+def _respond(request: Request, path: str, s3_url: str) -> Response:
     page = load_pages().get(path)
     if page is None:
         raise NotFound("There is nothing at this address.")
@@ -98,8 +99,3 @@ def _answer(request: Request, path: str, s3_url: str) -> Response:
         "permissions-policy": "geolocation=(), microphone=(), payment=()",
     }
     return not_modified(request, headers) or Response(page.content, media_type=page.media_type, headers=headers)
-
-
-def _page(path: Path) -> Page:
-    content = path.read_bytes()
-    return Page(content, _TYPES[path.suffix], hashlib.sha256(content).hexdigest()[:20])

@@ -99,7 +99,7 @@ def field_errors(errors: Iterable[Mapping[str, Any]]) -> list[FieldError]:
 
 
 def add_handlers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
-    """Make `app` respond to every error with a problem; what is left is the edge's business (`api.edge`).
+    """Make `app` respond to every error with a problem; `api.edge` handles what is left.
 
     `routes` are all of the app's: the methods of an address are those of several (RFC 9110, 15.5.6).
     """
@@ -111,7 +111,7 @@ def add_handlers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
             return _method_not_allowed(request, routes)
         if status == HTTPStatus.NOT_FOUND:
             return problem(request.scope, 404, "not_found", "There is nothing at this address.")
-        if status == HTTPStatus.BAD_REQUEST:  # what FastAPI says of a body that nobody can parse
+        if status == HTTPStatus.BAD_REQUEST:  # FastAPI raises it for a body that it cannot parse
             return problem(request.scope, 422, "validation", "The body cannot be read as JSON.")
         return problem(request.scope, status, "internal" if status >= 500 else "validation", title(status))
 
@@ -140,6 +140,6 @@ async def _validation(request: Request, error: Exception) -> Response:
 def _method_not_allowed(request: Request, routes: Sequence[BaseRoute]) -> Response:
     here = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     allowed = sorted({method for route in here for method in getattr(route, "methods", None) or ()})
-    with_head = sorted({*allowed, "HEAD"}) if "GET" in allowed else allowed  # api.edge answers HEAD
+    with_head = sorted({*allowed, "HEAD"}) if "GET" in allowed else allowed  # api.edge handles HEAD
     headers = {"Allow": ", ".join(with_head)}
     return problem(request.scope, 405, "method_not_allowed", f"Here one may {' or '.join(allowed)}.", headers=headers)

@@ -1,12 +1,12 @@
-"""The tenants' public keys, held for a while: what the authorizer asks before it trusts a signature.
+"""A cache of the tenants' public keys, for the authorizer.
 
-Anyone can send a token that names any tenant and any key, so every rule here bounds what a stranger can cause:
+Anyone can send a token that names any tenant and any key, so every rule here bounds what such requests can cause:
 
-- Keys are fresh for `ttl`. After that they are fetched again; if that fails they serve on until they are `stale_for`
+- Keys are fresh for `ttl`. After that they are fetched again; if that fails they are used until they are `max_stale`
   old, and the next try waits `retry_after`.
-- An unknown key id makes one fetch per tenant in `retry_after`: a rotated key is found, a guess costs nothing more.
-- An unknown tenant is remembered for `retry_after`, in a memory of its own: guesses never push out real tenants.
-- Requests for one tenant at one time share one fetch. Both memories forget the least recently asked.
+- An unknown key id makes one fetch per tenant in `retry_after`: a rotated key is found, and guesses cost nothing more.
+- An unknown tenant is remembered for `retry_after`, in a cache of its own: guesses never evict real tenants.
+- Requests for one tenant at one time share one fetch. Both caches evict the least recently used.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """How long what is remembered, in seconds, and of how many tenants."""
+class KeyCachePolicy:
+    """How long entries are kept, in seconds, and of how many tenants."""
 
     ttl: float = 300
-    stale_for: float = 3600
+    max_stale: float = 3600
     retry_after: float = 30
-    tenants: int = 1000
+    max_tenants: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What the store did and holds."""
+    """Fetches so far, failed ones among them, and the known and unknown tenants in the cache now."""
 
     fetches: int
     failures: int
@@ -55,17 +55,17 @@ class _Known:
 
 
 class TenantKeys:
-    """Finds the key that a token names, and remembers it."""
+    """Finds the key that a token names, in the cache or at its source."""
 
     def __init__(
-        self, source: KeySource, rules: Rules | None = None, *, clock: Callable[[], float] = time.monotonic
+        self, source: KeySource, policy: KeyCachePolicy | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._source = source
-        self._rules = rules or Rules()
+        self._policy = policy or KeyCachePolicy()
         self._clock = clock
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._unknown: OrderedDict[str, float] = OrderedDict()
-        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._fetches_in_flight: dict[str, asyncio.Task[None]] = {}
         self._fetches = self._failures = 0
 
     async def key(self, tenant: str, key_id: str) -> VerificationKey:
@@ -73,14 +73,14 @@ class TenantKeys:
 
         Raises:
             Unauthorized: tenant_unknown or key_unknown.
-            Unavailable: the keys cannot be fetched now, and none that would still do are held.
+            Unavailable: the keys cannot be fetched now, and none that are fresh enough are cached.
         """
         if self._should_fetch(tenant, key_id):
             await self._refresh(tenant)
         if tenant in self._unknown:
             raise Unauthorized("The token's `iss` is no tenant here.", code="tenant_unknown")
         held = self._known.get(tenant)
-        if held is None or self._clock() - held.fetched_at >= self._rules.stale_for:
+        if held is None or self._clock() - held.fetched_at >= self._policy.max_stale:
             raise Unavailable("The tenant's keys cannot be fetched at this moment.")
         if key_id not in held.keys:
             raise Unauthorized("The token's `kid` is no key of its tenant.", code="key_unknown")
@@ -88,33 +88,33 @@ class TenantKeys:
 
     @property
     def statistics(self) -> Statistics:
-        """What the store did so far, and holds now."""
+        """A snapshot."""
         return Statistics(self._fetches, self._failures, len(self._known), len(self._unknown))
 
     def _should_fetch(self, tenant: str, key_id: str) -> bool:
         now = self._clock()
         if tenant in self._unknown:
             self._unknown.move_to_end(tenant)
-            return now - self._unknown[tenant] >= self._rules.retry_after
+            return now - self._unknown[tenant] >= self._policy.retry_after
         held = self._known.get(tenant)
         if held is None:
             return True
         self._known.move_to_end(tenant)
         age = now - held.fetched_at
-        if age >= self._rules.stale_for:
+        if age >= self._policy.max_stale:
             return True
-        may_try = now - held.tried_at >= self._rules.retry_after
+        may_try = now - held.tried_at >= self._policy.retry_after
         failed_last = held.tried_at > held.fetched_at
-        return (age >= self._rules.ttl and (may_try or not failed_last)) or (key_id not in held.keys and may_try)
+        return (age >= self._policy.ttl and (may_try or not failed_last)) or (key_id not in held.keys and may_try)
 
     async def _refresh(self, tenant: str) -> None:
-        """Fetch a tenant's keys, or wait for the fetch that is under way; shielded, as others wait for it too."""
-        task = self._under_way.get(tenant)
+        """Fetch a tenant's keys, or wait for the fetch that is in flight."""
+        task = self._fetches_in_flight.get(tenant)
         if task is None:
             task = asyncio.create_task(self._fetch_keys(tenant))
-            self._under_way[tenant] = task
-            task.add_done_callback(lambda _: self._under_way.pop(tenant, None))
-        await asyncio.shield(task)
+            self._fetches_in_flight[tenant] = task
+            task.add_done_callback(lambda _: self._fetches_in_flight.pop(tenant, None))
+        await asyncio.shield(task)  # one request that is cancelled must not cancel the fetch of the others
 
     async def _fetch_keys(self, tenant: str) -> None:
         self._fetches += 1
@@ -124,25 +124,22 @@ class TenantKeys:
         except (Unavailable, JwksError) as error:
             self._failures += 1
             _log.warning("tenant_keys_not_fetched", tenant=tenant, detail=str(error))
-            self._note_failure(tenant)
+            if tenant in self._known:
+                self._known[tenant] = replace(self._known[tenant], tried_at=self._clock())
+            if tenant in self._unknown:
+                self._unknown[tenant] = self._clock()
             return
         now = self._clock()
         if keys is None:
             self._known.pop(tenant, None)
-            _remember(self._unknown, tenant, now, self._rules.tenants)
+            _remember(self._unknown, tenant, now, self._policy.max_tenants)
         else:
             self._unknown.pop(tenant, None)
-            _remember(self._known, tenant, _Known(keys, now, now), self._rules.tenants)
-
-    def _note_failure(self, tenant: str) -> None:
-        if tenant in self._known:
-            self._known[tenant] = replace(self._known[tenant], tried_at=self._clock())
-        if tenant in self._unknown:
-            self._unknown[tenant] = self._clock()
+            _remember(self._known, tenant, _Known(keys, now, now), self._policy.max_tenants)
 
 
-def _remember(memory: OrderedDict[str, _Value], tenant: str, value: _Value, at_most: int) -> None:
+def _remember(memory: OrderedDict[str, _Value], tenant: str, value: _Value, max_size: int) -> None:
     memory[tenant] = value
     memory.move_to_end(tenant)
-    while len(memory) > at_most:
+    while len(memory) > max_size:
         memory.popitem(last=False)

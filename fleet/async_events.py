@@ -27,6 +27,7 @@ from shoebox.aws.clients import Clients
 from shoebox.aws.errors import AwsError
 from shoebox.config import AwsSettings
 from shoebox.telemetry import get_logger
+from shoebox.timestamps import iso
 
 _log = get_logger(action="fleet.async_events")
 
@@ -224,11 +225,10 @@ def invocation_record(
             response = orjson.loads(last.payload)
         except orjson.JSONDecodeError:  # a custom runtime may report an error in any form
             response = last.payload.decode(errors="replace")
-    stamp = (now or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return orjson.dumps(
         {
             "version": "1.0",
-            "timestamp": stamp,
+            "timestamp": iso(now or datetime.now(UTC)),
             "requestContext": {
                 "requestId": call.request_id,
                 "functionArn": f"{function.arn}:{VERSION}",

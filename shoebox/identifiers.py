@@ -1,4 +1,4 @@
-"""What the names of tenants and users look like, for every service and for tokens."""
+"""Patterns of the names of tenants and users, for every service and for tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Headers that every response carries which we make ourselves: the API's, the gateway's own, those of inner ports."""
+"""Security headers of every response that we make: of the API, the gateway, and the internal ports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logs: structlog JSON lines with stable keys, one a fact. Keys: docs/reference/telemetry.md.
+"""Logs: structlog JSON lines with stable keys, one for each event. Keys: docs/reference/telemetry.md.
 
 Whoever runs a request or a message binds `request_id`, `tenant`, `file_id` or `trace_id` with `log_context`;
 every line below then carries them. Tokens, URLs with signatures, and file names are never logged.
@@ -34,7 +34,7 @@ def configure_logging(
             structlog.processors.JSONRenderer(serializer=_dumps),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.BytesLoggerFactory(_Unfailing(stream or sys.stdout.buffer)),  # type: ignore[arg-type]
+        logger_factory=structlog.BytesLoggerFactory(_BestEffortStream(stream or sys.stdout.buffer)),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
 
@@ -45,8 +45,8 @@ def get_logger(**values: Any) -> structlog.typing.FilteringBoundLogger:
     return logger
 
 
-class _Unfailing:
-    """A stream that drops what cannot be written, on a full disk: a log must not stop what it tells of."""
+class _BestEffortStream:
+    """A stream that drops what cannot be written, such as on a full disk: logging must not fail the request."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

@@ -178,7 +178,7 @@ def _failure(engine: Engine, status: int, ended_before: set[tuple[str, str]]) ->
             what = f"ended with {state['ExitCode']}" if state["ExitCode"] else "is not healthy"
         log = engine.run("logs", "--tail", str(_LOG_LINES), container["Id"])
         words = (log.stdout + log.stderr).strip()
-        culprits.append(f"The container {name} {what}. Its last words:\n{words}")
+        culprits.append(f"The container {name} {what}. The end of its log:\n{words}")
     if culprits:
         hint = "What is well goes on running. When it is mended, again: shoebox containers up"
         return CliError("\n".join(culprits), hint=hint, exit_code=Exit.LOCAL)

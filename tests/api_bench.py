@@ -17,7 +17,7 @@ import httpx
 from api.app import build_app
 from api.dependencies import Services
 from shoebox.config import ApiSettings
-from shoebox.files.memory import Reply
+from shoebox.files.memory import LinkResponse
 from shoebox.files.model import FileKey, Generation, Owner, Picture, RenditionInfo
 from shoebox.files.pictures import Original, PictureStore
 from shoebox.files.store import Stages
@@ -85,7 +85,7 @@ class Gateway(httpx.AsyncBaseTransport):
         return httpx.Response(returned["statusCode"], headers=sent, content=content, request=request)
 
 
-Send = Callable[[str, str, bytes, dict[str, str]], Awaitable[Reply]]
+Send = Callable[[str, str, bytes, dict[str, str]], Awaitable[LinkResponse]]
 
 
 @dataclass
@@ -135,7 +135,7 @@ class Bench:
         sent = {name: value for name, value in asked.items() if value is not None}
         return (await self.send(link["method"], link["url"], data, sent)).status
 
-    async def get(self, url: str) -> Reply:
+    async def get(self, url: str) -> LinkResponse:
         """Get what a presigned URL leads to."""
         return await self.send("GET", url, b"", {})
 

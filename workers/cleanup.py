@@ -1,9 +1,7 @@
-"""Cleanup: takes the files that nobody holds out of S3 and then out of the table.
+"""Cleanup: deletes files from S3 and then from the table.
 
-An order names a generation, and only objects of that generation go: a slow or repeated order cannot touch what was
-uploaded anew. What that generation has superseded goes with it, for its own order may have been lost. The item, a
-file's own or a tombstone, goes last: as long as it says DELETING, an order that comes again finishes what an earlier
-one began.
+An order names a generation, and only objects of that generation are deleted: a slow or repeated order cannot touch what
+was uploaded anew.
 """
 
 from __future__ import annotations
@@ -47,11 +45,12 @@ class Cleanup:
     async def _delete(self, generation: Generation) -> None:
         key = generation.key
         for pending in await self._files.pending_deletions(generation):
-            if pending.supersedes:
+            if pending.supersedes:  # its own order may have been lost, and no other record names it
                 await self._delete(pending.supersedes)
             if pending.upload_id:
                 await self._pictures.abort_multipart(generation, pending.upload_id)
             await self._pictures.delete_all(generation, pending.revisions)
+            # Last: as long as the item says DELETING, an order that is delivered again finishes what this one began.
             await self._files.remove(pending)
             _log.info("file_deleted", tenant=key.owner.tenant, file_id=key.file_id, generation=generation.ulid)
 

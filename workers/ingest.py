@@ -1,9 +1,9 @@
 """Ingest: every uploaded photo is fetched, verified and prepared, and ends READY or REJECTED.
 
-A batch reads its files' states together; then each photo goes its own way: bytes from S3, size and SHA-256 against
-the registration, header within the limits, renditions, conditional update. Whatever happens twice does no harm: the
-same bytes give the same renditions, and only REGISTERED files change state. Permanent faults reject the photo at
-once; passing ones raise, and the message comes again. Events are published before any message counts as done.
+A batch reads its files' states together; then for each photo: bytes from S3, size and SHA-256 against the
+registration, header within the limits, renditions, conditional update. Every step may be repeated: the same bytes give
+the same renditions, and only REGISTERED files change state. A permanent fault rejects the photo at once; a retryable
+one is raised, and SQS delivers the message again. Events are published before any message counts as done.
 
 An upload belongs to a file whose item has the generation that the object's key names. Ingest never deletes: bytes of an
 older generation, or without an item, get a tombstone and a deletion order, and so do renditions that were stored for a
@@ -94,7 +94,7 @@ class Ingest:
     async def _handle(
         self, upload: Upload, file: File | None, message: Message, received_at: datetime
     ) -> FileEvent | None:
-        """One photo; the event to publish, if any."""
+        """Process one photo; return the event to publish, if any."""
         key = upload.generation.key
         with log_context(tenant=key.owner.tenant, file_id=key.file_id, generation=upload.generation.ulid):
             if not _is_of(file, upload.generation):
@@ -116,7 +116,7 @@ class Ingest:
         A registration is written before its URL is given out, and this read is consistent. So an upload whose
         generation is newer than the item's has lost its item: it was deleted, and an API host whose clock is behind
         registered the file anew; or the table was restored. No registration comes back to it, for generations are never
-        used twice. With `newer_may_come` it is not judged yet: a table that was restored may still get its items.
+        used twice. With `newer_may_come` that is not decided yet: a table that was restored may still get its items.
 
         Raises:
             UnknownGenerationError: the file's generation is older, and a newer one may come.
@@ -159,9 +159,9 @@ class Ingest:
         return _finished(file, State.REJECTED, rejected.reason, stages)
 
     async def _skip_duplicate(self, file: File) -> None:
-        """Another delivery finished the photo meanwhile, and its event is the other's; or it was deleted."""
+        """Count a photo that another delivery has finished meanwhile, and published; or that was deleted."""
         REPEATED.inc()
-        _log.info("photo_repeated")
+        _log.info("duplicate_delivery_skipped")
         # If the file has gone, the renditions just stored must go, too. Its item was seen, so it cannot come later.
         await self._look_again(file.generation, newer_may_come=False)
 
@@ -180,7 +180,7 @@ def _is_of(file: File | None, generation: Generation) -> TypeGuard[File]:
 
 
 def _event_again(file: File) -> FileEvent | None:
-    """Return the event of a file that an earlier delivery finished, perhaps without living to publish it."""
+    """Return the event of a file that an earlier delivery finished, but perhaps did not publish."""
     if file.finished_at is None:
         return None
     return FileEvent(file.generation, file.state, file.finished_at, file.reason, file.picture)

@@ -1,22 +1,22 @@
 """Pictures are rendered in child processes, one for each core, that can be killed.
 
-Children read what strangers sent, so whatever a picture does happens to a child: it takes too long, it takes too much
-memory, it crashes a codec. Only a bound that the child itself has hit says that the picture is at fault
-(`too_costly`); any other death may be the neighbour's fault or the machine's, so the picture is tried once more, with
-the heavy turn and in a fresh process, and then raises, so that its message comes again.
+Children read untrusted bytes, so only a child is lost where a picture takes too long or too much memory, or crashes a
+codec. Only a limit that the child itself has hit says that the picture is at fault (`too_costly`); any other exit may
+have another cause, such as a second picture or the machine, so the picture is tried once more, with the heavy turn and
+in a fresh process, and then raises, so that SQS delivers its message again.
 
-Who may run, in this order, so that nobody waits for what somebody behind it holds:
+What a picture needs is acquired in this order, so that none waits for something that a later one holds:
 1. The heavy turn: pictures that take much memory or CPU run one at a time and leave the other processes to the rest.
 2. Estimated bytes of memory at once.
 3. Bytes of originals in memory at once, by the size that was registered.
 4. A process. It inspects the header, which takes milliseconds and tells the costs; a light picture is rendered at once,
    for it always finds room beside the heaviest.
 
-What 1 and 2 a picture needs, its process tells. If it can be had at once, the picture is rendered; else it gives
-process and bytes back, waits, and begins again. So whoever has a process waits for nothing else.
+Its process tells what of 1 and 2 a picture needs. If that is free, the picture is rendered; else it releases process
+and bytes, waits, and begins again. So a picture that has a process waits for nothing else.
 
-Estimates may lie: without the heavy turn a picture has a tight bound on CPU time. Who hits it is tried again with the
-turn and the full bound.
+Estimates may be wrong: without the heavy turn a picture has a tight limit on CPU time. One that hits it is tried again
+with the turn and the full limit.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _log = get_logger()
 
 
 class _MustWait(Exception):
-    """What the picture needs is taken; `_Needs` now has it."""
+    """What the picture needs is in use; `_Needs` now has it."""
 
 
 @dataclass(slots=True)

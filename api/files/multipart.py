@@ -1,6 +1,6 @@
-"""/v1/files/{id}/multipart: large files in parts, which survive a lost connection, or a closed lid.
+"""/v1/files/{id}/multipart: large files in parts, so that an upload goes on after a lost connection or a restart.
 
-S3 keeps the parts and knows best which it has; the table only notes which upload is the file's own. Each part's URL is
+S3 keeps the parts and lists those that it has; the table only notes which upload is the file's own. Each part's URL is
 bound to the part's exact length and SHA-256, so what S3 holds is what was promised, and resuming is listing.
 """
 
@@ -85,10 +85,10 @@ async def open_upload(file_id: str, caller: Writer, services: ServicesOf) -> Res
     if await services.files.open_multipart(file.generation, upload_id):
         return _open(await find_file(services, file.key), upload_id, services, 201)
     await services.pictures.abort_multipart(file.generation, upload_id)
-    winner = await find_file(services, file.key)
-    if winner.upload_id is None:
+    now = await find_file(services, file.key)  # another request has opened an upload first, or changed the file
+    if now.upload_id is None:
         raise Conflict("The file changed at this very moment; look at it again.")
-    return _open(winner, winner.upload_id, services, 200)
+    return _open(now, now.upload_id, services, 200)
 
 
 @router.get(_UPLOAD, response_model=UploadProgress, responses=problem_responses(401, 403, 404, 503))

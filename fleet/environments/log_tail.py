@@ -15,6 +15,7 @@ import orjson
 
 from fleet.environments.invocation import EXIT_ERROR, InvokeResult
 from fleet.functions import VERSION
+from shoebox.timestamps import iso
 
 TAIL_BYTES = 4096
 
@@ -50,8 +51,7 @@ class LogTail:
         if init is not None:
             parts.append(f"Init Duration: {init * 1000:.2f} ms")
         if result.error_type == "Sandbox.Timedout":
-            stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            self._keep(f"{stamp} {request_id} Task timed out after {seconds:.2f} seconds\n\n".encode())
+            self._keep(f"{iso(datetime.now(UTC))} {request_id} Task timed out after {seconds:.2f} seconds\n\n".encode())
             parts.append("Status: timeout")
         elif result.error_type == EXIT_ERROR:
             self._keep(f"{_message(result.payload)}\n{EXIT_ERROR}\n".encode())

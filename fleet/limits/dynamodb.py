@@ -71,7 +71,7 @@ class Demand(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DemandRefusal:
-    """Why a request is refused."""
+    """What refuses a request: a limit of a table or index."""
 
     resource: Resource
     direction: Direction

@@ -23,7 +23,7 @@ class Increases(Generic[Key]):
         """How often counters fell."""
 
     def note(self, values: Iterable[tuple[Key, float]]) -> Mapping[Key, float | None]:
-        """Record the counters at this sample; return the growth of each since the last, None where it fell."""
+        """Record the counters at this sample; return the growth of each since the one before, None if it fell."""
         if self._last is None:
             self._last = dict(values)
             self.totals = dict.fromkeys(self._last, 0.0)

@@ -90,7 +90,7 @@ class Connections:
                 raise ResponseTimeout(f"no response within {seconds:g} s") from error
 
     async def _exchange(self, head: bytes, body: bytes, max_bytes: int) -> Response:
-        while True:
+        while True:  # ends: each round uses up an idle connection, and a new one is not `reused`
             connection = self._take_idle() or await self._connect()
             try:
                 response = await connection.exchange(head, body, max_bytes)

@@ -1,12 +1,12 @@
 """The errors of calls to AWS, whichever client makes them.
 
 AwsError                  base; knows its `code`, HTTP `status` and whether it is `retryable`
-├── AwsRefused            the service answered with an error
-└── AwsUnreachable        there was no response, or none that can be used
-    ├── ConnectionLost    the connection could not be made, or ended before the response was whole
-    ├── ResponseTimeout   the response took too long
-    └── InvalidResponse   what came is no HTTP, or not what the protocol promises
-        └── BodyTooLarge  its headers announce more than is wanted; none of the body was read
+├── AwsRefused            the service returned an error; retryable for 5xx, throttling and its own time-outs
+└── AwsUnreachable        there was no response, or none that can be used; retryable but where credentials are missing
+    ├── ConnectionLost    the connection could not be made, or ended before the response was whole; retryable
+    ├── ResponseTimeout   the response took too long; retryable
+    └── InvalidResponse   the response is not HTTP, or not what the protocol promises; retryable
+        └── BodyTooLarge  its headers announce more than is wanted; none of the body was read; not retryable
 
 The small clients raise these by themselves. Whoever uses an aiobotocore client wraps its calls in
 `shoebox.aws.botocore_errors.aws_errors`, so that botocore's errors never leave an adapter.
@@ -60,9 +60,9 @@ class AwsError(Exception):
 
 
 class AwsRefused(AwsError):
-    """The service answered with an error: HTTP's `status`, and all members of its `content`.
+    """The service returned an error: HTTP's `status`, and all members of its `content`.
 
-    Faults of the server and throttling are retryable.
+    Retryable are 5xx, throttling and the service's own time-outs (`_RETRYABLE_CODES`).
     """
 
     status: int
@@ -88,7 +88,7 @@ class AwsRefused(AwsError):
 
 
 class AwsUnreachable(AwsError):
-    """There was no response, or none that can be used."""
+    """There was no response, or none that can be used. The service may have done what was asked all the same."""
 
     def __init__(self, code: str, message: str, *, retryable: bool = True) -> None:
         super().__init__(code, message, retryable=retryable)
@@ -97,7 +97,7 @@ class AwsUnreachable(AwsError):
 class ConnectionLost(AwsUnreachable):
     """The connection could not be made, or ended before the response was whole.
 
-    `reused`: it had served before and gave no byte of a response, so that the server had most likely closed it.
+    `reused`: it had served before and gave no byte of a response, so that the server had probably closed it.
     """
 
     def __init__(self, message: str, *, reused: bool = False) -> None:
@@ -113,7 +113,7 @@ class ResponseTimeout(AwsUnreachable):
 
 
 class InvalidResponse(AwsUnreachable):
-    """The response is no HTTP, larger than allowed, or not what the protocol promises."""
+    """The response is not HTTP, larger than allowed, or not what the protocol promises."""
 
     def __init__(self, message: str, code: str = "InvalidResponse", *, retryable: bool = True) -> None:
         super().__init__(code, message, retryable=retryable)

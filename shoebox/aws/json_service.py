@@ -78,8 +78,8 @@ class JsonService:
     async def call(self, operation: str, request: Mapping[str, Any], *, seconds: float = 0.0) -> dict[str, Any]:
         """Call an operation, such as `ReceiveMessage`; `seconds` are those that the service may wait by itself.
 
-        What is tried again is what botocore's standard mode retries: lost connections, 5xx and throttling; and once
-        more what was signed by a clock that differs from the server's.
+        It is retried as in botocore's standard mode, after lost connections, 5xx and throttling, and once more after a
+        signature by a clock that differs from the server's.
 
         Raises:
             AwsRefused, AwsUnreachable: after the last attempt.

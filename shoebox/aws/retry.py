@@ -1,7 +1,8 @@
 """The retry policy of calls to AWS: how often, after which pauses, and for how long.
 
-`run` is for a call that raises `AwsError`. `each_attempt` is for a loop that has a rule of its own for what failed,
-such as a batch of which the service has done a part. Source: "Exponential Backoff And Jitter" (AWS Architecture Blog).
+`run` is for a call that raises `AwsError`: it is called again while its error is `retryable` (`shoebox.aws.errors`).
+`each_attempt` is for a loop that decides by itself what has failed, such as a batch of which the service has done a
+part. Source: "Exponential Backoff And Jitter" (AWS Architecture Blog).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Self, TypeVar
 from shoebox.aws.errors import AwsError
 
 T = TypeVar("T")
+
+_MAX_DOUBLINGS = 64  # 2.0 ** 1024 is an OverflowError, and a loop that retries for hours gets there
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class RetryPolicy:
         """Return the pause after the `attempt`-th (1, 2, …), `seconds` after the first began; None to give up."""
         if attempt >= self.attempts or seconds >= self.max_seconds:
             return None
-        longest = min(self.first_pause * 2.0**attempt, self.max_pause)
+        longest = min(self.first_pause * 2.0 ** min(attempt, _MAX_DOUBLINGS), self.max_pause)
         return longest * (1.0 - self.jitter * self.chance())
 
     def each_attempt(self) -> Attempts:

@@ -1,4 +1,4 @@
-"""The queue `deletions`: files that nobody holds any more, to be taken out of S3 and the table."""
+"""The queue `deletions`: files whose objects and records are to be deleted."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class DeletionQueue(Protocol):
     async def order(self, generation: Generation, *, after_ingest: bool = False) -> None:
         """Order the deletion of a generation's objects; ordering twice does no harm.
 
-        `after_ingest` is for a file that may be in a worker's hands, being REGISTERED or deleted a moment ago: the
-        order waits until that worker must be done, which saves a second deletion of what it still stores.
+        `after_ingest` is for a file that a worker may be processing, being REGISTERED or deleted a moment ago: the
+        order is delayed until that worker must have ended, which saves a second deletion of what it still stores.
 
         Raises:
-            Unavailable: a passing fault; order again.
+            Unavailable: retryable; order again.
         """
         ...
 
@@ -33,7 +33,7 @@ def order_text(generation: Generation) -> str:
 
 
 def read_order(text: str) -> Generation:
-    """Return the generation that a deletion order names; one from before there were any has that of the first layout.
+    """Return the generation that a deletion order names; an order without one means the first key layout.
 
     Raises:
         ValueError: the text is no deletion order.

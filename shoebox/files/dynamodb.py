@@ -104,7 +104,7 @@ class DynamoDBFileStore:
             if await self._transact(writes):
                 known |= {write.file.key.file_id: write.file for write in writes}
                 return RegisterResult([known[owner.file_id(r.sha256)] for r in registrations])
-        raise Unavailable("The table of files is busy, or someone else registers the same files; try again.")
+        raise Unavailable("The table of files is busy, or another request registers the same files; try again.")
 
     @retryable_as_unavailable
     async def get(self, key: FileKey) -> File | None:
@@ -151,17 +151,15 @@ class DynamoDBFileStore:
 
     @retryable_as_unavailable
     async def start_deletion(self, key: FileKey) -> File | None:
-        """Make a file DELETING, whatever its state.
-
-        The write names the generation that was read: tried again after a lost response it can hit nothing newer, and
-        where its condition fails, that generation has gone meanwhile, as was wished.
-        """
+        """Make a file DELETING, whatever its state."""
         item = await self._item(key)
         if item is None:
             return None
         file = to_file(item)
         if file.state is not State.DELETING:
             changes = update_of({"state": {"S": State.DELETING}, "due": self._due(DELETION_SECONDS)}, _UNTIL)
+            # The condition names the generation that was read: repeated after a lost response, the write can hit
+            # nothing newer. Where it fails, that generation is gone already, which is what was asked for.
             await self._update(key.pk, changes, _Condition.of(file.generation))
         return file
 
@@ -228,10 +226,8 @@ class DynamoDBFileStore:
         return item is not None and to_generation(item) == generation and item.get("finish") == {"S": token}
 
     def _registering(self, key: FileKey, registration: Registration, before: File | None) -> _Registering:
-        """Return the writes that make a file REGISTERED, and a tombstone of what it supersedes.
-
-        Updates, never puts: attributes that are not named here stay.
-        """
+        """Return the writes that make a file REGISTERED, and a tombstone of what it supersedes."""
+        # Updates, never puts: attributes that a newer version has written, and that are not named here, stay.
         file = register_anew(before, key, registration, self._now(), lifetime=self._registration_seconds)
         condition = _Condition.unchanged(before) if before else _Condition("attribute_not_exists(pk)", {})
         attributes = {**registered(file), "due": self._due(UNFINISHED_SECONDS)}
@@ -249,7 +245,7 @@ class DynamoDBFileStore:
         return {"Update": {"TableName": self._table, "Key": {"pk": {"S": pk}}, **update}}
 
     async def _transact(self, writes: Sequence[_Registering]) -> bool:
-        """Return whether all was written; False when a rival wrote something since it was read, or DynamoDB throttled.
+        """Return whether all was written; False when another request wrote since the read, or DynamoDB throttled.
 
         What belongs to one file is written whole or not at all. No SDK tries a canceled transaction again, whatever
         the reason ("Error handling with DynamoDB"); one whose response was lost is tried again with the same token, so
@@ -332,7 +328,7 @@ class _Condition:
 
     @classmethod
     def unchanged(cls, file: File) -> _Condition:
-        """Hold where no rival has registered, renewed or finished it, or opened an upload, since it was read."""
+        """Hold where nothing has registered, renewed or finished it, or opened an upload, since it was read."""
         condition = cls.of(file.generation, file.state)
         if file.register_until is not None:
             until: Item = {":if_until": {"N": str(file.register_until)}}

@@ -55,6 +55,6 @@ class EventPublisher(Protocol):
         """Publish events; subscribers may filter by the attributes `event` and `tenant`.
 
         Raises:
-            Unavailable: some of them may not be published; publish all again.
+            Unavailable: retryable; some of them may not be published, so publish all again.
         """
         ...

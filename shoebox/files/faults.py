@@ -1,4 +1,4 @@
-"""What the adapters of AWS make of its faults: the domain's errors, so that nobody above needs to know AWS's."""
+"""Translation of AWS's errors into the domain's, so that routes and functions need not know AWS's."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 def retryable_as_unavailable(call: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Let `call` raise `Unavailable` for a fault of AWS that may pass.
+    """Let `call` raise `Unavailable` for a retryable `AwsError`.
 
-    Any other `AwsError`, such as a missing permission, is a fault of ours and goes on as it is.
+    Any other, such as a missing permission, is a fault of ours and is raised as it is.
     """
 
     @wraps(call)

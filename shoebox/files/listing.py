@@ -15,8 +15,8 @@ from shoebox.files.items import Item, to_file
 from shoebox.files.model import File, Owner
 from shoebox.files.store import Page, from_cursor, to_cursor
 
-_ROUNDS = 2  # of one query a shard: a page costs at most 16 queries, whatever it looks for
-_FILTERED = 100  # items a query reads where most may not be wanted; a page may look at 1,600
+_ROUNDS = 2  # each one query a shard: a page costs at most 16 queries, however few files match
+_FILTERED = 100  # items that a query reads where few may match; a page reads 1,600 at most
 
 
 async def list_files(
@@ -29,7 +29,7 @@ async def list_files(
     wanted: Callable[[File], bool],
     filtered: bool,
 ) -> Page:
-    """Return one page of at most `limit` files of `owner` that are `wanted`; `filtered`: most may not be.
+    """Return one page of at most `limit` files of `owner` that are `wanted`; `filtered` says that few may be.
 
     Raises:
         Invalid: the cursor was not made here.

@@ -4,7 +4,7 @@ The stores keep to the same promises as those on AWS, and pass the same contract
 call lets other tasks run first, as a call over a network does, and then is done in one step.
 
     files = MemoryFileStore()
-    files.faults.add("mark_ready", Fault.LOST_REPLY)              # written, but its caller is told that it failed
+    files.faults.add("mark_ready", Fault.LOST_RESPONSE)           # written, but its caller is told that it failed
     files.faults.add("register", Fault.THROTTLED, nth=2)          # the second call from now does nothing
     files.freeze()                                                # lists and polls are as of now, until `thaw`
 
@@ -62,18 +62,18 @@ T = TypeVar("T")
 
 
 class Fault(Enum):
-    """What happens to a call."""
+    """How a call fails."""
 
     THROTTLED = auto()
     """Nothing is done; it raises Unavailable."""
-    LOST_REPLY = auto()
+    LOST_RESPONSE = auto()
     """It is done, and raises Unavailable."""
-    NO_REPLY = auto()
+    NO_RESPONSE = auto()
     """It waits until it is cancelled; nothing is done."""
 
 
 class Faults:
-    """The faults that are to come, by the name of the call; and how often each was called."""
+    """The faults that are planned, by the name of the call; and how often each was called."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
@@ -86,7 +86,7 @@ class Faults:
             self._planned[call, number] = fault
 
     def clear(self) -> None:
-        """Forget what is to come."""
+        """Forget the planned faults."""
         self._planned.clear()
 
     def next(self, call: str) -> Fault | Exception | None:
@@ -110,16 +110,16 @@ def _may_fail(
     @wraps(call)
     async def wrapped(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         fault = self.faults.next(call.__name__)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # as a call over a network: without it no test would see a race
         if isinstance(fault, Exception):
             raise fault
-        if fault is Fault.NO_REPLY:
+        if fault is Fault.NO_RESPONSE:
             await asyncio.Event().wait()
         if fault is Fault.THROTTLED:
             raise Unavailable("Throttled, as the test wished.")
         result = await call(self, *args, **kwargs)
-        if fault is Fault.LOST_REPLY:
-            raise Unavailable("The reply was lost, as the test wished.")
+        if fault is Fault.LOST_RESPONSE:
+            raise Unavailable("The response was lost, as the test wished.")
         return result
 
     return wrapped
@@ -152,24 +152,22 @@ class MemoryFileStore:
         self._frozen = dict(self.files)
 
     def thaw(self) -> None:
-        """Let all reads see the truth again."""
+        """Let all reads be consistent again."""
         self._frozen = None
 
     @_may_fail
     async def register(self, owner: Owner, registrations: Sequence[Registration]) -> RegisterResult:
         """Register files."""
         now, lifetime = self._now(), self._registration_seconds
-        files = []
-        for registration in registrations:
-            key = FileKey(owner, owner.file_id(registration.sha256))
+        wanted = {FileKey(owner, owner.file_id(r.sha256)): r for r in registrations}
+        for key, registration in wanted.items():
             before = self.files.get(key)
             if needs_registering(before, registration, now, lifetime=lifetime):
                 file = register_anew(before, key, registration, now, lifetime=lifetime)
                 if before and before.generation != file.generation:
-                    self._bury(before.generation, before.upload_id, before.supersedes)
+                    self._put_tombstone(before.generation, before.upload_id, before.supersedes)
                 self.files[key] = file
-            files.append(self.files[key])
-        return RegisterResult(files)
+        return RegisterResult([self.files[FileKey(owner, owner.file_id(r.sha256))] for r in registrations])
 
     @_may_fail
     async def get(self, key: FileKey) -> File | None:
@@ -224,7 +222,7 @@ class MemoryFileStore:
     async def write_tombstone(self, generation: Generation) -> None:
         """Write a tombstone, or give the one that is there a new mark."""
         there = self.tombstones.get(generation)
-        self._bury(generation, there.upload_id if there else None, there.supersedes if there else None)
+        self._put_tombstone(generation, there.upload_id if there else None, there.supersedes if there else None)
 
     @_may_fail
     async def pending_deletions(self, generation: Generation) -> list[PendingDeletion]:
@@ -282,11 +280,11 @@ class MemoryFileStore:
             register_until=None,
             upload_id=None,
             supersedes=None,
-            **copy.deepcopy(found),  # as nothing of a caller's changes what a database holds
+            **copy.deepcopy(found),  # a caller that changes its metadata later must not change what is stored
         )
         return True
 
-    def _bury(self, generation: Generation, upload_id: str | None, supersedes: Generation | None) -> None:
+    def _put_tombstone(self, generation: Generation, upload_id: str | None, supersedes: Generation | None) -> None:
         mark, revisions = new_ulid(self._now()), frozenset({FIRST_REVISION})
         self.tombstones[generation] = PendingDeletion(generation, revisions, upload_id, supersedes, mark)
 
@@ -295,7 +293,7 @@ class MemoryFileStore:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredObject:
+class MemoryObject:
     """An object; `headers` are those that it came with, in lower case."""
 
     data: bytes
@@ -311,7 +309,7 @@ class _Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class LinkResponse:
     """What a client gets when it uses a link: HTTP's status, headers, and a body."""
 
     status: int
@@ -330,7 +328,7 @@ class MemoryPictureStore:
     def __init__(
         self, *, lifetimes: LinkLifetimes | None = None, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        self.objects: dict[str, StoredObject] = {}
+        self.objects: dict[str, MemoryObject] = {}
         self.faults = Faults()
         self._lifetimes = lifetimes or LinkLifetimes()
         self._now = now
@@ -354,8 +352,8 @@ class MemoryPictureStore:
         address = f"{self.URL}{quote(key)}?{urlencode({**(query or {}), **until})}"
         return f"{address}&signature={self._signature(method, address, headers or {})}"
 
-    def send(self, method: str, url: str, data: bytes = b"", headers: Mapping[str, str] | None = None) -> Reply:
-        """Send a client's request by a link; refuse what was not signed, has ended, or does not fit its checksum.
+    def send(self, method: str, url: str, data: bytes = b"", headers: Mapping[str, str] | None = None) -> LinkResponse:
+        """Send a client's request by a link; refuse what was not signed, has expired, or does not fit its checksum.
 
         The content's length counts as sent, and need not be among the headers.
         """
@@ -365,28 +363,28 @@ class MemoryPictureStore:
         query, key = dict(parse_qsl(parts.query, keep_blank_values=True)), unquote(parts.path.removeprefix("/"))
         signed = {name: sent.get(name, "") for name in query.get("signed", "").split(";") if name}
         if not hmac.compare_digest(signature, self._signature(method, address, signed)):
-            return Reply(403)
+            return LinkResponse(403)
         if self._now().timestamp() >= int(query["expires"]):
-            return Reply(403)
+            return LinkResponse(403)
         if method == "GET":
             stored = self.objects.get(key)
             given = {n.removeprefix("response-"): v for n, v in query.items() if n.startswith("response-")}
-            return Reply(200, {**stored.headers, **given}, stored.data) if stored else Reply(404)
+            return LinkResponse(200, {**stored.headers, **given}, stored.data) if stored else LinkResponse(404)
         checksum = sent.get("x-amz-checksum-sha256")
         if checksum is not None and base64.b64encode(hashlib.sha256(data).digest()).decode() != checksum:
-            return Reply(400)
+            return LinkResponse(400)
         if "uploadId" not in query:
             self.put(key, data, **{n: v for n, v in sent.items() if n not in ("content-length", "host")})
-            return Reply(200)
+            return LinkResponse(200)
         upload = self._uploads.get(query["uploadId"])
         if upload is None or upload.key != key:
-            return Reply(404)
+            return LinkResponse(404)
         upload.parts[int(query["partNumber"])] = data
-        return Reply(200)
+        return LinkResponse(200)
 
     def put(self, key: str, data: bytes, **headers: str) -> None:
         """Store an object as it is, without a link."""
-        self.objects[key] = StoredObject(data, headers, self._now())
+        self.objects[key] = MemoryObject(data, headers, self._now())
 
     def _signature(self, method: str, address: str, headers: Mapping[str, str]) -> str:
         text = "\n".join([method, address, *(f"{name}:{value}" for name, value in headers.items())])

@@ -1,4 +1,4 @@
-"""A file: who owns it, what was promised, where it stands, and where its bytes lie."""
+"""A file: its owner, registration, state and S3 keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ORIGINAL = re.compile(
 
 
 class State(StrEnum):
-    """Where a file stands; READY and REJECTED are final until it is deleted or registered anew."""
+    """A file's state; READY and REJECTED are final until it is deleted or registered anew."""
 
     REGISTERED = "REGISTERED"
     READY = "READY"
@@ -37,7 +37,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose a file is: a user of a tenant. Every key begins with it, so nobody reaches beyond their own."""
+    """A user of a tenant. Every key begins with it, so that no key of a request can name another owner's file."""
 
     tenant: str
     user: str
@@ -183,7 +183,7 @@ class File:
         return self.generation.rendition(self.revision, name)
 
     def expired(self, now: datetime) -> bool:
-        """Whether its time ran out before its bytes came. Only the API asks; ingest takes the bytes all the same."""
+        """Whether its registration ended before its bytes came. The API hides it then; ingest still takes the bytes."""
         until = self.register_until
         return self.state is State.REGISTERED and until is not None and until <= now.timestamp()
 

@@ -43,7 +43,7 @@ class Part:
 class PictureStore(Protocol):
     """Keeps the bytes of originals and renditions. Clients send and get them by presigned links.
 
-    Any call may raise `shoebox.errors.Unavailable`: a passing fault.
+    Any call may raise `shoebox.errors.Unavailable`, which is retryable.
     """
 
     async def links(self, at: datetime) -> Links:
@@ -77,7 +77,7 @@ class PictureStore(Protocol):
     async def complete_multipart(self, generation: Generation, upload_id: str, parts: list[Part]) -> bool:
         """Join the parts into the original; False if there is no such upload.
 
-        One that was joined a moment ago may be known or not. S3 then sends the same event as for a single PUT.
+        Joining a second time a moment later may return True or False. S3 sends the same event as for a single PUT.
         """
         ...
 

@@ -16,8 +16,7 @@ from shoebox.aws.botocore_errors import aws_errors
 from shoebox.aws.clients import Clients
 from shoebox.aws.credentials import CredentialsSource
 from shoebox.aws.errors import AwsError
-from shoebox.aws.s3 import S3Client as SmallS3Client
-from shoebox.aws.s3 import open_s3
+from shoebox.aws.s3 import S3Client, open_s3
 from shoebox.aws.signing import Presigner
 from shoebox.config import AwsSettings
 from shoebox.files.faults import retryable_as_unavailable
@@ -27,7 +26,7 @@ from shoebox.files.pictures import RENDITION_HEADERS, Original, Part
 from shoebox_client.renditions import RENDITIONS
 
 if TYPE_CHECKING:
-    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3 import S3Client as BotoS3Client
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
 
 _NO_OBJECT = ("NoSuchKey", "404", "NotFound")
@@ -65,8 +64,8 @@ class S3PictureStore:
         self,
         bucket: str,
         *,
-        objects: SmallS3Client,
-        client: Callable[[], Awaitable[S3Client]],
+        objects: S3Client,
+        client: Callable[[], Awaitable[BotoS3Client]],
         credentials: CredentialsSource,
         region: str,
         public_url: str,
@@ -92,10 +91,9 @@ class S3PictureStore:
 
     @retryable_as_unavailable
     async def fetch(self, generation: Generation, *, max_bytes: int) -> Original | None:
-        """Return the original.
-
-        Without s3:ListBucket AWS answers 403 for an object that is not there; that is raised, like any refusal.
-        """
+        """Return the original."""
+        # Without s3:ListBucket S3 returns 403 for a missing object ("GetObject", permissions). That is raised: ingest
+        # has the permission, and must not take a lost one for a missing object.
         try:
             return Original(*await self._objects.get(generation.original, max_bytes=max_bytes))
         except AwsError as error:
@@ -105,16 +103,13 @@ class S3PictureStore:
 
     @retryable_as_unavailable
     async def has_original(self, generation: Generation) -> bool:
-        """Return whether the original is there.
-
-        Without s3:ListBucket, AWS answers 403 instead of 404 for a missing object ("HeadObject", permissions).
-        """
+        """Return whether the original is there."""
         client = await self._client()
         try:
             with aws_errors():
                 await client.head_object(Bucket=self.bucket, Key=generation.original)
         except AwsError as error:
-            if error.status in (403, 404):
+            if error.status in (403, 404):  # 403: `api` has no s3:ListBucket ("HeadObject", permissions)
                 return False
             raise
         return True

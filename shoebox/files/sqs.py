@@ -14,18 +14,19 @@ if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
 
 _MARGIN_SECONDS = 5  # a worker that is cut off at its timeout may still have a request under way
+_MAX_DELAY_SECONDS = 900  # "Amazon SQS delay queues": SQS refuses a longer DelaySeconds
 
 
 class SqsDeletionQueue:
     """Sends deletion orders. `client` gives an aiobotocore client, which is made when it is first needed.
 
-    `ingest_seconds` is that of the function `ingest`, in seconds.
+    `ingest_seconds` is the timeout of the function `ingest`.
     """
 
     def __init__(self, client: Callable[[], Awaitable[SQSClient]], queue_url: str, *, ingest_seconds: int = 0) -> None:
         self._client = client
         self._queue_url = queue_url
-        self._delay = ingest_seconds + _MARGIN_SECONDS
+        self._delay = min(ingest_seconds + _MARGIN_SECONDS, _MAX_DELAY_SECONDS)
 
     @retryable_as_unavailable
     async def order(self, generation: Generation, *, after_ingest: bool = False) -> None:

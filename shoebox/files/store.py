@@ -57,8 +57,8 @@ class RegisterResult:
 class PendingDeletion:
     """A record, a file's own or a tombstone, that says that all objects of a generation are to be deleted.
 
-    So are those of the generation that it supersedes, and first: nothing else may know of them. A tombstone has a
-    `mark`, new in each write of it.
+    Those of the generation that it supersedes are to be deleted first: no other record may name them. A tombstone has
+    a `mark`, new in each write of it.
     """
 
     generation: Generation
@@ -77,17 +77,18 @@ class Page:
 
 
 class FileStore(Protocol):
-    """Keeps the record of every file. Each call is one step: of two rivals one is first, and both learn what holds.
+    """Keeps the record of every file. Each call is atomic: of two at one time one is first, and both return what holds.
 
-    Any call may raise `shoebox.errors.Unavailable`: a passing fault. What it was to write may then be written or not,
-    and the same call may be made again.
+    Any call may raise `shoebox.errors.Unavailable`, which is retryable: what the call was to write may then be written
+    or not, and the same call may be made again.
     """
 
     async def register(self, owner: Owner, registrations: Sequence[Registration]) -> RegisterResult:
         """Register up to 100 files; what the owner has already is returned as it stands.
 
         A rejected, expired or never-seen file becomes REGISTERED with a new generation, and what it had of an older one
-        gets a tombstone. One being deleted is returned as DELETING.
+        gets a tombstone. One being deleted is returned as DELETING. Of several registrations of the same bytes the last
+        one counts, and its file is returned for each.
         """
         ...
 
@@ -127,14 +128,14 @@ class FileStore(Protocol):
         ...
 
     async def write_tombstone(self, generation: Generation) -> None:
-        """Note that a generation's objects, which no file speaks for, are to be deleted; then order that.
+        """Note that a generation's objects, which belong to no file, are to be deleted; then order that.
 
         Where there is a tombstone it gets a new mark, so that a clean-up that has deleted already does not remove it.
         """
         ...
 
     async def pending_deletions(self, generation: Generation) -> list[PendingDeletion]:
-        """Return what says that a generation's objects are to be deleted: the file, a tombstone, both, or nothing."""
+        """Return the records of a generation's pending deletion: the file, a tombstone, both, or none."""
         ...
 
     async def remove(self, pending: PendingDeletion) -> None:

@@ -15,7 +15,7 @@ _RANDOM_BITS = 80
 def new_ulid(now: datetime, *, after: str = "") -> str:
     """Return a new ULID of `now`, 26 characters: 48 bits of milliseconds, 80 random ones.
 
-    It sorts behind the ULID `after`, also where the clock that made that one was ahead of ours.
+    It sorts after the ULID `after`, also where the clock that made that one was ahead of ours.
     """
     milliseconds = int(now.timestamp() * 1000)
     if after:

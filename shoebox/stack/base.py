@@ -1,4 +1,4 @@
-"""What all parts of the model of stack.yaml share: names, and a base that refuses unknown keys."""
+"""The base of all models of stack.yaml, which refuses unknown keys, and the patterns of names."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ HANDLER_PATTERN = r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
-class Part(BaseModel):
-    """A part of the description: frozen, and closed to unknown keys."""
+class StackModel(BaseModel):
+    """Base of the models of stack.yaml: frozen; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -21,6 +21,6 @@ class Part(BaseModel):
 def s3_queue(function: str) -> str:
     """Return the name of the queue through which an emulator's S3 reaches a function that a bucket notifies directly.
 
-    AWS needs none. Who plays both: shoebox/stack/s3_queues.py and fleet/queues/s3_delivery.py.
+    AWS needs none. It is created by `shoebox.stack.s3_queues` and consumed by `fleet.queues.s3_delivery`.
     """
     return f"s3-to-{function}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from shoebox.stack.base import Name, Part
+from shoebox.stack.base import Name, StackModel
 from shoebox.stack.model import Stack, StackError
 from shoebox.stack.policies import Grant, statements
 
@@ -24,7 +24,7 @@ _ARNS = {
 }
 
 
-class Deployment(Part):
+class Deployment(StackModel):
     """Where a stack lives: name prefix, account, region, and the addresses that its parts are reached at.
 
     Without `endpoint_url` it is on AWS. `s3_public_url` is S3 as clients reach it.
@@ -40,7 +40,7 @@ class Deployment(Part):
     gateway_url: str
 
 
-class ResolvedStack(Part):
+class ResolvedStack(StackModel):
     """A stack in a deployment: every name, address, environment and policy."""
 
     stack: Stack

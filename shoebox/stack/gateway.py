@@ -10,19 +10,19 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from shoebox.stack.base import Name, Part
+from shoebox.stack.base import Name, StackModel
 
 _SEGMENT = re.compile(r"[^{}]*|\{\w+\+?\}")
 
 
-class Throttle(Part):
+class Throttle(StackModel):
     """Requests a second, and how many at once ("Throttle requests to your REST APIs for better throughput")."""
 
     rate: float = Field(ge=0)
     burst: int = Field(ge=0)
 
 
-class GatewayAuthorizer(Part):
+class GatewayAuthorizer(StackModel):
     """A Lambda authorizer ("Use API Gateway Lambda authorizers"); `ttl` of its cache in seconds, 0 for none.
 
     `identity` names where a request says who it is: a header, or AWS's expressions (`method.request.header.X`,
@@ -65,7 +65,7 @@ class GatewayAuthorizer(Part):
         return text
 
 
-class Route(Part):
+class Route(StackModel):
     """A route and the function behind it: `GET /v1/x`, `ANY /v1/x`, `/v1/x` (any method), or an HTTP API's `$default`.
 
     `{name}` is one segment; `{name+}`, at the end, all that is left.
@@ -97,7 +97,7 @@ class Route(Part):
         return self
 
 
-class GatewayResponse(Part):
+class GatewayResponse(StackModel):
     """What the gateway answers by itself; `$context.authorizer.x` is filled from the authorizer's context.
 
     Without a `status` the type's own stays. `headers` are sent as they stand here.
@@ -110,7 +110,7 @@ class GatewayResponse(Part):
     headers: dict[str, str] = {}
 
 
-class GatewayCors(Part):
+class GatewayCors(StackModel):
     """CORS of an HTTP API ("Configure CORS for HTTP APIs in API Gateway"); `max_age` in seconds."""
 
     allow_origins: list[str] = []
@@ -127,7 +127,7 @@ class GatewayCors(Part):
         return self
 
 
-class Gateway(Part):
+class Gateway(StackModel):
     """An API of API Gateway, REST or HTTP; `payload` is what an HTTP API sends to functions.
 
     `timeout` is the integration's, in seconds: at most 29 (REST) or 30 (HTTP), and that is its default.

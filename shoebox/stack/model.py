@@ -1,8 +1,8 @@
 """The model of stack.yaml: functions, queues, tables, buckets, topics, routes and permissions, validated as one.
 
 `load_stack` reads and checks the file; `shoebox.stack.deployment.resolve` names everything in it for one deployment.
-A new section needs a model here, a field of `Parts`, its ARN in `shoebox.stack.deployment`, the words of its
-permissions in `shoebox.stack.policies`, and somebody who makes it (`emulator.provision`).
+A new section needs a model here, a field of `StackSections`, its ARN in `shoebox.stack.deployment`, the words of its
+permissions in `shoebox.stack.policies`, and a step of `emulator.provision` that creates it.
 """
 
 # ruff: noqa: RUF012 - these classes are pydantic's, which copies defaults for each object
@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from shoebox.stack.base import HANDLER_PATTERN, Name, Part
+from shoebox.stack.base import HANDLER_PATTERN, Name, StackModel
 from shoebox.stack.gateway import Gateway
 from shoebox.stack.validation import error_lines, shared_triggers, stack_problems, without_errors
 
@@ -31,7 +31,7 @@ class StackError(ValueError):
     """stack.yaml cannot be used; the message lists every problem with its place in the file."""
 
 
-class Cors(Part):
+class Cors(StackModel):
     """CORS rule of a bucket; origins may hold references."""
 
     origins: list[str]
@@ -40,7 +40,7 @@ class Cors(Part):
     expose: list[str] = []
 
 
-class Notification(Part):
+class Notification(StackModel):
     """An S3 event notification for keys that begin with `prefix`: to a queue, or to a function, which S3 then invokes.
 
     AWS Lambda, "Process Amazon S3 event notifications with Lambda": asynchronously, once for each event.
@@ -63,7 +63,7 @@ class Notification(Part):
         return self
 
 
-class Bucket(Part):
+class Bucket(StackModel):
     """An S3 bucket; `public_prefixes` are readable by anyone."""
 
     cors: Cors | None = None
@@ -72,7 +72,7 @@ class Bucket(Part):
     abort_incomplete_multipart_days: int | None = Field(default=None, ge=1)
 
 
-class Queue(Part):
+class Queue(StackModel):
     """An SQS queue. Times in seconds and days ("Amazon SQS message quotas"); `fifo` cannot be changed later."""
 
     visibility_timeout: int = Field(default=30, ge=0, le=43_200)
@@ -89,20 +89,20 @@ class Queue(Part):
         return self
 
 
-class Topic(Part):
+class Topic(StackModel):
     """An SNS topic; each queue in `queues` is subscribed with raw delivery."""
 
     queues: list[Name] = []
 
 
-class Key(Part):
+class Key(StackModel):
     """A DynamoDB key: one hash attribute, perhaps a range attribute; all keys are strings."""
 
     hash: str
     range: str | None = None
 
 
-class Table(Part):
+class Table(StackModel):
     """A DynamoDB table with its global secondary indexes (projection ALL) and TTL attribute."""
 
     key: Key
@@ -110,7 +110,7 @@ class Table(Part):
     ttl: str | None = None
 
 
-class ProvisionedPollers(Part):
+class ProvisionedPollers(StackModel):
     """Provisioned mode ("Configuring scaling behavior for SQS event source mappings"); AWS's defaults."""
 
     minimum: int = Field(default=2, ge=2, le=200)
@@ -123,7 +123,7 @@ class ProvisionedPollers(Part):
         return self
 
 
-class QueueTrigger(Part):
+class QueueTrigger(StackModel):
     """An event source mapping. Rules: AWS Lambda, "Using Lambda with Amazon SQS"."""
 
     name: Name
@@ -147,11 +147,11 @@ class QueueTrigger(Part):
         return self
 
 
-class Asynchronous(Part):
-    """What becomes of events that nobody waits for ("Configuring error handling settings", asynchronous invocation).
+class Asynchronous(StackModel):
+    """Error handling of asynchronous invocations ("Configuring error handling settings").
 
-    Retries after errors of the function; age in seconds at which an event is given up; the queue for records of those
-    that are, to which the function needs the permission `send`.
+    Retries after errors of the function; the age in seconds at which an event is discarded; the queue for records of
+    discarded events, to which the function needs the permission `send`.
     """
 
     retries: int = Field(default=2, ge=0, le=2)
@@ -159,7 +159,7 @@ class Asynchronous(Part):
     on_failure: Name | None = None
 
 
-class Function(Part):
+class Function(StackModel):
     """A Lambda function; memory in MB, timeout in seconds, `slots` = invocations at once in one environment."""
 
     handler: str = Field(pattern=HANDLER_PATTERN)
@@ -173,8 +173,11 @@ class Function(Part):
     asynchronous: Asynchronous = Asynchronous()
 
 
-class Parts(Part):
-    """All that is described, each part right by itself. Without a gateway nothing answers HTTP."""
+class StackSections(StackModel):
+    """All sections of a stack, each right by itself; `Stack` checks how they fit together.
+
+    Without a gateway nothing answers HTTP.
+    """
 
     name: Name = "stack"
     buckets: dict[Name, Bucket] = {}
@@ -185,7 +188,7 @@ class Parts(Part):
     gateway: Gateway = Gateway()
 
 
-class Stack(Parts):
+class Stack(StackSections):
     """The whole description; references from part to part are checked when it is made."""
 
     name: Name
@@ -207,7 +210,9 @@ class Stack(Parts):
         return self
 
 
-_PLACEHOLDERS: dict[str, Part] = {  # for parts that are wrong, so that what names them is not
+_PLACEHOLDERS: dict[
+    str, StackModel
+] = {  # stand in for parts with errors, so that references to them are not reported, too
     "buckets": Bucket(),
     "queues": Queue(visibility_timeout=43_200),
     "topics": Topic(),
@@ -242,12 +247,12 @@ def _errors(content: Any) -> list[str]:
 
     lines: list[str] = []
     try:
-        Parts.model_validate(content)
+        StackSections.model_validate(content)
         if "name" not in content:
             lines.append("name: Field required")
     except ValidationError as error:
-        lines += error_lines(Parts, error)
+        lines += error_lines(StackSections, error)
         if not isinstance(content, dict):
             return lines
-    stack = Stack.model_construct(**dict(without_errors(Parts, content, _PLACEHOLDERS)))
+    stack = Stack.model_construct(**dict(without_errors(StackSections, content, _PLACEHOLDERS)))
     return [*lines, *stack_problems(stack), *shared_triggers(stack), *reference_problems(stack)]

@@ -1,6 +1,6 @@
 """The words of a permission in stack.yaml, and the IAM actions behind each.
 
-A function gets a role with exactly these; least privilege is what the words are for. A new word is a line of
+A function gets a role with exactly these actions (least privilege). A new word is a line of
 `_ACTIONS`, and one of docs/reference/stack.md.
 """
 

@@ -1,11 +1,10 @@
-"""S3 that invokes functions, as an emulator can have it: through a queue for each function, which the fleet empties.
+"""S3 notifications to functions on an emulator: through one queue for each function, which the fleet consumes.
 
 In AWS a notification may name a function, and S3 then invokes it asynchronously, without a queue of ours (AWS Lambda,
 "Process Amazon S3 event notifications with Lambda"). An emulator's S3 does not know the fleet's functions, but it
 notifies queues. So the emulator's stack has the queue `{prefix}-s3-to-{function}`, the notification names that, and a
-role of the same name may consume it, as S3's own part has rights that no function of the stack has. The fleet plays
-that part (fleet.queues.s3_delivery); functions and their environments never see the queue.
-On AWS nothing has to be made for it.
+role of the same name may consume it. The fleet takes S3's place there (`fleet.queues.s3_delivery`); functions and their
+environments never see the queue. On AWS nothing has to be created for it.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from shoebox.stack.base import s3_queue
 from shoebox.stack.deployment import ResolvedStack
 from shoebox.stack.model import Bucket, Function, Queue
 
-_VISIBILITY = 30  # seconds: what is received is accepted in an instant
-_MEMORY, _TIMEOUT = 128, 5  # the model wants them; nothing runs with this role but the fleet's own calls
+_VISIBILITY = 30  # seconds: an event that is received is accepted within milliseconds
+_MEMORY, _TIMEOUT = 128, 5  # the model requires them; only the fleet's own calls use this role
 
 
 def with_s3_queues(resolved: ResolvedStack) -> ResolvedStack:

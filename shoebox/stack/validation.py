@@ -1,4 +1,4 @@
-"""What is wrong with a stack.yaml: what does not fit together, and all errors of a file, reported at once."""
+"""Validation of stack.yaml: how its parts fit together, and all errors of a file, reported at once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PATTERNS_IN_WORDS = {
 
 
 def stack_problems(stack: Stack) -> list[str]:
-    """Return what does not fit together, each with its place in the file; every part is right by itself."""
+    """Return a line for each thing that does not fit together, with its place in the file."""
     return [
         *_missing(stack),
         *_taken_names(stack),
@@ -37,7 +37,7 @@ def stack_problems(stack: Stack) -> list[str]:
 
 
 def shared_triggers(stack: Stack) -> Iterator[str]:
-    """Yield the queues with several functions, which AWS and the fleet can do: in a file it is hardly ever meant."""
+    """Yield the queues with several functions: AWS and the fleet allow them, but it is nearly always a mistake."""
     for name in stack.queues:
         functions = [n for n, f in stack.functions.items() if f.queue and f.queue.name == name]
         if len(functions) > 1:
@@ -131,7 +131,7 @@ def _fifo_problems(stack: Stack) -> list[str]:
 
 
 def without_errors(model: type[P], content: dict[str, Any], placeholders: Mapping[str, BaseModel]) -> P:
-    """Return `content` as the model, without what is wrong in it: so that the rest can be checked, too.
+    """Return `content` as the model, without its errors, so that the rest can be checked, too.
 
     Of a list the wrong entries are left out, of a part the wrong keys. What a part then lacks is taken from the
     placeholder of its section, and so is a part of which nothing can be used.
@@ -148,7 +148,9 @@ def without_errors(model: type[P], content: dict[str, Any], placeholders: Mappin
                 match each["type"], each["loc"]:
                     case "missing", (section, name, key) if section in dumped:
                         content.get(section, {}).get(name, {})[key] = dumped[section][key]
-                    case _, (section, name, "[key]") if section in dumped:  # nothing can name it
+                    case _, (section, name, "[key]") if (
+                        section in dumped
+                    ):  # a name that is not allowed: no reference to it could be valid
                         named[section] = [each for each in named[section] if str(each) != str(name)]
                         kept = content.get(section, {})
                         content[section] = {key: part for key, part in kept.items() if str(key) != str(name)}
@@ -183,7 +185,7 @@ def _remove(content: dict[str, Any], loc: tuple[Any, ...], removed: set[tuple[in
 
 
 def error_lines(model: type[BaseModel], error: ValidationError) -> list[str]:
-    """Return each error with its place, and what was meant where that can be guessed."""
+    """Return each error with its place, and the key that was probably meant."""
     return [f"{'.'.join(map(str, each['loc'])) or 'stack'}: {_message(model, each)}" for each in error.errors()]
 
 
@@ -197,7 +199,7 @@ def _message(model: type[BaseModel], error: Any) -> str:
 
 
 def _keys(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    """Return the keys that there are at a location: pydantic tells which one is wrong, not which would be right."""
+    """Return the keys that are allowed at a location; pydantic only says which one is not."""
     types: list[Any] = [model]
     for step in loc:
         types = [inner for each in types for inner in _inner_types(each, step)]

@@ -1,4 +1,4 @@
-"""A tenant's published keys, a JWKS (RFC 7517), as who verifies reads it.
+"""A tenant's published keys, a JWKS (RFC 7517), read for verification.
 
 There may be several keys, so that a new one is known before it signs.
 
@@ -41,8 +41,8 @@ class VerificationKey:
 def read_jwks(document: bytes) -> dict[str, VerificationKey]:
     """Return the usable keys of a JWKS by key id.
 
-    Passed over, as RFC 7517, 5 asks: unknown and symmetric types, weak keys, keys for another use or algorithm, without
-    a key id, with a private part (the world knows it now), and any after the first of the same id.
+    Ignored, as RFC 7517, 5 asks: unknown and symmetric types, weak keys, keys for another use or algorithm, without a
+    key id, with a private part, and any after the first of the same id.
 
     Raises:
         JwksError: the document is no JWKS.
@@ -67,7 +67,7 @@ def _verification_key(entry: Mapping[str, Any]) -> VerificationKey | None:
         return None
     operations = entry.get("key_ops", ["verify"])
     if (
-        "d" in entry  # the private part: the world knows it now
+        "d" in entry  # the private part: once published, anyone can sign with it
         or entry.get("use", "sig") != "sig"
         or entry.get("alg", algorithm) != algorithm
         or not isinstance(operations, list)

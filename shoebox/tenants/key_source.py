@@ -23,7 +23,7 @@ class KeySource(Protocol):
         `tenant` must have been checked against its pattern.
 
         Raises:
-            Unavailable: there is no document to be had now.
+            Unavailable: retryable; the document cannot be read now.
         """
         ...
 
@@ -31,8 +31,8 @@ class KeySource(Protocol):
 class HttpKeySource:
     """Fetches the documents under `keys_url`, in `seconds` all told and of at most `max_bytes`.
 
-    Redirects are not followed and proxies not asked: the address is the whole trust. The authorizer carries no AWS
-    client; the bucket is public.
+    Redirects are not followed and proxies not used: only this address is trusted to name keys. The bucket is public, so
+    that the authorizer needs no AWS client.
     """
 
     def __init__(

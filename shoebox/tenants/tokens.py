@@ -160,7 +160,7 @@ def _seconds(claims: Mapping[str, Any], name: str) -> int | float | None:
 def _json_object(segment: str) -> dict[str, Any]:
     try:
         text = urlsafe_b64decode(segment + "=" * (-len(segment) % 4)).decode()
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number)
+        value = json.loads(text, object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant)
     except (binascii.Error, ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
@@ -168,7 +168,7 @@ def _json_object(segment: str) -> dict[str, Any]:
     return value
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # Names must be unique (RFC 7515, 4), or two readers might see two tokens.
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -176,7 +176,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_number(text: str) -> NoReturn:
+def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON")
 
 

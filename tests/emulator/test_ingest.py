@@ -106,7 +106,7 @@ class Bench:
         answer = await self.s3.list_objects_v2(Bucket="shoebox-personal", Prefix=file.rendition("x")[: -len("x.jpg")])
         return int(answer["KeyCount"])
 
-    async def buried(self) -> list[Generation]:
+    async def discarded(self) -> list[Generation]:
         """Return the generations whose deletion was ordered; each must have its tombstone."""
         for generation in self.deletions.ordered:
             assert any(pending.mark for pending in await self.table.pending_deletions(generation))
@@ -353,13 +353,13 @@ async def test_a_passing_fault_goes_back_and_is_done_later(bench: Bench):
 # --- whose bytes they are -------------------------------------------------------------------------------------------
 
 
-async def test_bytes_without_a_file_are_buried(bench: Bench):
+async def test_bytes_without_a_file_are_discarded(bench: Bench):
     """Their registration was deleted, and the old URL lived on: a tombstone, then an order, and the message is done."""
     unknown = Generation(FileKey(bench.owner, bench.owner.file_id("0" * 64)), new_ulid(datetime.now(UTC)))
 
     assert await bench.deliver(message(unknown)) == []
 
-    assert await bench.buried() == [unknown]
+    assert await bench.discarded() == [unknown]
     assert (await bench.table.page(bench.owner, limit=10)).files == []
     assert await bench.events(at_least=0) == []
 
@@ -375,8 +375,8 @@ async def test_what_a_photo_supersedes_is_ordered_to_be_deleted(bench: Bench):
 
         found = (await bench.table.states([file.key]))[file.key]
         assert (found.generation, found.supersedes) == (file.generation, None)
-        assert (await bench.buried())[-1:] == [rejected.generation]
-    assert len(await bench.buried()) == 2
+        assert (await bench.discarded())[-1:] == [rejected.generation]
+    assert len(await bench.discarded()) == 2
 
 
 async def test_a_stale_read_loses_no_photo(bench: Bench):
@@ -390,7 +390,7 @@ async def test_a_stale_read_loses_no_photo(bench: Bench):
     found = await bench.table.get(file.key)
     assert found is not None
     assert found.state is State.READY
-    assert await bench.buried() == []
+    assert await bench.discarded() == []
 
 
 async def test_a_lost_answer_costs_no_event(bench: Bench):
@@ -403,7 +403,7 @@ async def test_a_lost_answer_costs_no_event(bench: Bench):
     assert bench.faults.lost["UpdateItem"] == 2
     events = {event["event"] for event in await bench.events(at_least=2)}
     assert events == {"file.ready", "file.rejected"}
-    assert await bench.buried() == []
+    assert await bench.discarded() == []
 
 
 async def test_more_keys_than_one_read_takes(bench: Bench):

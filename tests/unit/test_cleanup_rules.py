@@ -95,7 +95,7 @@ async def test_a_file_that_is_not_being_deleted_is_left_alone(bench: Bench) -> N
     assert bench.files.files == {file.key: file}
 
 
-@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_REPLY])
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_RESPONSE])
 @pytest.mark.parametrize("call", ["abort_multipart", "delete_all", "remove"])
 async def test_an_order_that_failed_is_carried_out_when_it_comes_again(bench: Bench, call: str, fault: Fault) -> None:
     """As long as the record says DELETING, the next delivery finishes what this one began."""

@@ -25,7 +25,7 @@ CALLS = {
 
 
 class InMemory(OnePhoto):
-    """One photo, in memory; a lost reply is an error for its caller, as where all of a client's tries were in vain."""
+    """One photo, in memory; a lost response is an error for its caller, as after the last attempt of a client."""
 
     def open_store(self) -> FileStore:
         """Open the store that is put to the test."""
@@ -45,7 +45,7 @@ class InMemory(OnePhoto):
     def losing(self, operation: str, lose: bool) -> Iterator[None]:
         """Lose the next reply to an operation, if it is asked for."""
         for call in CALLS[operation] if lose else ():
-            self.memory.faults.add(call, Fault.LOST_REPLY)
+            self.memory.faults.add(call, Fault.LOST_RESPONSE)
         yield
         self.memory.faults.clear()
 
@@ -53,7 +53,7 @@ class InMemory(OnePhoto):
 def test_no_order_of_events_loses_or_keeps_a_byte() -> None:
     """Hypothesis looks for an order that breaks a promise."""
     nothing: Any = None
-    # Without this, every lost reply would be written with a traceback, which takes longer than all else.
+    # Without this, every lost response would be written with a traceback, which takes longer than all else.
     with asyncio.Runner() as runner, structlog.testing.capture_logs():
 
         class Here(InMemory):

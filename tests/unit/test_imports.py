@@ -40,6 +40,7 @@ ALLOWED = {
         "shoebox.response_headers",
         "shoebox.stack",
         "shoebox.telemetry",
+        "shoebox.timestamps",
     ),
 }
 

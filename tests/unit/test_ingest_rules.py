@@ -1,4 +1,4 @@
-"""Ingest on the stores in memory, with faults: whose bytes are whose, what comes again, and what is told to whom."""
+"""Ingest on the stores in memory, with faults: whose bytes are taken, and what is delivered and published again."""
 
 from __future__ import annotations
 
@@ -114,13 +114,13 @@ class Bench:
         for pending in await self.files.pending_deletions(file.generation):
             await self.files.remove(pending)
 
-    def buried(self) -> list[Generation]:
+    def discarded(self) -> list[Generation]:
         """Return the generations whose deletion was ordered; each must have its tombstone."""
         ordered = [order.generation for order in self.deletions.orders]
         assert set(ordered) <= set(self.files.tombstones)
         return ordered
 
-    def told(self) -> list[str]:
+    def event_ids(self) -> list[str]:
         """Return the ids of the events that were published."""
         return [event.document()["event_id"] for event in self.events.events]
 
@@ -154,7 +154,7 @@ async def test_a_photo_becomes_ready(bench: Bench) -> None:
 
     assert (file.state, file.reason, file.register_until) == (State.READY, None, None)
     assert {file.rendition(name) for name in RENDITIONS} <= set(bench.pictures.objects)
-    assert bench.told() == [f"{file.key.file_id}:{file.generation.ulid}:file.ready"]
+    assert bench.event_ids() == [f"{file.key.file_id}:{file.generation.ulid}:file.ready"]
 
 
 async def test_a_bad_file_is_rejected_with_its_reason(bench: Bench) -> None:
@@ -192,7 +192,7 @@ async def test_a_duplicate_changes_nothing(bench: Bench) -> None:
 
     assert bench.files.files[file.key] == file
     assert done_twice() == (repeated, skipped + 2)
-    assert len(bench.told()) == 1
+    assert len(bench.event_ids()) == 1
 
 
 async def test_two_workers_with_the_same_photo(bench: Bench) -> None:
@@ -204,7 +204,7 @@ async def test_two_workers_with_the_same_photo(bench: Bench) -> None:
 
     assert returned == [[]] * 4
     assert bench.files.files[file.key].state is State.READY
-    assert len(bench.told()) == 1
+    assert len(bench.event_ids()) == 1
     assert sum(done_twice()) == before + 3
 
 
@@ -214,11 +214,11 @@ async def test_a_crash_before_the_event_is_made_good(bench: Bench) -> None:
 
     assert await bench.deliver(message(file.generation, receive_count=2)) == []
 
-    first, again = bench.told()
+    first, again = bench.event_ids()
     assert first == again
 
 
-@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_REPLY])
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_RESPONSE])
 async def test_events_that_may_not_be_published_are_published_again(bench: Bench, fault: Fault) -> None:
     """The whole batch fails, so that each of its messages comes again."""
     file = await bench.upload()
@@ -228,7 +228,7 @@ async def test_events_that_may_not_be_published_are_published_again(bench: Bench
 
     assert await bench.deliver(message(file.generation, receive_count=2)) == []
 
-    assert len(set(bench.told())) == 1
+    assert len(set(bench.event_ids())) == 1
 
 
 async def test_what_was_tolerated_is_told(bench: Bench) -> None:
@@ -257,7 +257,7 @@ async def test_a_throttled_bucket_fails_that_message_alone(bench: Bench, call: s
     assert bench.files.files[file.key].state is State.READY
 
 
-@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_REPLY])
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_RESPONSE])
 @pytest.mark.parametrize(("data", "call"), [(PHOTO, "mark_ready"), (NO_PHOTO, "mark_rejected")])
 async def test_a_final_write_that_failed_costs_no_event(bench: Bench, data: bytes, call: str, fault: Fault) -> None:
     """Written or not, the message comes again, and then the event is published."""
@@ -265,12 +265,12 @@ async def test_a_final_write_that_failed_costs_no_event(bench: Bench, data: byte
     bench.files.faults.add(call, fault)
     failing = message(file.generation)
     assert await bench.deliver(failing) == [failing.id]
-    assert bench.told() == []
+    assert bench.event_ids() == []
 
     assert await bench.deliver(message(file.generation, receive_count=2)) == []
 
-    assert len(bench.told()) == 1
-    assert bench.buried() == []
+    assert len(bench.event_ids()) == 1
+    assert bench.discarded() == []
 
 
 async def test_an_original_that_is_gone_is_done(bench: Bench) -> None:
@@ -280,25 +280,25 @@ async def test_an_original_that_is_gone_is_done(bench: Bench) -> None:
     assert await bench.deliver(message(gone.generation)) == []
 
     assert bench.files.files == {gone.key: gone}
-    assert bench.told() == []
+    assert bench.event_ids() == []
 
 
 # --- whose bytes they are --------------------------------------------------------------------------------------------
 
 
-async def test_bytes_without_a_file_are_buried(bench: Bench) -> None:
+async def test_bytes_without_a_file_are_discarded(bench: Bench) -> None:
     """Their registration was deleted, and the old URL lived on: a tombstone, then an order, and the message is done."""
     unknown = Generation(FileKey(bench.owner, bench.owner.file_id("0" * 64)), new_ulid(datetime.now(UTC)))
 
     assert await bench.deliver(message(unknown)) == []
 
-    assert bench.buried() == [unknown]
+    assert bench.discarded() == [unknown]
     assert bench.files.files == {}
-    assert bench.told() == []
+    assert bench.event_ids() == []
 
 
 @pytest.mark.parametrize("call", ["write_tombstone", "order"])
-async def test_bytes_that_could_not_be_buried_come_again(bench: Bench, call: str) -> None:
+async def test_bytes_that_could_not_be_discarded_come_again(bench: Bench, call: str) -> None:
     """A message is done only when the tombstone and the order are written."""
     unknown = Generation(FileKey(bench.owner, bench.owner.file_id("0" * 64)), new_ulid(datetime.now(UTC)))
     (bench.files if call == "write_tombstone" else bench.deletions).faults.add(call, Fault.THROTTLED)
@@ -307,21 +307,21 @@ async def test_bytes_that_could_not_be_buried_come_again(bench: Bench, call: str
 
     assert await bench.deliver(message(unknown, receive_count=2)) == []
 
-    assert bench.buried() == [unknown]
+    assert bench.discarded() == [unknown]
 
 
-async def test_bytes_of_a_file_that_is_being_deleted_are_buried(bench: Bench) -> None:
+async def test_bytes_of_a_file_that_is_being_deleted_are_discarded(bench: Bench) -> None:
     """Clean-up may have passed already: the tombstone stands for what came behind it."""
     deleting = await bench.upload()
     await bench.files.start_deletion(deleting.key)
 
     assert await bench.deliver(message(deleting.generation)) == []
 
-    assert bench.buried() == [deleting.generation]
+    assert bench.discarded() == [deleting.generation]
     assert set(bench.pictures.objects) == {deleting.generation.original}
 
 
-async def test_bytes_of_an_older_registration_are_buried(bench: Bench) -> None:
+async def test_bytes_of_an_older_registration_are_discarded(bench: Bench) -> None:
     """The file was registered anew: it waits on for its own bytes, and is not touched."""
     rejected = await bench.process(NO_PHOTO)
     anew = await bench.registered(NO_PHOTO)
@@ -329,7 +329,7 @@ async def test_bytes_of_an_older_registration_are_buried(bench: Bench) -> None:
 
     assert await bench.deliver(message(rejected.generation, receive_count=2)) == []
 
-    assert bench.buried() == [rejected.generation]
+    assert bench.discarded() == [rejected.generation]
     assert bench.files.files[anew.key] == anew
 
 
@@ -341,11 +341,11 @@ async def test_bytes_of_a_newer_registration_come_again(bench: Bench) -> None:
 
     assert await bench.deliver(failing, message(file.generation)) == [failing.id]
 
-    assert bench.buried() == []
+    assert bench.discarded() == []
     assert bench.files.files[file.key].state is State.READY
 
 
-async def test_bytes_of_a_registration_that_is_gone_are_buried_although_it_was_newer(bench: Bench) -> None:
+async def test_bytes_of_a_registration_that_is_gone_are_discarded_although_it_was_newer(bench: Bench) -> None:
     """Deleted, and registered anew by an API host whose clock is behind: the old URL's bytes must not stay for ever."""
     first = await bench.upload()
     await bench.delete(first)
@@ -361,10 +361,10 @@ async def test_bytes_of_a_registration_that_is_gone_are_buried_although_it_was_n
     ]
 
     assert await bench.deliver(*passing) == [found.id for found in passing]
-    assert bench.buried() == []
+    assert bench.discarded() == []
     assert await bench.deliver(message(first.generation, receive_count=3, ago=minutes)) == []
 
-    assert bench.buried() == [first.generation]
+    assert bench.discarded() == [first.generation]
     assert bench.files.files[first.key] == anew
 
 
@@ -379,7 +379,7 @@ async def test_what_a_photo_supersedes_is_ordered_to_be_deleted(bench: Bench, da
     assert await bench.deliver(message(file.generation)) == []
 
     assert bench.files.files[file.key].supersedes is None
-    assert bench.buried() == [expired.generation]
+    assert bench.discarded() == [expired.generation]
 
 
 async def test_an_order_that_fails_lets_no_photo_forget_what_it_supersedes(bench: Bench) -> None:
@@ -393,7 +393,7 @@ async def test_an_order_that_fails_lets_no_photo_forget_what_it_supersedes(bench
     assert bench.files.files[file.key] == file
 
     assert await bench.deliver(message(file.generation, receive_count=2)) == []
-    assert bench.buried() == [expired.generation]
+    assert bench.discarded() == [expired.generation]
 
 
 async def test_a_stale_read_loses_no_photo(bench: Bench) -> None:
@@ -405,7 +405,7 @@ async def test_a_stale_read_loses_no_photo(bench: Bench) -> None:
     assert await bench.deliver(message(file.generation)) == []
 
     assert bench.files.files[file.key].state is State.READY
-    assert bench.buried() == []
+    assert bench.discarded() == []
 
 
 async def test_a_photo_is_looked_for_twice_before_it_is_foreign(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -421,7 +421,7 @@ async def test_a_photo_is_looked_for_twice_before_it_is_foreign(bench: Bench, mo
     assert await bench.deliver(message(file.generation)) == []
 
     assert bench.files.files[file.key].state is State.READY
-    assert (looks, bench.buried()) == ([], [])
+    assert (looks, bench.discarded()) == ([], [])
 
 
 async def test_a_file_that_goes_while_it_is_prepared_leaves_nothing(bench: Bench) -> None:
@@ -432,8 +432,8 @@ async def test_a_file_that_goes_while_it_is_prepared_leaves_nothing(bench: Bench
     assert await bench.deliver(message(file.generation)) == []
 
     assert {file.rendition(name) for name in RENDITIONS} <= set(bench.pictures.objects)
-    assert bench.buried() == [file.generation]
-    assert bench.told() == []
+    assert bench.discarded() == [file.generation]
+    assert bench.event_ids() == []
 
 
 async def test_a_backlog_longer_than_a_registration_loses_nothing(bench: Bench) -> None:
@@ -454,7 +454,7 @@ async def test_a_photo_that_was_deleted_and_uploaded_again_is_another_fact(bench
     await bench.delete(await bench.process())
     await bench.process()
 
-    ids = bench.told()
+    ids = bench.event_ids()
     assert len(set(ids)) == len(ids) == 2
 
 

@@ -90,7 +90,7 @@ class Caller(Protocol):
         """Return what the handler returns, or raise what it raises."""
 
     def abandon_call(self) -> None:
-        """Be ready for the next call, though the last one has not ended and perhaps never will."""
+        """Prepare for the next call, although the last one has not ended and perhaps never will."""
 
     def close(self) -> None:
         """Release what the calls needed; no more will come."""
@@ -148,7 +148,7 @@ class ThreadCaller:
         return await _call_in(self._thread, partial(in_context.run, _call, self._handler, event, context))
 
     def abandon_call(self) -> None:
-        """Leave the thread to its endless call, and take a new one."""
+        """Leave the thread to the call that does not end, and take a new one."""
         self._thread.shutdown(wait=False)
         self._thread = self._new_thread()
 
@@ -187,7 +187,7 @@ class MainThreadCaller:
 
 
 def _call(handler: Handler, event: Any, context: Context) -> tuple[Any, BaseException | None]:
-    """Give an exception as value: futures refuse some, such as StopIteration, and let SystemExit through the loop."""
+    """Return an exception as a value: futures refuse some, such as StopIteration, and SystemExit would end the loop."""
     try:
         return handler(event, context), None
     except BaseException as error:  # noqa: BLE001  # raised again in the invocation's own task

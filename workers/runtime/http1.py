@@ -37,7 +37,7 @@ class _Head(NamedTuple):
 
 
 class ResponseParser:
-    """Feed it bytes in any portions; it gives back whole responses.
+    """Parser of a connection's bytes, fed in any portions; it returns whole responses.
 
     Interim responses (1xx) are skipped, trailers are read and dropped.
     """
@@ -76,18 +76,15 @@ class ResponseParser:
                 return None
             head = _parse_short_head(text) if len(text) < 128 else _parse_head(text)
             self._head = head if head.status >= 200 else None
-        body = self._take_body(self._head)
+        head = self._head
+        if head.chunked:
+            body = self._take_chunks()
+        else:
+            body = self._take(head.length) if head.length is not None and len(self._buffer) >= head.length else None
         if body is None:
             return None
-        head, self._head = self._head, None
+        self._head = None
         return Response(head.status, head.headers, body, head.keep_alive)
-
-    def _take_body(self, head: _Head) -> bytes | None:
-        if head.chunked:
-            return self._take_chunks()
-        if head.length is None or len(self._buffer) < head.length:
-            return None
-        return self._take(head.length)
 
     def _take_chunks(self) -> bytes | None:
         chunks = self._chunks
@@ -116,6 +113,7 @@ class ResponseParser:
         return None
 
     def _take_until(self, mark: bytes, limit: int) -> bytes | None:
+        # From where the last search ended: a head that comes byte by byte would else be searched in quadratic time.
         found = self._buffer.find(mark, self._searched)
         if found < 0:
             if len(self._buffer) > limit:

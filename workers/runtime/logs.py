@@ -26,7 +26,7 @@ _JSON, _TEXT = 0b10, 0b11
 _LEVELS = {0: 0, logging.DEBUG: 8, logging.INFO: 12, logging.WARNING: 16, logging.ERROR: 20, logging.CRITICAL: 24}
 
 
-class JsonLines(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """Formats a record as one line of JSON; values that JSON does not know are written with `str`."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -43,7 +43,7 @@ class JsonLines(logging.Formatter):
         return json.dumps(fields, default=str, ensure_ascii=False)
 
 
-class TextLines(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """Formats a record as AWS's Python runtime does: one line, since Lambda parts log events at line feeds.
 
     What comes after the first line of a message or traceback is joined with carriage returns.
@@ -74,8 +74,8 @@ class InvocationFilter(logging.Filter):
         return True
 
 
-class Lines(logging.StreamHandler[TextIO]):
-    """Writes records to stdout."""
+class StdoutHandler(logging.StreamHandler[TextIO]):
+    """Writes records to stdout, one line each."""
 
     @property
     def log_sink(self) -> Self:
@@ -87,7 +87,7 @@ class Lines(logging.StreamHandler[TextIO]):
         self.stream.write(text if text.endswith("\n") else text + "\n")
 
 
-class Frames(logging.Handler):
+class FrameHandler(logging.Handler):
     """Writes records to the descriptor in `_LAMBDA_TELEMETRY_LOG_FD`, so that Lambda knows where each begins and ends.
 
     A frame as in AWS's client (awslambdaric 4.2): 4 bytes of type, which encode level and format, 4 of length, 8 of
@@ -122,8 +122,8 @@ def configure_logging(level: int, *, text: bool = False, descriptor: int | None 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     logging.Formatter.converter = time.gmtime  # as AWS's client: for the formatters of functions
-    handler = Lines(sys.stdout) if descriptor is None else Frames(descriptor, text=text)
-    handler.setFormatter(TextLines() if text else JsonLines())
+    handler = StdoutHandler(sys.stdout) if descriptor is None else FrameHandler(descriptor, text=text)
+    handler.setFormatter(TextFormatter() if text else JsonFormatter())
     handler.addFilter(InvocationFilter())
     root = logging.getLogger()
     root.addHandler(handler)

@@ -21,7 +21,7 @@
 
 `RUNTIME_PROCESSES=auto` is one process, but on Lambda Managed Instances (`AWS_LAMBDA_INITIALIZATION_TYPE`) one for each
 vCPU. Lambda tells no function its vCPUs; they are the CPUs that the process may use, and not more than one for every
-2 GB of memory, the least that Lambda gives with a vCPU.
+2 GB of memory, the minimum that Lambda gives with a vCPU.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Several processes of one function: slots on several cores, for handlers whose work is Python's own.
 
-The supervisor loads no handler. It starts the processes, starts one that ends again, posts errors for the invocations
-that one leaves behind, and passes SIGTERM on. AWS's Python client leaves a dead process dead, and its slots lost.
+The supervisor loads no handler. It starts the processes, restarts one that ends, posts errors for the invocations that
+one left without a response, and passes SIGTERM on. AWS's Python client does not restart a process.
 
 - All processes fail to start: init/error once, with what the first of them said, and exit 1.
 - Some fail: the others serve; the failed are tried again with growing delays, and their lost slots are logged.
@@ -86,7 +86,10 @@ class Supervisor:
                     watch.cancel()
                     del self._workers[number]
             for invocation in ended.in_flight:
-                await self._fail(invocation, exit_reason(ended.status))
+                message = f"RequestId: {invocation.request_id} Error: {exit_reason(ended.status)}"
+                client = RuntimeClient(self._endpoint)
+                await client.fail(invocation, Failure(EXIT_ERROR, message))
+                client.close()
             await self._report_exit(number, ended)
             await self._drain.wait(backoff.failed())
 
@@ -115,11 +118,6 @@ class Supervisor:
             await post_init_failure(self._endpoint, first)
             self._drain.request(1)
 
-    async def _fail(self, invocation: InFlightInvocation, reason: str) -> None:
-        client = RuntimeClient(self._endpoint)
-        await client.fail(invocation, Failure(EXIT_ERROR, f"RequestId: {invocation.request_id} Error: {reason}"))
-        client.close()
-
     def _signal_all(self, number: signal.Signals) -> None:
         for worker in self._workers.values():
             worker.signal(number)
@@ -136,7 +134,7 @@ class WorkerExit:
 
 
 class WorkerProcess:
-    """One of the processes, seen from the supervisor: started, listened to, signalled, awaited."""
+    """One of the processes, as the supervisor handles it: start, reports, signals, exit."""
 
     def __init__(
         self, process: asyncio.subprocess.Process, reports: asyncio.StreamReader, in_flight: IO[bytes], slots: int
@@ -161,6 +159,11 @@ class WorkerProcess:
                 env={**os.environ, VARIABLE: config.text()},
                 pass_fds=(write_end, in_flight.fileno()),
             )
+        except BaseException:
+            # The start is tried again and again: each attempt would leave two descriptors open, until there are none.
+            os.close(read_end)
+            in_flight.close()
+            raise
         finally:
             os.close(write_end)
         reports = asyncio.StreamReader(MAX_REPORT_BYTES)
@@ -180,7 +183,7 @@ class WorkerProcess:
             self._process.send_signal(number)
 
     async def wait(self) -> WorkerExit:
-        """Take its reports until it ends; say how it ended."""
+        """Take its reports until it ends; return how it ended."""
         listening = asyncio.create_task(self._take_reports())
         status = await self._process.wait()
         await asyncio.wait({listening}, timeout=LAST_REPORT_TIMEOUT_S)
@@ -189,7 +192,7 @@ class WorkerProcess:
         in_flight = table.invocations()
         table.close()
         self._in_flight.close()
-        # One that crashed said nothing.
+        # One that crashed has reported nothing.
         failure = None if self.polling.is_set() else self._failure or Failure(EXIT_ERROR, exit_reason(status))
         return WorkerExit(status, failure, in_flight)
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import aiohttp
 import pytest
@@ -14,7 +14,7 @@ from yarl import URL
 
 from emulator.embedded import ROOT_CREDENTIALS
 from shoebox.aws.clients import Clients
-from shoebox.files.memory import MemoryPictureStore, Reply
+from shoebox.files.memory import LinkResponse, MemoryPictureStore
 from shoebox.files.pictures import PictureStore
 from shoebox.files.s3 import open_pictures
 from shoebox.stack.deployment import ResolvedStack
@@ -64,7 +64,7 @@ async def clients(backend: Backend | None) -> AsyncIterator[Clients | None]:
 
 
 class Clock:
-    """Time that passes when told."""
+    """A clock that only tests move."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -72,10 +72,6 @@ class Clock:
     def __call__(self) -> datetime:
         """Return the time."""
         return self.now
-
-    def pass_by(self, **duration: float) -> None:
-        """Let time pass."""
-        self.now += timedelta(**duration)
 
 
 @pytest.fixture
@@ -89,7 +85,7 @@ class Pictures:
     """A store of pictures, and what a client does with its links: method, URL, body, headers."""
 
     store: PictureStore
-    send: Callable[[str, str, bytes, dict[str, str]], Awaitable[Reply]]
+    send: Callable[[str, str, bytes, dict[str, str]], Awaitable[LinkResponse]]
 
 
 @pytest.fixture
@@ -98,7 +94,7 @@ async def pictures(backend: Backend | None, clients: Clients | None) -> AsyncIte
     if backend is None or clients is None:
         memory = MemoryPictureStore()
 
-        async def send_to_memory(method: str, url: str, data: bytes, headers: dict[str, str]) -> Reply:
+        async def send_to_memory(method: str, url: str, data: bytes, headers: dict[str, str]) -> LinkResponse:
             return memory.send(method, url, data, headers)
 
         yield Pictures(memory, send_to_memory)
@@ -109,17 +105,17 @@ async def pictures(backend: Backend | None, clients: Clients | None) -> AsyncIte
 
 
 @asynccontextmanager
-async def sending() -> AsyncIterator[Callable[[str, str, bytes, dict[str, str]], Awaitable[Reply]]]:
+async def sending() -> AsyncIterator[Callable[[str, str, bytes, dict[str, str]], Awaitable[LinkResponse]]]:
     """Send requests as any HTTP client does."""
     async with aiohttp.ClientSession() as http:
 
-        async def send(method: str, url: str, data: bytes, headers: dict[str, str]) -> Reply:
+        async def send(method: str, url: str, data: bytes, headers: dict[str, str]) -> LinkResponse:
             skip = {"content-type"} if "content-type" not in headers else set()
             content = None if method == "GET" else data
             async with http.request(
                 method, URL(url, encoded=True), data=content, headers=headers, skip_auto_headers=skip
             ) as response:
                 sent = {name.lower(): value for name, value in response.headers.items()}
-                return Reply(response.status, sent, await response.read())
+                return LinkResponse(response.status, sent, await response.read())
 
         yield send

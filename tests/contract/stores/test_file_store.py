@@ -75,13 +75,23 @@ async def test_the_same_photo_twice_in_one_batch_is_one_file(store: FileStore, o
     assert first == second
 
 
+async def test_the_last_of_two_registrations_of_one_photo_counts(store: FileStore, owner: Owner):
+    """Two copies under two names: one file, which is returned for both."""
+    named = [Registration(name, 101, "image/jpeg", photo(1).sha256) for name in ("first.jpg", "second.jpg")]
+
+    files = await register(store, owner, named)
+
+    assert [f.registration.name for f in files] == ["second.jpg", "second.jpg"]
+    assert await store.get(files[0].key) == files[0] == files[1]
+
+
 async def test_ten_phones_register_the_same_photos_at_once(store: FileStore, owner: Owner):
     """Whoever is first, all get the same files, and each file exists once."""
     photos = [photo(n) for n in range(5)]
 
-    answers = await asyncio.gather(*(register(store, owner, photos) for _ in range(10)))
+    results = await asyncio.gather(*(register(store, owner, photos) for _ in range(10)))
 
-    assert len({tuple(f.key.file_id for f in answer) for answer in answers}) == 1
+    assert len({tuple(f.key.file_id for f in result) for result in results}) == 1
     assert len((await store.page(owner, limit=50)).files) == 5
 
 
@@ -216,9 +226,9 @@ async def test_rivals_who_register_anew_agree(store: FileStore, owner: Owner):
     [rejected] = await register(store, owner, [photo(1)])
     await store.mark_rejected(rejected.generation, "corrupt", "", STAGES)
 
-    answers = await asyncio.gather(*(register(store, owner, [photo(1)]) for _ in range(5)))
+    results = await asyncio.gather(*(register(store, owner, [photo(1)]) for _ in range(5)))
 
-    assert len({answer[0].generation for answer in answers}) == 1
+    assert len({result[0].generation for result in results}) == 1
 
 
 async def test_only_its_own_generation_finishes_a_file(store: FileStore, owner: Owner):
@@ -276,9 +286,54 @@ async def test_deletion_hides_at_once_and_removes_later(store: FileStore, owner:
     assert (await store.page(owner, limit=10)).files == []
     assert not await store.mark_ready(file.generation, PICTURE, STAGES)
     assert [f.state for f in await register(store, owner, [photo(1)])] == [State.DELETING]
-    [doomed] = await store.pending_deletions(file.generation)
-    await store.remove(doomed)
+    [pending] = await store.pending_deletions(file.generation)
+    await store.remove(pending)
     assert await store.start_deletion(file.key) is None
+
+
+async def test_deleting_twice_returns_the_file_as_it_stands(store: FileStore, owner: Owner):
+    """The second caller learns that it is DELETING already; an unknown file is None."""
+    [file] = await register(store, owner, [photo(1)])
+
+    assert await store.start_deletion(file.key) == file
+    again = await store.start_deletion(file.key)
+
+    assert again is not None
+    assert (again.state, again.generation) == (State.DELETING, file.generation)
+    assert await store.start_deletion(FileKey(owner, owner.file_id("0" * 64))) is None
+
+
+async def test_workers_see_what_owners_do_not(store: FileStore, owner: Owner, clock: Clock):
+    """`states` returns files that are expired or being deleted, too, each once; unknown ones are left out."""
+    [expired] = await register(store, owner, [photo(1)])
+    clock.now += timedelta(days=2)
+    [deleting] = await register(store, owner, [photo(2)])
+    await store.start_deletion(deleting.key)
+    unknown = FileKey(owner, owner.file_id("0" * 64))
+
+    states = await store.states([expired.key, deleting.key, unknown, deleting.key])
+
+    assert {key: file.state for key, file in states.items()} == {
+        expired.key: State.REGISTERED,
+        deleting.key: State.DELETING,
+    }
+    assert await store.get_many([expired.key, deleting.key, unknown]) == []
+
+
+async def test_opening_an_upload_renews_its_registration(store: FileStore, owner: Owner, clock: Clock):
+    """Noting the same upload again does no harm; a READY file takes none, and closing one of an unknown file passes."""
+    [file] = await register(store, owner, [photo(1)])
+    clock.now += timedelta(hours=1)
+
+    assert await store.open_multipart(file.generation, "upload-1")
+    assert await store.open_multipart(file.generation, "upload-1")
+
+    opened = await store.get(file.key)
+    assert opened is not None
+    assert opened.register_until == int((clock.now + timedelta(days=1)).timestamp())
+    assert await store.mark_ready(file.generation, PICTURE, STAGES)
+    assert not await store.open_multipart(file.generation, "upload-2")
+    await store.close_multipart(FileKey(owner, owner.file_id("0" * 64)), "upload-1")
 
 
 async def test_pages_are_newest_first_and_complete(store: FileStore, owner: Owner, clock: Clock):

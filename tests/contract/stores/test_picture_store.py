@@ -120,10 +120,10 @@ async def test_a_rendition_is_shown_by_its_link(pictures: Pictures) -> None:
     await pictures.store.put_rendition(file.generation, "320", b"small")
 
     url = (await pictures.store.links(datetime.now(UTC))).rendition(file, "320")
-    reply = await pictures.send("GET", url, b"", {})
+    response = await pictures.send("GET", url, b"", {})
 
-    assert (reply.status, reply.body) == (200, b"small")
-    assert (reply.headers["content-type"], reply.headers["content-disposition"]) == ("image/jpeg", "inline")
+    assert (response.status, response.body) == (200, b"small")
+    assert (response.headers["content-type"], response.headers["content-disposition"]) == ("image/jpeg", "inline")
 
 
 async def test_an_original_is_saved_under_its_name(pictures: Pictures) -> None:
@@ -132,10 +132,10 @@ async def test_an_original_is_saved_under_its_name(pictures: Pictures) -> None:
     links = await pictures.store.links(datetime.now(UTC))
     assert await put(pictures, links.upload(file), DATA, **{"content-disposition": "inline"}) == 200
 
-    reply = await pictures.send("GET", links.original(file), b"", {})
+    response = await pictures.send("GET", links.original(file), b"", {})
 
-    assert (reply.status, reply.body) == (200, DATA)
-    assert reply.headers["content-disposition"] == "attachment; filename*=UTF-8''n%C3%A9.html.jpg"
+    assert (response.status, response.body) == (200, DATA)
+    assert response.headers["content-disposition"] == "attachment; filename*=UTF-8''n%C3%A9.html.jpg"
 
 
 async def test_a_large_file_goes_up_in_parts(pictures: Pictures) -> None:

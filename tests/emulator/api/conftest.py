@@ -17,7 +17,7 @@ from emulator.provision import RoleSource
 from shoebox.aws.clients import Clients
 from shoebox.aws.credentials import Credentials
 from shoebox.config import ApiSettings, Limits
-from shoebox.files.memory import Reply
+from shoebox.files.memory import LinkResponse
 from shoebox.files.s3 import open_pictures
 from shoebox.stack.deployment import ResolvedStack
 from tests.api_bench import PART, Bench, Clock, serving
@@ -37,14 +37,14 @@ async def open_bench(
         open_pictures(emulator.aws, root, settings.personal_bucket, s3_url=settings.s3_url) as eyes,
     ):
 
-        async def send(method: str, url: str, data: bytes, headers: dict[str, str]) -> Reply:
+        async def send(method: str, url: str, data: bytes, headers: dict[str, str]) -> LinkResponse:
             skip = {"content-type"} if "content-type" not in headers else set()
             address = URL(url, encoded=True)
             async with http.request(
                 method, address, data=None if method == "GET" else data, headers=headers, skip_auto_headers=skip
             ) as response:
                 sent = {name.lower(): value for name, value in response.headers.items()}
-                return Reply(response.status, sent, await response.read())
+                return LinkResponse(response.status, sent, await response.read())
 
         yield Bench(handler, services, clock, send, eyes)
 

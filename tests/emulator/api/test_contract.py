@@ -1,6 +1,6 @@
 """The API keeps to its own description: Schemathesis asks what OpenAPI allows, and what it forbids.
 
-Every answer must have a documented status, media type and form, and none may be a fault of ours. It talks HTTP to the
+Every response must have a documented status, media type and form, and none may be a fault of ours. It talks HTTP to the
 application on the emulator; a bearer token of a known text stands for a word of the authorizer.
 """
 

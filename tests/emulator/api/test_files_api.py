@@ -29,7 +29,7 @@ FILE_KEYS = {
 
 
 async def test_a_registered_file_is_uploaded_by_its_link_alone(bench: Bench) -> None:
-    """The answer has all that a PUT needs; no other credentials are sent."""
+    """The response has all that a PUT needs; no other credentials are sent."""
     file = await bench.register(b"some bytes", name="Föhn 🏖.jpg")
 
     assert set(file) == {*FILE_KEYS, "upload"}
@@ -56,8 +56,8 @@ async def test_a_hundred_files_are_registered_at_once_and_no_more(bench: Bench) 
     assert (refused.status_code, refused.json()["code"]) == (422, "too_many_files")
     assert (await bench.client().get("/v1/files")).json()["files"] == []
 
-    answer = await bench.client().post("/v1/files", json={"files": entries[:100]})
-    assert [file["name"] for file in answer.json()["files"]] == [f"{n}.jpg" for n in range(100)]
+    response = await bench.client().post("/v1/files", json={"files": entries[:100]})
+    assert [file["name"] for file in response.json()["files"]] == [f"{n}.jpg" for n in range(100)]
 
 
 async def test_a_ready_file_shows_what_was_found_out(bench: Bench, root: Clients) -> None:
@@ -135,8 +135,8 @@ async def test_a_deleted_file_is_gone_at_once(bench: Bench, root: Clients, provi
     await bench.finish(file_id, PICTURE)
     client, address = bench.client(), f"/v1/files/{file_id}"
 
-    answer = await client.delete(address)
-    assert (answer.status_code, answer.json()) == (202, {"file_id": file_id, "state": "DELETING"})
+    response = await client.delete(address)
+    assert (response.status_code, response.json()) == (202, {"file_id": file_id, "state": "DELETING"})
     assert (await client.get(address)).json()["code"] == "not_found"
     assert (await client.get("/v1/files")).json()["files"] == []
     assert (await client.get("/v1/files", params={"id": file_id})).json()["files"] == []
@@ -145,27 +145,27 @@ async def test_a_deleted_file_is_gone_at_once(bench: Bench, root: Clients, provi
 
 
 async def test_deleting_again_orders_again(bench: Bench, root: Clients, provisioned: ResolvedStack) -> None:
-    """While it is being deleted the answer is the same, and the order is repeated, for later: one may be lost."""
+    """While it is being deleted the response is the same, and the order is repeated, for later: one may be lost."""
     file_id = (await bench.register(b"old"))["file_id"]
     await bench.finish(file_id, PICTURE)
     delayed_before = await delayed_orders(root, provisioned)
 
-    answers = [await bench.client().delete(f"/v1/files/{file_id}") for _ in range(2)]
+    responses = [await bench.client().delete(f"/v1/files/{file_id}") for _ in range(2)]
 
-    assert [answer.status_code for answer in answers] == [202, 202]
+    assert [response.status_code for response in responses] == [202, 202]
     assert await orders(bench, root, provisioned, at_least=1) == 1
     assert await delayed_orders(root, provisioned) == delayed_before + 1
 
 
 async def test_a_lost_answer_hides_nobodys_own_deletion(bench: Bench, emulator: EmulatorAt) -> None:
-    """The table's answer is lost and the client's retry finds the file DELETING: its owner gets 202 all the same."""
+    """The table's response is lost and the client's retry finds the file DELETING: its owner gets 202 all the same."""
     file_id = (await bench.register(b"old"))["file_id"]
     await bench.finish(file_id, PICTURE)
     async with losing(bench, emulator) as faults:
         faults.lose["UpdateItem"] = 1
-        answer = await bench.client().delete(f"/v1/files/{file_id}")
+        response = await bench.client().delete(f"/v1/files/{file_id}")
 
-    assert (faults.lost["UpdateItem"], answer.status_code) == (1, 202)
+    assert (faults.lost["UpdateItem"], response.status_code) == (1, 202)
 
 
 async def test_what_a_new_registration_replaces_is_ordered_to_be_deleted(
@@ -200,9 +200,9 @@ async def test_an_order_that_fails_fails_no_registration(
         first = await bench.client().post("/v1/files", json=asked)
     again = await bench.client().post("/v1/files", json=asked)
 
-    for answer in (first, again):
-        assert answer.status_code == 200
-        assert [file.get("state") for file in answer.json()["files"]] == ["REGISTERED"] * 12 + [None]
+    for response in (first, again):
+        assert response.status_code == 200
+        assert [file.get("state") for file in response.json()["files"]] == ["REGISTERED"] * 12 + [None]
     assert await orders(bench, root, provisioned, at_least=12) == 12
 
 

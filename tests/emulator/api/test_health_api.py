@@ -16,11 +16,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 async def test_all_is_well_with_the_functions_own_permissions(bench: Bench) -> None:
     """Anyone may ask; the role of the API suffices to find out."""
-    answer = await bench.client_with(None).get("/healthz")
+    response = await bench.client_with(None).get("/healthz")
     head = await bench.client_with(None).head("/healthz")
 
-    assert (answer.status_code, head.status_code, head.content) == (200, 200, b"")
-    assert answer.json() == {"status": "ok", "dependencies": {"files_table": "ok", "personal_bucket": "ok"}}
+    assert (response.status_code, head.status_code, head.content) == (200, 200, b"")
+    assert response.json() == {"status": "ok", "dependencies": {"files_table": "ok", "personal_bucket": "ok"}}
 
 
 @pytest.mark.parametrize(
@@ -41,10 +41,10 @@ async def test_what_fails_is_named(
     """503 and the dependency's name, without an address or an error's text."""
     broken = settings.model_copy(update=wrong)
     async with open_bench(emulator, role, broken, root) as bench:
-        answer = await bench.client_with(None).get("/healthz")
+        response = await bench.client_with(None).get("/healthz")
 
-    assert answer.status_code == 503
-    assert answer.json() == {"status": "failed", "dependencies": dependencies}
+    assert response.status_code == 503
+    assert response.json() == {"status": "failed", "dependencies": dependencies}
 
 
 async def test_a_missing_permission_is_a_fault_that_tells_nothing(
@@ -54,7 +54,7 @@ async def test_a_missing_permission_is_a_fault_that_tells_nothing(
     broken = settings.model_copy(update={"files_table": "secret-table"})
     async with open_bench(emulator, role, broken, root) as bench:
         client = bench.client()
-        answer = await client.post("/v1/files", json={"files": [entry()]})
-        assert (answer.status_code, answer.json()["code"]) == (500, "internal")
-        assert "secret-table" not in answer.text
+        response = await client.post("/v1/files", json={"files": [entry()]})
+        assert (response.status_code, response.json()["code"]) == (500, "internal")
+        assert "secret-table" not in response.text
         assert (await client.get("/v1/files?limit=0")).status_code == 422

@@ -33,9 +33,9 @@ class Upload:
     async def links(self, *numbers: int) -> list[dict[str, Any]]:
         """Links for some parts."""
         parts = [{"part": n, "sha256": sha256(PARTS[n - 1]).hexdigest()} for n in numbers]
-        answer = await self.bench.client().post(f"{self.address}/parts", json={"parts": parts})
-        assert answer.status_code == 200
-        found: list[dict[str, Any]] = answer.json()["parts"]
+        response = await self.bench.client().post(f"{self.address}/parts", json={"parts": parts})
+        assert response.status_code == 200
+        found: list[dict[str, Any]] = response.json()["parts"]
         return found
 
     async def send(self, *numbers: int) -> None:
@@ -52,19 +52,19 @@ class Upload:
 async def upload(bench: Bench) -> Upload:
     """Return an upload of DATA, just opened."""
     file = await bench.register(DATA)
-    answer = await bench.client().post(f"/v1/files/{file['file_id']}/multipart")
-    assert answer.status_code == 201
-    return Upload(bench, file["file_id"], answer.json())
+    response = await bench.client().post(f"/v1/files/{file['file_id']}/multipart")
+    assert response.status_code == 201
+    return Upload(bench, file["file_id"], response.json())
 
 
 async def test_a_large_file_goes_up_in_parts(bench: Bench, upload: Upload) -> None:
-    """Parts in any order, then one word: S3 has the whole file, and the answer shows it."""
+    """Parts in any order, then one request: S3 has the whole file, and the response shows it."""
     assert set(upload.opened) == {"upload_id", "part_bytes", "parts", "expires_at"}
     assert (upload.opened["part_bytes"], upload.opened["parts"]) == (PART, 3)
     await upload.send(3, 1, 2)
 
-    answer = await upload.complete()
-    assert (answer.status_code, answer.json()["state"]) == (202, "REGISTERED")
+    response = await upload.complete()
+    assert (response.status_code, response.json()["state"]) == (202, "REGISTERED")
     assert await bench.stored(upload.key.file_id) == DATA
 
 
@@ -83,12 +83,12 @@ async def test_an_interrupted_upload_goes_on(bench: Bench, upload: Upload) -> No
 
 
 async def test_completing_again_does_no_harm(bench: Bench, upload: Upload) -> None:
-    """A client whose answer was lost asks again and gets the same; also two at one moment."""
+    """A client whose response was lost asks again and gets the same; also two at one moment."""
     await upload.send(1, 2, 3)
-    answers = await asyncio.gather(*(upload.complete() for _ in range(3)))
-    answers.append(await upload.complete())
+    responses = await asyncio.gather(*(upload.complete() for _ in range(3)))
+    responses.append(await upload.complete())
 
-    assert {answer.status_code for answer in answers} == {202}
+    assert {response.status_code for response in responses} == {202}
     assert await bench.stored(upload.key.file_id) == DATA
 
 
@@ -98,9 +98,9 @@ async def test_a_lost_answer_completes_an_upload_all_the_same(bench: Bench, uplo
     await upload.send(1, 2, 3)
     faults.lose["CompleteMultipartUpload"] = 1
 
-    answer = await upload.complete()
+    response = await upload.complete()
 
-    assert (faults.lost["CompleteMultipartUpload"], answer.status_code) == (1, 202)
+    assert (faults.lost["CompleteMultipartUpload"], response.status_code) == (1, 202)
     assert await bench.stored(upload.key.file_id) == DATA
 
 
@@ -111,22 +111,22 @@ async def test_a_lost_answer_opens_an_upload_all_the_same(bench: Bench, emulator
     connections, whole = LossyConnections(emulator.url), files._client
     files._client = DynamoDBClient(connections, whole._credentials, region=emulator.aws.region)
     connections.lose["UpdateItem"] = 1
-    answer = await bench.client().post(f"/v1/files/{file['file_id']}/multipart")
+    response = await bench.client().post(f"/v1/files/{file['file_id']}/multipart")
     files._client = whole
     connections.close()
 
-    assert (connections.lost["UpdateItem"], answer.status_code) == (1, 201)
-    await Upload(bench, file["file_id"], answer.json()).send(1)
+    assert (connections.lost["UpdateItem"], response.status_code) == (1, 201)
+    await Upload(bench, file["file_id"], response.json()).send(1)
 
 
 async def test_many_opening_at_once_share_one_upload(bench: Bench) -> None:
     """A race of ten leaves one upload; the losers' are given up."""
     file = await bench.register(b"x" * 100)
     address = f"/v1/files/{file['file_id']}/multipart"
-    answers = await asyncio.gather(*(bench.client().post(address) for _ in range(10)))
+    responses = await asyncio.gather(*(bench.client().post(address) for _ in range(10)))
 
-    assert sorted(answer.status_code for answer in answers) == [200] * 9 + [201]
-    assert len({answer.json()["upload_id"] for answer in answers}) == 1
+    assert sorted(response.status_code for response in responses) == [200] * 9 + [201]
+    assert len({response.json()["upload_id"] for response in responses}) == 1
 
 
 async def test_an_aborted_upload_is_gone_and_its_file_still_waits(bench: Bench, upload: Upload) -> None:

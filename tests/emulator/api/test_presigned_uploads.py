@@ -36,7 +36,7 @@ async def stored(bench: Bench, data: bytes = DATA) -> bytes | None:
 
 
 async def test_the_promised_bytes_are_taken(bench: Bench, link: dict[str, Any]) -> None:
-    """Also a second time, as after a lost answer."""
+    """Also a second time, as after a lost response."""
     assert await bench.put(link, DATA) == 200
     assert await bench.put(link, DATA) == 200
     assert await stored(bench) == DATA

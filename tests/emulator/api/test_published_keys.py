@@ -35,11 +35,11 @@ async def authorizer(address: str) -> AsyncIterator[Authorizer]:
         yield Authorizer(TenantKeys(source))
 
 
-async def judge(authorizer: Authorizer, pair: KeyPair, tenant: str) -> dict[str, str]:
-    """Return the context of the answer to a token of `tenant`, signed with `pair`."""
+async def authorize(authorizer: Authorizer, pair: KeyPair, tenant: str) -> dict[str, str]:
+    """Return the context of the response to a token of `tenant`, signed with `pair`."""
     token = mint_token(pair, tenant=tenant, user="anna", now=time.time())
-    answer = await authorizer.judge({"methodArn": ARN, "headers": {"authorization": f"Bearer {token}"}})
-    context: dict[str, str] = answer["context"]
+    response = await authorizer.authorize({"methodArn": ARN, "headers": {"authorization": f"Bearer {token}"}})
+    context: dict[str, str] = response["context"]
     return context
 
 
@@ -52,9 +52,9 @@ async def test_published_keys_let_their_tenant_in(
     await (await root.open("s3")).put_object(Bucket=bucket, Key="keys/keytest.json", Body=jwks_document(pairs))
 
     for pair in pairs:
-        assert (await judge(authorizer, pair, "keytest"))["tenant"] == "keytest"
-    assert (await judge(authorizer, pairs[0], "keytest-without"))["code"] == "tenant_unknown"
-    assert (await judge(authorizer, KeyPair.generate(), "keytest"))["code"] == "key_unknown"
+        assert (await authorize(authorizer, pair, "keytest"))["tenant"] == "keytest"
+    assert (await authorize(authorizer, pairs[0], "keytest-without"))["code"] == "tenant_unknown"
+    assert (await authorize(authorizer, KeyPair.generate(), "keytest"))["code"] == "key_unknown"
 
 
 @pytest.mark.only_on("embedded", reason="LocalStack enforces no bucket's policy")
@@ -74,5 +74,5 @@ async def test_only_keys_are_public(address: str, root: Clients, provisioned: Re
             ("PUT", f"{base}/keys/open.json", 403),
             ("DELETE", f"{base}/keys/open.json", 403),
         ):
-            async with http.request(method, url) as answer:
-                assert answer.status == status, (method, url)
+            async with http.request(method, url) as response:
+                assert response.status == status, (method, url)

@@ -10,7 +10,7 @@ import pytest
 
 from api.dependencies import Services
 from shoebox.config import Limits
-from shoebox.files.memory import MemoryDeletionQueue, MemoryFileStore, MemoryPictureStore, Reply
+from shoebox.files.memory import LinkResponse, MemoryDeletionQueue, MemoryFileStore, MemoryPictureStore
 from shoebox.tenants.keys import KeyPair, jwks_document
 from shoebox.tenants.tokens import mint_token
 from tests.api_bench import PART, SETTINGS, Bench, Clock, serving
@@ -84,7 +84,7 @@ async def bench() -> AsyncIterator[MemoryBench]:
     files, pictures, deletions = MemoryFileStore(now=clock), MemoryPictureStore(now=clock), MemoryDeletionQueue()
     services = Services(SETTINGS, Limits(part_bytes=PART), files, pictures, deletions, clock)
 
-    async def send(method: str, url: str, data: bytes, headers: dict[str, str]) -> Reply:
+    async def send(method: str, url: str, data: bytes, headers: dict[str, str]) -> LinkResponse:
         return pictures.send(method, url, data, headers)
 
     async with serving(services) as handler:

@@ -43,21 +43,23 @@ def authorizer(published: dict[str, bytes], now: int) -> Authorizer:
 
 async def denial(authorizer: Authorizer, event: dict[str, Any]) -> str:
     """Return the code of the denial that an event is answered with."""
-    answer = await authorizer.judge(event)
-    (statement,) = answer["policyDocument"]["Statement"]
+    response = await authorizer.authorize(event)
+    (statement,) = response["policyDocument"]["Statement"]
     assert statement["Effect"] == "Deny"
-    assert set(answer["context"]) == {"code", "detail"}
-    assert answer["principalId"] == "nobody"
-    return str(answer["context"]["code"])
+    assert set(response["context"]) == {"code", "detail"}
+    assert response["principalId"] == "nobody"
+    return str(response["context"]["code"])
 
 
 async def test_a_good_token_may_pass_everywhere(
     authorizer: Authorizer, authorizer_event: Event, token: Token, now: int
 ) -> None:
     """The policy allows the whole stage, for the gateway keeps it for every path; the context is flat text."""
-    answer = await authorizer.judge(authorizer_event(f"Bearer {token(scopes=['files:read'])}", path="/v1/files/f1"))
+    response = await authorizer.authorize(
+        authorizer_event(f"Bearer {token(scopes=['files:read'])}", path="/v1/files/f1")
+    )
 
-    assert answer == {
+    assert response == {
         "principalId": "demo/anna",
         "policyDocument": {
             "Version": "2012-10-17",
@@ -79,9 +81,9 @@ async def test_the_scheme_and_the_header_come_in_any_case(
     authorizer: Authorizer, authorizer_event: Event, token: Token, form: str, name: str
 ) -> None:
     """HTTP's own rules for names, schemes and blanks (RFC 9110, 5.1, 5.5 and 11.1)."""
-    answer = await authorizer.judge(authorizer_event(form.format(token()), name=name))
+    response = await authorizer.authorize(authorizer_event(form.format(token()), name=name))
 
-    assert answer["context"]["user"] == "anna"
+    assert response["context"]["user"] == "anna"
 
 
 async def test_an_event_without_multi_value_headers_is_read(
@@ -91,7 +93,7 @@ async def test_an_event_without_multi_value_headers_is_read(
     event = authorizer_event(f"Bearer {token()}")
     del event["multiValueHeaders"]
 
-    assert (await authorizer.judge(event))["context"]["user"] == "anna"
+    assert (await authorizer.authorize(event))["context"]["user"] == "anna"
 
 
 @pytest.mark.parametrize(
@@ -186,13 +188,13 @@ async def test_a_key_can_be_rotated_without_a_gap(
     published["demo"] = jwks_document([demo, new])
     for pair in (demo, new):
         text = mint_token(pair, tenant="demo", user="anna", now=now)
-        assert (await authorizer.judge(authorizer_event(f"Bearer {text}")))["context"]["tenant"] == "demo"
+        assert (await authorizer.authorize(authorizer_event(f"Bearer {text}")))["context"]["tenant"] == "demo"
 
 
 async def test_a_fault_of_ours_is_no_denial(authorizer: Authorizer, authorizer_event: Event, token: Token) -> None:
     """When keys cannot be had the function fails: the gateway would keep a denial for minutes."""
     with pytest.raises(Unavailable):
-        await authorizer.judge(authorizer_event(f"Bearer {token(tenant='broken')}"))
+        await authorizer.authorize(authorizer_event(f"Bearer {token(tenant='broken')}"))
 
 
 @pytest.mark.parametrize("arn", [None, "", "*", "arn:aws:s3:::bucket", "arn:aws:execute-api:us-east-1:1:a/*/GET/"])
@@ -201,7 +203,7 @@ async def test_an_event_of_another_kind_is_an_error(
 ) -> None:
     """No policy is written for what is no method of a REST API's stage."""
     with pytest.raises(ValueError, match="methodArn"):
-        await authorizer.judge({**authorizer_event(f"Bearer {token()}"), "methodArn": arn})
+        await authorizer.authorize({**authorizer_event(f"Bearer {token()}"), "methodArn": arn})
 
 
 async def test_as_deployed_it_fetches_keys_over_http_and_logs_no_token(
@@ -218,8 +220,8 @@ from workers.runtime.context import Context
 
 async def main():
     async with handler.lifespan():
-        answers = [await handler(event, Context()) for event in json.load(sys.stdin)]
-    print(json.dumps(answers), file=sys.stderr)
+        responses = [await handler(event, Context()) for event in json.load(sys.stdin)]
+    print(json.dumps(responses), file=sys.stderr)
 
 asyncio.run(main())
 """
@@ -234,8 +236,8 @@ asyncio.run(main())
         )
         log, told = await process.communicate(json.dumps(events).encode())
 
-    answers = json.loads(told)
-    assert [answer["context"].get("code") for answer in answers] == [
+    responses = json.loads(told)
+    assert [response["context"].get("code") for response in responses] == [
         None,
         "token_expired",
         "tenant_unknown",

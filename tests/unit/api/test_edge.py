@@ -1,4 +1,4 @@
-"""The outer layer and the problems: whatever happens, the answer is a problem that says no more than it should."""
+"""The outer layer and the problems: whatever happens, the response is a problem that says no more than it should."""
 
 from __future__ import annotations
 
@@ -75,22 +75,22 @@ async def ask(app: Any, path: str = "/x", **request: Any) -> httpx.Response:
     ],
 )
 async def test_the_domains_errors_become_problems(error: ShoeboxError, status: int) -> None:
-    """Code, status and public text of an error are the answer, in RFC 9457's form, never cached."""
-    answer = await ask(raising(error))
+    """Code, status and public text of an error are the response, in RFC 9457's form, never cached."""
+    response = await ask(raising(error))
 
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.json() == {
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["cache-control"] == "no-store"
+    assert response.json() == {
         "type": "about:blank",
-        "title": answer.json()["title"],
+        "title": response.json()["title"],
         "status": status,
         "detail": error.detail,
         "code": error.code,
         "instance": f"urn:uuid:{REQUEST_ID}",
     }
-    assert ("retry-after" in answer.headers) == (status == 503)
-    assert ("www-authenticate" in answer.headers) == (status == 401)
+    assert ("retry-after" in response.headers) == (status == 503)
+    assert ("www-authenticate" in response.headers) == (status == 401)
 
 
 @pytest.mark.parametrize(
@@ -98,12 +98,12 @@ async def test_the_domains_errors_become_problems(error: ShoeboxError, status: i
 )
 async def test_a_fault_of_ours_says_nothing(error: Exception, log: list[Any]) -> None:
     """A bug or a missing permission is a 500 with a request id and no cause; the log has it."""
-    answer = await ask(raising(error))
+    response = await ask(raising(error))
 
-    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
-    assert SECRET not in answer.text
-    assert type(error).__name__ not in answer.text
-    assert answer.json()["instance"] == f"urn:uuid:{REQUEST_ID}"
+    assert (response.status_code, response.json()["code"]) == (500, "internal")
+    assert SECRET not in response.text
+    assert type(error).__name__ not in response.text
+    assert response.json()["instance"] == f"urn:uuid:{REQUEST_ID}"
     assert {entry["request_id"] for entry in log} == {REQUEST_ID}
     assert {entry["log_level"] for entry in log} == {"error", "info"}
 
@@ -126,7 +126,7 @@ async def test_unknown_addresses_and_methods_are_problems_too() -> None:
 
 
 async def test_a_fault_after_the_answer_began_is_not_hidden() -> None:
-    """Half an answer cannot be taken back: the fault goes on to whoever runs the application."""
+    """Half a response cannot be taken back: the fault goes on to whoever runs the application."""
 
     async def half() -> Any:
         yield b"half"
@@ -156,8 +156,8 @@ async def test_a_body_is_limited_however_it_comes(size: int, status: int) -> Non
             yield b"x" * min(65_536, size - start)
 
     for content in (b"x" * size, pieces()):
-        answer = await ask(Edge(app), method="POST", content=content)
-        assert answer.status_code == status
+        response = await ask(Edge(app), method="POST", content=content)
+        assert response.status_code == status
     assert arrived == ([b"x" * size] * 2 if status == 200 else [])
 
 
@@ -181,7 +181,7 @@ async def test_answers_carry_safe_headers_unless_they_have_their_own() -> None:
 
 
 async def test_a_request_without_a_sound_id_gets_one() -> None:
-    """Outside Lambda each answer still has its own instance."""
+    """Outside Lambda each response still has its own instance."""
     app = raising(NotFound("x"))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://api.test") as client:
         instances = {(await client.get("/x")).json()["instance"] for _ in range(2)}

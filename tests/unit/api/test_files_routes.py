@@ -30,7 +30,7 @@ FILE_KEYS = {
 
 
 async def test_a_registered_file_is_uploaded_by_its_link_alone(bench: MemoryBench) -> None:
-    """The answer has all that a PUT needs; no other credentials are sent."""
+    """The response has all that a PUT needs; no other credentials are sent."""
     file = await bench.register(b"some bytes", name="Föhn 🏖.jpg")
 
     assert set(file) == {*FILE_KEYS, "upload"}
@@ -86,10 +86,10 @@ async def test_one_bad_file_never_fails_its_neighbours(bench: MemoryBench) -> No
         entry(b"6"),
         entry(b"1", name="twin.jpg"),
     ]
-    answer = await bench.client().post("/v1/files", json={"files": entries})
+    response = await bench.client().post("/v1/files", json={"files": entries})
 
-    assert answer.status_code == 200
-    codes = [file["problem"]["code"] if "problem" in file else file["state"] for file in answer.json()["files"]]
+    assert response.status_code == 200
+    codes = [file["problem"]["code"] if "problem" in file else file["state"] for file in response.json()["files"]]
     assert codes == [
         "REGISTERED",
         "size_zero",
@@ -100,7 +100,7 @@ async def test_one_bad_file_never_fails_its_neighbours(bench: MemoryBench) -> No
         "REGISTERED",
         "REGISTERED",
     ]
-    files = answer.json()["files"]
+    files = response.json()["files"]
     assert files[0]["file_id"] == files[7]["file_id"]
     assert (files[3]["name"], files[4]["name"]) == (None, "../x")
     listed = (await bench.client().get("/v1/files")).json()["files"]
@@ -114,8 +114,8 @@ async def test_a_hundred_files_are_registered_at_once_and_no_more(bench: MemoryB
     assert (refused.status_code, refused.json()["code"]) == (422, "too_many_files")
     assert (await bench.client().get("/v1/files")).json()["files"] == []
 
-    answer = await bench.client().post("/v1/files", json={"files": entries[:100]})
-    assert [file["name"] for file in answer.json()["files"]] == [f"{n}.jpg" for n in range(100)]
+    response = await bench.client().post("/v1/files", json={"files": entries[:100]})
+    assert [file["name"] for file in response.json()["files"]] == [f"{n}.jpg" for n in range(100)]
 
 
 @pytest.mark.parametrize(
@@ -139,19 +139,19 @@ async def test_a_hundred_files_are_registered_at_once_and_no_more(bench: MemoryB
 )
 async def test_a_body_of_another_form_is_refused(bench: MemoryBench, body: bytes) -> None:
     """What is no registration at all is one problem, `validation`, and never a fault."""
-    answer = await bench.client().post("/v1/files", content=body, headers={"content-type": "application/json"})
+    response = await bench.client().post("/v1/files", content=body, headers={"content-type": "application/json"})
 
-    assert (answer.status_code, answer.json()["code"]) == (422, "validation")
-    assert answer.headers["content-type"] == "application/problem+json"
+    assert (response.status_code, response.json()["code"]) == (422, "validation")
+    assert response.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 async def test_a_body_that_is_not_called_json_is_refused(bench: MemoryBench, kind: str) -> None:
     """A form of a foreign page cannot pass for JSON."""
     body = json.dumps({"files": [entry()]})
-    answer = await bench.client().post("/v1/files", content=body, headers={"content-type": kind} if kind else {})
+    response = await bench.client().post("/v1/files", content=body, headers={"content-type": kind} if kind else {})
 
-    assert (answer.status_code, answer.json()["code"]) == (422, "validation")
+    assert (response.status_code, response.json()["code"]) == (422, "validation")
 
 
 @pytest.mark.parametrize(
@@ -166,10 +166,10 @@ async def test_a_body_that_is_not_called_json_is_refused(bench: MemoryBench, kin
 async def test_strange_characters_in_names_do_no_harm(bench: MemoryBench, value: str, outcome: str) -> None:
     """Half a surrogate pair, a NUL or a direction mark is a problem of that entry; a joined emoji is part of a name."""
     text = json.dumps({"files": [entry()]}).replace("beach.jpg", value)
-    answer = await bench.client().post("/v1/files", content=text, headers={"content-type": "application/json"})
+    response = await bench.client().post("/v1/files", content=text, headers={"content-type": "application/json"})
 
-    found = answer.json()["files"][0]
-    assert answer.status_code == 200
+    found = response.json()["files"][0]
+    assert response.status_code == 200
     assert (found["problem"]["code"] if "problem" in found else found["state"]) == outcome
 
 
@@ -178,9 +178,9 @@ async def test_a_body_above_one_mebibyte_is_refused(bench: MemoryBench) -> None:
     head, tail = b'{"files": [', b"]}"
     for size, status in ((1024 * 1024, 422), (1024 * 1024 + 1, 413)):
         body = head + b" " * (size - len(head) - len(tail)) + tail
-        answer = await bench.client().post("/v1/files", content=body, headers={"content-type": "application/json"})
-        assert answer.status_code == status
-    assert answer.json()["code"] == "body_too_large"
+        response = await bench.client().post("/v1/files", content=body, headers={"content-type": "application/json"})
+        assert response.status_code == status
+    assert response.json()["code"] == "body_too_large"
 
 
 async def test_a_ready_file_shows_what_was_found_out(bench: MemoryBench) -> None:
@@ -225,12 +225,12 @@ async def test_a_put_sent_again_with_other_headers_changes_nothing_for_readers(b
     assert original.encoding == "gzip"  # so it came this far
 
     shown = (await bench.client().get(f"/v1/files/{file['file_id']}")).json()
-    reply = await bench.get(shown["original_url"])
-    assert (reply.status, reply.body) == (200, b"photo")
-    assert reply.headers["content-type"] == "image/jpeg"
-    assert reply.headers["content-disposition"] == "attachment; filename*=UTF-8''page.html.jpg"
-    assert reply.headers["content-encoding"] == "identity"
-    assert reply.headers["cache-control"] == "private, max-age=3600, immutable"
+    response = await bench.get(shown["original_url"])
+    assert (response.status, response.body) == (200, b"photo")
+    assert response.headers["content-type"] == "image/jpeg"
+    assert response.headers["content-disposition"] == "attachment; filename*=UTF-8''page.html.jpg"
+    assert response.headers["content-encoding"] == "identity"
+    assert response.headers["cache-control"] == "private, max-age=3600, immutable"
 
 
 async def test_files_are_listed_newest_first_in_pages(bench: MemoryBench) -> None:
@@ -303,9 +303,9 @@ async def test_certain_files_can_be_asked_for(bench: MemoryBench) -> None:
 )
 async def test_a_wrong_question_is_refused(bench: MemoryBench, query: str) -> None:
     """Out of bounds, unknown or contradictory parameters are `validation`, and name no value that was sent."""
-    answer = await bench.client().get(f"/v1/files?{query}")
+    response = await bench.client().get(f"/v1/files?{query}")
 
-    assert (answer.status_code, answer.json()["code"]) == (422, "validation")
+    assert (response.status_code, response.json()["code"]) == (422, "validation")
 
 
 async def test_a_deleted_file_is_gone_at_once(bench: MemoryBench) -> None:
@@ -314,8 +314,8 @@ async def test_a_deleted_file_is_gone_at_once(bench: MemoryBench) -> None:
     await bench.finish(file_id, PICTURE)
     client, address = bench.client(), f"/v1/files/{file_id}"
 
-    answer = await client.delete(address)
-    assert (answer.status_code, answer.json()) == (202, {"file_id": file_id, "state": "DELETING"})
+    response = await client.delete(address)
+    assert (response.status_code, response.json()) == (202, {"file_id": file_id, "state": "DELETING"})
     assert (await client.get(address)).json()["code"] == "not_found"
     assert (await client.get("/v1/files")).json()["files"] == []
     assert (await client.get("/v1/files", params={"id": file_id})).json()["files"] == []
@@ -324,29 +324,29 @@ async def test_a_deleted_file_is_gone_at_once(bench: MemoryBench) -> None:
 
 
 async def test_deleting_again_orders_again(bench: MemoryBench) -> None:
-    """While it is being deleted the answer is the same, and the order is repeated, for later: one may be lost."""
+    """While it is being deleted the response is the same, and the order is repeated, for later: one may be lost."""
     file_id = (await bench.register(b"old"))["file_id"]
     await bench.finish(file_id, PICTURE)
 
-    answers = [await bench.client().delete(f"/v1/files/{file_id}") for _ in range(2)]
+    responses = [await bench.client().delete(f"/v1/files/{file_id}") for _ in range(2)]
 
-    assert [answer.status_code for answer in answers] == [202, 202]
+    assert [response.status_code for response in responses] == [202, 202]
     assert [order.after_ingest for order in bench.deletions.orders] == [False, True]
 
 
-async def test_a_lost_reply_hides_nobodys_own_deletion(bench: MemoryBench) -> None:
-    """The table's reply is lost for good: 503, and the client, who asks again, gets 202 and its order."""
+async def test_a_lost_response_hides_nobodys_own_deletion(bench: MemoryBench) -> None:
+    """The table's response is lost for good: 503, and the client, who asks again, gets 202 and its order."""
     file_id = (await bench.register(b"old"))["file_id"]
     await bench.finish(file_id, PICTURE)
-    bench.files.faults.add("start_deletion", Fault.LOST_REPLY)
+    bench.files.faults.add("start_deletion", Fault.LOST_RESPONSE)
 
-    answers = [await bench.client().delete(f"/v1/files/{file_id}") for _ in range(2)]
+    responses = [await bench.client().delete(f"/v1/files/{file_id}") for _ in range(2)]
 
-    assert [answer.status_code for answer in answers] == [503, 202]
+    assert [response.status_code for response in responses] == [503, 202]
     assert len(bench.deletions.orders) == 1
 
 
-@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_REPLY])
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_RESPONSE])
 async def test_a_registration_that_failed_can_be_asked_for_again(bench: MemoryBench, fault: Fault) -> None:
     """Written or not, the next request is told the same file, and there is only one."""
     bench.files.faults.add("register", fault)
@@ -387,14 +387,14 @@ async def test_what_a_new_registration_replaces_is_ordered_to_be_deleted(bench: 
 
 
 async def test_a_deletion_whose_order_was_lost_is_ordered_by_the_next_registration(bench: MemoryBench) -> None:
-    """The API died behind its write: the file would stay DELETING, and its bytes a `conflict`, for ever."""
+    """The API ended after its write: else the file would stay DELETING, and registering it a `conflict`, for ever."""
     file_id = (await bench.register(b"old"))["file_id"]
     generation = await bench.generation(file_id)
     await bench.services.files.start_deletion(generation.key)
 
-    answer = await bench.register(b"old")
+    response = await bench.register(b"old")
 
-    assert answer["problem"]["code"] == "conflict"
+    assert response["problem"]["code"] == "conflict"
     assert bench.deletions.orders == [DeletionOrder(generation, after_ingest=True)]
 
 
@@ -413,9 +413,9 @@ async def test_an_order_that_fails_fails_no_registration(bench: MemoryBench, fau
     assert bench.deletions.orders == []
     again = await bench.client().post("/v1/files", json=asked)
 
-    for answer in (first, again):
-        assert answer.status_code == 200
-        assert [file.get("state") for file in answer.json()["files"]] == ["REGISTERED"] * 12 + [None]
+    for response in (first, again):
+        assert response.status_code == 200
+        assert [file.get("state") for file in response.json()["files"]] == ["REGISTERED"] * 12 + [None]
     assert len(bench.deletions.orders) == 13
 
 
@@ -426,7 +426,7 @@ async def test_a_queue_that_does_not_answer_holds_up_no_registration(
     file = await bench.register(b"broken")
     await bench.finish(file["file_id"])
 
-    bench.deletions.faults.add("order", Fault.NO_REPLY)
+    bench.deletions.faults.add("order", Fault.NO_RESPONSE)
     monkeypatch.setattr(routes, "ORDER_SECONDS", 0)
 
     assert (await bench.register(b"broken"))["state"] == "REGISTERED"
@@ -436,9 +436,9 @@ async def test_a_file_that_is_being_deleted_cannot_be_registered_yet(bench: Memo
     """Its entry says `conflict`; the neighbours are registered."""
     file_id = (await bench.register(b"going"))["file_id"]
     await bench.client().delete(f"/v1/files/{file_id}")
-    answer = await bench.client().post("/v1/files", json={"files": [entry(b"going"), entry(b"new")]})
+    response = await bench.client().post("/v1/files", json={"files": [entry(b"going"), entry(b"new")]})
 
-    going, new = answer.json()["files"]
+    going, new = response.json()["files"]
     assert going["problem"]["code"] == "conflict"
     assert new["state"] == "REGISTERED"
 
@@ -483,7 +483,7 @@ ADDRESSES = [
 
 @pytest.mark.parametrize(("method", "address"), ADDRESSES)
 async def test_what_is_not_yours_does_not_exist(bench: MemoryBench, method: str, address: str) -> None:
-    """Another tenant's and another user's file, and one that never was, get one and the same answer on every route."""
+    """Another tenant's and another user's file, and one that never was, get the same response on every route."""
     file = await bench.register(b"secret")
     upload = (await bench.client().post(f"/v1/files/{file['file_id']}/multipart")).json()["upload_id"]
     body = {"parts": [{"part": 1, "sha256": "0" * 64}]} if address.endswith("/parts") else None
@@ -491,10 +491,10 @@ async def test_what_is_not_yours_does_not_exist(bench: MemoryBench, method: str,
     seen = set()
     for stranger, file_id in [*((stranger, file["file_id"]) for stranger in strangers), (bench.owner, "f" + "2" * 32)]:
         where = address.format(id=file_id, upload=upload)
-        answer = await bench.client(stranger).request(method, where, json=body)
-        problem = answer.json()
+        response = await bench.client(stranger).request(method, where, json=body)
+        problem = response.json()
         problem.pop("instance")
-        seen.add((answer.status_code, json.dumps(problem)))
+        seen.add((response.status_code, json.dumps(problem)))
     assert len(seen) == 1
     assert next(iter(seen))[0] == 404
 
@@ -550,21 +550,21 @@ async def test_a_cursor_leads_nobody_into_others_files(bench: MemoryBench) -> No
 async def test_a_malformed_id_is_not_found(bench: MemoryBench, method: str, address: str, file_id: str) -> None:
     """What cannot be an id is answered like one that is not there."""
     body = {"parts": [{"part": 1, "sha256": "0" * 64}]} if address.endswith("/parts") else None
-    answer = await bench.client().request(method, address.format(id=file_id, upload="u"), json=body)
+    response = await bench.client().request(method, address.format(id=file_id, upload="u"), json=body)
 
-    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize(("method", "address"), [("GET", "/v1/files"), ("POST", "/v1/files"), *ADDRESSES])
 async def test_each_route_needs_its_scope(bench: MemoryBench, method: str, address: str) -> None:
-    """Reading does not allow writing nor the other way round, even to one's own files; the answer is 403."""
+    """Reading does not allow writing nor the other way round, even to one's own files; the response is 403."""
     file = await bench.register(b"mine")
     upload = (await bench.client().post(f"/v1/files/{file['file_id']}/multipart")).json()["upload_id"]
     where = address.format(id=file["file_id"], upload=upload)
     body = {"parts": [{"part": 1, "sha256": "0" * 64}]} if address.endswith("/parts") else {"files": [entry()]}
     for scope in ("", "files", "files:readx", "files:write" if method == "GET" else "files:read"):
-        answer = await bench.client(scope=scope).request(method, where, json=body if method == "POST" else None)
-        assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
+        response = await bench.client(scope=scope).request(method, where, json=body if method == "POST" else None)
+        assert (response.status_code, response.json()["code"]) == (403, "scope_missing")
 
 
 FILE, STATUS = frozenset(FILE_KEYS), frozenset({"file_id", "state"})
@@ -604,17 +604,17 @@ async def test_each_scope_shows_its_fields(
         body = {"parts": [{"part": 1, "sha256": sha}]}
 
     where = address.format(id=waiting, ready=ready, upload=upload)
-    answer = await bench.client(scope=scope).request(method, where, json=body if method == "POST" else None)
+    response = await bench.client(scope=scope).request(method, where, json=body if method == "POST" else None)
 
     expected = shown[scope]
     if expected is None:
-        assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
+        assert (response.status_code, response.json()["code"]) == (403, "scope_missing")
         return
-    assert answer.status_code < 300
+    assert response.status_code < 300
     if not expected:
-        assert answer.content == b""
+        assert response.content == b""
         return
-    documents = answer.json().get("files", [answer.json()])
+    documents = response.json().get("files", [response.json()])
     assert [set(document) for document in documents] == [expected] * len(documents)
 
 
@@ -644,9 +644,9 @@ async def test_each_route_needs_a_token_of_this_moment(bench: MemoryBench, metho
     claims = {"authorization": "Bearer x", "x-tenant": "demo", "x-amzn-authorizer": json.dumps(owner)}
     for authorizer, code in ((None, "token_missing"), (owner, "token_missing"), (ended, "token_expired")):
         client = bench.client_with(authorizer)
-        answer = await client.request(method, where, json=body if method == "POST" else None, headers=claims)
-        assert (answer.status_code, answer.json()["code"]) == (401, code)
-        assert answer.headers["www-authenticate"] == "Bearer"
+        response = await client.request(method, where, json=body if method == "POST" else None, headers=claims)
+        assert (response.status_code, response.json()["code"]) == (401, code)
+        assert response.headers["www-authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize(("accepts", "compressed"), [("gzip, br", True), ("identity", False)])
@@ -655,11 +655,11 @@ async def test_a_list_is_compressed_for_who_can_read_that(bench: MemoryBench, ac
     for n in range(20):
         await bench.register(f"picture {n}".encode())
     async with bench.client() as api:
-        answer = await api.get("/v1/files", headers={"accept-encoding": accepts})
+        response = await api.get("/v1/files", headers={"accept-encoding": accepts})
         short = await api.get("/v1/limits", headers={"accept-encoding": accepts})
 
-    assert (answer.headers.get("content-encoding") == "gzip") is compressed
-    assert answer.headers["vary"].lower() == "accept-encoding"
-    assert len(answer.json()["files"]) == 20
-    assert (int(answer.headers["content-length"]) < len(answer.content) / 5) is compressed
+    assert (response.headers.get("content-encoding") == "gzip") is compressed
+    assert response.headers["vary"].lower() == "accept-encoding"
+    assert len(response.json()["files"]) == 20
+    assert (int(response.headers["content-length"]) < len(response.content) / 5) is compressed
     assert "content-encoding" not in short.headers

@@ -1,4 +1,4 @@
-"""The health check: it asks seldom, waits briefly, and tells what it found and nothing more."""
+"""The health check: it caches its result, bounds its wait, and shows the state of each dependency only."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ async def test_what_was_found_holds_for_two_seconds() -> None:
     time = datetime(2026, 11, 23, tzinfo=UTC)
     files, pictures = MemoryFileStore(), MemoryPictureStore()
     check = HealthCheck(Services(SETTINGS, Limits(), files, pictures, MemoryDeletionQueue(), lambda: time))
-    found = await asyncio.gather(*(check.look() for _ in range(1000)))
+    found = await asyncio.gather(*(check.run() for _ in range(1000)))
     assert {health.status for health in found} == {"ok"}
     assert files.faults.calls["get"] == 1
 
     files.faults.add("get", Fault.THROTTLED)
     time += timedelta(seconds=1.9)
-    assert (await check.look()).status == "ok"
+    assert (await check.run()).status == "ok"
     time += timedelta(seconds=0.1)
-    health = await check.look()
+    health = await check.run()
     assert (health.status, health.dependencies.files_table, health.dependencies.personal_bucket) == (
         "failed",
         "failed",
@@ -46,9 +46,9 @@ async def test_what_was_found_holds_for_two_seconds() -> None:
 async def test_a_dependency_that_says_nothing_has_failed(bench: MemoryBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence is bounded: the check itself never hangs."""
     monkeypatch.setattr("api.health._TIMEOUT", 0.05)
-    bench.files.faults.add("get", Fault.NO_REPLY)
+    bench.files.faults.add("get", Fault.NO_RESPONSE)
 
-    assert (await HealthCheck(bench.services).look()).dependencies.files_table == "failed"
+    assert (await HealthCheck(bench.services).run()).dependencies.files_table == "failed"
 
 
 async def test_anyone_may_ask(bench: MemoryBench) -> None:

@@ -29,9 +29,9 @@ class Upload:
     async def links(self, *numbers: int) -> list[dict[str, Any]]:
         """Links for some parts."""
         parts = [{"part": n, "sha256": sha256(PARTS[n - 1]).hexdigest()} for n in numbers]
-        answer = await self.bench.client().post(f"{self.address}/parts", json={"parts": parts})
-        assert answer.status_code == 200
-        found: list[dict[str, Any]] = answer.json()["parts"]
+        response = await self.bench.client().post(f"{self.address}/parts", json={"parts": parts})
+        assert response.status_code == 200
+        found: list[dict[str, Any]] = response.json()["parts"]
         return found
 
     async def send(self, *numbers: int) -> None:
@@ -48,19 +48,19 @@ class Upload:
 async def upload(bench: MemoryBench) -> Upload:
     """Return an upload of DATA, just opened."""
     file = await bench.register(DATA)
-    answer = await bench.client().post(f"/v1/files/{file['file_id']}/multipart")
-    assert answer.status_code == 201
-    return Upload(bench, file["file_id"], answer.json())
+    response = await bench.client().post(f"/v1/files/{file['file_id']}/multipart")
+    assert response.status_code == 201
+    return Upload(bench, file["file_id"], response.json())
 
 
 async def test_a_large_file_goes_up_in_parts(bench: MemoryBench, upload: Upload) -> None:
-    """Parts in any order, then one word: S3 has the whole file, and the answer shows it."""
+    """Parts in any order, then one request: S3 has the whole file, and the response shows it."""
     assert set(upload.opened) == {"upload_id", "part_bytes", "parts", "expires_at"}
     assert (upload.opened["part_bytes"], upload.opened["parts"]) == (PART, 3)
     await upload.send(3, 1, 2)
 
-    answer = await upload.complete()
-    assert (answer.status_code, answer.json()["state"]) == (202, "REGISTERED")
+    response = await upload.complete()
+    assert (response.status_code, response.json()["state"]) == (202, "REGISTERED")
     assert await bench.stored(upload.key.file_id) == DATA
 
 
@@ -79,7 +79,7 @@ async def test_an_interrupted_upload_goes_on(bench: MemoryBench, upload: Upload)
 
 
 async def test_an_unfinished_upload_cannot_be_completed(bench: MemoryBench, upload: Upload) -> None:
-    """The answer names the parts that are missing; nothing is lost, and the rest can follow."""
+    """The response names the parts that are missing; nothing is lost, and the rest can follow."""
     await upload.send(2)
     refused = await upload.complete()
 
@@ -90,45 +90,45 @@ async def test_an_unfinished_upload_cannot_be_completed(bench: MemoryBench, uplo
 
 
 async def test_completing_again_does_no_harm(bench: MemoryBench, upload: Upload) -> None:
-    """A client whose answer was lost asks again and gets the same; also two at one moment."""
+    """A client whose response was lost asks again and gets the same; so do two at one time."""
     await upload.send(1, 2, 3)
-    answers = await asyncio.gather(*(upload.complete() for _ in range(3)))
-    answers.append(await upload.complete())
+    responses = await asyncio.gather(*(upload.complete() for _ in range(3)))
+    responses.append(await upload.complete())
 
-    assert {answer.status_code for answer in answers} == {202}
+    assert {response.status_code for response in responses} == {202}
     assert await bench.stored(upload.key.file_id) == DATA
 
 
-async def test_a_lost_reply_completes_an_upload_all_the_same(bench: MemoryBench, upload: Upload) -> None:
+async def test_a_lost_response_completes_an_upload_all_the_same(bench: MemoryBench, upload: Upload) -> None:
     """S3 has joined the parts and knows no such upload any more; the client asks once more, and the file is there."""
     await upload.send(1, 2, 3)
-    bench.pictures.faults.add("complete_multipart", Fault.LOST_REPLY)
+    bench.pictures.faults.add("complete_multipart", Fault.LOST_RESPONSE)
 
-    answers = [await upload.complete() for _ in range(2)]
+    responses = [await upload.complete() for _ in range(2)]
 
-    assert [answer.status_code for answer in answers] == [503, 202]
+    assert [response.status_code for response in responses] == [503, 202]
     assert await bench.stored(upload.key.file_id) == DATA
 
 
-async def test_a_lost_reply_opens_an_upload_all_the_same(bench: MemoryBench) -> None:
+async def test_a_lost_response_opens_an_upload_all_the_same(bench: MemoryBench) -> None:
     """The table has noted the upload, and the client, who asks once more, finds it open."""
     file = await bench.register(DATA)
-    bench.files.faults.add("open_multipart", Fault.LOST_REPLY)
+    bench.files.faults.add("open_multipart", Fault.LOST_RESPONSE)
 
-    answers = [await bench.client().post(f"/v1/files/{file['file_id']}/multipart") for _ in range(2)]
+    responses = [await bench.client().post(f"/v1/files/{file['file_id']}/multipart") for _ in range(2)]
 
-    assert [answer.status_code for answer in answers] == [503, 200]
-    await Upload(bench, file["file_id"], answers[1].json()).send(1)
+    assert [response.status_code for response in responses] == [503, 200]
+    await Upload(bench, file["file_id"], responses[1].json()).send(1)
 
 
 async def test_many_opening_at_once_share_one_upload(bench: MemoryBench) -> None:
     """A race of ten leaves one upload; the losers' are given up."""
     file = await bench.register(b"x" * 100)
     address = f"/v1/files/{file['file_id']}/multipart"
-    answers = await asyncio.gather(*(bench.client().post(address) for _ in range(10)))
+    responses = await asyncio.gather(*(bench.client().post(address) for _ in range(10)))
 
-    assert sorted(answer.status_code for answer in answers) == [200] * 9 + [201]
-    assert len({answer.json()["upload_id"] for answer in answers}) == 1
+    assert sorted(response.status_code for response in responses) == [200] * 9 + [201]
+    assert len({response.json()["upload_id"] for response in responses}) == 1
 
 
 async def test_an_aborted_upload_is_gone_and_its_file_still_waits(bench: MemoryBench, upload: Upload) -> None:
@@ -242,6 +242,6 @@ async def test_a_part_is_bound_to_its_content_and_length(bench: MemoryBench, upl
 )
 async def test_parts_that_cannot_be_are_refused(bench: MemoryBench, upload: Upload, parts: list[Any]) -> None:
     """Unknown numbers, malformed checksums, unknown keys, none and too many: `validation`."""
-    answer = await bench.client().post(f"{upload.address}/parts", json={"parts": parts})
+    response = await bench.client().post(f"{upload.address}/parts", json={"parts": parts})
 
-    assert (answer.status_code, answer.json()["code"]) == (422, "validation")
+    assert (response.status_code, response.json()["code"]) == (422, "validation")

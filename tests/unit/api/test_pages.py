@@ -43,12 +43,12 @@ async def site() -> AsyncIterator[httpx.AsyncClient]:
 
 async def test_the_gallery_is_at_the_root(site: httpx.AsyncClient) -> None:
     """The page comes with a policy that lets in our own scripts, and S3 for pictures and uploads, and no more."""
-    answer = await site.get("/")
-    policy = answer.headers["content-security-policy"]
+    response = await site.get("/")
+    policy = response.headers["content-security-policy"]
 
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.content == (FOLDER / "index.html").read_bytes()
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert response.content == (FOLDER / "index.html").read_bytes()
     assert "default-src 'none'" in policy
     assert "script-src 'self';" in policy
     assert "img-src 'self' blob: data: https://s3.example.test;" in policy
@@ -62,11 +62,11 @@ async def test_every_file_of_the_gallery_is_served_with_its_type(site: httpx.Asy
     types = {".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".css": "text/css; charset=utf-8"}
     assert set(load_pages()) == names
     for name in names:
-        answer = await site.get(f"/pages/{name}")
-        assert answer.status_code == 200
-        assert answer.content == (FOLDER / name).read_bytes()
-        assert answer.headers["content-type"] == types.get(Path(name).suffix, answer.headers["content-type"])
-        assert answer.headers["x-content-type-options"] == "nosniff"
+        response = await site.get(f"/pages/{name}")
+        assert response.status_code == 200
+        assert response.content == (FOLDER / name).read_bytes()
+        assert response.headers["content-type"] == types.get(Path(name).suffix, response.headers["content-type"])
+        assert response.headers["x-content-type-options"] == "nosniff"
     for link in re.findall(r'(?:src|href)="(pages/[^"]+)"', (FOLDER / "index.html").read_text()):
         assert link.removeprefix("pages/") in names
 
@@ -106,9 +106,9 @@ async def test_an_unchanged_file_is_not_sent_again(site: httpx.AsyncClient) -> N
 )
 async def test_nothing_else_is_served(site: httpx.AsyncClient, path: str) -> None:
     """No listing, no way out of the folder, nothing hidden: a problem 404."""
-    answer = await site.get(path)
+    response = await site.get(path)
 
-    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
 
 
 def test_hidden_files_and_unknown_types_are_left_out(tmp_path: Path) -> None:
@@ -146,15 +146,15 @@ async def test_heads_are_answered_as_gets_without_the_body(site: httpx.AsyncClie
 
 async def test_what_answers_no_get_answers_no_head(site: httpx.AsyncClient) -> None:
     """HEAD of an address that takes other methods only is told which."""
-    answer = await site.head("/v1/files/f/multipart/u/complete")
+    response = await site.head("/v1/files/f/multipart/u/complete")
 
-    assert (answer.status_code, answer.headers["allow"], answer.content) == (405, "POST", b"")
+    assert (response.status_code, response.headers["allow"], response.content) == (405, "POST", b"")
 
 
 async def test_the_description_is_openapi_with_problems(site: httpx.AsyncClient) -> None:
     """OpenAPI 3.1, every operation with a stable id, its token's scope and its problems; nothing of FastAPI's own."""
-    answer = await site.get("/openapi.json")
-    document = answer.json()
+    response = await site.get("/openapi.json")
+    document = response.json()
     operations = {
         f"{method.upper()} {path}": operation
         for path, methods in document["paths"].items()
@@ -163,15 +163,15 @@ async def test_the_description_is_openapi_with_problems(site: httpx.AsyncClient)
 
     assert document["openapi"].startswith("3.1")
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
-    assert "ValidationError" not in answer.text
+    assert "ValidationError" not in response.text
     assert operations["DELETE /v1/files/{file_id}"]["security"] == [{"token": ["files:write"]}]
     assert "security" not in operations["GET /v1/limits"]
     for name, operation in operations.items():
         assert operation["operationId"]
-        for status, response in operation["responses"].items():
+        for status, described in operation["responses"].items():
             if int(status) >= 400 and name != "GET /healthz":
-                assert set(response["content"]) == {"application/problem+json"}
-    again = await site.get("/openapi.json", headers={"if-none-match": answer.headers["etag"]})
+                assert set(described["content"]) == {"application/problem+json"}
+    again = await site.get("/openapi.json", headers={"if-none-match": response.headers["etag"]})
     assert again.status_code == 304
 
 
@@ -194,25 +194,25 @@ class Links(HTMLParser):
 
 async def test_the_docs_need_nothing_from_elsewhere(site: httpx.AsyncClient) -> None:
     """One page with every route and document, no script, and links that lead somewhere."""
-    answer = await site.get("/docs")
+    response = await site.get("/docs")
     page = Links()
-    page.feed(answer.text)
+    page.feed(response.text)
     document = (await site.get("/openapi.json")).json()
 
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
     assert "script" not in page.tags
     assert {target for target in page.targets if not target.startswith("#")} == {"openapi.json"}
     assert {target[1:] for target in page.targets if target.startswith("#")} <= page.ids
-    assert all(f"<code>{path}</code>" in answer.text for path in document["paths"])
+    assert all(f"<code>{path}</code>" in response.text for path in document["paths"])
     assert {f"schema-{name}" for name in document["components"]["schemas"]} <= page.ids
-    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert "unsafe" not in response.headers["content-security-policy"]
 
 
 async def test_limits_are_told_to_anyone(site: httpx.AsyncClient) -> None:
     """What a client needs to judge a picture before it sends a byte."""
-    answer = await site.get("/v1/limits")
+    response = await site.get("/v1/limits")
 
-    assert answer.json() == {
+    assert response.json() == {
         "max_bytes": 104_857_600,
         "max_pixels": 100_000_000,
         "max_pixels_by_type": {
@@ -255,13 +255,13 @@ async def test_files_are_compressed_for_who_can_read_that(
     site: httpx.AsyncClient, accepts: str, compressed: bool
 ) -> None:
     """A phone gets a third of the bytes; the content is the same, and caches keep the two apart."""
-    answer = await site.get("/pages/style.css", headers={"accept-encoding": accepts})
-    on_the_wire = int(answer.headers["content-length"])
+    response = await site.get("/pages/style.css", headers={"accept-encoding": accepts})
+    on_the_wire = int(response.headers["content-length"])
 
-    assert (answer.headers.get("content-encoding") == "gzip") is compressed
-    assert answer.content == (FOLDER / "style.css").read_bytes()
-    assert (on_the_wire < len(answer.content) / 2) is compressed
-    assert answer.headers["vary"].lower() == "accept-encoding"
+    assert (response.headers.get("content-encoding") == "gzip") is compressed
+    assert response.content == (FOLDER / "style.css").read_bytes()
+    assert (on_the_wire < len(response.content) / 2) is compressed
+    assert response.headers["vary"].lower() == "accept-encoding"
 
 
 async def test_the_descriptions_markdown_is_shown_as_it_is_meant(site: httpx.AsyncClient) -> None:

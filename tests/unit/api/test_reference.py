@@ -24,7 +24,7 @@ def test_a_named_test_exists(path: str, name: str) -> None:
 
 
 def test_every_code_of_the_source_is_told() -> None:
-    """What the API, the tokens and ingest can answer with stands on the page."""
+    """What the API, the tokens and ingest can respond with stands on the page."""
     source = "\n".join(path.read_text() for path in SOURCES)
     codes = {
         *re.findall(r'code="([a-z_]+)"', source),

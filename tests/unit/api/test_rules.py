@@ -164,7 +164,7 @@ def test_the_authorizers_word_makes_a_caller() -> None:
     ],
 )  # fmt: skip
 def test_a_word_that_cannot_be_is_no_caller(wrong: dict[str, Any]) -> None:
-    """A context that our authorizer would not write lets nobody in."""
+    """A context that our authorizer would not write is refused."""
     for context in ({**CALLER, **wrong}, {k: v for k, v in CALLER.items() if k not in wrong}):
         with pytest.raises(Unauthorized) as refused:
             read_caller(context, now=0)

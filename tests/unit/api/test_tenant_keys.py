@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from api.tenant_keys import Rules, TenantKeys
+from api.tenant_keys import KeyCachePolicy, TenantKeys
 from shoebox.errors import Unauthorized, Unavailable
 from shoebox.tenants.keys import KeyPair, jwks_document
 
@@ -62,7 +62,7 @@ def clock() -> Clock:
 @pytest.fixture
 def store(publisher: Publisher, clock: Clock) -> TenantKeys:
     """Return a store with small, round rules."""
-    return TenantKeys(publisher, Rules(ttl=300, stale_for=3600, retry_after=30, tenants=3), clock=clock)
+    return TenantKeys(publisher, KeyCachePolicy(ttl=300, max_stale=3600, retry_after=30, max_tenants=3), clock=clock)
 
 
 async def code(store: TenantKeys, tenant: str, key_id: str) -> str:
@@ -189,7 +189,7 @@ async def test_the_least_recently_asked_tenant_is_forgotten(store: TenantKeys, p
 async def test_old_keys_serve_while_new_ones_cannot_be_had(
     store: TenantKeys, publisher: Publisher, clock: Clock
 ) -> None:
-    """An outage is bridged for `stale_for`, with one try in `retry_after`; what outlasts that is an error."""
+    """An outage is bridged for `max_stale`, with one try in `retry_after`; what outlasts that is an error."""
     await store.key("demo", OLD.key_id)
     publisher.down = True
     clock.now += 300
@@ -254,7 +254,7 @@ async def test_a_document_without_usable_keys_is_valid(store: TenantKeys, publis
 async def test_with_a_ttl_of_zero_every_request_asks(publisher: Publisher, clock: Clock) -> None:
     """`SHOEBOX_KEYS_TTL=0` turns the memory off, but for outages."""
     ticking: Callable[[], float] = clock
-    store = TenantKeys(publisher, Rules(ttl=0), clock=ticking)
+    store = TenantKeys(publisher, KeyCachePolicy(ttl=0), clock=ticking)
     for _ in range(3):
         clock.now += 1
         await store.key("demo", OLD.key_id)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from workers.runtime.context import Context, current_context
-from workers.runtime.logs import Frames, JsonLines, TextLines
+from workers.runtime.logs import FrameHandler, JsonFormatter, TextFormatter
 
 
 def line(record: logging.LogRecord) -> dict[str, Any]:
     """Format a record and read the line back."""
-    text = JsonLines().format(record)
+    text = JsonFormatter().format(record)
     assert "\n" not in text
     read: dict[str, Any] = json.loads(text)
     return read
@@ -74,11 +74,11 @@ def test_text_lines() -> None:
     """AWS, "Log formats", text: level, time, request id and message, with tabs between; one line, whatever is in it."""
     token = current_context.set(Context(aws_request_id="r-1"))
     try:
-        assert TextLines().format(record("two\nlines")) == "[WARNING]\t2026-09-21T14:13:20.123Z\tr-1\ttwo\rlines"
+        assert TextFormatter().format(record("two\nlines")) == "[WARNING]\t2026-09-21T14:13:20.123Z\tr-1\ttwo\rlines"
     finally:
         current_context.reset(token)
     made = record("failed", errorType="ValueError", errorMessage="no region", stackTrace=["  File x\n"])
-    assert TextLines().format(made).split("\r") == [
+    assert TextFormatter().format(made).split("\r") == [
         "[WARNING]\t2026-09-21T14:13:20.123Z\t\tfailed",
         "[ERROR] ValueError: no region",
         "Traceback (most recent call last):",
@@ -93,7 +93,7 @@ def test_text_lines_of_the_runtimes_own_events(logger: str, end: str) -> None:
     """Text has the fields of the runtime's events behind them; of others it has none, as on Lambda."""
     made = record("next_failed", reason="no connection")
     made.name = logger
-    assert TextLines().format(made).endswith(end)
+    assert TextFormatter().format(made).endswith(end)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_text_lines_of_the_runtimes_own_events(logger: str, end: str) -> None:
 def test_frames(level: int, text: bool, kind: int) -> None:
     """Types as in AWS's own client, length, microseconds, text."""
     reading, writing = os.pipe()
-    frames = Frames(writing, text=text)
+    frames = FrameHandler(writing, text=text)
     frames.setFormatter(logging.Formatter("%(message)s"))
     made = record("héllo")
     made.levelno = level

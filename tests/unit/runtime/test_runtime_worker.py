@@ -1,10 +1,13 @@
 """The table of invocations in flight, and how slots are shared out."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
 from workers.runtime.http1 import Response
 from workers.runtime.protocol import InFlightInvocation, Invocation
-from workers.runtime.supervisor import split_slots
+from workers.runtime.supervisor import WorkerProcess, split_slots
 from workers.runtime.worker import InFlightTable, in_flight_file
 
 
@@ -46,3 +49,24 @@ def test_an_id_that_does_not_fit_is_not_noted() -> None:
         table.entry(1).begin(invocation("r-2"))
         table.entry(0).begin(invocation("r" * 255))
         assert table.invocations() == [InFlightInvocation("r-2")]
+
+
+def open_descriptors() -> set[Path]:
+    """Return this process's open file descriptors."""
+    return set(Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors in /proc")
+async def test_a_process_that_cannot_start_leaves_no_descriptor_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor tries again for as long as it lives."""
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
+    before = open_descriptors()
+
+    with pytest.raises(OSError, match="no more processes"):
+        await WorkerProcess.start(0, 2)
+
+    assert open_descriptors() == before

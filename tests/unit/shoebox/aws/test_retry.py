@@ -53,6 +53,11 @@ def test_no_pause_is_longer_than_allowed() -> None:
     assert RetryPolicy(attempts=100, max_pause=20.0, chance=lambda: 0.0).pause_after(99) == 20.0
 
 
+def test_a_policy_may_have_any_number_of_attempts() -> None:
+    """2.0 ** 1024 would overflow."""
+    assert RetryPolicy(attempts=10_000, max_pause=20.0, chance=lambda: 0.0).pause_after(9_999) == 20.0
+
+
 def test_the_last_attempt_is_followed_by_none() -> None:
     """By number, or by the time since the first."""
     policy = RetryPolicy(attempts=3, max_seconds=10.0)

@@ -19,9 +19,9 @@ START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 class Index:
     """The index `by-owner` in memory: newest first, `most` items a query at most, as where they fill 1 MB."""
 
-    def __init__(self, items: list[dict[str, Any]], most: int = 1000) -> None:
+    def __init__(self, items: list[dict[str, Any]], max_items: int = 1000) -> None:
         self.queries = 0
-        self._most = most
+        self._max_items = max_items
         self._shards: dict[str, list[dict[str, Any]]] = {}
         for item in items:
             self._shards.setdefault(item["owner_shard"]["S"], []).append(item)
@@ -33,9 +33,9 @@ class Index:
         before = values.get(":before", {"S": "~"})["S"]
         found = [i for i in self._shards.get(values[":shard"]["S"], []) if i["listed"]["S"] < before]
         found.sort(key=lambda item: item["listed"]["S"], reverse=True)
-        items = found[: min(request["Limit"], self._most)]
+        items = found[: min(request["Limit"], self._max_items)]
         # AWS names the last item also where nothing follows the limit.
-        last = {"LastEvaluatedKey": items[-1]} if items and len(items) in {request["Limit"], self._most} else {}
+        last = {"LastEvaluatedKey": items[-1]} if items and len(items) in {request["Limit"], self._max_items} else {}
         return {"Items": items, **last}
 
 
@@ -87,11 +87,11 @@ async def test_a_page_costs_sixteen_queries_however_rare_the_state(limit: int) -
     assert len(found) <= 5
 
 
-@pytest.mark.parametrize("most", [1, 7, 1000])
+@pytest.mark.parametrize("max_items", [1, 7, 1000])
 @pytest.mark.parametrize("limit", [1, 7, 100])
-async def test_pages_hold_each_file_once_and_in_order(limit: int, most: int) -> None:
+async def test_pages_hold_each_file_once_and_in_order(limit: int, max_items: int) -> None:
     """Also where DynamoDB ends queries early because they reach 1 MB."""
-    found = await pages(Index([photo(n) for n in range(60)], most), limit=limit)
+    found = await pages(Index([photo(n) for n in range(60)], max_items), limit=limit)
 
     assert names(found) == [f"{n}.jpg" for n in reversed(range(60))]
     assert all(len(page.files) <= limit for page in found)

@@ -12,7 +12,7 @@ from shoebox.errors import Unavailable
 from shoebox.tenants.key_source import HttpKeySource, MemoryKeySource
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
-PATIENCE = 30.0
+TIMEOUT = 30.0
 TLS_RECORD = b"\x16\x03\x03\x40\x00"  # RFC 8446, 5.1: the head of a handshake's record of 16 KiB
 
 
@@ -39,7 +39,7 @@ async def serving(answer: bytes | Answer, asked: bytes = b"\r\n\r\n") -> AsyncIt
         yield f"http://127.0.0.1:{port}/keys", seen
 
 
-async def fetch(url: str, *, seconds: float = PATIENCE) -> bytes | None:
+async def fetch(url: str, *, seconds: float = TIMEOUT) -> bytes | None:
     """Fetch the tenant demo's document, in more time than a busy machine needs."""
     documents = HttpKeySource(url, seconds=seconds, max_bytes=100)
     try:
@@ -151,7 +151,7 @@ async def test_a_dripping_server_is_hung_up_on(scheme: str, asked: bytes, head: 
         while not seen:  # a busy machine may take longer to ask
             with pytest.raises(Unavailable, match=r"0\.5 s"):
                 await documents.fetch("demo")
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await gone.wait()
         with pytest.raises(Unavailable, match=r"0\.5 s"):  # it has the only connection again
             await documents.fetch("other")

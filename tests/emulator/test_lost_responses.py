@@ -170,7 +170,7 @@ async def test_close_multipart(bench: Bench):
     assert (await bench.found(file)).upload_id is None
 
 
-async def test_bury(bench: Bench):
+async def test_write_tombstone(bench: Bench):
     """A tombstone has no condition: written twice it is the same."""
     file = await bench.registered()
     bench.lose["UpdateItem"] = 1
