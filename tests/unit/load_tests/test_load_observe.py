@@ -438,7 +438,7 @@ def test_a_restart_is_told(bench: Bench) -> None:
     observed = bench.finish({invocations: 6})
 
     assert observed.usage.function_requests == {"api": 6}
-    assert any("started anew" in note for note in observed.notes)
+    assert any("restarted during the run" in note for note in observed.notes)
 
 
 # --- processes ---------------------------------------------------------------------------------------------------
