@@ -121,7 +121,7 @@ async def compare(items: int, options: argparse.Namespace, folder: Path) -> None
         print(measured[way].row(items, way), flush=True)
 
 
-async def ends(items: int, folder: Path) -> str:
+async def measure_restarts(items: int, folder: Path) -> str:
     """How long a stop and a start take with this folder, and what a kill -9 a moment after a save leaves."""
     async with emulator(folder) as (running, dynamodb, _):
         await asyncio.sleep(1)
@@ -147,7 +147,7 @@ async def run(options: argparse.Namespace) -> None:
     for items in options.items:
         with tempfile.TemporaryDirectory() as folder:
             await compare(items, options, Path(folder))
-            rows.append(await ends(items, Path(folder)))
+            rows.append(await measure_restarts(items, Path(folder)))
     print("\n| items | stop s | start s | items after a kill -9 | MB on disk |\n|---|---|---|---|---|", *rows, sep="\n")
 
 

@@ -151,7 +151,7 @@ async def _time(session: aiohttp.ClientSession, emulator: Emulator, call: Call) 
 
 async def _alone(call: Call) -> float:
     """Microseconds of the limiter itself a call."""
-    times: dict[App, list[float]] = {Limiter(_answer, UNREACHED): [], _answer: []}
+    times: dict[App, list[float]] = {Limiter(_respond, UNREACHED): [], _respond: []}
     for _ in range(ROUNDS):
         for app, spent in times.items():
             begin = time.process_time_ns()
@@ -177,7 +177,7 @@ async def _pass(app: App, call: tuple[str, str, dict[str, str], bytes]) -> None:
     await app(scope, receive, send)
 
 
-async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
+async def _respond(scope: Scope, receive: Receive, send: Send) -> None:
     """Respond as DynamoDB or S3 would, at once."""
     target = next((value for name, value in scope["headers"] if name == b"x-amz-target"), b"")
     await receive()

@@ -156,7 +156,7 @@ class RunningSide:
         self._stub = stub
         self._runtime = psutil.Process(runtime.pid)
         until = time.monotonic() + _READY_SECONDS
-        while int(self._ask("idle")) < side.slots:
+        while int(self._exchange("idle")) < side.slots:
             if runtime.poll() is not None or time.monotonic() > until:
                 raise SystemExit(f"{side.name} did not become ready")
             time.sleep(0.05)
@@ -166,7 +166,7 @@ class RunningSide:
     def run(self, count: int) -> InvocationsRound:
         """Run `count` invocations."""
         before = self._cpu()
-        result = json.loads(self._ask(str(count)))
+        result = json.loads(self._exchange(str(count)))
         cpu = self._cpu() - before
         if result["errors"]:
             raise SystemExit(f"{self.side.name}: {result['errors']} invocations failed")
@@ -182,7 +182,7 @@ class RunningSide:
     def _cpu(self) -> float:
         return sum(times.user + times.system for times in (process.cpu_times() for process in self._tree()))
 
-    def _ask(self, line: str) -> str:
+    def _exchange(self, line: str) -> str:
         assert self._stub.stdin is not None
         assert self._stub.stdout is not None
         self._stub.stdin.write(line + "\n")

@@ -208,7 +208,7 @@ def size_text(size: int | float) -> str:
 
 
 def number_text(value: float | None) -> str:
-    """Write a number whole, or with two digits where it is small; ∞ where it is infinite, which JSON tells as null."""
+    """Write a number whole, or with two digits where it is small; ∞ where it is infinite, which JSON writes as null."""
     if value is None or value == float("inf"):
         return "∞"
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.2f}"

@@ -227,7 +227,7 @@ class Emulator:
             return StateUnreadable(self._with_log(f"What is stored in {self._data_dir} cannot be read."))
         if self._data_dir and status == os.EX_IOERR:
             return NoRoomToStart(self._with_log(disk_full_message(self._data_dir)))
-        reason = "ended" if self.died.is_set() else f"gave no answer in {START_SECONDS} s"
+        reason = "ended" if self.died.is_set() else f"did not respond in {START_SECONDS} s"
         return EmulatorFailed(self._with_log(f"The emulator {reason} instead of starting."))
 
     async def _note_death(self, process: asyncio.subprocess.Process) -> None:
@@ -248,7 +248,7 @@ class Emulator:
 
     def _with_log(self, message: str) -> str:
         lines = self.last_log_lines()
-        return f"{message} Its last words:\n{lines}" if lines else message
+        return f"{message} The end of its log:\n{lines}" if lines else message
 
     def last_log_lines(self) -> str:
         """Return the end of what it has written, for messages."""

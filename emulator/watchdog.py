@@ -25,11 +25,11 @@ log = get_logger(action="emulator.watchdog")
 
 
 class EmulatorUnreachable(RuntimeError):
-    """Nothing that speaks AWS's protocols answers at the address; the message says what came instead."""
+    """No AWS emulator responds at the address; the message says what came instead."""
 
 
-async def until_it_answers(clients: Clients, url: str, seconds: float) -> None:
-    """Wait for the first answer to a real call.
+async def wait_for_emulator(clients: Clients, url: str, seconds: float) -> None:
+    """Wait for the first response to a real call.
 
     Raises:
         EmulatorUnreachable: none came in this time.
@@ -50,7 +50,7 @@ async def until_it_answers(clients: Clients, url: str, seconds: float) -> None:
 
 
 class EmulatorWatchdog:
-    """Checks every `pause` seconds that the emulator answers and has its queues; if it was away, calls `restore`."""
+    """Checks every `pause` seconds that the emulator responds and has its queues; if it was away, calls `restore`."""
 
     def __init__(
         self,
@@ -94,7 +94,9 @@ class EmulatorWatchdog:
             with aws_errors():
                 await probe()
         except AwsError as error:
-            self._note_absence(error)
+            if not self._away:
+                log.error("emulator_lost", reason=str(error))
+            self._away = True
             return error.has_code(*_NO_QUEUE)
         return self._away
 
@@ -106,8 +108,3 @@ class EmulatorWatchdog:
             return lambda: sts.get_caller_identity()
         sqs, name = await self._clients.open("sqs"), self._resolved.name_of("queue", queue)
         return lambda: sqs.get_queue_url(QueueName=name)
-
-    def _note_absence(self, error: Exception) -> None:
-        if not self._away:
-            log.error("emulator_lost", reason=str(error))
-        self._away = True

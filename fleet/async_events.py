@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import orjson
 
@@ -175,9 +175,9 @@ class AsyncEvents:
         del counts.pending[event]
 
     async def _run(self, event: _Event, counts: _Counts) -> Condition | None:
-        """Try until the function has succeeded, which is None; or return why the event is given up."""
+        """Invoke the function until it succeeds, and return None; or return why the event is given up."""
         function, rules = event.function, event.function.asynchronous
-        if function.reserved_concurrency == 0:
+        if function.reserved_concurrency == 0:  # AWS: no try at all, the event goes to its destination at once
             return Condition.OFF
         while True:
             try:
@@ -219,6 +219,12 @@ def invocation_record(
     now: datetime | None = None,
 ) -> bytes:
     """Return AWS's invocation record, version 1.0, of an event that was given up; what a response lacks is null."""
+    response: Any = None
+    if last and last.payload:
+        try:
+            response = orjson.loads(last.payload)
+        except orjson.JSONDecodeError:  # a custom runtime may report an error in any form
+            response = last.payload.decode(errors="replace")
     return orjson.dumps(
         {
             "version": "1.0",
@@ -232,7 +238,7 @@ def invocation_record(
             "requestPayload": orjson.loads(call.payload),
             "responseContext": last
             and {"statusCode": 200, "executedVersion": VERSION, "functionError": last.function_error},
-            "responsePayload": orjson.loads(last.payload) if last and last.payload else None,
+            "responsePayload": response,
         }
     )
 

@@ -37,32 +37,27 @@ class Control:
         self._depths = depths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request. The server refuses web pages: none may invoke functions on its reader's machine."""
+        """Serve one request."""
+        # The server refuses web pages: none may invoke functions on its reader's machine (fleet.http.guard).
         path: str = scope["path"]
         if path.startswith(RUNTIME):
             await self._runtime(scope, receive, send)
         elif path.startswith((INVOKE, INVOKE_STREAM)):
             await self._invoke(scope, receive, send)
         else:
-            await respond(send, await self._own(path))
+            await respond(send, await self._respond(path))
 
-    async def _own(self, path: str) -> Response:
+    async def _respond(self, path: str) -> Response:
         match path:
             case "/quotas":
                 return Response(200, await self._limits.document(), JSON)
             case "/metrics":
-                return await self._exposition()
+                refreshing = [self._limits.refresh(), *([self._depths.refresh()] if self._depths else [])]
+                await asyncio.gather(*refreshing)
+                return Response(200, self._metrics.exposition(), [METRICS_TYPE])
             case "/healthz":
-                return self._health()
+                # 200 while the fleet runs; `degraded` when a mapping cannot reach its queue.
+                statistics = self._statistics()
+                degraded = any(mapping.last_error for mapping in statistics.mappings)
+                return json_response(200, {"status": "degraded" if degraded else "ok", **asdict(statistics)})
         return json_response(404, {"message": "Not found"})
-
-    async def _exposition(self) -> Response:
-        refreshing = [self._limits.refresh(), *([self._depths.refresh()] if self._depths else [])]
-        await asyncio.gather(*refreshing)
-        return Response(200, self._metrics.exposition(), [METRICS_TYPE])
-
-    def _health(self) -> Response:
-        """Respond with 200 while the fleet runs; it is `degraded` when a mapping cannot get at its queue."""
-        statistics = self._statistics()
-        degraded = any(mapping.last_error for mapping in statistics.mappings)
-        return json_response(200, {"status": "degraded" if degraded else "ok", **asdict(statistics)})

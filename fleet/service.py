@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Self, TypeVar
+from typing import Self
 
 from fleet.async_events import AsyncEvents, QueueDestination
 from fleet.control import Control
@@ -42,8 +42,6 @@ from shoebox.aws.credentials import Credentials, fixed_credentials
 from shoebox.aws.sqs import SqsClient
 from shoebox.config import AwsSettings
 from shoebox.stack.deployment import ResolvedStack
-
-Thing = TypeVar("Thing")
 
 
 class Fleet:
@@ -176,14 +174,13 @@ class Fleet:
         serving = Server(gateway, gateway_socket, limits=RequestLimits(), refuse=gateway.refuse, pages=True)
         self._gateway = await opening.enter_async_context(serving)
         await self._start_mappings(opening)
-        await self._start_deliveries(opening)
         show_gauges(self._metrics, self.statistics, self._limit_registry)
         show_counts(self._metrics, self._limit_registry)
         if depths:
             show_queues(self._metrics, depths, self._mappings.monitors)
 
     def _queue_depths(self, opening: AsyncExitStack) -> Depths | None:
-        """Return what looks at the depths of all queues, if somebody may."""
+        """Return what reads the depths of all queues; None without an administrator, whose permission that takes."""
         if self._administrator is None:
             return None
         deployment = self._stack.deployment
@@ -243,21 +240,23 @@ class Fleet:
                 timeouts=Timeouts(init, settings.stop_seconds, settings.wait_seconds),
             )
             self._pools[function.key] = await opening.enter_async_context(pool)
-        opening.callback(_each, Pool.stop, self._pools.values())
+        for pool in self._pools.values():  # all stop before the first of them is waited for
+            opening.callback(pool.stop)
 
     async def _start_mappings(self, opening: AsyncExitStack) -> None:
+        """Start the mappings of functions with a queue, and S3's deliveries to functions."""
         for function in self._functions:
             trigger = self._stack.stack.functions[function.key].queue
             if trigger is not None:
                 mapping = await self._mappings.make(opening, function, trigger)
                 await opening.enter_async_context(mapping)
-        opening.callback(_each, EventSourceMapping.stop_polling, self._mappings.made)
-
-    async def _start_deliveries(self, opening: AsyncExitStack) -> None:
+        for mapping in self._mappings.made:  # all stop polling before the first of them is waited for
+            opening.callback(mapping.stop_polling)
         for name in self._stack.stack.invoked_by_s3:
             delivery = await self._mappings.make_delivery(opening, self._functions.by_key(name), self._events)
             await opening.enter_async_context(delivery)
-        opening.callback(_each, EventSourceMapping.stop_polling, self._mappings.deliveries)
+        for delivery in self._mappings.deliveries:
+            opening.callback(delivery.stop_polling)
 
     def _destinations(self) -> dict[str, QueueDestination]:
         deployment = self._stack.deployment
@@ -269,8 +268,3 @@ class Fleet:
             for function in self._functions
             if function.on_failure
         }
-
-
-def _each(stop: Callable[[Thing], None], things: Iterable[Thing]) -> None:
-    for thing in list(things):
-        stop(thing)

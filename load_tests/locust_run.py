@@ -39,7 +39,7 @@ _GRACE = 15.0  # seconds after the last visit gave up
 
 
 class RunError(Exception):
-    """The run can't begin as it was asked for; the message says why."""
+    """The run cannot begin as it was asked for; the message says why."""
 
 
 @dataclass
@@ -59,7 +59,7 @@ class LocustRun:
         """Return the run that settings ask for.
 
         Raises:
-            RunError: there is no such scenario, or a threshold can't be read.
+            RunError: there is no such scenario, or a threshold cannot be read.
         """
         scenario = SCENARIOS.get(settings.scenario)
         if scenario is None:
@@ -80,13 +80,13 @@ class LocustRun:
         runner = environment.runner
         if isinstance(runner, WorkerRunner):
             runner.register_message(_SHARE_MESSAGE, self._take_share)
-            hooks.report_to_master.add_listener(lambda data, **_: data.update({_REPORT_KEY: self._report()}))
+            hooks.report_to_master.add_listener(self._add_report)
             return
-        hooks.worker_report.add_listener(lambda client_id, data, **_: self._merge(client_id, data.get(_REPORT_KEY, {})))
+        hooks.worker_report.add_listener(self._merge_report)
         if environment.web_ui and environment.web_ui.app:
             add_results_pages(environment.web_ui.app, self.settings.results)
-        hooks.test_start.add_listener(lambda **_: self._start())
-        hooks.test_stop.add_listener(lambda **_: self._stop())
+        hooks.test_start.add_listener(self._start)
+        hooks.test_stop.add_listener(self._stop)
 
     def tick(self, seconds: float) -> tuple[int, float] | None:
         """Return Locust's number of users and spawn rate at this time of the run; None when it is over."""
@@ -98,18 +98,19 @@ class LocustRun:
     def _take_share(self, msg: Any, **_: object) -> None:
         self.share, self.records, self._meter = VisitShare(*msg.data), Records(), ProcessMeter()
 
-    def _report(self) -> dict[str, Any]:
-        """Return a worker's records since its last report, and what it has used for this run."""
-        return self.records.drain() | {"usage": [self.share.run, *self._meter.usage()]}
+    def _add_report(self, data: dict[str, Any], **_: object) -> None:
+        """Add a worker's records since its last report, and what it has used for this run, to what Locust sends."""
+        data[_REPORT_KEY] = self.records.drain() | {"usage": [self.share.run, *self._meter.usage()]}
 
-    def _merge(self, worker: str, message: dict[str, Any]) -> None:
+    def _merge_report(self, client_id: str, data: dict[str, Any], **_: object) -> None:
+        message = data.get(_REPORT_KEY, {})
         self.records.merge(message)
         run, *usage = message.get("usage", [None])
         if self._monitor and run == self.share.run:  # a late report may be of the run before
-            self._monitor.generator.note(worker, GeneratorUsage(*usage))
+            self._monitor.generator.note(client_id, GeneratorUsage(*usage))
 
-    def _start(self) -> None:
-        """Give every worker its share, and begin to watch."""
+    def _start(self, **_: object) -> None:
+        """Give every worker its share, and begin to observe."""
         assert self._environment is not None
         runner = self._environment.runner
         workers = [*runner.clients.ready] if isinstance(runner, MasterRunner) else []
@@ -120,8 +121,8 @@ class LocustRun:
             runner.send_message(_SHARE_MESSAGE, share, client_id=worker.id)  # type: ignore[union-attr]
         self._monitor = _RunMonitor(self, self._environment)
 
-    def _stop(self) -> None:
-        """Make the report, and the exit code from it."""
+    def _stop(self, **_: object) -> None:
+        """Write the report, and set the exit code by it."""
         assert self._environment is not None
         if self._monitor is None:
             return
@@ -135,7 +136,7 @@ class LocustRun:
 
 
 class _RunMonitor:
-    """Looks at the stack, at Locust's statistics and at the records once a second."""
+    """Samples the stack, Locust's statistics and the records once a second."""
 
     def __init__(self, run: LocustRun, environment: Environment) -> None:
         settings = run.settings
@@ -146,13 +147,13 @@ class _RunMonitor:
         self._started_at = time.time()
         self._calls: list[tuple[float, Mapping[str, tuple[int, int]]]] = []
         self.view = LiveView(run.plan)
-        self._look()
-        self._loop = gevent.spawn(self._look_every_second)
+        self._sample()
+        self._loop = gevent.spawn(self._sample_every_second)
 
     def finish(self) -> RunFacts:
-        """Stop looking, and return everything that is known."""
+        """Take the last sample, and return everything that is known of the run."""
         self._loop.kill()
-        self._look()
+        self._sample()
         self.view.close()
         runner, run = self._environment.runner, self._run
         workers_lost = len(runner.clients.missing) if isinstance(runner, MasterRunner) else 0
@@ -175,12 +176,12 @@ class _RunMonitor:
             observed=self._observer.finish() if self._observer else None,
         )
 
-    def _look_every_second(self) -> None:
+    def _sample_every_second(self) -> None:
         while True:
             gevent.sleep(1.0)
-            self._look()
+            self._sample()
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         if self._observer:
             self._observer.sample()
         stats = self._environment.stats

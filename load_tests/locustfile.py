@@ -46,7 +46,7 @@ events.init.add_listener(on_init)  # type: ignore[no-untyped-call]
 
 
 class PhoneUser(FastHttpUser):
-    """All phones of this process."""
+    """One Locust user that makes all visits of this process: Locust counts it as one, the report as many phones."""
 
     host = "http://127.0.0.1:8080"
     concurrency = 1000  # connections at once

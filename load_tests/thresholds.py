@@ -56,7 +56,7 @@ def judge(results: Results, texts: Iterable[str]) -> list[Threshold]:
 
 
 def _note(results: Results, metric: str) -> str:
-    """Say of a percentile of too few values that it is their maximum, which is no less than the percentile would be."""
+    """Return the note of a percentile of too few values: it is their maximum, an upper bound of the percentile."""
     found, percentile = results.stages.get(WHOLE), _READY.get(metric)
     if metric == "api_p99":
         slowest = max((r.seconds for r in _api(results) if r.seconds), key=lambda s: s.percentiles["99"], default=None)

@@ -200,7 +200,7 @@ def check_scales(scales: list[str], services: dict[str, dict[str, Any]], stack: 
 
 
 def check_ports(numbers: dict[str, int], starting: set[str], running: set[str]) -> None:
-    """Check that nobody else has the ports of the services that are `starting`; our own containers, `running`, may.
+    """Check that no other program has the ports of the `starting` services; our own containers, `running`, may.
 
     Raises:
         CliError: somebody has, or two of ours are the same.

@@ -1,4 +1,4 @@
-"""`shoebox containers`: the stack of compose.yaml, looked at before it starts and explained when it does not."""
+"""`shoebox containers`: start and stop the stack of compose.yaml, with checks before and reasons where it fails."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _files(folder: Path, more: list[str]) -> list[str]:
 
 
 def _check(engine: Engine, files: list[str], profiles: list[str], scales: list[str], ports: dict[str, int]) -> None:
-    """Look at everything that can be told before something is built.
+    """Check everything that can be known before something is built.
 
     Raises:
         CliError: what is wrong, and what to do.
@@ -178,7 +178,7 @@ def _failure(engine: Engine, status: int, ended_before: set[tuple[str, str]]) ->
             what = f"ended with {state['ExitCode']}" if state["ExitCode"] else "is not healthy"
         log = engine.run("logs", "--tail", str(_LOG_LINES), container["Id"])
         words = (log.stdout + log.stderr).strip()
-        culprits.append(f"The container {name} {what}. Its last words:\n{words}")
+        culprits.append(f"The container {name} {what}. The end of its log:\n{words}")
     if culprits:
         hint = "What is well goes on running. When it is mended, again: shoebox containers up"
         return CliError("\n".join(culprits), hint=hint, exit_code=Exit.LOCAL)

@@ -1,4 +1,4 @@
-"""What the LocalStack that is built here tells of itself: its memory, and how its last run ended."""
+"""What this repository's LocalStack image reports of itself: its memory, and how its last run ended."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def localstack_at(url: str) -> LocalStack | None:
 
 
 class LocalStackWatch:
-    """Tells before a command's work, and after it, what happens to the photos that the LocalStack at `url` holds.
+    """Warns before and after a command of what happens to the photos that the LocalStack at `url` holds.
 
     Without a `url` there is nothing to tell.
     """

@@ -1,4 +1,4 @@
-"""What is told of an upload at its end, or would be (`--dry-run`): a table and a summary line, or JSON."""
+"""The output at the end of an upload, or of a `--dry-run`: a table and a summary line, or JSON."""
 
 from __future__ import annotations
 

@@ -86,13 +86,13 @@ def provision(
 async def _provision(resolved: ResolvedStack, folder: DataFolder, wait: int) -> Report:
     from emulator import provision
     from emulator.embedded import ROOT_CREDENTIALS
-    from emulator.watchdog import until_it_answers
+    from emulator.watchdog import wait_for_emulator
     from shoebox.aws.clients import Clients
     from shoebox.config import AwsSettings
 
     url = str(resolved.deployment.endpoint_url)
     async with Clients(AwsSettings(region=resolved.deployment.region, endpoint_url=url), ROOT_CREDENTIALS) as clients:
-        await until_it_answers(clients, url, wait)
+        await wait_for_emulator(clients, url, wait)
         report = await provision.provision(resolved, clients)
         await publish_demo_key(folder, resolved, clients)
         return report

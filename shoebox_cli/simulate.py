@@ -93,6 +93,7 @@ def simulate(
 
     from console.messages import user_facing_errors
     from fleet.limits.quotas import load_quotas
+    from load_tests.report import NoTemplates, write
     from load_tests.simulator import day
     from load_tests.simulator.capacity import PhotoCalls
     from load_tests.simulator.model import Parameters, SimulationSettings
@@ -123,7 +124,10 @@ def simulate(
         if csv:
             _write_csv(found, csv)
         if report:
-            _write_report(found, report, output)
+            try:
+                output.say(f"Report: {safe(str(write(found, report)))}")
+            except NoTemplates as error:
+                output.say(f"[yellow]{safe(str(error))}[/yellow]; results.json is in {safe(str(report))}")
     except OSError as error:
         raise CliError(f"Cannot write {error.filename}: {error.strerror}", exit_code=Exit.LOCAL) from error
     if json:
@@ -136,7 +140,7 @@ def simulate(
 
 @contextmanager
 def _progress(output: Output) -> Iterator[Callable[[float], None]]:
-    """Show a bar on stderr where people look; it is told the part that is done."""
+    """Show a progress bar where stderr is a terminal; what it yields is called with the part that is done."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     shown = output.progress and output.stderr.is_terminal
@@ -154,15 +158,6 @@ def _write_csv(found: Results, path: Path) -> None:
         table = csv.writer(file)
         table.writerow(["second", *(f"{series.panel}: {series.name}" for series in found.series)])
         table.writerows(zip(found.series[0].t, *(series.values for series in found.series), strict=True))
-
-
-def _write_report(found: Results, folder: Path, output: Output) -> None:
-    from load_tests.report import NoTemplates, write
-
-    try:
-        output.say(f"Report: {safe(str(write(found, folder)))}")
-    except NoTemplates as error:
-        output.say(f"[yellow]{safe(str(error))}[/yellow]; results.json is in {safe(str(folder))}")
 
 
 def _show(found: Results, settings: SimulationSettings, output: Output) -> None:
@@ -203,6 +198,7 @@ def _chart(found: Results) -> Iterable[str]:
     offered, ready = (_hourly_rates(lines["photos/s", name]) for name in ("offered", "ready"))
     backlog = lines["backlog", found.queues[0].name]
     peaks: defaultdict[int, float] = defaultdict(float)
+    # A point stands at the end of its interval: one at 3600 s is of hour 0.
     for second, value in zip(backlog.t, backlog.values, strict=True):
         peaks[_hour_before(second)] = max(peaks[_hour_before(second)], value or 0.0)
     highest = max([*offered.values(), *ready.values()], default=0.0) or 1.0

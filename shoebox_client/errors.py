@@ -51,7 +51,7 @@ class UrlExpired(ClientError):
 
 
 class Refused(ClientError):
-    """The service said no."""
+    """The service refused the request; `status` is HTTP's."""
 
     def __init__(self, detail: str, *, code: str, status: int) -> None:
         super().__init__(detail, code=code)

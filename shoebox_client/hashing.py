@@ -73,7 +73,7 @@ def open_file(path: Path) -> BufferedReader:
 
 
 def changed(path: Path) -> FileError:
-    """Return the error of a file that is no longer what was hashed."""
+    """Return the error of a file that changed after it was hashed."""
     return FileError(
         f"{path} changed while it was being uploaded; upload it again when it is at rest.", code="file_changed"
     )

@@ -150,27 +150,29 @@ class Uploader:
         return record
 
     async def _hash(self) -> None:
-        await run_copies(self._hash_files, _HASHERS)
-        await self._hashed.close()
+        """Hash files, several at once; only the first of those with the same bytes goes on."""
 
-    async def _hash_files(self) -> None:
-        async for record in self._found:
-            try:
-                record.fingerprint = await asyncio.to_thread(fingerprint, record.path)
-            except ClientError as error:
-                self._fail(record, error)
-                continue
-            record.size = record.fingerprint.size
-            self._listener(events.FileHashed(record))
-            first = self._by_content.get(record.sha256)
-            if first is None or first.outcome is Outcome.FAILED:  # the same bytes may well be stored at another try
-                self._by_content[record.sha256] = record
-                await self._hashed.put(record)
-                continue
-            record.duplicate_of = first
-            self._duplicates.setdefault(first, []).append(record)
-            if first.finished:
-                self._finish_duplicates(first)
+        async def hash_files() -> None:
+            async for record in self._found:
+                try:
+                    record.fingerprint = await asyncio.to_thread(fingerprint, record.path)
+                except ClientError as error:
+                    self._fail(record, error)
+                    continue
+                record.size = record.fingerprint.size
+                self._listener(events.FileHashed(record))
+                first = self._by_content.get(record.sha256)
+                if first is None or first.outcome is Outcome.FAILED:  # the same bytes may well be stored at another try
+                    self._by_content[record.sha256] = record
+                    await self._hashed.put(record)
+                    continue
+                record.duplicate_of = first
+                self._duplicates.setdefault(first, []).append(record)
+                if first.finished:  # nobody else would finish this one: the first has told its duplicates already
+                    self._finish_duplicates(first)
+
+        await run_copies(hash_files, _HASHERS)
+        await self._hashed.close()
 
     async def _register(self) -> None:
         async for batch in self._hashed.batches(self._limits["max_batch"], self._settings.linger):
@@ -193,24 +195,26 @@ class Uploader:
         return None
 
     async def _send(self) -> None:
-        await run_copies(self._send_files, self._settings.concurrency)
-        self._waiter.no_more()
+        """Send files, `concurrency` at once; end the run when several in a row failed in spite of their retries."""
 
-    async def _send_files(self) -> None:
-        async for record, instruction in self._registered:
-            self._listener(events.UploadStarted(record))
-            try:
-                await self._send_file(record, instruction)
-            except (NotAllowed, NotShoebox):
-                raise
-            except ClientError as error:
-                self._fail(record, error)
-                # After several files in a row that no retry helped, the rest would fare no better.
-                self._failed_in_a_row = self._failed_in_a_row + 1 if isinstance(error, TransientError) else 0
-                if self._failed_in_a_row >= _MAX_FAILED_IN_A_ROW:
+        async def send_files() -> None:
+            async for record, instruction in self._registered:
+                self._listener(events.UploadStarted(record))
+                try:
+                    await self._send_file(record, instruction)
+                except (NotAllowed, NotShoebox):
                     raise
-            else:
-                self._failed_in_a_row = 0
+                except ClientError as error:
+                    self._fail(record, error)
+                    # After several files in a row that no retry helped, the rest would fail as well.
+                    self._failed_in_a_row = self._failed_in_a_row + 1 if isinstance(error, TransientError) else 0
+                    if self._failed_in_a_row >= _MAX_FAILED_IN_A_ROW:
+                        raise
+                else:
+                    self._failed_in_a_row = 0
+
+        await run_copies(send_files, self._settings.concurrency)
+        self._waiter.no_more()
 
     async def _send_file(self, record: Record, first: UploadInstruction) -> None:
         settings, progress = self._settings, events.TransferProgress(record, self.report, self._listener)
@@ -246,7 +250,7 @@ class Uploader:
         await settings.retry.run(attempt, progress.retrying)
 
     def _follow(self, record: Record) -> None:
-        """Wait for the processing of a file that is stored, unless it is over or nobody wants to."""
+        """Wait for the processing of a file that is stored, unless that is over or not wanted."""
         if record.outcome is Outcome.UNFINISHED and self._settings.wait:
             self._waiter.add(record)
             return

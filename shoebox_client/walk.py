@@ -142,7 +142,7 @@ def _why(path: Path, error: OSError) -> str:
 
 
 class Watcher:
-    """Tells what is new or changed in folders that are scanned again and again.
+    """Remembers what repeated scans of folders found, to tell what is new or changed.
 
     An item is new when it was the same in two scans: a file that is still being written grows. Folders are polled,
     since the kernel's notices do not come from network drives, where photo shops and families keep pictures, and a

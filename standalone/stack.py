@@ -22,7 +22,7 @@ from emulator.limiter.proxy import limiting_proxy
 from emulator.limiter.usage import read_data_use
 from emulator.provision import Report, RoleSource, provision
 from emulator.tasks import running
-from emulator.watchdog import EmulatorWatchdog, until_it_answers
+from emulator.watchdog import EmulatorWatchdog, wait_for_emulator
 from fleet.http.ports import LOOPBACK, listen
 from fleet.limits.quotas import AWS_QUOTAS, Quotas
 from fleet.limits.use import DataUse
@@ -207,7 +207,7 @@ class StandaloneStack:
         self.emulator, self.endpoint_url = None, url
         aws = AwsSettings(region=settings.region, endpoint_url=url)
         self.clients = await opened.enter_async_context(Clients(aws, settings.credentials))
-        await until_it_answers(self.clients, url, settings.endpoint_seconds)
+        await wait_for_emulator(self.clients, url, settings.endpoint_seconds)
         # Functions that join from other machines cannot reach a limiter here, unless its address for them is known.
         out_of_reach = settings.joined and settings.host != LOOPBACK and settings.limiter_url is None
         if out_of_reach or is_unlimited(settings.quotas):

@@ -1,4 +1,4 @@
-"""Faults between AWS clients and AWS: answers that are lost after the work was done, and reads of an earlier state."""
+"""Faults between AWS clients and AWS: responses that are lost after the work was done, and stale reads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shoebox.aws.errors import ConnectionLost
 
 
 class LossyConnections(Connections):
-    """Connections of a small client; so many of the next answers to an operation are lost: `lose["UpdateItem"] = 1`."""
+    """Connections of a small client that lose responses: the next one to an operation with `lose["UpdateItem"] = 1`."""
 
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(url, **options)
@@ -20,18 +20,18 @@ class LossyConnections(Connections):
         self.lost: Counter[str] = Counter()
 
     async def exchange(self, head: bytes, seconds: float, **options: Any) -> Response:
-        """Do the request; a lost answer is a lost connection."""
-        answer = await super().exchange(head, seconds, **options)
+        """Do the request; a lost response is a lost connection."""
+        response = await super().exchange(head, seconds, **options)
         for operation in self.lose:
             if self.lose[operation] and f".{operation}\r\n".encode() in head:
                 self.lose[operation] -= 1
                 self.lost[operation] += 1
-                raise ConnectionLost("the answer was lost")
-        return answer
+                raise ConnectionLost("the response was lost")
+        return response
 
 
 class LossyHttp:
-    """What an aiobotocore client sends by: so many of the next answers to an operation are lost.
+    """The HTTP session of an aiobotocore client; it loses the next responses to an operation, as `lose` says.
 
     Operations are told by `X-Amz-Target`; those of S3 by what is in a POST's query: `queries` has it by operation.
     """
@@ -45,14 +45,14 @@ class LossyHttp:
         session.send = self.send
 
     async def send(self, request: Any) -> Any:
-        """Do the request; a lost answer is a closed connection."""
-        answer = await self._send(request)
+        """Do the request; a lost response is a closed connection."""
+        response = await self._send(request)
         for operation in self.lose:
             if self.lose[operation] and self._is(request, operation):
                 self.lose[operation] -= 1
                 self.lost[operation] += 1
                 raise ConnectionClosedError(endpoint_url=request.url)
-        return answer
+        return response
 
     def _is(self, request: Any, operation: str) -> bool:
         if operation in self._queries:
@@ -80,7 +80,7 @@ class StaleReads:
         self._items = {item["pk"]["S"]: item for item in found}
 
     async def get_item(self, **request: Any) -> Any:
-        """GetItem, as it was."""
+        """Return what GetItem gave at `freeze`."""
         if self._items is None or request.get("ConsistentRead"):
             return await self._client.get_item(**request)
         self.served += 1
@@ -88,7 +88,7 @@ class StaleReads:
         return {"Item": item} if item else {}
 
     async def batch_get_item(self, **request: Any) -> Any:
-        """BatchGetItem of one table, as it was."""
+        """Return what BatchGetItem of one table gave at `freeze`."""
         ((table, asked),) = request["RequestItems"].items()
         if self._items is None or asked.get("ConsistentRead"):
             return await self._client.batch_get_item(**request)

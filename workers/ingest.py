@@ -161,7 +161,7 @@ class Ingest:
     async def _skip_duplicate(self, file: File) -> None:
         """Count a photo that another delivery has finished meanwhile, and published; or that was deleted."""
         REPEATED.inc()
-        _log.info("photo_repeated")
+        _log.info("duplicate_delivery_skipped")
         # If the file has gone, the renditions just stored must go, too. Its item was seen, so it cannot come later.
         await self._look_again(file.generation, newer_may_come=False)
 

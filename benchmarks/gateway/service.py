@@ -43,7 +43,7 @@ def stack(slots: int) -> ResolvedStack:
 
 
 async def an_hour(function: str) -> RoleCredentials:
-    """Credentials that nobody checks."""
+    """Return credentials that last an hour; nothing checks them here."""
     return RoleCredentials(Credentials("AKBENCH", "secret", "token"), time.time() + 3600)
 
 

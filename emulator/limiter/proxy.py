@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from emulator.limiter.middleware import DataQuotas, Limiter
-from fleet.http.asgi import Headers, Receive, Response, Scope, Send, respond
+from fleet.http.asgi import Headers, Receive, Response, Scope, Send, respond, wait_for_disconnect
 from fleet.http.limits import RequestLimits
 from fleet.http.ports import LOOPBACK, listen
 from fleet.http.server import Server
@@ -47,7 +47,7 @@ class Upstream:
         try:
             response = await client.unless_gone(request)
         except (aiohttp.ClientError, TimeoutError) as error:
-            await respond(send, Response(503, f"The emulator does not answer: {error}\n".encode()))
+            await respond(send, Response(503, f"The emulator does not respond: {error}\n".encode()))
             return
         if response is None:
             return
@@ -91,9 +91,8 @@ class _Client:
             responded.cancel()
 
     async def _gone(self) -> None:
-        await self._sent.wait()
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        await self._sent.wait()  # `_pieces` reads the body from the same `receive`
+        await wait_for_disconnect(self._receive)
 
 
 def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Headers:

@@ -36,7 +36,7 @@ async def provision(resolved: ResolvedStack, clients: Clients) -> Report:
 
 
 async def _queues_and_senders(resolved: ResolvedStack, clients: Clients) -> list[Outcome]:
-    """S3 tests a notification's queue, and SNS a subscription's, when it is set up: the queues come first."""
+    # S3 tests a notification's queue, and SNS a subscription's, when it is set up: the queues come first.
     queues = await ensure_queues(resolved, await clients.open("sqs"))
     senders = await together(
         ensure_buckets(resolved, await clients.open("s3")), ensure_topics(resolved, await clients.open("sns"))

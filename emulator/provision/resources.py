@@ -72,7 +72,7 @@ def naming_errors(kind: str, name: str) -> Iterator[None]:
     """Turn AWS's errors into a ProvisionError that names the resource.
 
     Raises:
-        ProvisionError: AWS refused a call, or did not answer.
+        ProvisionError: AWS refused a call, or did not respond.
     """
     try:
         with aws_errors():

@@ -44,23 +44,21 @@ async def _ensure(resolved: ResolvedStack, iam: Any, function: str) -> Outcome:
 
 
 def _policy(resolved: ResolvedStack, function: str) -> dict[str, Any]:
-    """Return the function's permissions; for an emulator also the batch forms of their actions.
-
-    AWS checks a batch as its single action ("Amazon SQS API permissions"), ministack as an action of its own.
-    """
+    """Return the function's permissions; for an emulator also the batch forms of their actions."""
     policy = resolved.policy(function)
     if resolved.deployment.endpoint_url is None:
         return policy
-    return policy | {"Statement": [s | {"Action": _with_batches(s["Action"])} for s in policy["Statement"]]}
-
-
-def _with_batches(actions: list[str]) -> list[str]:
-    batches = [f"{action}Batch" for action in actions if action in _BATCHED]
-    return [*actions, *(batch for batch in batches if batch not in actions)]
+    # AWS checks a batch as its single action ("Amazon SQS API permissions"), ministack as an action of its own.
+    statements = []
+    for statement in policy["Statement"]:
+        actions = statement["Action"]
+        batches = [f"{action}Batch" for action in actions if action in _BATCHED]
+        statements.append(statement | {"Action": [*actions, *(each for each in batches if each not in actions)]})
+    return policy | {"Statement": statements}
 
 
 def _trust(resolved: ResolvedStack) -> dict[str, Any]:
-    """Lambda takes the role in AWS; on one machine the fleet does, as the account."""
+    # Lambda assumes the role in AWS; on one machine the fleet does, as the account.
     principal = {"Service": "lambda.amazonaws.com", "AWS": f"arn:aws:iam::{resolved.deployment.account}:root"}
     return {
         "Version": "2012-10-17",
@@ -80,9 +78,8 @@ async def _update_role(resolved: ResolvedStack, iam: Any, role: dict[str, Any]) 
 
 
 async def _set_policies(iam: Any, role: str, wanted: dict[str, Any]) -> tuple[str, ...]:
-    """One inline policy, or none for a function without permissions, for IAM refuses an empty one."""
     changed = await _remove_others(iam, role, keep=POLICY if wanted["Statement"] else None)
-    if not wanted["Statement"]:
+    if not wanted["Statement"]:  # IAM refuses an empty policy
         return changed
     present = await none_if(
         iam.get_role_policy(RoleName=role, PolicyName=POLICY), "NoSuchEntity", "NoSuchEntityException"

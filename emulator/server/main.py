@@ -68,7 +68,7 @@ def main(descriptor: int, quotas: str | None = None) -> None:
         from emulator.server.space_guard import SpaceGuard
         from emulator.server.state import StatePersistence
 
-        served = guard = SpaceGuard(served, Path(folder), s3_rules.starts_work, s3_rules.feeds_work)
+        served = guard = SpaceGuard(served, Path(folder), s3_rules.triggers_event, s3_rules.receives_events)
         StatePersistence(Path(folder), guard.note_save).install()
     config = uvicorn.Config(
         BrowserGuard(SigningGuard(served), "127.0.0.1", _signed_by_role),

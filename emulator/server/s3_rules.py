@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from emulator.server.space_guard import CODE
-from emulator.server.tuning import targets
+from emulator.server.tuning import event_destinations
 
 S3Response: TypeAlias = tuple[int, dict[str, str], bytes]
 _CREATED = "s3:ObjectCreated:Put"
@@ -23,21 +23,21 @@ def install() -> None:
     """Wrap ministack's own functions in its process."""
     from ministack.services import s3
 
-    unwritten = Unwritten()
-    s3._persist_object = unwritten.watching(s3._persist_object)
-    s3._fire_s3_event_async = unwritten.holding(s3._fire_s3_event_async)
-    s3._dispatch = hiding(unwritten.failing(s3._dispatch))
+    failures = WriteFailures()
+    s3._persist_object = failures.wrap_persist(s3._persist_object)
+    s3._fire_s3_event_async = failures.wrap_fire(s3._fire_s3_event_async)
+    s3._dispatch = hide_missing_objects(failures.wrap_dispatch(s3._dispatch))
 
 
-def starts_work(bucket: str, key: str) -> bool:
-    """Tell whether a new object with this key has an event, for which somebody waits."""
+def triggers_event(bucket: str, key: str) -> bool:
+    """Tell whether a new object with this key has an event that is sent somewhere."""
     from ministack.services import s3
 
     configured = (raw for (_, name), raw in s3._bucket_notifications._data.items() if name == bucket)
-    return any(targets(raw, key, _CREATED) for raw in configured)
+    return any(event_destinations(raw, key, _CREATED) for raw in configured)
 
 
-def feeds_work(queue: str) -> bool:
+def receives_events(queue: str) -> bool:
     """Tell whether events of new objects go to the queue with this name."""
     from ministack.services import s3
 
@@ -50,7 +50,7 @@ def feeds_work(queue: str) -> bool:
     return any(arn.rpartition(":")[2] == queue for arn in arns)
 
 
-def hiding(dispatch: Callable[..., S3Response]) -> Callable[..., S3Response]:
+def hide_missing_objects(dispatch: Callable[..., S3Response]) -> Callable[..., S3Response]:
     """Wrap `_dispatch`: only a caller who may list the bucket learns that an object is missing.
 
     The permission is checked with the key as `s3:prefix`, as AWS does (Ceph's gateway was made to agree with it:
@@ -89,14 +89,14 @@ def _denied_list(bucket: str, key: str, headers: dict[str, str], query: dict[str
     return denied
 
 
-class Unwritten:
-    """Makes a request fail whose object did not reach the disk: ministack only logs that, and responds with 200."""
+class WriteFailures:
+    """Makes requests fail whose object was not written to the disk: ministack only logs that, and responds with 200."""
 
     def __init__(self) -> None:
         self._failed = False
         self._events: list[Callable[[], None]] | None = None  # of the request under way
 
-    def watching(self, persist: Callable[[str, str, Any], None]) -> Callable[[str, str, Any], None]:
+    def wrap_persist(self, persist: Callable[[str, str, Any], None]) -> Callable[[str, str, Any], None]:
         """Wrap `_persist_object`, which keeps a record's body in memory where it could not be written."""
 
         def persisted(bucket: str, key: str, record: Any) -> None:
@@ -105,7 +105,7 @@ class Unwritten:
 
         return persisted
 
-    def holding(self, fire: Callable[..., None]) -> Callable[..., None]:
+    def wrap_fire(self, fire: Callable[..., None]) -> Callable[..., None]:
         """Wrap `_fire_s3_event_async`, which ministack calls before the object is written."""
 
         def held(*arguments: Any, **details: Any) -> None:
@@ -116,7 +116,7 @@ class Unwritten:
 
         return held
 
-    def failing(self, dispatch: Callable[..., S3Response]) -> Callable[..., S3Response]:
+    def wrap_dispatch(self, dispatch: Callable[..., S3Response]) -> Callable[..., S3Response]:
         """Wrap `_dispatch`, which never awaits: respond with 507 then, and leave what was there before."""
 
         def dispatched(

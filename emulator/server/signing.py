@@ -75,12 +75,9 @@ def _is_of_s3(query: list[tuple[str, str]], authorizations: list[bytes]) -> bool
 
 def _unsigned(headers: dict[bytes, bytes], signed: set[str], more: Headers) -> Response | None:
     present = {name.decode("latin-1").lower() for name in headers}
-    missing = sorted(name for name in present | {"host"} if _must_be_signed(name) and name not in signed)
+    required = {"host"} | {name for name in present if name.startswith("x-amz-")}
+    missing = sorted(required - signed)
     if not missing:
         return None
     message = "There were headers present in the request which were not signed"
     return s3_error(403, "AccessDenied", message, more, {"HeadersNotSigned": ", ".join(missing)})
-
-
-def _must_be_signed(name: str) -> bool:
-    return name == "host" or name.startswith("x-amz-")

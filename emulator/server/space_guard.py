@@ -1,8 +1,8 @@
 """Requests that would fill the emulator's disk are refused before it is full; reads and deletes go on.
 
-What starts work stops first (an object whose event somebody waits for: an upload), while what was accepted can still be
-finished: an upload's renditions and its item need room, too. Nor are messages about new objects given out: what cannot
-be written fails their work, and after a few receives they would be dead letters. S3 responds with 507, which no AWS
+Objects that trigger an event (uploads) are refused first, so that what was accepted can still be finished: an upload's
+renditions and its item need room, too. Nor are messages about new objects given out: their work would fail for want of
+room, and after a few receives they would be dead letters. S3 responds with 507, which no AWS
 client tries again (AWS itself never fills up; MinIO responds with the same); the other services with 503.
 """
 
@@ -43,22 +43,22 @@ _READS_AND_DELETES = (
 class SpaceGuard:
     """Refuses what writes while the disk has no room for it, or while the state cannot be saved.
 
-    `starts_work` tells of a bucket and a key whether somebody waits for the event of a new object; `feeds_work` of a
-    queue whether such events come in there.
+    `triggers_event` tells of a bucket and a key whether a new object has an event; `receives_events` tells of a queue
+    whether such events are sent to it.
     """
 
     def __init__(
         self,
         application: App,
         folder: Path,
-        starts_work: Callable[[str, str], bool],
-        feeds_work: Callable[[str], bool],
+        triggers_event: Callable[[str, str], bool],
+        receives_events: Callable[[str], bool],
         space: Callable[[Path], tuple[int, int]] = free_and_reserve,
     ) -> None:
         self._application = application
         self._folder = folder
-        self._starts_work = starts_work
-        self._feeds_work = feeds_work
+        self._triggers_event = triggers_event
+        self._receives_events = receives_events
         self._space = space
         self._unsaved: str | None = None
 
@@ -71,18 +71,18 @@ class SpaceGuard:
         if scope["type"] == "http" and (refused := self.refusal(scope)):
             await respond(send, refused)
             return
-        if scope["type"] == "http" and header(scope, b"x-amz-target") == _RECEIVE and not self._can_finish_work():
+        if scope["type"] == "http" and header(scope, b"x-amz-target") == _RECEIVE and not self._has_room_for_results():
             await self._receive_message(scope, receive, send)
             return
         await self._application(scope, receive, send)
 
-    def _can_finish_work(self) -> bool:
+    def _has_room_for_results(self) -> bool:
         """Tell whether there is room for the renditions and the items of messages that are given out now."""
         free, reserve = self._space(self._folder)
         return not self._unsaved and free >= reserve // 2
 
     async def _receive_message(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse it where it would begin work; other queues' messages, such as deletion orders, may make room."""
+        """Refuse to receive events of new objects; other queues' messages, such as deletion orders, may make room."""
         try:
             body = await read_body(scope, receive, _RECEIVE_MAX_BYTES)
             queue = str(orjson.loads(body)["QueueUrl"]).rpartition("/")[2]
@@ -91,7 +91,7 @@ class SpaceGuard:
         except (BodyTooLarge, ValueError, KeyError, TypeError):
             await respond(send, json_response(400, {"__type": "SerializationException"}))
             return
-        if self._feeds_work(queue):
+        if self._receives_events(queue):
             await respond(send, self._unavailable())
         else:
             await self._application(scope, replay(body, receive), send)
@@ -109,12 +109,12 @@ class SpaceGuard:
         free, reserve = self._space(self._folder)
         announced = header(scope, b"content-length")
         left = free - (int(announced) if announced.isdigit() else 0)
-        if not self._unsaved and left >= (reserve if self._starts_work(wanted[0], wanted[1]) else reserve // 4):
+        if not self._unsaved and left >= (reserve if self._triggers_event(wanted[0], wanted[1]) else reserve // 4):
             return None
         return s3_error(507, CODE, disk_full_message(self._folder), s3_refusal_headers(headers))
 
     def _refusal_of_call(self, target: str) -> Response | None:
-        """Small as they are, DynamoDB's and SQS's writes pass until the state cannot be saved any more."""
+        # DynamoDB's and SQS's writes are small: they pass until the state cannot be saved any more.
         call = target.removeprefix("DynamoDB_20120810.").removeprefix("AmazonSQS.")
         if self._unsaved is None or call == target or call.startswith(_READS_AND_DELETES):
             return None

@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -40,7 +39,7 @@ log = logging.getLogger("state")
 class StatePersistence:
     """Loads ministack's state from `folder`, and keeps it there while ministack serves.
 
-    `on_saved` is told after each attempt: None when the state is on disk, or why it is not.
+    `on_saved` is called after each attempt: with None when the state is on disk, or with why it is not.
     """
 
     def __init__(self, folder: Path, on_saved: Callable[[str | None], None] = lambda _: None) -> None:
@@ -139,36 +138,30 @@ class StatePersistence:
     def _load_services(self) -> None:
         from ministack import app
         from ministack.core import persistence
+        from ministack.services.dynamodb import _extract_key_val
 
         states = {
             key: json.loads(value, object_hook=persistence._json_object_hook)
             for _, key, value in self._file.rows("service")
         }
-        self._fill_tables(states.get("dynamodb", {}))
-        self._fill_queues(states.get("sqs", {}))
-        for key, state in states.items():
-            app._get_module(app._state_map[key]).load_persisted_state(state)
-        self._collector.start()
-
-    def _fill_tables(self, state: dict[str, Any]) -> None:
-        from ministack.services.dynamodb import _extract_key_val
-
-        tables = {part_of(scope): table for scope, table in scoped(state.get("tables"))}
+        # Items and messages are rows of their own: they are put back where ministack expects them in its states.
+        tables = {part_of(scope): table for scope, table in scoped(states.get("dynamodb", {}).get("tables"))}
         for table in tables.values():
             table["items"] = {}
         for part, _, value in self._file.rows("item"):
             table, item = tables[part], orjson.loads(value)
             sort = _extract_key_val(item.get(table["sk_name"])) if table["sk_name"] else "__no_sort__"
             table["items"].setdefault(_extract_key_val(item.get(table["pk_name"])), {})[sort] = item
-
-    def _fill_queues(self, state: dict[str, Any]) -> None:
-        queues = {part_of(scope): queue for scope, queue in scoped(state.get("queues"))}
+        queues = {part_of(scope): queue for scope, queue in scoped(states.get("sqs", {}).get("queues"))}
         for queue in queues.values():
             queue["messages"] = []
         rows = ((*orjson.loads(value), part, key) for part, key, value in self._file.rows("message"))
         for place, message, part, key in sorted(rows, key=lambda row: row[0]):
             queues[part]["messages"].append(message)
             self._collector.note_message(message, ("message", part, key), place)
+        for key, state in states.items():
+            app._get_module(app._state_map[key]).load_persisted_state(state)
+        self._collector.start()
 
     async def _save_regularly(self) -> None:
         while True:
@@ -212,7 +205,7 @@ def _fire_events_since(since: float) -> tuple[int, int]:
     from ministack.core.responses import _request_account_id
     from ministack.services import s3
 
-    from emulator.server.tuning import targets
+    from emulator.server.tuning import event_destinations
 
     fired = others = 0
     oldest = datetime.fromtimestamp(since - _CLOCK_SECONDS, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
@@ -221,7 +214,7 @@ def _fire_events_since(since: float) -> tuple[int, int]:
         newer = [(key, each) for key, each in record["objects"].items() if each["last_modified"] >= oldest]
         token = _request_account_id.set(account)
         for key, each in newer:
-            if raw and targets(raw, key, _CREATED):
+            if raw and event_destinations(raw, key, _CREATED):
                 s3._fire_s3_event_async(bucket, key, _CREATED, size=each["size"], etag=each["etag"])
                 fired += 1
             else:

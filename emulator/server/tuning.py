@@ -2,7 +2,7 @@
 
 Each adjustment replaces one function of ministack by one that gives the same results; docs/operations/profile.md has
 what each saves, and tests/emulator/test_emulator_tuning.py holds the results equal. They are made for one version:
-another one is left as it is, and a test fails until somebody has looked.
+another one is left as it is, and a test fails until the adjustments were checked against it.
 
 The emulator's process imports this file with its package but nothing else of ours; ministack is loaded by then.
 """
@@ -10,6 +10,7 @@ The emulator's process imports this file with its package but nothing else of ou
 from __future__ import annotations
 
 import contextvars
+import copy
 import functools
 import gc
 import json
@@ -25,6 +26,7 @@ TUNED_VERSION = "1.5.33"
 REMEMBERED = 1024  # results of one function; a program uses few policies, expressions and signing keys
 YOUNG_OBJECTS = 20_000  # that Python makes before it looks for cycles among them; 700 by default
 _EARLY = timedelta(minutes=15)  # that a presigned URL may be from the future, as ministack has it
+_PRINCIPALS = frozenset({"Root", "User", "AssumedRole", "FederatedUser"})
 _PLAIN = frozenset({str, int, float, bool, type(None), bytes})
 
 Json: TypeAlias = Any
@@ -75,12 +77,12 @@ def _tune_signatures() -> None:
     sigv4.derive_signing_key = functools.lru_cache(REMEMBERED)(sigv4.derive_signing_key)
     # Credentials, tokens and header names, encoded once; and the time of a URL, read once.
     sigv4.uri_encode = functools.lru_cache(REMEMBERED)(sigv4.uri_encode)
-    s3._presign_time_error = timely(s3._presign_time_error, s3._PRESIGN_MAX_EXPIRES)
-    s3.presigned_request_is_expired = expired(s3.presigned_request_is_expired)
+    s3._presign_time_error = fast_presign_time_error(s3._presign_time_error, s3._PRESIGN_MAX_EXPIRES)
+    s3.presigned_request_is_expired = fast_is_expired(s3.presigned_request_is_expired)
 
 
-def timely(refusal: Callable[[str, str, str], Any], longest: int) -> Callable[[str, str, str], Any]:
-    """Wrap `_presign_time_error`, so that it is only called for the refusal of what is not in order."""
+def fast_presign_time_error(refusal: Callable[[str, str, str], Any], longest: int) -> Callable[[str, str, str], Any]:
+    """Wrap `_presign_time_error`, so that it is only called for URLs that it refuses."""
 
     def refused(stamp: str, seconds: str, path: str) -> Any:
         signed_at = _time_of(stamp)
@@ -91,7 +93,7 @@ def timely(refusal: Callable[[str, str, str], Any], longest: int) -> Callable[[s
     return refused
 
 
-def expired(judge: Callable[..., bool]) -> Callable[..., bool]:
+def fast_is_expired(judge: Callable[..., bool]) -> Callable[..., bool]:
     """Wrap `presigned_request_is_expired`, so that it is only called for what is malformed, or for another time."""
 
     def is_expired(stamp: str, seconds: str | int, **options: Any) -> bool:
@@ -114,12 +116,12 @@ def _time_of(stamp: str) -> datetime | None:
 def _tune_policies() -> None:
     from ministack.core import iam_evaluator
 
-    iam_evaluator.parse_policy_document = remembering_texts(iam_evaluator.parse_policy_document)
-    iam_evaluator.evaluate_resource_policy = with_parsed_policy(iam_evaluator.evaluate_resource_policy)
+    iam_evaluator.parse_policy_document = fast_parse_policy_document(iam_evaluator.parse_policy_document)
+    iam_evaluator.evaluate_resource_policy = fast_evaluate_resource_policy(iam_evaluator.evaluate_resource_policy)
     iam_evaluator.request_caller_arn = caller_arn
 
 
-def remembering_texts(parse: Callable[[Json], Statements]) -> Callable[[Json], Statements]:
+def fast_parse_policy_document(parse: Callable[[Json], Statements]) -> Callable[[Json], Statements]:
     """Wrap `parse`, remembering what texts say; the statements are shared, the list of them is not."""
     remembered = functools.lru_cache(REMEMBERED)(parse)
 
@@ -129,7 +131,7 @@ def remembering_texts(parse: Callable[[Json], Statements]) -> Callable[[Json], S
     return parsed
 
 
-def with_parsed_policy(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+def fast_evaluate_resource_policy(evaluate: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap `evaluate`, giving it a policy's text as the parsed document, which it only reads."""
 
     def evaluated(document: Json, *arguments: Any, **options: Any) -> Any:
@@ -163,42 +165,33 @@ def caller_arn(headers: Mapping[str, str], query_params: Mapping[str, Any] | Non
     return found.principal_arn or root
 
 
-_PRINCIPALS = frozenset({"Root", "User", "AssumedRole", "FederatedUser"})
-
-
 def _tune_dynamodb() -> None:
     from ministack.services import dynamodb
 
     tokens = functools.lru_cache(REMEMBERED)(dynamodb._tokenize)
     dynamodb._tokenize = lambda expression: list(tokens(expression))
     dynamodb._condition_syntax_error = functools.lru_cache(REMEMBERED)(dynamodb._condition_syntax_error)
-    dynamodb.copy = SimpleNamespace(deepcopy=copied)  # the module uses nothing else of `copy`
+    dynamodb.copy = SimpleNamespace(deepcopy=fast_deepcopy)  # the module uses nothing else of `copy`
 
 
-def copied(value: Json) -> Json:
+def fast_deepcopy(value: Json) -> Json:
     """Copy what JSON can hold, without the memory that `copy.deepcopy` has of what was copied: six times as fast."""
     kind = type(value)
     if kind is dict:
-        return {name: each if type(each) in _PLAIN else copied(each) for name, each in value.items()}
+        return {name: each if type(each) in _PLAIN else fast_deepcopy(each) for name, each in value.items()}
     if kind is list:
-        return [copied(each) for each in value]
-    return value if kind in _PLAIN else _deepcopy(value)
-
-
-def _deepcopy(value: Any) -> Any:
-    import copy
-
-    return copy.deepcopy(value)
+        return [fast_deepcopy(each) for each in value]
+    return value if kind in _PLAIN else copy.deepcopy(value)
 
 
 def _tune_notifications() -> None:
     from ministack.services import s3
 
     s3._parse_notification_config_raw = functools.lru_cache(REMEMBERED)(s3._parse_notification_config_raw)
-    s3._fire_s3_event_async = notifying(s3._fire_s3_event_async)
+    s3._fire_s3_event_async = fast_fire_s3_event(s3._fire_s3_event_async)
 
 
-def notifying(in_a_thread: Callable[..., None]) -> Callable[..., None]:
+def fast_fire_s3_event(in_a_thread: Callable[..., None]) -> Callable[..., None]:
     """Wrap `_fire_s3_event_async`, which starts a thread for each PUT to a bucket with notifications.
 
     Nothing is done where no configuration wants the event; a queue gets its message at once, which takes less than the
@@ -211,7 +204,7 @@ def notifying(in_a_thread: Callable[..., None]) -> Callable[..., None]:
         raw = s3._bucket_notifications.get(bucket_name)
         if not raw:
             return
-        kinds = targets(raw, key, event_name)
+        kinds = event_destinations(raw, key, event_name)
         if "EventBridgeConfiguration" in raw or any(kind != "sqs" for kind in kinds):
             in_a_thread(bucket_name, key, event_name, *arguments, **details)
         elif kinds:
@@ -221,7 +214,7 @@ def notifying(in_a_thread: Callable[..., None]) -> Callable[..., None]:
     return notify
 
 
-def targets(raw: str, key: str, event_name: str) -> Sequence[str]:
+def event_destinations(raw: str, key: str, event_name: str) -> Sequence[str]:
     """Return the kinds of the destinations that get the event, by a bucket's configuration."""
     from ministack.services import s3
 
@@ -236,16 +229,16 @@ def targets(raw: str, key: str, event_name: str) -> Sequence[str]:
 def _tune_queues() -> None:
     from ministack.services import sqs
 
-    sqs._collect_msgs = collecting(sqs._collect_msgs, sqs._ensure_msg_fields, sqs.new_uuid)
-    sqs._dlq_sweep = sweeping(sqs._dlq_sweep)
-    delete = deleting(sqs._act_delete_message_batch)
+    sqs._collect_msgs = fast_collect_msgs(sqs._collect_msgs, sqs._ensure_msg_fields, sqs.new_uuid)
+    sqs._dlq_sweep = fast_dlq_sweep(sqs._dlq_sweep)
+    delete = fast_delete_message_batch(sqs._act_delete_message_batch)
     sqs._act_delete_message_batch = delete
     for operations in (each for each in vars(sqs).values() if isinstance(each, dict)):
         if "DeleteMessageBatch" in operations:
             operations["DeleteMessageBatch"] = delete
 
 
-def collecting(
+def fast_collect_msgs(
     collect: Callable[[Queue, int, int], list[Queue]], ensure: Callable[[Queue], object], new_handle: Callable[[], str]
 ) -> Callable[[Queue, int, int], list[Queue]]:
     """Wrap `_collect_msgs`: for a standard queue, stop at the last message that is given."""
@@ -267,7 +260,7 @@ def collecting(
     return collected
 
 
-def sweeping(sweep: Callable[[Queue], None]) -> Callable[[Queue], None]:
+def fast_dlq_sweep(sweep: Callable[[Queue], None]) -> Callable[[Queue], None]:
     """Wrap `_dlq_sweep`, so that it runs only where a message has been received before and may be received again."""
 
     def swept(queue: Queue) -> None:
@@ -278,7 +271,7 @@ def sweeping(sweep: Callable[[Queue], None]) -> Callable[[Queue], None]:
     return swept
 
 
-def deleting(delete: Callable[[Json, str], Json]) -> Callable[[Json, str], Json]:
+def fast_delete_message_batch(delete: Callable[[Json, str], Json]) -> Callable[[Json, str], Json]:
     """Wrap `_act_delete_message_batch`, which goes through the whole queue for each of its ten entries.
 
     It is given a queue of those messages alone that the entries can mean, and what it leaves of them is put back.

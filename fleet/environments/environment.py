@@ -59,7 +59,7 @@ class Environment:
         self._pollers: deque[asyncio.Future[Invocation | None]] = deque()
         self._running: dict[str, Invocation] = {}
         self._tails: dict[str, LogTail] = {}
-        self._late: deque[str] = deque(maxlen=_MAX_TIMED_OUT)
+        self._timed_out: deque[str] = deque(maxlen=_MAX_TIMED_OUT)
         self._expected: deque[float] = deque(maxlen=slots)  # until when a slot's next poll is to be waited for
 
     @property
@@ -72,7 +72,7 @@ class Environment:
         """Invocations that run."""
         return len(self._running)
 
-    def soon(self, now: float) -> int:
+    def expected_polls(self, now: float) -> int:
         """Count the slots that will poll in a moment: starting an environment instead would take longer."""
         return sum(until > now for until in self._expected)
 
@@ -117,7 +117,7 @@ class Environment:
         """Remove an invocation that never reached the process."""
         found = self._running.pop(request_id, None)
         self._tails.pop(request_id, None)
-        self._drain()
+        self._note_drained()
         return found
 
     def running(self, request_id: str, nonce: str | None) -> Invocation:
@@ -129,7 +129,7 @@ class Environment:
         """
         invocation = self._running.get(request_id)
         if invocation is None:
-            raise TooLate if request_id in self._late else UnknownRequest
+            raise TooLate if request_id in self._timed_out else UnknownRequest
         if nonce and nonce != invocation.nonce:
             raise TooLate
         return invocation
@@ -140,21 +140,21 @@ class Environment:
         del self._running[request_id]
         self.last_used = now
         self._expected.append(now + _NEXT_POLL_SECONDS)
-        self._drain()
+        self._note_drained()
         return invocation
 
     def expire(self, request_id: str) -> None:
         """Take an invocation out whose timeout is over."""
         self._running.pop(request_id, None)
-        self._late.append(request_id)
+        self._timed_out.append(request_id)
         # An environment with one slot ends with it, so that nothing runs beside what the handler left behind. Of
         # several slots only this one is lost, until the process polls again.
         if self.slots == 1:
             self.overran = True
             self.drain()
-        self._drain()
+        self._note_drained()
 
-    def printed(self, lines: bytes) -> None:
+    def add_log_lines(self, lines: bytes) -> None:
         """Keep whole lines that the process has printed for the callers that want the end of their log."""
         for tail in self._tails.values():
             tail.write(lines)
@@ -163,7 +163,7 @@ class Environment:
         """Return the log of an invocation whose caller wants its end, and stop adding lines to it."""
         return self._tails.pop(request_id, None)
 
-    async def log_settled(self, request_id: str) -> None:
+    async def wait_for_log(self, request_id: str) -> None:
         """Wait until the log of an invocation whose caller wants it has all that was printed before the response."""
         if request_id in self._tails and self.settle_output is not None:
             await self.settle_output()
@@ -184,7 +184,7 @@ class Environment:
         if self.state is not State.ENDED:
             self.state = State.DRAINING
         self.settled.set()
-        self._drain()
+        self._note_drained()
 
     def end(self) -> list[Invocation]:
         """Note that the process is gone, and return the invocations that it leaves behind."""
@@ -197,6 +197,6 @@ class Environment:
         self._running.clear()
         return left
 
-    def _drain(self) -> None:
+    def _note_drained(self) -> None:
         if self.state is State.DRAINING and not self._running:
             self.drained.set()

@@ -79,7 +79,7 @@ class Launcher:
 
     def _write(self, function: str, environment: Environment, lines: bytes) -> None:
         self._log.write(lines)
-        environment.printed(lines)
+        environment.add_log_lines(lines)
         if self._on_line is not None:
             for line in lines.splitlines():
                 self._on_line(function, line)

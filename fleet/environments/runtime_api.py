@@ -206,7 +206,7 @@ class _RuntimeRequest:
         return _LARGE if finished is _ACCEPTED else finished
 
     async def _finish(self, result: InvokeResult) -> Response:
-        await self._environment.log_settled(result.request_id)
+        await self._environment.wait_for_log(result.request_id)
         nonce = header(self._scope, b"lambda-runtime-invocation-id")
         try:
             self._pool.finish(self._environment, result.request_id, nonce, result)

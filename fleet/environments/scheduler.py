@@ -28,8 +28,8 @@ class Scheduler:
         """Return how many environments to start for `waiting` invocations that found no slot."""
         alive = [e for e in environments if e.state in (State.STARTING, State.READY)]
         starting = sum(e.state is State.STARTING for e in alive)
-        soon = sum(e.soon(now) for e in alive)
-        wanted = -(-max(0, waiting - soon) // self.slots) - starting
+        expected_polls = sum(e.expected_polls(now) for e in alive)
+        wanted = -(-max(0, waiting - expected_polls) // self.slots) - starting
         return max(0, min(wanted, self.max_environments - len(alive)))
 
     def to_retire(self, environments: Iterable[Environment], now: float) -> list[Environment]:

@@ -130,7 +130,7 @@ class Authorizer:
             verdict = Verdict.EXPLICIT_DENY if decoded is Verdict.EXPLICIT_DENY else verdict
         if verdict is not Verdict.ALLOW:
             raise Refusal("ACCESS_DENIED", authorization.context, fault=_FAULTS[verdict])
-        return self._rules.passed(authorization, int((time.monotonic() - began) * 1000))
+        return self._rules.context_of(authorization, int((time.monotonic() - began) * 1000))
 
     def _identity(self, request: GatewayRequest, match: Match) -> list[str]:
         try:

@@ -145,7 +145,7 @@ class AuthorizerRules:
 
     event: AuthorizerEvent
     parse: Callable[[bytes], Authorization]
-    passed: Callable[[Authorization, int], dict[str, Any]] = flat_context
+    context_of: Callable[[Authorization, int], dict[str, Any]] = flat_context
     always_needs_identity: bool = True
     timeout: float = 29
     validation: re.Pattern[str] | None = None
@@ -167,5 +167,5 @@ def rules_of(gateway: Gateway, described: GatewayAuthorizer) -> AuthorizerRules:
     return replace(
         rules,
         parse=parse_simple if described.simple else rules.parse,
-        passed=flat_context if gateway.payload == "1.0" else lambda_context,
+        context_of=flat_context if gateway.payload == "1.0" else lambda_context,
     )

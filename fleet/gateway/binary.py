@@ -32,13 +32,13 @@ class MediaTypes:
 
     def encoded(self, content_type: str, content_encoding: str) -> bool:
         """Decide by the Content-Type; without one a body is JSON ("Important notes")."""
-        return self._holds(content_type or "application/json")
+        return self._includes(content_type or "application/json")
 
     def decoded(self, accept: str) -> bool:
         """Decide by the first media type of Accept; without one it is any type."""
-        return self._holds(accept.partition(",")[0] or "*/*")
+        return self._includes(accept.partition(",")[0] or "*/*")
 
-    def _holds(self, media_type: str) -> bool:
+    def _includes(self, media_type: str) -> bool:
         main, _, sub = media_type.partition(";")[0].strip().lower().partition("/")
         return any(m in ("*", main) and s in ("*", sub) for m, s in self._types)
 

@@ -85,16 +85,18 @@ class Routes:
 
     def _find_rest(self, path: str, method: str) -> Match | None:
         path = path.removesuffix("/") or "/"
-        found = _by_level(self._root, _segments(path), method, [])
+        found = _find_by_level(self._root, _segments(path), method, [])
         if not (found and found.route.authorize) and "%2f" in path.lower():
             # A function that decodes the whole path would see another route: with an authorizer, that one counts.
-            decoded = _by_level(self._root, _segments(unquote(path)), method, [])
+            decoded = _find_by_level(self._root, _segments(unquote(path)), method, [])
             return decoded if decoded and decoded.route.authorize else found
         return found
 
     def _find_http(self, path: str, method: str) -> Match | None:
         segments = _segments(unquote(path))
-        return _full(self._root, segments, method, []) or _longest(self._root, segments, method, [])
+        return _find_full_match(self._root, segments, method, []) or _find_longest_greedy(
+            self._root, segments, method, []
+        )
 
     def _add(self, route: Route) -> None:
         if route.resource == "$default":
@@ -113,45 +115,45 @@ def _segments(path: str) -> list[str]:
     return path[1:].split("/") if path != "/" else []
 
 
-def _by_level(node: _Node, left: list[str], method: str, values: list[str]) -> Match | None:
+def _find_by_level(node: _Node, left: list[str], method: str, values: list[str]) -> Match | None:
     """Find a REST API's match: at each level a name, then a variable, then a greedy variable."""
     if not left:
         return node.match(method, values)
     segment, *others = left
     # Names are compared decoded: encoding a letter must not lead round the authorizer.
     following = node.named.get(unquote(segment) if "%" in segment else segment)
-    if following and (found := _by_level(following, others, method, values)):
+    if following and (found := _find_by_level(following, others, method, values)):
         return found
-    if node.variable and segment and (found := _by_level(node.variable, others, method, [*values, segment])):
+    if node.variable and segment and (found := _find_by_level(node.variable, others, method, [*values, segment])):
         return found
-    return _greedy(node, left, method, values)
+    return _match_greedy(node, left, method, values)
 
 
-def _greedy(node: _Node, left: list[str], method: str, values: list[str]) -> Match | None:
+def _match_greedy(node: _Node, left: list[str], method: str, values: list[str]) -> Match | None:
     """Find the greedy route below a node for all that is left of the path: at least one character."""
     rest = "/".join(left)
     return node.greedy.match(method, [*values, rest]) if node.greedy and rest else None
 
 
-def _full(node: _Node, left: list[str], method: str, values: list[str]) -> Match | None:
+def _find_full_match(node: _Node, left: list[str], method: str, values: list[str]) -> Match | None:
     """Find a match of every segment, by names rather than variables."""
     if not left:
         return node.match(method, values)
     segment, *others = left
     following = node.named.get(segment)
-    if following and (found := _full(following, others, method, values)):
+    if following and (found := _find_full_match(following, others, method, values)):
         return found
-    return _full(node.variable, others, method, [*values, segment]) if node.variable and segment else None
+    return _find_full_match(node.variable, others, method, [*values, segment]) if node.variable and segment else None
 
 
-def _longest(node: _Node, left: list[str], method: str, values: list[str]) -> Match | None:
+def _find_longest_greedy(node: _Node, left: list[str], method: str, values: list[str]) -> Match | None:
     """Find the greedy match that begins furthest down."""
     if not left:
         return None
     segment, *others = left
     following = node.named.get(segment)
-    if following and (found := _longest(following, others, method, values)):
+    if following and (found := _find_longest_greedy(following, others, method, values)):
         return found
-    if node.variable and segment and (found := _longest(node.variable, others, method, [*values, segment])):
+    if node.variable and segment and (found := _find_longest_greedy(node.variable, others, method, [*values, segment])):
         return found
-    return _greedy(node, left, method, values)
+    return _match_greedy(node, left, method, values)

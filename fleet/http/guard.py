@@ -30,7 +30,7 @@ _ADDRESS = re.compile(rb"[0-9]+(?:\.[0-9]+){3}|\[.*\]")
 
 @lru_cache(maxsize=256)
 def is_ours(host: bytes, *, loopback: bool = True) -> bool:
-    """Tell whether a Host header cannot be the name of somebody's web site.
+    """Tell whether a Host header cannot be the name of a web site of others.
 
     A port on the loopback interface has the names of that, those of buckets (photos.localhost) among them. In a network
     there are addresses and names as well that public DNS does not have: without a dot, or under a private domain.
@@ -41,15 +41,15 @@ def is_ours(host: bytes, *, loopback: bool = True) -> bool:
     return not loopback and (b"." not in name or name.endswith(_PRIVATE) or bool(_ADDRESS.fullmatch(name)))
 
 
-def _typed(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
-    """Tell whether somebody typed the address, to look at it: what no page can make a browser send."""
+def _typed_by_user(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+    """Tell whether the user typed the address in the browser: a page cannot make it send such a request."""
     return scope["method"] == "GET" and b"origin" not in headers and headers.get(b"sec-fetch-site") == b"none"
 
 
 class BrowserGuard:
     """Refuses web pages with 403, but for what `pages_may` do; `address` is the one that the port was opened on."""
 
-    def __init__(self, app: App, address: str, pages_may: PagesMay = _typed) -> None:
+    def __init__(self, app: App, address: str, pages_may: PagesMay = _typed_by_user) -> None:
         self._app = app
         self._loopback = address.startswith("127.")
         self._pages_may = pages_may

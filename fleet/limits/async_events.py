@@ -1,7 +1,8 @@
 """When an asynchronous event is tried again, and when it is given up. Pure; ages and delays in seconds.
 
 AWS Lambda, "How Lambda handles errors and retries with asynchronous invocation" and "Configuring error handling
-settings for Lambda asynchronous invocations". AWS leaves open how much longer a full queue waits; here not at all.
+settings for Lambda asynchronous invocations". AWS leaves open by how much a full queue delays the next try; here by
+nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 MAX_AGE = 6 * 3600.0
-_ERROR_DELAYS = (60.0, 120.0)
+_ERROR_DELAYS = (60.0, 120.0)  # after the first and the second error; there is no third retry
 _MIN_THROTTLE_DELAY, _MAX_THROTTLE_DELAY = 1.0, 300.0
 
 
@@ -49,13 +50,13 @@ class AsyncRules:
     max_age: float = MAX_AGE
 
     def after_error(self, errors: int, age: float) -> Decision:
-        """When the function has failed `errors` times: one minute after the first, two after the second."""
+        """Decide after the function failed for the `errors`th time: retry in one minute, then in two, then give up."""
         if errors > self.retries:
             return GiveUp(Condition.RETRIES)
         return self._retry_within_age(_ERROR_DELAYS[errors - 1], age)
 
     def after_throttle(self, throttles: int, age: float) -> Decision:
-        """When `throttles` tries in a row were refused, by a limit or by Lambda itself: 1 s, doubling to 5 minutes."""
+        """Decide after `throttles` refused tries in a row, by a limit or by Lambda: 1 s, doubling to 5 minutes."""
         return self._retry_within_age(min(_MIN_THROTTLE_DELAY * 2.0 ** (throttles - 1), _MAX_THROTTLE_DELAY), age)
 
     def _retry_within_age(self, delay: float, age: float) -> Decision:

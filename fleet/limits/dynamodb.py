@@ -71,7 +71,7 @@ class Demand(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DemandRefusal:
-    """Why a request is refused."""
+    """What refuses a request: a limit of a table or index."""
 
     resource: Resource
     direction: Direction
@@ -232,7 +232,7 @@ class _Throughput:
 
     @property
     def units(self) -> float:
-        """All so far; what was told once is not taken back, for a counter that falls would look like a new one."""
+        """All units so far. It never falls, even where units are given back: Prometheus takes a fall for a restart."""
         self._told = max(self._told, self._units)
         return self._told
 

@@ -30,10 +30,10 @@ Capacity = Callable[[], float]
 
 _MINUTE = 60.0
 _IDLE_SECONDS = 300.0
-_ROUNDING = 1e-9  # sixty seconds of 3/60 a second are 3
-_LOWERED = 0.75
+_ROUNDING = 1e-9  # so that sixty seconds of 3/60 a second are 3, not 2.999…
+_LOWERED = 0.75  # what a throttle or an error leaves of the level
 _LOWER_EVERY = 1.0
-_HELD_SECONDS = 10.0
+_HELD_SECONDS = 10.0  # without growth, after the level was lowered
 
 
 class InvocationOutcome(StrEnum):
@@ -45,7 +45,7 @@ class InvocationOutcome(StrEnum):
 
 
 class Scale(Protocol):
-    """The number of batches at once; told what the mapping meets, it may change. `now` in seconds."""
+    """How many batches may be at work at once; it changes with what the mapping reports. `now` in seconds."""
 
     def limit(self, now: float) -> int:
         """Return how many batches may be at work now, those being received included."""
@@ -277,7 +277,7 @@ class ProvisionedPollers(_BatchCount):
         return 0.0
 
     def received(self, now: float, *, messages: int, wanted: int, size: int) -> None:
-        """Take a full response as backlog; charge its bytes, which nobody knew before."""
+        """Take a full response as backlog; charge its bytes, which are known only now."""
         self._level.at(now, self._minimum)
         self._level.backlog(bool(messages) and messages >= wanted)
         self._bytes.charge(now, size)
@@ -287,7 +287,7 @@ class ProvisionedPollers(_BatchCount):
 
 
 def _resize(bucket: TokenBucket, now: float, rate: float) -> None:
-    bucket.has(now)  # what the former rate gave until now
+    bucket.has(now)  # refills it at the former rate until now, before the new one holds
     bucket.rate = bucket.burst = rate
 
 

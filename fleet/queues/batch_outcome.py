@@ -50,6 +50,7 @@ def batch_outcome(message_ids: Iterable[str], result: InvokeResult, *, reports_f
 
 
 def _failed(payload: bytes) -> frozenset[str]:
+    """Return the identifiers that a response of `batchItemFailures` lists."""
     if not payload.strip():
         return frozenset()
     try:
@@ -65,11 +66,7 @@ def _failed(payload: bytes) -> frozenset[str]:
         return frozenset()
     if not isinstance(failures, list):
         raise _WholeBatchFails("batchItemFailures is not a list")
-    return frozenset(_identifier(item) for item in failures)
-
-
-def _identifier(item: Any) -> str:
-    identifier = item.get("itemIdentifier") if isinstance(item, dict) else None
-    if not isinstance(identifier, str) or not identifier:
+    identifiers: list[Any] = [item.get("itemIdentifier") if isinstance(item, dict) else None for item in failures]
+    if not all(isinstance(identifier, str) and identifier for identifier in identifiers):
         raise _WholeBatchFails("an itemIdentifier is missing, null or empty")
-    return identifier
+    return frozenset(identifiers)

@@ -18,7 +18,7 @@ from shoebox.telemetry import get_logger
 
 FRESH_SECONDS = 1.0
 TIMEOUT = 2.0
-"""Seconds that a look may take; then nothing is known until the next."""
+"""Timeout of one refresh, in seconds; after it nothing is known until the next."""
 
 _log = get_logger(action="fleet.queues")
 
@@ -69,7 +69,7 @@ class Depths:
         self.known: Sequence[Depth] = ()
 
     async def refresh(self) -> None:
-        """Look, unless that was done just now; where SQS does not answer, nothing is known."""
+        """Ask SQS for all counts, unless they are fresh; where it does not respond, nothing is known."""
         async with self._looking:
             if self._clock() - self._counted_at < FRESH_SECONDS:
                 return
@@ -77,7 +77,7 @@ class Depths:
             try:
                 async with asyncio.timeout(TIMEOUT):
                     counts = await asyncio.gather(*(self._count(queue) for queue in self._queues))
-            except (AwsError, OSError) as error:  # TimeoutError is such
+            except (AwsError, OSError) as error:  # TimeoutError is an OSError
                 if not self._failed:
                     _log.warning("queues_not_counted", reason=str(error) or type(error).__name__)
                 self._failed = True
@@ -94,6 +94,7 @@ class Depths:
     def _depths(self, counts: Sequence[tuple[int, int, int]]) -> list[Depth]:
         now = self._now()
         by_name = {queue.name: count for queue, count in zip(self._queues, counts, strict=True)}
+        # All monitors first: a depth needs the count of its dead-letter queue, and ages those of this refresh.
         for queue in self._queues:
             waiting, *others = by_name[queue.name]
             queue.monitor.counted(now, waiting, sum(others))

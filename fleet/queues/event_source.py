@@ -32,10 +32,10 @@ from fleet.queues.mapping_settings import MappingSettings, MappingStatistics
 from fleet.queues.source_queue import MAX_PER_CALL, QueueError, SourceQueue
 from shoebox.telemetry import get_logger
 
-_EXTRA_POLL_SECONDS = 1  # of an extra poller: it goes when nothing comes
+_EXTRA_POLL_SECONDS = 1  # an extra poller ends after an empty poll: a long one would keep it for nothing
 _SHORT_POLL_PAUSE = 0.25  # in the last second of a window, where SQS's whole seconds are too long
-_HOST_SECONDS = 5.0  # that a joined function may be without a host before that is an error
-_CAPACITY_CHECK_SECONDS = 1.0  # a limit that grows with time tells nobody
+_HOST_SECONDS = 5.0  # how long a joined function may have no host before that is shown as an error
+_CAPACITY_CHECK_SECONDS = 1.0  # a limit that grows with time wakes nobody, so who waits for a slot looks again
 
 _log = get_logger(action="fleet.event_source")
 
@@ -186,13 +186,6 @@ class EventSourceMapping:
         if not poller.cancelled() and (error := poller.exception()):
             self._errors.add_fault(error)
 
-    def _scale_out(self) -> None:
-        """Start an extra poller after a full receive call, where a batch of it could be at work."""
-        large = self.settings.batch_size > MAX_PER_CALL  # such are received one at a time, with several calls at once
-        if large or self._stopping or len(self._pollers) >= self.settings.max_receivers or not self._has_capacity():
-            return
-        self._start_poller(extra=True)
-
     # Slots: the batches that may be at work, those being received included
 
     def _has_capacity(self) -> bool:
@@ -258,8 +251,10 @@ class EventSourceMapping:
         self._scale.received(self._clock(), messages=len(messages), wanted=count, size=size)
         self._count("received", len(messages))
         full = len(messages) >= count
-        if full:
-            self._scale_out()
+        # More messages wait, so an extra poller joins; not for large batches: `_fill` makes several calls for each.
+        may_join = len(self._pollers) < self.settings.max_receivers and self.settings.batch_size <= MAX_PER_CALL
+        if full and may_join and not self._stopping and self._has_capacity():
+            self._start_poller(extra=True)
         buffer.add(await self._filter(messages) if self._filters else messages)
         return full
 
@@ -327,8 +322,8 @@ class EventSourceMapping:
             found = await self._invoke(batch)
             if found.failure:
                 _log.warning("batch_kept", function=function, reason=found.failure, messages=len(batch))
-            word = "failed" if found.failure else "partial" if found.keep else "success"
-            self._metrics.batches.labels(function, word).inc()
+            result = "failed" if found.failure else "partial" if found.keep else "success"
+            self._metrics.batches.labels(function, result).inc()
             self._count("kept", len(found.keep))
             done = [m for m in batch if m.message_id in found.delete] if found.keep else batch
             if done and await self._delete(done):
@@ -367,7 +362,7 @@ class EventSourceMapping:
         self._errors.clear("delete")
         return True
 
-    def _count(self, fate: str, messages: int) -> None:
+    def _count(self, state: str, messages: int) -> None:
         if messages:
-            self._messages[fate] += messages
-            self._metrics.messages.labels(self.settings.function, fate).inc(messages)
+            self._messages[state] += messages
+            self._metrics.messages.labels(self.settings.function, state).inc(messages)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import orjson
@@ -30,9 +31,10 @@ MAX_FILTERS = 5
 _COMPARISONS = {"<": operator.lt, "<=": operator.le, "=": operator.eq, ">=": operator.ge, ">": operator.gt}
 _MAX_NUMBER = 1e9  # EventBridge: "Numeric matching works with values between -1.0e9 and +1.0e9 inclusive"
 _ABSENT = object()
+_OPERATORS = ("prefix", "suffix", "equals-ignore-case", "anything-but", "numeric", "exists")
 
 Rule: TypeAlias = Callable[[Any], bool]
-"""Whether one value is as wanted; `_ABSENT` stands for none."""
+"""Whether one value matches; `_ABSENT` stands for a field that is not there."""
 Matcher: TypeAlias = Callable[[Mapping[str, Any]], bool]
 
 
@@ -59,18 +61,11 @@ class Filters:
         """Whether the function gets a message with this body."""
         if not self._filters:
             return True
-        content = _json(body)
+        content: Any = _ABSENT
+        if body.lstrip(" \t\r\n").startswith(("{", "[")):  # other JSON texts count as plain text, see above
+            with suppress(orjson.JSONDecodeError):
+                content = orjson.loads(body)
         return any(accepts(body, content) for accepts in self._filters)
-
-
-def _json(body: str) -> Any:
-    """Return the body's content when it is a JSON object or array, else `_ABSENT`."""
-    if not body.lstrip(" \t\r\n").startswith(("{", "[")):
-        return _ABSENT
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return _ABSENT
 
 
 def _compile(pattern: Mapping[str, Any]) -> Callable[[str, Any], bool]:
@@ -86,7 +81,7 @@ def _compile(pattern: Mapping[str, Any]) -> Callable[[str, Any], bool]:
 
 
 def _fields(pattern: Any, where: str) -> Matcher:
-    """Every field of a pattern must match; `$or` needs one of its alternatives to."""
+    """Return the matcher of a pattern: every field must match; `$or` needs one of its alternatives to."""
     if not isinstance(pattern, Mapping) or not pattern:
         raise FilterError(f"{where}: a pattern is a list of rules, or an object with at least one field")
     matchers = [
@@ -122,7 +117,7 @@ def _below(matches: Matcher, value: Any) -> bool:
 
 
 def _leaf(rules: Sequence[Rule], value: Any) -> bool:
-    """Rules work on leaves: an object is none, and of an array one element must be as wanted."""
+    """Apply rules to the value of a field: an object has none, and of an array one element must match."""
     if isinstance(value, list):
         return any(_leaf(rules, element) for element in value)
     leaf = _ABSENT if isinstance(value, dict) else value
@@ -136,88 +131,61 @@ def _rules(wanted: list[Any], where: str) -> list[Rule]:
 
 
 def _rule(wanted: Any, where: str) -> Rule:
+    """Return the test for one rule of a list: a plain value, or an object with one operator."""
     if not isinstance(wanted, Mapping):
-        return _exactly(wanted, where)
+        if wanted is not None and not isinstance(wanted, (str, int, float)):
+            raise FilterError(f"{where}: a value is a text, a number, true, false or null")
+        return lambda value: value is not _ABSENT and _same(value, wanted)
     if len(wanted) != 1:
         raise FilterError(f"{where}: a rule has one operator, not {', '.join(wanted) or 'none'}")
     ((name, operand),) = wanted.items()
-    make = _OPERATORS.get(name)
-    if make is None:
-        raise FilterError(f"{where}: Lambda's event filtering has no operator {name}; it has {', '.join(_OPERATORS)}")
-    return make(operand, where)
+    match name:
+        case "prefix" | "suffix" | "equals-ignore-case":
+            return _text_rule(name, operand, where)
+        case "anything-but":
+            unwanted = operand if isinstance(operand, list) else [operand]
+            if not unwanted or not all(isinstance(one, (str, int, float)) for one in unwanted):
+                raise FilterError(f"{where}: anything-but needs a text or a number, or a list of them")
+            # A field that is not there has no value, so it does not match.
+            return lambda value: value is not _ABSENT and not any(_same(value, one) for one in unwanted)
+        case "exists":
+            if not isinstance(operand, bool):
+                raise FilterError(f"{where}: exists needs true or false")
+            return lambda value: (value is not _ABSENT) is operand
+        case "numeric":
+            return _numeric(operand, where)
+    raise FilterError(f"{where}: Lambda's event filtering has no operator {name}; it has {', '.join(_OPERATORS)}")
 
 
-def _exactly(wanted: Any, where: str) -> Rule:
-    """Strings character by character; 1, 1.0 and true are three values."""
-    if wanted is not None and not isinstance(wanted, (str, int, float)):
-        raise FilterError(f"{where}: a value is a text, a number, true, false or null")
-    return lambda value: value is not _ABSENT and _same(value, wanted)
+def _text_rule(name: str, operand: Any, where: str) -> Rule:
+    if not isinstance(operand, str):
+        raise FilterError(f"{where}: {name} needs a text")
+    if name == "prefix":
+        return lambda value: isinstance(value, str) and value.startswith(operand)
+    if name == "suffix":
+        return lambda value: isinstance(value, str) and value.endswith(operand)
+    folded = operand.casefold()
+    return lambda value: isinstance(value, str) and value.casefold() == folded
 
 
 def _same(value: Any, wanted: Any) -> bool:
+    """Compare as Lambda does: strings character by character, and 1, 1.0 and true are three values."""
     return type(value) is type(wanted) and bool(value == wanted)
 
 
-def _prefix(operand: Any, where: str) -> Rule:
-    text = _text("prefix", operand, where)
-    return lambda value: isinstance(value, str) and value.startswith(text)
-
-
-def _suffix(operand: Any, where: str) -> Rule:
-    text = _text("suffix", operand, where)
-    return lambda value: isinstance(value, str) and value.endswith(text)
-
-
-def _ignoring_case(operand: Any, where: str) -> Rule:
-    text = _text("equals-ignore-case", operand, where).casefold()
-    return lambda value: isinstance(value, str) and value.casefold() == text
-
-
-def _text(name: str, operand: Any, where: str) -> str:
-    if not isinstance(operand, str):
-        raise FilterError(f"{where}: {name} needs a text")
-    return operand
-
-
-def _anything_but(operand: Any, where: str) -> Rule:
-    """Any value but these; a field that is not there has none."""
-    unwanted = operand if isinstance(operand, list) else [operand]
-    if not unwanted or not all(isinstance(one, (str, int, float)) for one in unwanted):
-        raise FilterError(f"{where}: anything-but needs a text or a number, or a list of them")
-    return lambda value: value is not _ABSENT and not any(_same(value, one) for one in unwanted)
-
-
-def _exists(operand: Any, where: str) -> Rule:
-    if not isinstance(operand, bool):
-        raise FilterError(f"{where}: exists needs true or false")
-    return lambda value: (value is not _ABSENT) is operand
-
-
 def _numeric(operand: Any, where: str) -> Rule:
-    """One comparison, or a lower and an upper bound."""
+    """Return the test for one comparison, or for a lower and an upper bound."""
     if not isinstance(operand, list) or len(operand) not in (2, 4):
         raise FilterError(f"{where}: numeric needs a comparison and a number, once or twice")
-    comparisons = [_comparison(sign, number, where) for sign, number in zip(operand[::2], operand[1::2], strict=True)]
+    comparisons: list[tuple[Callable[[Any, Any], bool], float]] = []
+    for sign, number in zip(operand[::2], operand[1::2], strict=True):
+        if not isinstance(sign, str) or sign not in _COMPARISONS:
+            raise FilterError(f"{where}: numeric compares with {', '.join(_COMPARISONS)}, not {sign!r}")
+        if not _is_number(number) or abs(number) > _MAX_NUMBER:
+            raise FilterError(f"{where}: numeric needs numbers between -1e9 and 1e9")
+        comparisons.append((_COMPARISONS[sign], number))
     return lambda value: _is_number(value) and all(compare(value, number) for compare, number in comparisons)
 
 
-def _comparison(sign: Any, number: Any, where: str) -> tuple[Callable[[Any, Any], bool], float]:
-    if not isinstance(sign, str) or sign not in _COMPARISONS:
-        raise FilterError(f"{where}: numeric compares with {', '.join(_COMPARISONS)}, not {sign!r}")
-    if not _is_number(number) or abs(number) > _MAX_NUMBER:
-        raise FilterError(f"{where}: numeric needs numbers between -1e9 and 1e9")
-    return _COMPARISONS[sign], number
-
-
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-_OPERATORS: dict[str, Callable[[Any, str], Rule]] = {
-    "prefix": _prefix,
-    "suffix": _suffix,
-    "equals-ignore-case": _ignoring_case,
-    "anything-but": _anything_but,
-    "numeric": _numeric,
-    "exists": _exists,
-}
+    return isinstance(value, (int, float)) and not isinstance(value, bool)  # to Python, True is an int

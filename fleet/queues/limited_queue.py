@@ -1,4 +1,4 @@
-"""A queue that gives no more than SQS would, and whose messages are monitored as they come and go."""
+"""A queue within SQS's limit of messages in flight, which tells a monitor what it receives and deletes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class LimitedQueue:
         self._monitor.deleted(messages)
 
     async def release(self, messages: Sequence[SqsMessage]) -> None:
-        """Let others receive messages at once; they wait again, as old as they are."""
+        """Let others receive messages at once; their age goes on from when they were sent."""
         await self._queue.release(messages)
         self._in_flight.gone(message.message_id for message in messages)
         self._monitor.calls["ChangeMessageVisibilityBatch"] += math.ceil(len(messages) / MAX_PER_CALL)

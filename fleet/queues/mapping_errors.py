@@ -1,4 +1,4 @@
-"""What keeps an event source mapping from its work: counted, logged when it is new, shown until it is over."""
+"""Errors that keep an event source mapping from its work: counted, logged when new, shown until they are over."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MappingErrors:
         self._add(error.call, text, error.code, error.denied)
 
     def add_invalid_queue(self, text: str) -> None:
-        """Add what would have AWS refuse to create the mapping."""
+        """Add a setting of the queue for which AWS would refuse to create the mapping."""
         code = "InvalidParameterValueException"
         self._metrics.poll_errors.labels(self._function, code).inc()
         self._add("visibility", f"queue {self._queue}: {code}: {text}", code)

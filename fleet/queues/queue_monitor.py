@@ -1,17 +1,17 @@
-"""What the fleet's mappings can tell of a queue: its oldest message's age, redeliveries, and calls of SQS. Pure.
+"""The oldest message's age, redeliveries and SQS calls of a queue, from the mappings that receive from it. Pure.
 
-SQS tells the age of its oldest message to CloudWatch alone (`ApproximateAgeOfOldestMessage`: of those not deleted, the
+SQS gives the age of its oldest message to CloudWatch alone (`ApproximateAgeOfOldestMessage`: of those not deleted, the
 ones in flight too). Here it is the older of two:
 
-in flight   what was received and not deleted has told when it was sent: exact. A message that is to become a dead
+in flight   exact: a received message says when it was sent. A message that is to become a dead
             letter counts until it is visible again: then SQS moves it.
-waiting     what waits tells nobody. It was sent after the last moment at which the queue was seen empty, and, where
-            SQS gives messages in their order, after the newest message that was received: so the later of the two is
-            the highest that its age can be. With a backlog that is near the truth: the next message is the one sent
-            just after the last that was received. Emulators keep the order; AWS's standard queues do so roughly.
-            A message that comes again is known, since it was in flight before.
+waiting     estimated, since these messages were not received yet. They were sent after the last moment at which the
+            queue was seen empty, and, where SQS gives messages in their order, after the newest message that was
+            received: the later of the two gives the highest age possible. With a backlog that is near the truth: the
+            next message is the one sent just after the last that was received. Emulators keep the order; AWS's standard
+            queues do so roughly. A message that comes again is known, since it was in flight before.
 
-A queue that nobody here receives from, such as a dead-letter queue, has the moment alone at which it was last seen
+A queue without a mapping, such as a dead-letter queue, has the moment alone at which it was last seen
 empty: of what was sent elsewhere before, that is its age in this queue. Nothing is known of a queue that was never seen
 empty, or not for `MAX_GAP_SECONDS`: there is no age then, rather than a guess.
 """
@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from fleet.queues.batches import SqsMessage
 
 MAX_GAP_SECONDS = 60.0
-"""After so many seconds between two looks nobody knows when what waits now began to."""
+"""Seconds between two counts after which it is unknown since when the present messages wait."""
 
 
 class QueueMonitor:

@@ -1,9 +1,9 @@
-"""A load run from the stack's side: its metrics, limits, queues and processes, looked at once a second.
+"""A load run from the stack's side: its metrics, limits, queues and processes, sampled once a second.
 
 observer     the whole: `sample()` once a second, `finish()` at the end
-source       the stack's control port, asked over one connection; without an answer the look is a gap
-scrape       one look: /metrics and /quotas, as values by name and labels
-increases    counters' growth from the first look on, over restarts too
+source       the stack's control port, asked over one connection; without an answer the sample is a gap
+scrape       one sample: /metrics and /quotas, as values by name and labels
+increases    counters' growth from the first sample on, over restarts too
 panels       lines of the charts
 limits       peaks, refusals and what to ask AWS for
 queues       depth, age, dead letters

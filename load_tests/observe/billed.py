@@ -1,4 +1,4 @@
-"""Quantities that AWS bills, counted over a run. Pure. None: nobody counts it here, which is not the same as 0.
+"""Quantities that AWS bills, counted over a run. Pure. None: not counted here, which is not the same as 0.
 
 gateway     requests that the gateway answered, refused ones too: API Gateway bills what it receives.
 functions   invocations that ran, and their seconds times the function's memory: what Lambda would bill, with one
@@ -47,7 +47,7 @@ class BilledUsage:
 
 
 class BilledUsageOfRun:
-    """Counts from the first look on."""
+    """Counts from the first sample on."""
 
     def __init__(self) -> None:
         self._gateway: Increases[tuple[str, ...]] = Increases()
@@ -65,7 +65,7 @@ class BilledUsageOfRun:
         return self._invocations.restarts
 
     def note(self, scrape: Scrape) -> None:
-        """Record the counters at this look."""
+        """Record the counters at this sample."""
         self._looked = True
         self._gateway.note(scrape.by("fleet_gateway_requests_total", "route", "status"))
         self._invocations.note(scrape.by("fleet_invocation_seconds_count", "function"))

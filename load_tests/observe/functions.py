@@ -24,7 +24,7 @@ class FunctionsOfRun:
         self._at = 0.0
 
     def note(self, t: float, scrape: Scrape, panels: Panels) -> None:
-        """Record the functions at this look."""
+        """Record the functions at this sample."""
         panels.add("concurrency", "invocations", t, self._concurrency(scrape))
         environments: defaultdict[str, float] = defaultdict(float)
         for (name, state), count in scrape.by("fleet_environments", "function", "state"):

@@ -1,7 +1,7 @@
-"""How much counters grew since the first look. Pure.
+"""How much counters grew since the first sample. Pure.
 
 A counter that falls belongs to a process that was started anew, and counts from 0 (Prometheus, "increase()"): what it
-shows then is new, and what it had counted since the look before is lost.
+shows then is new, and what it had counted since the sample before is lost.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Increases(Generic[Key]):
-    """Counters of one kind, by key. Those that appear after the first look began at 0 there."""
+    """Counters of one kind, by key. Those that appear after the first sample began at 0 there."""
 
     def __init__(self) -> None:
         self._last: dict[Key, float] | None = None
         self.totals: dict[Key, float] = {}
-        """The growth of each counter since the first look."""
+        """The growth of each counter since the first sample."""
         self.restarts = 0
         """How often counters fell."""
 
     def note(self, values: Iterable[tuple[Key, float]]) -> Mapping[Key, float | None]:
-        """Record the counters at this look; return each one's growth since the look before, None of one that fell."""
+        """Record the counters at this sample; return the growth of each since the one before, None if it fell."""
         if self._last is None:
             self._last = dict(values)
             self.totals = dict.fromkeys(self._last, 0.0)

@@ -1,4 +1,4 @@
-"""Looks at a stack once a second, and returns at the end what happened between the first look and the last."""
+"""Samples a stack once a second, and returns at the end what happened between the first sample and the last."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SKIPPED = "shoebox_photos_skipped_total"
 
 @dataclass(frozen=True, slots=True)
 class AsyncEvents:
-    """Asynchronous invocations of the run by their end, and the most that waited or ran at a look."""
+    """Asynchronous invocations of the run by their end, and the highest number that waited or ran in a sample."""
 
     succeeded: int
     given_up: int
@@ -79,7 +79,7 @@ class Observer:
         self._last_error = ""
 
     def sample(self, *, last: bool = False) -> None:
-        """Look once; where the stack does not answer, the look is a gap."""
+        """Take a sample; where the stack does not answer, the sample is a gap."""
         now = self._clock()
         self._began = now if self._began is None else self._began
         t = now - self._began
@@ -94,7 +94,7 @@ class Observer:
         self._processes.note(t, scrape, self._panels, last=last)
 
     def latest(self, panel: str) -> dict[str, float]:
-        """Return the values of the last look, by the names of a panel's lines."""
+        """Return the values of the last sample, by the names of a panel's lines."""
         return self._panels.latest(panel)
 
     def finish(self) -> Observed:
@@ -139,9 +139,9 @@ class Observer:
     def _notes(self) -> Iterator[str]:
         """Yield what a reader must know of what is not seen."""
         if self._gaps:
-            yield f"{self._gaps} of {self._looks} looks at the stack failed; the last time: {self._last_error}"
+            yield f"{self._gaps} of {self._looks} samples of the stack failed; the last time: {self._last_error}"
         if self._counted.restarts:
-            yield "The stack was started anew during the run: what it had counted since the look before is lost."
+            yield "The stack was restarted during the run: what it had counted since the sample before is lost."
         if self._pid is None:
             yield (
                 "Of the stack's processes only the fleet's own is seen, and its resident memory; in containers what the"

@@ -22,10 +22,10 @@ from load_tests.results import Process
 FLEET = "fleet and gateway"
 MEMORY_SECONDS = 5.0
 AT_ONCE = 2
-"""Each process's memory is read so often, and that of so many in one look: a look is to cost little."""
+"""How often each process's memory is read, and of how many in one sample: reading it is expensive."""
 
 SHORTEST_SECONDS = 0.5
-"""What was used in less is no rate: the system counts CPU in hundredths of a second. It goes to the next one."""
+"""Shorter intervals are added to the next one: the system counts CPU in hundredths of a second."""
 
 LOOK_FOR_NEW_SECONDS = 2.0
 """New processes are looked for so often; what they used before they were found counts."""
@@ -80,7 +80,7 @@ def memory_mb(process: psutil.Process) -> float:
 
 
 class ProcessesOfRun:
-    """CPU and memory by role, from the first look on: of `pid` and its children, else what /metrics tells."""
+    """CPU and memory by role, from the first sample on: of `pid` and its children, else from /metrics."""
 
     def __init__(self, pid: int | None) -> None:
         self._pid = pid
@@ -99,7 +99,7 @@ class ProcessesOfRun:
         return frozenset() if self._pid is None else frozenset({"CPU", "memory"})
 
     def note(self, t: float, scrape: Scrape | None, panels: Panels, *, last: bool = False) -> None:
-        """Record the processes at this look; at the last one the memory of all of them is read."""
+        """Record the processes at this sample; at the last one the memory of all of them is read."""
         if self._pid is not None:
             self._note_own(t, panels, last=last)
         elif scrape:

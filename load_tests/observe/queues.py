@@ -21,7 +21,7 @@ class _QueuePeaks:
 
 
 class QueuesOfRun:
-    """Every queue that the fleet looks at, dead-letter queues too, and Lambda's own of asynchronous events."""
+    """Every queue that the fleet reports, dead-letter queues too, and Lambda's own of asynchronous events."""
 
     def __init__(self) -> None:
         self._seen: defaultdict[str, _QueuePeaks] = defaultdict(_QueuePeaks)
@@ -32,7 +32,7 @@ class QueuesOfRun:
         self._dead: dict[str, float] = {}
 
     def note(self, t: float, scrape: Scrape, panels: Panels) -> None:
-        """Record the queues at this look."""
+        """Record the queues at this sample."""
         depths = self._depths(scrape)
         self._last = sum(depths.values())
         self._first = self._last if self._first is None else self._first
@@ -51,7 +51,7 @@ class QueuesOfRun:
 
     @property
     def left(self) -> int | None:
-        """Messages and events that were there at the last look, dead letters too, beyond those of the first."""
+        """Messages and events that were there at the last sample, dead letters too, beyond those of the first."""
         return None if self._first is None else max(0, self._last - self._first)
 
     def results(self) -> list[Queue]:

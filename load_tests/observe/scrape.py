@@ -1,4 +1,4 @@
-"""One look at a stack: the samples of its /metrics that a run is interested in, and the limits of its /quotas.
+"""One sample of a stack: the values of its /metrics that a run needs, and the limits of its /quotas.
 
 Names and meaning: docs/reference/telemetry.md and docs/reference/limits.md.
 """
@@ -39,7 +39,7 @@ Values: TypeAlias = Mapping[Labels, float]
 
 
 class BadScrape(ValueError):
-    """The response is no exposition, or no document of quotas."""
+    """The response is not in Prometheus's text format, or not the document of quotas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Scrape:
 
 
 def parse_scrape(metrics: bytes, quotas: bytes) -> Scrape:
-    """Return the look that these two responses show.
+    """Return the sample that these two responses show.
 
     Raises:
         BadScrape: one of them is something else.
@@ -75,7 +75,7 @@ def parse_scrape(metrics: bytes, quotas: bytes) -> Scrape:
     try:
         return Scrape(_samples(metrics.decode()), tuple(map(LimitUse.from_document, orjson.loads(quotas)["limits"])))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise BadScrape(f"not what a fleet says: {error}") from error
+        raise BadScrape(f"not a fleet's response: {error}") from error
 
 
 def _samples(text: str) -> dict[str, dict[Labels, float]]:

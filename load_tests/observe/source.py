@@ -9,17 +9,17 @@ from load_tests.observe.scrape import BadScrape, Scrape, parse_scrape
 
 _FAULTS = (OSError, http.client.HTTPException, BadScrape)
 TIMEOUT = 5.0
-"""Seconds that a response may take; then the look is a gap."""
+"""Seconds that a response may take; then the sample is a gap."""
 
 
 class Source:
-    """Looks at the stack whose control port is at `url`."""
+    """Scrapes the stack whose control port is at `url`."""
 
     def __init__(self, url: str, *, seconds: float = TIMEOUT) -> None:
         parts = urllib.parse.urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=seconds)
         self.last_error = ""
-        """Why the last look failed; empty if it did not."""
+        """Why the last sample failed; empty if it did not."""
 
     def look(self) -> Scrape | None:
         """Return what the stack reports now; None when it does not answer, or not as a fleet does."""
@@ -29,7 +29,7 @@ class Source:
             self._connection.close()
             self.last_error = str(error) or type(error).__name__
             return None
-        except BaseException:  # a greenlet may be killed here: half a response would spoil the next look
+        except BaseException:  # a greenlet may be killed here: half a response would spoil the next sample
             self._connection.close()
             raise
         self.last_error = ""

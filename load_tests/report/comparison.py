@@ -15,7 +15,7 @@ from load_tests.report.verdict import Verdict, limited_by, p99_of, per_day, stat
 from load_tests.results import WHOLE, RequestStats, Results
 
 _ORDER = ("api", "error", "throttle", "refus", "concurren", "photo", "delay", "backlog", "age")
-"""The panels, those first for which runs are compared: does the API feel the uploads?"""
+"""The order of the panels: first those that show whether uploads slow the API down."""
 _API = re.compile(r"\b(api|authorizer|gateway)\b", re.IGNORECASE)
 
 
@@ -80,7 +80,7 @@ def names_of(left: Results, right: Results) -> tuple[str, str]:
 
 
 def api_throttles(results: Results) -> int | None:
-    """Count how often the API, its authorizer or the gateway was refused; None where nobody watched."""
+    """Count how often the API, its authorizer or the gateway was refused; None where the limits were not observed."""
     if not results.limits:
         return None
     return sum(throttle.count for throttle in results.throttles if _API.search(throttle.subject))
@@ -91,7 +91,7 @@ def _sentence(runs: tuple[Results, Results], names: tuple[str, str]) -> str:
     for name, run in zip(names, runs, strict=True):
         throttled = api_throttles(run)
         if throttled is None:
-            said.append(f"“{name}”: the API was not watched")
+            said.append(f"“{name}”: the API was not observed")
         else:
             times = f"throttled {plural(throttled, 'time')}" if throttled else "never throttled"
             said.append(f"“{name}”: the API was {times}")
@@ -130,7 +130,7 @@ _FIGURES: tuple[tuple[str, Callable[[Results], str]], ...] = (
 def _throttles(runs: tuple[Results, Results], names: tuple[str, str]) -> Table:
     def count(run: Results, key: tuple[str, str]) -> int | None:
         if not run.limits:
-            return None  # nobody watched
+            return None  # the limits were not observed
         return sum(one.count for one in run.throttles if (one.subject, one.reason) == key)
 
     keys = {(one.subject, one.reason) for run in runs for one in run.throttles}

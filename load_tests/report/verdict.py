@@ -72,7 +72,7 @@ def state_of(results: Results) -> str:
 
 
 def refused_limits(limits: Iterable[Limit]) -> list[Limit]:
-    """Return the limits that refused, the first one first; those whose first refusal nobody saw come last."""
+    """Return the limits that refused, the first one first; those whose first refusal was not observed come last."""
     return sorted(
         (limit for limit in limits if limit.throttled),
         key=lambda limit: (limit.first_at is None, limit.first_at or 0, -limit.throttled),

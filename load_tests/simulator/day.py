@@ -18,7 +18,7 @@ from load_tests.simulator.tally import Tally
 
 _POINTS = 1440  # of a whole day's chart: one a minute
 Progress = Callable[[float], None]
-"""Told how much of the day is over, 0 to 1."""
+"""Called with the part of the day that is over, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from shoebox_client.retry import RetryPolicy
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Times in seconds, sizes in bytes. What AWS does not say, and nobody has measured, is named an assumption."""
+    """Times in seconds, sizes in bytes. What AWS does not document and was not measured is marked as an assumption."""
 
     calls: PhotoCalls = field(default_factory=PhotoCalls)
     """A photo's calls, and how long functions take: those of `shoebox quotas plan`, counted and measured."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from importlib.metadata import version
 
@@ -14,13 +14,11 @@ from load_tests.observe.billed import BilledUsage
 from load_tests.results import Cost, Distribution, Limit, Offered, PhotoCounts, Queue, Results, Series, Throttle
 from load_tests.simulator.capacity import needs
 from load_tests.simulator.day import Day
-from load_tests.simulator.limits import API, AUTHORIZER, INGEST, LimitName
+from load_tests.simulator.limits import API, AUTHORIZER, INGEST
 from load_tests.simulator.model import SimulationSettings
-from load_tests.simulator.tally import Point, Tally
+from load_tests.simulator.tally import Tally
 
 _GB = 1e9
-Value = Callable[[Point, float], float | None]
-"""A value of a chart's line, from a point and the seconds that it stands for."""
 
 
 def results(day: Day, started_at: datetime) -> Results:
@@ -142,36 +140,25 @@ def _cost(settings: SimulationSettings, tally: Tally) -> Cost | None:
 def _series(day: Day) -> Iterator[Series]:
     began = [0.0, *(point.second for point in day.tally.points)]
     pairs = [(p, p.second - before) for p, before in zip(day.tally.points, began, strict=False) if p.second > before]
-    points, spans = [point for point, _ in pairs], [span for _, span in pairs]
+    points, times = [point for point, _ in pairs], [point.second for point, _ in pairs]
 
-    def line(panel: str, name: str, unit: str, value: Value) -> Series:
-        values = [value(point, span) for point, span in zip(points, spans, strict=True)]
-        return Series(panel=panel, name=name, unit=unit, t=[point.second for point in points], values=values)
+    def line(panel: str, name: str, unit: str, values: Iterable[float | None]) -> Series:
+        return Series(panel=panel, name=name, unit=unit, t=times, values=list(values))
 
     queue = _queue(day).name
-    yield line("photos/s", "offered", "photos/s", lambda p, s: p.offered / s)
-    yield line("photos/s", "ready", "photos/s", lambda p, s: p.ready / s)
-    yield line("delay", "p50", "s", lambda p, _: p.p50)
-    yield line("delay", "p99", "s", lambda p, _: p.p99)
-    yield line("backlog", queue, "messages", lambda p, _: p.backlog)
-    yield line("age", queue, "s", lambda p, _: p.age)
+    yield line("photos/s", "offered", "photos/s", (point.offered / seconds for point, seconds in pairs))
+    yield line("photos/s", "ready", "photos/s", (point.ready / seconds for point, seconds in pairs))
+    yield line("delay", "p50", "s", (point.p50 for point in points))
+    yield line("delay", "p99", "s", (point.p99 for point in points))
+    yield line("backlog", queue, "messages", (point.backlog for point in points))
+    yield line("age", queue, "s", (point.age for point in points))
     for function in (AUTHORIZER, API, INGEST):
-        yield line("concurrency", function, "invocations", _running(function))
-    yield line("concurrency", f"{INGEST} limit", "invocations", _max_batches)
+        yield line("concurrency", function, "invocations", [point.concurrency[function] for point in points])
+    limit = (point.max_batches if point.max_batches < 1e9 else None for point in points)  # no line where infinite
+    yield line("concurrency", f"{INGEST} limit", "invocations", limit)
     for name in sorted({name for point in points for name in point.refusals}):
-        yield line("refusals/s", " of ".join(name), "refusals/s", _refusals(name))
-
-
-def _running(function: str) -> Value:
-    return lambda point, _: point.concurrency[function]
-
-
-def _max_batches(point: Point, _: float) -> float | None:
-    return point.max_batches if point.max_batches < 1e9 else None  # infinite limits have no line
-
-
-def _refusals(name: LimitName) -> Value:
-    return lambda point, seconds: point.refusals.get(name, 0) / seconds
+        refusals = [point.refusals.get(name, 0) / seconds for point, seconds in pairs]
+        yield line("refusals/s", " of ".join(name), "refusals/s", refusals)
 
 
 def _notes(day: Day) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A running Shoebox as its clients and operators meet it: the same on the embedded emulator and on LocalStack."""
+"""A running Shoebox as its clients and operators use it: the same on the embedded emulator and on LocalStack."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ SHORT_VISIBILITY = (
 
 
 def changed_stack(folder: Path, *changes: Change, name: str = "stack.yaml") -> Path:
-    """stack.yaml with changes, as a file in `folder`."""
+    """Write stack.yaml with changes to `folder`, and return its path."""
     text = (ROOT / "stack.yaml").read_text()
     for change in changes:
         text, count = re.subn(change.pattern, change.replacement, text)
@@ -117,13 +117,13 @@ class LiveStack:
         return await self.clients.open(service)
 
     async def objects(self, prefix: str = "") -> list[str]:
-        """Keys in the personal bucket."""
+        """Return the keys in the personal bucket."""
         s3 = await self.client("s3")
         answer = await s3.list_objects_v2(Bucket=self.name("bucket", "personal"), Prefix=prefix)
         return [item["Key"] for item in answer.get("Contents", [])]
 
     async def waiting(self, queue: str) -> tuple[int, int]:
-        """Messages of a queue: visible, in flight."""
+        """Return how many messages of a queue are visible, and in flight."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         sqs = await self.client("sqs")
         url = self.resolved.queue_url(queue)
@@ -159,7 +159,7 @@ class Events:
         self.seen: list[dict[str, Any]] = []
 
     async def take(self) -> int:
-        """Take what has come; how many events that makes in all."""
+        """Take what has come; return how many events there are so far in all."""
         answer = await self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10)
         for message in answer.get("Messages", []):
             self.seen.append(json.loads(message["Body"]))
@@ -191,7 +191,7 @@ class LocalLiveStack(LiveStack):
 
 @dataclass
 class StoredPhotos:
-    """Photos that went into S3 behind the API's back, many at once, and what became of them."""
+    """Photos that were registered, and stored in S3 directly, many at once; and their states."""
 
     table: DynamoDBFileStore
     keys: Sequence[Any]
@@ -209,7 +209,7 @@ class StoredPhotos:
         return cls(table, [file.key for file in files])
 
     async def states(self) -> Counter[State]:
-        """How many are in which state."""
+        """Return how many are in which state."""
         return Counter(file.state for file in await self.table.get_many(self.keys))
 
     async def until_ready(self, number: int | None = None, seconds: float = 100) -> None:

@@ -20,7 +20,12 @@ from botocore.exceptions import ClientError
 from emulator.embedded import ACCOUNT
 from emulator.provision import RoleSource, provision
 from emulator.server import tuning as emulator_tuning
-from emulator.server.tuning import TUNED_VERSION, copied, remembering_texts, with_parsed_policy
+from emulator.server.tuning import (
+    TUNED_VERSION,
+    fast_deepcopy,
+    fast_evaluate_resource_policy,
+    fast_parse_policy_document,
+)
 from shoebox.aws.clients import Clients
 from shoebox.stack.deployment import ResolvedStack
 from tests.emulator.conftest import EmulatorAt
@@ -216,7 +221,7 @@ def test_an_adjusted_function_answers_as_the_real_one(number: int, both: tuple[l
 )
 def test_a_copy_shares_nothing(value: Any):
     """As `copy.deepcopy`: equal, and of other containers all the way down."""
-    made = copied(value)
+    made = fast_deepcopy(value)
     assert made == copy.deepcopy(value)
     if isinstance(value, dict | list) and value:
         assert made is not value
@@ -233,7 +238,7 @@ def test_what_a_policy_says_is_remembered_by_its_text():
         parsed.append(document)
         return [document]
 
-    remembering = remembering_texts(parse)
+    remembering = fast_parse_policy_document(parse)
     first = remembering("one")
     first.append("spoiled")
     assert [remembering("one"), remembering("two"), remembering({}), remembering({})] == [["one"], ["two"], [{}], [{}]]
@@ -243,7 +248,7 @@ def test_what_a_policy_says_is_remembered_by_its_text():
 @pytest.mark.parametrize(("given", "seen"), [('{"Statement": []}', {"Statement": []}), ("no JSON", None), (None, None)])
 def test_a_resource_policy_is_given_as_the_document_that_it_is(given: object, seen: object):
     """What is no JSON has no statements, as in ministack."""
-    assert with_parsed_policy(lambda document, *_, **__: document)(given, "context") == seen
+    assert fast_evaluate_resource_policy(lambda document, *_, **__: document)(given, "context") == seen
 
 
 async def test_who_the_caller_is_decides_a_queues_policy(

@@ -242,8 +242,8 @@ async def test_uses_tell_the_refusals(tight: Emulator, dynamodb: Any):
     uses = {(use.limit, use.subject): use for use in (await tight.data_use()).uses}
     partition = uses["dynamodb.partition_reads", TABLE]
     assert partition.throttled >= 1
-    assert (partition.peak, partition.most) == (0.5, TINY)
-    assert uses["dynamodb.table_reads", TABLE].most == 12_000
+    assert (partition.peak, partition.maximum) == (0.5, TINY)
+    assert uses["dynamodb.table_reads", TABLE].maximum == 12_000
 
 
 async def test_a_page_cannot_ask_for_uses(tight: Emulator, http: aiohttp.ClientSession):

@@ -43,7 +43,7 @@ MINUTES = 300
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody has at this moment."""
+    """Return ports of 127.0.0.1 that are free at this moment."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(number)]
         for each in sockets:
@@ -76,32 +76,32 @@ class Project:
         """Run `docker compose`, whatever comes of it."""
         return self.engine.run("compose", *arguments, seconds=seconds)
 
-    def must(self, *arguments: str, seconds: float = MINUTES) -> str:
-        """Run `docker compose`, which must succeed; what it printed."""
+    def run(self, *arguments: str, seconds: float = MINUTES) -> str:
+        """Run `docker compose`, which must succeed; return what it printed."""
         ended = self.compose(*arguments, seconds=seconds)
         assert ended.returncode == 0, ended.stderr[-3000:] + self.compose("logs", "--tail", "20").stdout[-5000:]
         return ended.stdout
 
     def up(self, *arguments: str) -> None:
-        """Everything, until all is healthy."""
-        self.must("up", "--build", "--wait", *arguments, seconds=BUILD_SECONDS)
+        """Start everything, and wait until all is healthy."""
+        self.run("up", "--build", "--wait", *arguments, seconds=BUILD_SECONDS)
 
     def containers(self, service: str = "") -> list[dict[str, Any]]:
         """Return the running containers, as `docker inspect` shows them."""
-        ids = self.must("ps", "--quiet", *([service] if service else [])).split()
+        ids = self.run("ps", "--quiet", *([service] if service else [])).split()
         return list(json.loads(self.engine.run("inspect", *ids).stdout)) if ids else []
 
     def logs(self, service: str) -> list[dict[str, Any]]:
         """Return the JSON lines that a service has printed."""
-        lines = self.must("logs", "--no-log-prefix", "--no-color", service).splitlines()
+        lines = self.run("logs", "--no-log-prefix", "--no-color", service).splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def url(self, variable: str) -> str:
         """Return an address on 127.0.0.1."""
         return f"http://127.0.0.1:{self.environment[variable]}"
 
-    def left(self) -> str:
-        """Containers, volumes and networks with the project's label: what `down` must not leave."""
+    def leftovers(self) -> str:
+        """Return containers, volumes and networks with the project's label, which `down` must have removed."""
         label = f"label=com.docker.compose.project={self.name}"
         found = [
             self.engine.run("ps", "--all", "--quiet", "--filter", label),
@@ -112,8 +112,8 @@ class Project:
 
     @asynccontextmanager
     async def live(self) -> AsyncIterator[LiveStack]:
-        """Provide the running stack as clients and operators meet it, with the demo tenant's key from its volume."""
-        pem = self.must("run", "--rm", "--entrypoint", "cat", "token", "/var/lib/shoebox/keys/demo.pem")
+        """Provide the running stack as clients and operators use it, with the demo tenant's key from its volume."""
+        pem = self.run("run", "--rm", "--entrypoint", "cat", "token", "/var/lib/shoebox/keys/demo.pem")
         gateway, emulator = self.url("SHOEBOX_PORT"), self.url("SHOEBOX_EMULATOR_PORT")
         resolved = resolve(load_stack(self.stack), emulated_deployment(emulator, gateway_url=gateway))
         async with Clients(AwsSettings(endpoint_url=emulator), ROOT_CREDENTIALS) as clients:

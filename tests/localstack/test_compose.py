@@ -60,7 +60,7 @@ def test_everything_is_healthy_and_closed(up: Project) -> None:
 
 async def test_the_gallery_works(up: Project, tmp_path: Path) -> None:
     """`docker compose run --rm token` gives a link; with its token a page's origin may upload and see its photo."""
-    link = up.must("run", "--rm", "token").strip()
+    link = up.run("run", "--rm", "token").strip()
     gallery, _, token = link.partition("#token=")
     assert gallery == f"{up.url('SHOEBOX_PORT')}/"
     async with up.live() as live, aiohttp.ClientSession() as browser:
@@ -100,8 +100,8 @@ QUIET_WHEN_WELL = {"Waiting", "Errors", "Limits: how full", "Limits: refusals"} 
 
 async def test_prometheus_answers_every_query(up: Project, tmp_path: Path) -> None:
     """Debian's Prometheus scrapes the fleet and every function; each panel's query has samples, no alert is wrong."""
-    up.must("--profile", "metrics", "up", "-d", "--no-deps", "--build", "--wait", "prometheus", seconds=BUILD_SECONDS)
-    up.must("--profile", "metrics", "exec", "-T", "prometheus", "promtool", "check", "config", PROMETHEUS_CONFIG)
+    up.run("--profile", "metrics", "up", "-d", "--no-deps", "--build", "--wait", "prometheus", seconds=BUILD_SECONDS)
+    up.run("--profile", "metrics", "exec", "-T", "prometheus", "promtool", "check", "config", PROMETHEUS_CONFIG)
     dashboard = json.loads((ROOT / "compose/grafana/dashboards/shoebox.json").read_text())
     queries = {target["expr"]: panel["title"] for panel in dashboard["panels"] for target in panel["targets"]}
     async with up.live() as live, aiohttp.ClientSession(up.url("SHOEBOX_PROMETHEUS_PORT")) as prometheus:
@@ -170,10 +170,10 @@ async def test_a_worker_killed_under_load_loses_nothing(up: Project, tmp_path: P
 async def test_localstack_killed_and_back(up: Project, tmp_path: Path) -> None:
     """While LocalStack is away the API says so; when it is back, empty, all is made again and photos become READY."""
     async with up.live() as live, aiohttp.ClientSession() as http:
-        up.must("kill", "localstack")
+        up.run("kill", "localstack")
         async with http.get(f"{live.gateway_url}/healthz") as answer:
             assert answer.status == 503
-        up.must("up", "-d", "--no-deps", "--wait", "localstack")
+        up.run("up", "-d", "--no-deps", "--wait", "localstack")
 
         async def well() -> bool:
             async with http.get(f"{live.gateway_url}/healthz") as answer:
@@ -188,7 +188,7 @@ async def test_localstack_killed_and_back(up: Project, tmp_path: Path) -> None:
 async def test_a_fleet_that_restarts_is_joined_again(up: Project, tmp_path: Path) -> None:
     """Functions wait for the fleet and join it again; their containers go on."""
     before = {c["Id"]: c["State"]["StartedAt"] for c in up.containers("api")}
-    up.must("restart", "fleet")
+    up.run("restart", "fleet")
 
     async def healthy() -> bool:
         """Compose's own --wait gives up at the first that is not: a function may be so while the fleet is away."""
@@ -207,7 +207,7 @@ def test_a_wrong_stack_is_one_clear_message(tmp_path: Path) -> None:
     wrong = changed_stack(tmp_path, Change(r"memory: 2048", "memory: lots"))
     with project("shoebox-wrong", wrong) as broken:
         ended = broken.compose("up", "--build", "--wait")
-        said = broken.must("logs", "--no-log-prefix", "provision")
+        said = broken.run("logs", "--no-log-prefix", "provision")
 
     assert ended.returncode != 0
     assert "provision" in ended.stderr
@@ -219,10 +219,10 @@ def test_a_wrong_stack_is_one_clear_message(tmp_path: Path) -> None:
 def test_down_leaves_nothing(stack: Path) -> None:
     """No container, volume or network stays."""
     with project("shoebox-down", stack) as short:
-        short.must("up", "--build", "-d", "localstack", "provision")
-        assert short.left()
-        short.must("down", "--volumes")
-        assert short.left() == ""
+        short.run("up", "--build", "-d", "localstack", "provision")
+        assert short.leftovers()
+        short.run("down", "--volumes")
+        assert short.leftovers() == ""
 
 
 def checkout(folder: Path) -> Path:
@@ -242,7 +242,7 @@ async def test_a_source_change_reaches_the_function_in_seconds(tmp_path: Path) -
     source = folder / "shoebox" / "config.py"
     with project("shoebox-reload", folder / "stack.yaml", folder) as reloading:
         files = ["--file", "compose.yaml", "--file", "compose/reload.yaml"]
-        reloading.must(*files, "up", "--build", "--wait", seconds=BUILD_SECONDS)
+        reloading.run(*files, "up", "--build", "--wait", seconds=BUILD_SECONDS)
         url = f"{reloading.url('SHOEBOX_PORT')}/v1/limits"
         async with aiohttp.ClientSession() as http:
 

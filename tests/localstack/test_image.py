@@ -14,7 +14,7 @@ from workers.runtime.testing import FakeRuntimeApi
 @pytest.fixture(scope="module")
 def image() -> str:
     """Provide the image, built as compose.yaml builds it."""
-    Project.named("shoebox-image").must("build", "--quiet", "provision", seconds=BUILD_SECONDS)
+    Project.named("shoebox-image").run("build", "--quiet", "provision", seconds=BUILD_SECONDS)
     return IMAGES["SHOEBOX_IMAGE"]
 
 

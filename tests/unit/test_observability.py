@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import jsonschema_rs
 import pytest
@@ -18,7 +19,9 @@ from fleet.gateway.authorizer import CacheStatistics
 from fleet.limit_registry import LimitRegistry
 from fleet.limits.quotas import load_quotas
 from fleet.metrics import Metrics
-from fleet.statistics import FleetStatistics, show_gauges
+from fleet.queues.depths import Depths
+from fleet.statistics import FleetStatistics, show_counts, show_gauges, show_queues
+from shoebox.aws.sqs import SqsClient
 from shoebox.stack.model import load_stack
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +61,10 @@ def series(tmp_path: Path) -> set[str]:
     """Return the names of all series that the fleet and the functions may show."""
     metrics = Metrics(tmp_path / "metrics")
     nothing = FleetStatistics([], [], [], CacheStatistics(0, 0, 0))
-    show_gauges(metrics, lambda: nothing, LimitRegistry(load_quotas(), list))
+    limits = LimitRegistry(load_quotas(), list)
+    show_gauges(metrics, lambda: nothing, limits)
+    show_counts(metrics, limits)
+    show_queues(metrics, Depths(Mock(spec=SqsClient), []), {})
     text = (metrics.exposition() + generate_latest(REGISTRY)).decode()
     return {name for family, kind in TYPE_LINE.findall(text) for name in names_of(family, kind)}
 
@@ -170,6 +176,21 @@ def test_no_panel_lies_on_another() -> None:
     assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) < 24
     assert len({panel["id"] for panel in panels()}) == len(panels())
+
+
+def test_every_metric_is_documented_and_every_documented_one_exists(series: set[str]) -> None:
+    """The reference's table of metrics names those of the code; a histogram stands for its three series."""
+    page = section((ROOT / "docs/reference/telemetry.md").read_text(), "## Metrics")
+    documented = set()
+    for cell in re.findall(r"(?m)^\| ([^|]*) \|", page):
+        name = ""
+        for written in re.findall(r"`(\w+)`", cell):  # `fleet_limit_used`, `_peak`: the second has the first's stem
+            name = f"{name.rsplit('_', 1)[0]}{written}" if written.startswith("_") else written
+            documented.add(name)
+
+    ours = {re.sub("_seconds_(bucket|count|sum)$", "_seconds", name) for name in series}
+    ours = {name for name in ours if NAME.fullmatch(name) and not name.endswith("_created")}
+    assert ours == {name for name in documented if NAME.fullmatch(name)}
 
 
 def logged_events() -> Iterator[tuple[str, str]]:

@@ -204,9 +204,9 @@ async def test_the_last_words_of_what_failed_are_shown(containers: Containers) -
 
     assert (ended.code, ended.stdout) == (5, "")
     assert "dependency failed" in ended.stderr
-    last = "Its last words:\n  ✓ AWS emulator\n  queue shoebox-x: [denied]"
+    last = "The end of its log:\n  ✓ AWS emulator\n  queue shoebox-x: [denied]"
     assert f"The container shoebox-provision-1 ended with 5. {last}" in ended.stderr
-    assert "The container shoebox-fleet-1 is not healthy. Its last words:\n  waiting for it" in ended.stderr
+    assert "The container shoebox-fleet-1 is not healthy. The end of its log:\n  waiting for it" in ended.stderr
     assert "shoebox-localstack-1 ran out of memory (OOMKilled; its limit is 2.0 GB" in ended.stderr
     assert "SHOEBOX_LOCALSTACK_MEMORY" in ended.stderr
     assert "shoebox-ingest" not in ended.stderr

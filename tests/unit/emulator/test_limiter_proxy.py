@@ -144,7 +144,7 @@ async def test_an_emulator_that_is_away_is_unavailable():
     async with limiting_proxy(f"http://{LOOPBACK}:{port}", Quotas()) as url, Client() as client:
         answer = await client.get(f"{url}/photos/a")
         assert answer.status == 503
-        assert "does not answer" in await answer.text()
+        assert "does not respond" in await answer.text()
 
 
 async def test_limits_are_kept_and_told():

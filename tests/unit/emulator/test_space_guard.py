@@ -42,8 +42,8 @@ def guard(free: int, unsaved: str | None) -> SpaceGuard:
     found = SpaceGuard(
         application,
         Path("/"),
-        starts_work=lambda _, key: key.startswith("originals/"),
-        feeds_work=lambda queue: queue == "uploads",
+        triggers_event=lambda _, key: key.startswith("originals/"),
+        receives_events=lambda queue: queue == "uploads",
         space=lambda _: (free, RESERVE),
     )
     found.note_save(unsaved)

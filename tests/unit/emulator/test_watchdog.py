@@ -9,7 +9,7 @@ from botocore.parsers import ResponseParserError
 
 from emulator.embedded import ROOT_CREDENTIALS
 from emulator.provision import ProvisionError
-from emulator.watchdog import EmulatorUnreachable, EmulatorWatchdog, until_it_answers
+from emulator.watchdog import EmulatorUnreachable, EmulatorWatchdog, wait_for_emulator
 from fleet.http.asgi import Receive, Response, Scope, Send, respond
 from fleet.http.ports import listen
 from fleet.http.server import Server
@@ -186,7 +186,7 @@ async def test_an_address_where_nobody_is_ends_the_wait(unused_tcp_port: int):
     began = time.monotonic()
     async with asyncio.timeout(30), clients_at(url) as clients:
         with pytest.raises(EmulatorUnreachable) as caught:
-            await until_it_answers(clients, url, 1)
+            await wait_for_emulator(clients, url, 1)
     assert str(caught.value).startswith(f"No AWS emulator answers at {url} within 1 s: Could not connect")
     assert time.monotonic() - began >= 1
 
@@ -203,7 +203,7 @@ async def test_another_program_at_the_address_is_no_emulator(answer: Response):
         url = f"http://127.0.0.1:{server.port}"
         async with clients_at(url) as clients:
             with pytest.raises(EmulatorUnreachable, match=f"No AWS emulator answers at {url} within 0 s: "):
-                await until_it_answers(clients, url, 0)
+                await wait_for_emulator(clients, url, 0)
 
 
 @pytest.mark.usefixtures("no_retries")
@@ -221,5 +221,5 @@ async def test_a_slow_start_is_waited_for():
     async with Server(app, listen(0, "this test")) as server:
         url = f"http://127.0.0.1:{server.port}"
         async with clients_at(url) as clients:
-            await until_it_answers(clients, url, 20)
+            await wait_for_emulator(clients, url, 20)
     assert answers == []

@@ -202,6 +202,14 @@ async def test_the_queue_is_bounded():
         assert (use.used, use.throttled) == (1, 1)
 
 
+async def test_a_response_that_is_no_json_is_recorded_as_text():
+    """A custom runtime may report an error in any form; the event is recorded, and no longer pending."""
+    broken = InvokeResult(b"Segmentation fault", function_error="Unhandled")
+    statistics, [record] = await deliver(Time(), broken, spec=function(AsyncRules(retries=0)))
+    assert (statistics.given_up, statistics.pending) == (1, 0)
+    assert record["responsePayload"] == "Segmentation fault"
+
+
 def test_the_rules_are_decisions():
     """Each with its delay or its reason."""
     rules = AsyncRules()

@@ -21,8 +21,8 @@ async def test_the_first_poll_makes_an_environment_ready():
     env = environment(slots=3)
     assert (env.state, env.free) == (State.STARTING, 0)
     env.poll(1.0)
-    assert (env.state, env.free, env.soon(1.0)) == (State.READY, 1, 2)
-    assert env.soon(100.0) == 0
+    assert (env.state, env.free, env.expected_polls(1.0)) == (State.READY, 1, 2)
+    assert env.expected_polls(100.0) == 0
 
 
 async def test_an_answered_slot_is_expected_back_for_a_moment():
@@ -31,10 +31,10 @@ async def test_an_answered_slot_is_expected_back_for_a_moment():
     env.poll(0.0)
     env.assign(invocation(), 0.0)
     env.finish("r1", None, 1.0)
-    assert env.soon(1.1) == 1
-    assert env.soon(2.0) == 0
+    assert env.expected_polls(1.1) == 1
+    assert env.expected_polls(2.0) == 0
     env.poll(1.1)
-    assert env.soon(1.1) == 0
+    assert env.expected_polls(1.1) == 0
 
 
 async def test_the_slot_that_waited_longest_gets_the_invocation():

@@ -14,19 +14,19 @@ def environment(
     state: State = State.READY,
     free: int = 0,
     busy: int = 0,
-    soon: int = 0,
+    expected_polls: int = 0,
     last_used: float = 0.0,
     retire_at: float = math.inf,
 ) -> Environment:
-    """Return an environment with `free` and `busy` slots; `soon` have just responded and will poll in a moment."""
-    made = Environment("e", max(free + busy + soon, 1), 0.0)
+    """Return an environment with `free` and `busy` slots; `expected_polls` will poll in a moment."""
+    made = Environment("e", max(free + busy + expected_polls, 1), 0.0)
     if state is not State.STARTING:
         for _ in range(made.slots):
             made.poll(0.0)
-        for number in range(busy + soon):
+        for number in range(busy + expected_polls):
             call = Call(b"{}", request_id=f"r{number}")
             made.assign(Invocation(call, 0.0, asyncio.get_running_loop().create_future()), 0.0)
-        for number in range(soon):
+        for number in range(expected_polls):
             made.finish(f"r{number}", None, 0.0)
     made.state, made.last_used, made.retire_at = state, last_used, retire_at
     return made
@@ -64,8 +64,8 @@ async def test_only_ready_environments_with_a_free_slot_are_picked(state: State,
         (4, 5, {}, 2),
         (1, 3, {"state": State.STARTING}, 2),
         (4, 4, {"state": State.STARTING}, 0),
-        (1, 1, {"soon": 1}, 0),
-        (1, 2, {"soon": 1}, 1),
+        (1, 1, {"expected_polls": 1}, 0),
+        (1, 2, {"expected_polls": 1}, 1),
         (1, 0, {}, 0),
     ],
 )

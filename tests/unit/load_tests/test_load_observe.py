@@ -130,7 +130,7 @@ def test_what_is_no_look_leaves_a_gap(bench: Bench, metrics: bytes, quotas: byte
     assert line(observed, "backlog", "uploads").values == [1, None, 3]
     assert line(observed, "backlog", "uploads").t == [0, 1, 2]
     assert (observed.looks, observed.gaps, observed.queues[0].received_again) == (3, 1, 2)
-    assert "1 of 3 looks at the stack failed" in observed.notes[0]
+    assert "1 of 3 samples of the stack failed" in observed.notes[0]
 
 
 @pytest.mark.parametrize("status", [404, 500, 503])

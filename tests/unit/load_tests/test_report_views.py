@@ -254,13 +254,13 @@ def test_two_runs_are_on_the_same_axes() -> None:
 
 
 def test_the_comparison_says_whom_the_uploads_throttled() -> None:
-    """Its sentence and tables are about the API; a run without limits was not watched."""
+    """Its sentence and tables are about the API; a run without limits was not observed."""
     comparison = comparison_of(naive(), christmas())
     said = "“naive”: the API was throttled 3,052 times. “christmas”: the API was never throttled."
     assert comparison.sentence == said
     assert comparison.throttles.rows[0].cells == ("api: ConcurrentInvocationLimitExceeded", "2,841", "0")
     unseen = comparison_of(naive(), christmas(limits=[], throttles=[]))
-    assert unseen.sentence.endswith("“christmas”: the API was not watched.")
+    assert unseen.sentence.endswith("“christmas”: the API was not observed.")
     assert unseen.throttles.rows[0].cells[2] == "–"
 
 
