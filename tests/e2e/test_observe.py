@@ -112,7 +112,7 @@ async def test_queues_limits_and_processes_are_seen(stack: RunningStack, tmp_pat
     assert all(process.memory_mb > 10 for process in found.processes)
     writes = next(use for use in found.limits if use.limit == "s3.prefix_writes" and "originals" in use.subject)
     assert 0 < writes.peak <= PHOTOS  # exact on a new stack: no peak of before hides it
-    assert (writes.maximum, writes.throttled, writes.ask) == (3500, 0, None)
+    assert (writes.maximum, writes.throttled, writes.raise_to) == (3500, 0, None)
     assert {series.panel for series in found.series} >= {
         "backlog",
         "age",

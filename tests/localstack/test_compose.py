@@ -148,7 +148,7 @@ async def test_a_worker_killed_under_load_loses_nothing(up: Project, tmp_path: P
             await until(enough, 120)
 
         await told(5)
-        await asyncio.to_thread(up.must, "up", "-d", "--no-deps", "--no-recreate", "--scale", "ingest=3", "ingest")
+        await asyncio.to_thread(up.run, "up", "-d", "--no-deps", "--no-recreate", "--scale", "ingest=3", "ingest")
         joined = len(up.containers("ingest"))
         await told(len(events.seen) + 10)
         victim = up.containers("ingest")[0]["Id"]
