@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from shoebox.files.model import File, FileKey, Generation, Owner, State
+from shoebox_client.renditions import RENDITIONS
 from standalone.stack import StandaloneSettings, StandaloneStack
 from tests.e2e.live_stack import ROOT, TENANT, LocalLiveStack, fetch, until
 
@@ -86,8 +87,8 @@ async def test_a_data_folder_of_the_first_layout_goes_on_to_work(live: LocalLive
         )
 
     await until(settled, 60)
-    kept = {before[name].generation for name in ("ready-2.jpg", "waiting.jpg")}
-    expected = {generation.original for generation in kept} | {g.rendition("1", n) for g in kept for n in SIDES}
+    kept = {before["ready-2.jpg"].generation: SIDES, before["waiting.jpg"].generation: tuple(RENDITIONS)}
+    expected = {g.original for g in kept} | {g.rendition("1", name) for g, names in kept.items() for name in names}
     assert set(await live.objects()) == expected
     async with live.api() as api:
         shown = await api.file(before["waiting.jpg"].key.file_id)
@@ -95,6 +96,7 @@ async def test_a_data_folder_of_the_first_layout_goes_on_to_work(live: LocalLive
 
 
 SIDES = ("2048", "1024", "320")
+"""What a READY file of then has, and keeps."""
 
 
 async def upload_by_an_old_url(live: LocalLiveStack, file: File) -> None:

@@ -618,8 +618,8 @@ async def test_each_scope_shows_its_fields(
     assert [set(document) for document in documents] == [expected] * len(documents)
 
 
-async def test_the_table_of_scopes_has_every_route() -> None:
-    """A new route that needs a token must state which fields come with which scope."""
+async def test_the_tables_have_every_route() -> None:
+    """A route that needs a token states which fields come with which scope; one with an id, that it is closed."""
 
     @asynccontextmanager
     async def nothing() -> AsyncIterator[Any]:
@@ -631,7 +631,9 @@ async def test_the_table_of_scopes_has_every_route() -> None:
         (method, address.partition("?")[0].format(id="{file_id}", ready="{file_id}", upload="{upload_id}"))
         for method, address, _ in SHOWN
     }
+    closed = {(method, address.format(id="{file_id}", upload="{upload_id}")) for method, address in ADDRESSES}
     assert table == routes
+    assert closed == {(method, path) for method, path in routes if "{" in path}
 
 
 @pytest.mark.parametrize(("method", "address"), [("GET", "/v1/files"), ("POST", "/v1/files"), *ADDRESSES])

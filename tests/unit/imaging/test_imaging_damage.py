@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifImage
 
+from shoebox_client.renditions import RENDITIONS
 from shoebox_client.samples import display_p3_profile, exif_block, scene
 from workers.imaging import ImageLimits, PictureRejected, Prepared, inspect, prepare
 from workers.imaging.decode import decode
@@ -57,7 +58,7 @@ def outcome(data: bytes, media_type: str) -> str:
     ended = tried(data, media_type)
     if isinstance(ended, str):
         return ended
-    assert [rendition.jpeg[:2] for rendition in ended.renditions] == [b"\xff\xd8"] * 3
+    assert [rendition.jpeg[:2] for rendition in ended.renditions] == [b"\xff\xd8"] * len(RENDITIONS)
     return "READY"
 
 
